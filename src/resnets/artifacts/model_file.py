@@ -1,0 +1,138 @@
+"""The model file: one `.safetensors` that says what it is.
+
+Its metadata holds, as JSON under the key "resnets": format version, library version, task, spec, class names,
+preprocessing, recipe and metrics. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from resnets.errors import FileError, UsageError
+from resnets.files import explain, write_bytes
+from resnets.frozen import decode, encode
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
+from resnets.version import __version__
+
+KEY = "resnets"
+FORMAT = 1
+MODEL_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """All that a model file says beside its weights."""
+
+    spec: Spec
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    task: str = "classification"
+    version: str = __version__
+    recipe: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.spec.classes:
+            raise UsageError(f"{len(self.classes)} class names stand beside {self.spec.classes} classes.")
+        if self.preprocessing.channels != self.spec.channels:
+            raise UsageError(f"preprocessing gives {self.preprocessing.channels} of {self.spec.channels} channels.")
+
+
+def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
+    """Writes a model file, whole or not at all."""
+    data = {
+        "format": FORMAT,
+        "version": card.version,
+        "task": card.task,
+        "spec": encode(card.spec),
+        "classes": list(card.classes),
+        "preprocessing": encode(card.preprocessing),
+        "recipe": card.recipe,
+        "environment": card.environment,
+        "metrics": card.metrics,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_bytes(path, safetensors.torch.save(tensors, {KEY: json.dumps(data, ensure_ascii=False)}))
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """The weights and the card of a model file.
+
+    Raises:
+        FileError: missing, damaged, written by a newer version, or no model file of this library.
+    """
+    tensors, metadata = read_safetensors(path)
+    if KEY not in metadata:
+        raise FileError(
+            f"{path} has weights but does not say of which network, so it is no model file of resnets. "
+            'Load it in Python with resnets.create(NAME, weights="FILE").'
+        )
+    card = read_card(path, metadata[KEY])
+    if sum(card.spec.depths) > len(tensors):
+        raise FileError(f"{path} is damaged: its spec has more blocks than the file has tensors.")
+    return tensors, card
+
+
+def read_card(path: Path, text: str) -> ModelCard:
+    """The card that stands as JSON in the metadata of `path`."""
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise UsageError("no object.")
+        version = data.get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise FileError(
+                f"{path} has format {version}, and this version of resnets reads up to {FORMAT}: upgrade resnets."
+            )
+        if version != FORMAT:
+            raise UsageError(f"format {version!r} is unknown.")
+        objects = {name: decode_object(data, name) for name in ("recipe", "environment", "metrics")}
+        return ModelCard(
+            spec=decode(Spec, data.get("spec"), "spec"),
+            classes=decode(tuple[str, ...], data.get("classes"), "classes"),
+            preprocessing=decode(Preprocessing, data.get("preprocessing"), "preprocessing"),
+            task=decode(str, data.get("task"), "task"),
+            version=decode(str, data.get("version"), "version"),
+            **objects,
+        )
+    except (UsageError, ValueError, RecursionError) as error:
+        raise FileError(f"The description in {path} is damaged: {error}") from error
+
+
+def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
+    value = data.get(name, {})
+    if not isinstance(value, dict):
+        raise UsageError(f"{name} is no object.")
+    return value
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of any safetensors file."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except OSError as error:
+        raise explain("read", path, error) from error
+    except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
+        raise FileError(f"{path} is no whole safetensors file ({error}). Take another copy of it.") from error
+
+
+def weights_sha256(state: dict[str, Tensor]) -> str:
+    """SHA-256 over the entries in the order of their keys: name, dtype, shape and bytes of each."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

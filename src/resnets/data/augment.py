@@ -1,0 +1,207 @@
+"""How each view is done: pure functions of pictures and of numbers drawn beforehand.
+
+Shapes: images_NCHW are uint8 from 0 to 255 or float from 0 to 1; `u` holds uniform numbers in [0, 1), a row a
+sample, as many as `numbers_needed` says. torchvision's random classes draw from the global generator, so they
+cannot serve here; its functional forms are what the tests compare with.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from resnets.data.pictures import resize
+from resnets.data.views import Affine, ColorJitter, Crop, CutMix, Flip, Mix, Mixup, PaddedCrop, View
+from resnets.preprocessing import Interpolation
+
+CROP_ATTEMPTS = 10
+CROP_NUMBERS = 2 * CROP_ATTEMPTS + 2
+
+Uniforms = NDArray[np.float32]
+
+
+def numbers_needed(view: View | Mix) -> int:
+    """How many uniform numbers a sample needs for `view`."""
+    match view:
+        case PaddedCrop():
+            return 2
+        case Flip():
+            return 1
+        case Affine():
+            return 5
+        case ColorJitter():
+            return 4
+        case Mixup() | CutMix():
+            return 2
+
+
+# --- one picture, as it is decoded ---------------------------------------------------------------------------------
+
+
+def random_resized_crop(picture: Image.Image, view: Crop, u: Uniforms, size: int, how: Interpolation) -> Image.Image:
+    """Cuts a random box out of `picture` and resizes it to `size` x `size`.
+
+    Args:
+        u: (CROP_NUMBERS,) uniform numbers: an area and a shape for each attempt, then the place. As in torchvision,
+            the first of ten boxes that fits is taken, else the largest central one of an allowed shape.
+    """
+    left, top, width, height = crop_box(picture.size, view, u)
+    return resize(picture.crop((left, top, left + width, top + height)), (size, size), how)
+
+
+def crop_box(size: tuple[int, int], view: Crop, u: Uniforms) -> tuple[int, int, int, int]:
+    """The box (left, top, width, height) that `u` picks in a picture of `size` = (width, height)."""
+    total_width, total_height = size
+    low, high = math.log(view.ratio[0]), math.log(view.ratio[1])
+    for attempt in range(CROP_ATTEMPTS):
+        area = total_width * total_height * _between(view.scale, float(u[2 * attempt]))
+        ratio = math.exp(low + (high - low) * float(u[2 * attempt + 1]))
+        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < width <= total_width and 0 < height <= total_height:
+            left = int(float(u[-2]) * (total_width - width + 1))
+            top = int(float(u[-1]) * (total_height - height + 1))
+            return left, top, width, height
+    width, height = total_width, total_height
+    if total_width / total_height < view.ratio[0]:
+        height = round(total_width / view.ratio[0])
+    elif total_width / total_height > view.ratio[1]:
+        width = round(total_height * view.ratio[1])
+    width, height = max(1, min(width, total_width)), max(1, min(height, total_height))
+    return (total_width - width) // 2, (total_height - height) // 2, width, height
+
+
+def _between(bounds: tuple[float, float], u: float) -> float:
+    return bounds[0] + (bounds[1] - bounds[0]) * u
+
+
+# --- a batch, on the device ----------------------------------------------------------------------------------------
+
+
+def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
+    """`images_NCHW` seen through `view`, with the uniform numbers `u` of shape (N, numbers_needed(view))."""
+    match view:
+        case PaddedCrop():
+            return _padded_crop(images_NCHW, view.padding, u)
+        case Flip():
+            chosen = (u[:, 0] < view.chance)[:, None, None, None]
+            return torch.where(chosen, images_NCHW.flip(-1), images_NCHW)
+        case Affine():
+            return _affine(as_float(images_NCHW), view, u)
+        case ColorJitter():
+            return _color_jitter(as_float(images_NCHW), view, u)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Values from 0 to 1 as float32, whatever they were."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _padded_crop(images: Tensor, padding: int, u: Tensor) -> Tensor:
+    count, channels, height, width = images.shape
+    offset = (u * (2 * padding + 1)).long()  # 0 to 2 * padding
+    padded = F.pad(images, (padding,) * 4)
+    sample = torch.arange(count, device=images.device)[:, None, None]
+    rows = offset[:, 0, None, None] + torch.arange(height, device=images.device)[None, :, None]
+    columns = offset[:, 1, None, None] + torch.arange(width, device=images.device)[None, None, :]
+    return padded.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+
+
+def _affine(images: Tensor, view: Affine, u: Tensor) -> Tensor:
+    signed = 2 * u - 1
+    turn = signed[:, 0] * math.radians(view.degrees)
+    shift = signed[:, 1:3] * view.translate * 2  # grid units: the side is 2 long
+    zoom = 1 / (1 + signed[:, 3] * view.zoom)
+    slant = torch.tan(signed[:, 4] * math.radians(view.shear))
+    cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
+    aspect = images.shape[3] / images.shape[2]
+    rows = [
+        torch.stack([cos, (cos * slant - sin) / aspect, shift[:, 0]], 1),
+        torch.stack([sin * aspect, sin * slant + cos, shift[:, 1]], 1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _color_jitter(images: Tensor, view: ColorJitter, u: Tensor) -> Tensor:
+    def factors(column: int, spread: float) -> Tensor:
+        return torch.clamp(1 + (2 * u[:, column] - 1) * spread, min=0)[:, None, None, None]
+
+    if view.brightness:
+        images = (images * factors(0, view.brightness)).clamp(0, 1)
+    if view.contrast:
+        mean = _grey(images).mean((1, 2, 3), keepdim=True)
+        images = torch.lerp(mean, images, factors(1, view.contrast)).clamp(0, 1)
+    if view.saturation and images.shape[1] == 3:
+        images = torch.lerp(_grey(images).expand_as(images), images, factors(2, view.saturation)).clamp(0, 1)
+    if view.hue and images.shape[1] == 3:
+        images = _turn_hue(images, ((2 * u[:, 3] - 1) * view.hue)[:, None, None])
+    return images
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Luma of ITU-R BT.601, (N, 1, H, W)."""
+    if images.shape[1] == 1:
+        return images
+    weights = torch.tensor([0.2989, 0.587, 0.114], dtype=images.dtype, device=images.device)
+    return (images * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Hue plus `turn` (parts of the circle) in HSV."""
+    red, green, blue = images.unbind(1)
+    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
+    safe = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = (hue / 6 + turn) % 1.0
+    # Each channel falls from `value` by `chroma` times how far its own hue is away.
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    k = (offsets + hue[:, None] * 6) % 6
+    fall = torch.minimum(k, 4 - k).clamp(0, 1)
+    return value[:, None] - chroma[:, None] * fall
+
+
+# --- two pictures of a batch ----------------------------------------------------------------------------------------
+
+
+def mix(
+    view: Mix, images_NCHW: Tensor, partners: Tensor, shares: Tensor, u: Tensor  # noqa: N803
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Each picture mixed with another of the batch.
+
+    Args:
+        partners: (N,) the number of the other picture.
+        shares: (N,) the share that each picture keeps, drawn from Beta(alpha, alpha).
+        u: (N, 2) where a rectangle lies.
+
+    Returns:
+        The pictures, and the (N,) share that each kept in truth (for CutMix, after rounding to pixels).
+    """
+    other = images_NCHW[partners]
+    match view:
+        case Mixup():
+            return torch.lerp(other, images_NCHW, shares[:, None, None, None].to(images_NCHW.dtype)), shares
+        case CutMix():
+            height, width = images_NCHW.shape[2:]
+            side = torch.sqrt(1 - shares)
+            rows, row_share = _stripe(height, side, u[:, 0])
+            columns, column_share = _stripe(width, side, u[:, 1])
+            inside = rows[:, None, :, None] & columns[:, None, None, :]
+            return torch.where(inside, other, images_NCHW), 1 - row_share * column_share
+
+
+def _stripe(length: int, side: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (N, length) within `side` * length of a centre drawn by `u`, cut at the edges, and their share."""
+    center, half = torch.floor(u * length), torch.floor(side * length / 2)
+    position = torch.arange(length, device=u.device)
+    inside = (position >= (center - half)[:, None]) & (position < (center + half)[:, None])
+    return inside, inside.float().mean(1)

@@ -1,0 +1,197 @@
+"""Training batches: a pure function of (seed, step).
+
+The order of samples, every crop, flip and mix is drawn from counters (`resnets.draws`), so workers, ranks and resumed
+runs need no state: a batch can be made anywhere, in any order, and is the same.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnets import draws
+from resnets.data import augment
+from resnets.data.pictures import Pixels, prepare, to_pixels
+from resnets.data.sources import Source
+from resnets.data.views import Views
+from resnets.preprocessing import Preprocessing
+
+Batch = dict[str, Tensor]
+BATCHES_AHEAD = 2
+PICTURES_A_TASK = 8
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which samples each step sees: one shuffle of all samples after another, cut into batches.
+
+    A batch may begin in one epoch and end in the next, so every batch is full, and each epoch visits each sample
+    exactly once.
+
+    Args:
+        samples: size of the training set.
+        batch: samples a step, over all ranks.
+    """
+
+    samples: int
+    batch: int
+    seed: int
+
+    def ids(self, step: int) -> NDArray[np.int64]:
+        """(batch,) sample numbers of `step` (from 0)."""
+        positions = np.arange(step * self.batch, (step + 1) * self.batch)
+        epochs = positions // self.samples
+        ids = np.empty(self.batch, np.int64)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            ids[chosen] = _shuffle(self.seed, int(epoch), self.samples)[positions[chosen] % self.samples]
+        return ids
+
+
+@lru_cache(maxsize=2)
+def _shuffle(seed: int, epoch: int, samples: int) -> NDArray[np.int64]:
+    return draws.generator(seed, "shuffle", epoch).permutation(samples)
+
+
+class Batches:
+    """The training batches of one run.
+
+    Args:
+        preprocessing: the size, colour and normalisation that evaluation uses too; without `views.crop`, training
+            resizes and crops as evaluation does.
+        group: samples within which pictures are mixed.
+        workers: threads that decode and crop ahead of the training step; 0 does it in between. (Pillow's decoders
+            and resizers leave Python's lock free.) The batches are the same.
+        pixels: all of the source's pictures as `prepare` makes them, where they are in memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        order: Order,
+        views: Views,
+        preprocessing: Preprocessing,
+        seed: int,
+        group: int,
+        device: torch.device,
+        workers: int = 0,
+        pixels: Pixels | None = None,
+    ) -> None:
+        self.source = source
+        self.order = order
+        self.views = views
+        self.preprocessing = preprocessing
+        self.seed = seed
+        self.group = group
+        self.device = device
+        self.workers = workers
+        self._labels = torch.from_numpy(source.labels).to(device)
+        usable = pixels is not None and views.crop is None
+        self._resident = torch.from_numpy(pixels).to(device) if usable else None
+
+    def make(self, step: int) -> Batch:
+        """The batch of `step`: "ids" (N,), "images" (N, C, H, W) float32 normalised, "labels" (N,) and, where
+        pictures are mixed, "partner_labels" (N,) and "shares" (N,), the weight of "labels"."""
+        return self._finish(step, self._frames(step, _run_now))
+
+    def between(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of the steps from `start` up to `stop`, decoded ahead by the workers."""
+        if not self.workers:
+            yield from (self.make(step) for step in range(start, stop))
+            return
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
+        waiting: collections.deque[tuple[int, Callable[[], Tensor]]] = collections.deque()
+        try:
+            for step in range(start, stop):
+                waiting.append((step, self._frames(step, pool.submit)))
+                if len(waiting) > BATCHES_AHEAD:
+                    yield self._finish(*waiting.popleft())
+            while waiting:
+                yield self._finish(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _frames(self, step: int, submit: Callable[..., Future[None]]) -> Callable[[], Tensor]:
+        """Starts decoding the pictures of `step`; the result waits for them: (N, C, H, W) uint8."""
+        ids = self.order.ids(step)
+        if (resident := self._resident) is not None:
+            return lambda: resident[torch.from_numpy(ids).to(self.device)]
+        size = self.preprocessing.crop
+        frames = torch.empty((len(ids), self.preprocessing.channels, size, size), dtype=torch.uint8)
+        u = draws.generator(self.seed, "crop", step).random((len(ids), augment.CROP_NUMBERS), np.float32)
+        tasks = [
+            submit(self._decode, frames.numpy(), ids, u, range(first, min(first + PICTURES_A_TASK, len(ids))))
+            for first in range(0, len(ids), PICTURES_A_TASK)
+        ]
+
+        def wait() -> Tensor:
+            for task in tasks:
+                task.result()
+            return frames
+
+        return wait
+
+    def _decode(self, frames: NDArray[np.uint8], ids: NDArray[np.int64], u: augment.Uniforms, rows: range) -> None:
+        p = self.preprocessing
+        for row in rows:
+            picture = self.source.picture(int(ids[row]), p.color)
+            if self.views.crop is None:
+                frames[row] = prepare(picture, p)
+            else:
+                cropped = augment.random_resized_crop(picture, self.views.crop, u[row], p.crop, p.interpolation)
+                frames[row] = to_pixels(cropped, p.color)
+
+    def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
+        ids = self.order.ids(step)
+        images = frames().to(self.device, non_blocking=True)
+        for number, view in enumerate(self.views.augment):
+            u = self._uniforms(step, f"view {number} {type(view).__name__}", augment.numbers_needed(view))
+            images = augment.apply(view, images, u)
+        images = normalize(images, self.preprocessing)
+        numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
+        batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}
+        return self._mixed(step, batch) if self.views.mix else batch
+
+    def _mixed(self, step: int, batch: Batch) -> Batch:
+        count = len(batch["ids"])
+        g = draws.generator(self.seed, "mix", step)
+        view = self.views.mix[int(g.integers(len(self.views.mix)))]
+        shares = torch.from_numpy(g.beta(view.alpha, view.alpha, count).astype(np.float32)).to(self.device)
+        within = [first + g.permutation(self.group) for first in range(0, count, self.group)]
+        partners = torch.from_numpy(np.concatenate(within)).to(self.device)
+        u = self._uniforms(step, "mix place", augment.numbers_needed(view))
+        images, shares = augment.mix(view, batch["images"], partners, shares, u)
+        return batch | {"images": images, "partner_labels": batch["labels"][partners], "shares": shares}
+
+    def _uniforms(self, step: int, purpose: str, count: int) -> Tensor:
+        u = draws.generator(self.seed, purpose, step).random((self.order.batch, count), np.float32)
+        return torch.from_numpy(u).to(self.device, non_blocking=True)
+
+
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """(N, C, H, W) uint8, or float from 0 to 1, to float32 with mean and std taken out."""
+    mean, std = _statistics(preprocessing, images.device)
+    return (augment.as_float(images) - mean) / std
+
+
+@lru_cache(maxsize=8)
+def _statistics(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean = torch.from_numpy(preprocessing.mean_pixels()).to(device)
+    return mean, torch.tensor(preprocessing.std, device=device)[:, None, None]
+
+
+def _run_now(task: Callable[..., None], *arguments: object) -> Future[None]:
+    """Runs `task` here and now, with the look of a pool's `submit`."""
+    done: Future[None] = Future()
+    task(*arguments)
+    done.set_result(None)
+    return done

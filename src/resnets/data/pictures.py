@@ -1,0 +1,125 @@
+"""From a picture file to pixels, and from pixels to a network's input."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from resnets.errors import DataError
+from resnets.preprocessing import Color, Interpolation, Preprocessing
+
+Pixels = NDArray[np.uint8]  # (channels, height, width)
+ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
+MAX_PIXELS = 178_956_970  # what Pillow holds for a decompression bomb: 512 MiB as RGB
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
+
+
+def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, name: str = "") -> Image.Image:
+    """The picture, decoded, upright by its EXIF orientation, in mode "RGB" or, for color "L", "L".
+
+    16-bit pictures lose their lower byte, palettes are resolved, transparency is dropped, of animations the first
+    frame is taken.
+
+    Args:
+        source: a file, its bytes, or a picture of Pillow's.
+        name: what to call it in messages; a path's own by default.
+
+    Raises:
+        DataError: missing, truncated, of an unknown format, or larger than `MAX_PIXELS`.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow's, on odd but readable metadata and on sizes refused below
+            picture = source
+            if not isinstance(picture, Image.Image):
+                picture = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. "
+                    "Shrink it, or take it out."
+                )
+            return _convert(ImageOps.exif_transpose(picture), "L" if color == "L" else "RGB", name)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"There is no picture at {name}.") from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder, not a picture.") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{name} is not a picture that can be read: damaged, or of an unknown format.") from None
+    except Exception as error:  # decoders of damaged files raise nearly anything (OSError, SyntaxError, struct.error)
+        raise DataError(f"{name} is damaged: {error}. Replace it, or take it out.") from error
+
+
+def _convert(picture: Image.Image, mode: str, name: str) -> Image.Image:
+    picture.load()
+    if picture.mode.startswith("I;16"):
+        levels = np.asarray(picture, dtype=np.uint16) >> 8
+        picture = Image.fromarray(levels.astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise DataError(f"{name} has 32-bit pixels, whose range is unknown: save it with 8 or 16 bits.")
+    elif picture.mode in ("P", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA").convert("RGB")
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def resize(picture: Image.Image, size: tuple[int, int], how: Interpolation, *, antialias: bool = True) -> Image.Image:
+    """`picture` resized to `size` = (width, height)."""
+    if picture.size == size:
+        return picture
+    if antialias:
+        return picture.resize(size, _FILTERS[how])
+    # Pillow widens the filter whenever it shrinks; torch is asked for the rare model trained without that.
+    import torch
+    import torch.nn.functional as F
+
+    pixels = torch.from_numpy(to_pixels(picture, "L" if picture.mode == "L" else "RGB"))[None].float()
+    options: dict[str, Any] = {} if how == "nearest" else {"align_corners": False, "antialias": False}
+    resized = F.interpolate(pixels, (size[1], size[0]), mode=how, **options)[0].round().clamp(0, 255).byte()
+    return Image.fromarray(resized.permute(1, 2, 0).squeeze(-1).numpy())
+
+
+def center_crop(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`."""
+    p = preprocessing
+    width, height = picture.size
+    # As torchvision's Resize: the longer side is rounded down, the crop's corner to the nearest even.
+    if width <= height:
+        size = (p.resize, max(p.resize, int(p.resize * height / width)))
+    else:
+        size = (max(p.resize, int(p.resize * width / height)), p.resize)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise DataError(f"a picture of {width} x {height} pixels is too narrow: resized it would hold {size} pixels.")
+    picture = resize(picture, size, p.interpolation, antialias=p.antialias)
+    left, top = round((size[0] - p.crop) / 2.0), round((size[1] - p.crop) / 2.0)
+    if (left, top) == (0, 0) and size == (p.crop, p.crop):
+        return picture
+    return picture.crop((left, top, left + p.crop, top + p.crop))
+
+
+def to_pixels(picture: Image.Image, color: Color) -> Pixels:
+    """(channels, height, width) uint8 in the channel order that `color` names."""
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        return array[None]
+    array = array.transpose(2, 0, 1)
+    return np.ascontiguousarray(array[::-1] if color == "BGR" else array)
+
+
+def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """What a network is fed for `picture`, before normalisation: (channels, crop, crop) uint8."""
+    return to_pixels(center_crop(picture, preprocessing), preprocessing.color)

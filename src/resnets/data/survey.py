@@ -1,0 +1,94 @@
+"""One pass over a source before it costs a run: what is damaged, its statistics, and its pixels where they fit."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.pictures import Pixels, prepare
+from resnets.data.sources import Source
+from resnets.data.views import Normalize
+from resnets.errors import DataError
+from resnets.preprocessing import Preprocessing, encode_mean_image
+
+RESIDENT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over a source found.
+
+    Args:
+        damaged: message by picture number.
+        pixels: (N, channels, crop, crop) as `prepare` makes them, where asked for and not above `RESIDENT_BYTES`.
+        mean_image: (channels, crop, crop) mean of the whole pictures, from 0 to 1, where asked for.
+        std: (channels,) over all positions, from 0 to 1, where asked for.
+    """
+
+    damaged: dict[int, str]
+    pixels: Pixels | None
+    mean_image: NDArray[np.float32] | None
+    std: tuple[float, ...] | None
+
+
+def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statistics: bool) -> Survey:
+    """Decodes every picture of `source` once, in threads.
+
+    Args:
+        keep: hold the prepared pixels in memory, if they fit.
+        statistics: compute mean image and std of the prepared pictures; integer sums, so exact in any order.
+    """
+    p = preprocessing
+    shape = (p.channels, p.crop, p.crop)
+    fits = keep and len(source) * p.channels * p.crop**2 <= RESIDENT_BYTES
+    pixels = np.zeros((len(source), *shape), np.uint8) if fits else None
+    damaged: dict[int, str] = {}
+    threads = os.cpu_count() or 1
+    chunks = [range(first, len(source), threads) for first in range(threads)]
+
+    def look(chunk: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        total, squares = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        for index in chunk:
+            try:
+                picture = source.picture(index, p.color)
+                if not (statistics or fits):
+                    continue
+                values = prepare(picture, p)
+            except DataError as error:
+                damaged[index] = str(error)
+                continue
+            if pixels is not None:
+                pixels[index] = values
+            if statistics:
+                total += values
+                squares += values.astype(np.int64) ** 2
+        return total, squares
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(look, chunks))
+    mean_image: NDArray[np.float32] | None = None
+    std: tuple[float, ...] | None = None
+    count = len(source) - len(damaged)
+    if statistics and count:
+        mean = sum(part[0] for part in parts) / count / 255
+        second = sum(part[1] for part in parts) / count / 255**2
+        per_channel = np.mean(mean, (1, 2))
+        std = tuple(float(s) for s in np.sqrt(np.mean(second, (1, 2)) - per_channel**2))
+        mean_image = np.asarray(mean, np.float32)
+    return Survey(dict(sorted(damaged.items())), pixels, mean_image, std)
+
+
+def normalized(preprocessing: Preprocessing, how: Normalize, found: Survey) -> Preprocessing:
+    """`preprocessing` with the statistics of the training set that `how` asks for; see `Normalize`."""
+    if how == "given":
+        return preprocessing
+    assert found.mean_image is not None and found.std is not None
+    if how == "mean image":
+        unit = (1.0,) * preprocessing.channels
+        return replace(preprocessing, mean_image=encode_mean_image(found.mean_image), std=unit)
+    mean = tuple(float(m) for m in np.mean(found.mean_image, (1, 2), dtype=np.float64))
+    return replace(preprocessing, mean=mean, std=tuple(max(s, 1e-6) for s in found.std), mean_image=None)

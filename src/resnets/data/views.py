@@ -1,0 +1,140 @@
+"""The random ways to look at a picture while training, as frozen data, read without torch.
+
+A crop of `Crop` acts on one picture as it is decoded and gives every picture the same size. A view of `View` acts
+on a whole batch, on the device. A mix of `Mix` acts on normalised batches and their labels. How each is done stands
+in `augment`; the numbers it needs are drawn by `batches` from (seed, purpose, step).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resnets.errors import UsageError
+
+# Where mean and std come from: as the preprocessing has them, or from the training pictures: a mean and a std for each
+# channel, or a mean for each pixel and no division (He et al. 2015, section 4.2).
+Normalize = Literal["given", "channels", "mean image"]
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomResizedCrop:
+    """A part of random area and shape, resized to a square (Szegedy et al. 2015, section 6).
+
+    Args:
+        scale: smallest and largest share of the picture's area.
+        ratio: smallest and largest width / height, drawn evenly on a log scale.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        _check(0 < self.scale[0] <= self.scale[1] <= 1, f"scale needs 0 < low <= high <= 1, not {self.scale}.")
+        _check(0 < self.ratio[0] <= self.ratio[1], f"ratio needs 0 < low <= high, not {self.ratio}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedCrop:
+    """`padding` black pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2)."""
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        _check(self.padding >= 0, f"padding must be 0 or more, not {self.padding}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """Left and right swapped with this chance."""
+
+    chance: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.chance <= 1, f"chance must be in [0, 1], not {self.chance}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """Turned, moved, zoomed and sheared about the centre; what comes in from outside is black.
+
+    Args:
+        degrees: turns evenly within ± this.
+        translate: moves in each direction evenly within ± this share of the side.
+        zoom: sizes multiplied evenly within 1 ± this.
+        shear: horizontal shear evenly within ± this many degrees.
+    """
+
+    degrees: float = 10.0
+    translate: float = 0.1
+    zoom: float = 0.1
+    shear: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.zoom < 1, f"zoom must be in [0, 1), not {self.zoom}.")
+        _check(0 <= self.shear < 90, f"shear must be in [0, 90), not {self.shear}.")
+        _check(min(self.degrees, self.translate) >= 0, "degrees and translate must be 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorJitter:
+    """Brightness, contrast, saturation and hue changed, in this order.
+
+    Args:
+        brightness, contrast, saturation: each multiplied by a factor drawn evenly within 1 ± this (never below 0).
+        hue: turned evenly within ± this part of the colour circle, at most 0.5.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(min(self.brightness, self.contrast, self.saturation) >= 0, "colour changes must be 0 or more.")
+        _check(0 <= self.hue <= 0.5, f"hue must be in [0, 0.5], not {self.hue}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixup:
+    """Two pictures blended, and their labels (Zhang et al. 2018, 1710.09412): the share is Beta(alpha, alpha)."""
+
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix:
+    """A rectangle of another picture pasted in (Yun et al. 2019, 1905.04899): its kept share is Beta(alpha, alpha)."""
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
+
+
+Crop = RandomResizedCrop
+View = PaddedCrop | Flip | Affine | ColorJitter
+Mix = Mixup | CutMix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """How training looks at pictures: a crop as each is decoded, then views of the whole batch, then a mix.
+
+    Args:
+        crop: without one, pictures are resized and cropped as in evaluation.
+        augment: done in this order.
+        mix: one of these, drawn evenly for each step.
+    """
+
+    crop: Crop | None = None
+    augment: tuple[View, ...] = ()
+    mix: tuple[Mix, ...] = ()

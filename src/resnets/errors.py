@@ -1,0 +1,51 @@
+"""One family of exceptions. Each message says what is wrong, where, and what to do about it.
+
+The command line prints the message alone and exits with `exit_code`: 2 where the command was used wrongly,
+1 where a well-formed command failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ResnetsError(Exception):
+    """Anything that `resnets` refuses or cannot do."""
+
+    exit_code = 1
+
+
+class UsageError(ResnetsError):
+    """A name, option or value that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(ResnetsError):
+    """A dataset or picture that is missing, damaged or contradicts itself."""
+
+
+class FileError(ResnetsError):
+    """A file that cannot be read or written: missing, full disk, damaged, of another kind."""
+
+
+class TrainingError(ResnetsError):
+    """A run that cannot go on."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
+    """The error for a name that is none of `choices`: it names the nearest one, or all where they are few.
+
+    Args:
+        kind: what the name stands for, as a reader would say it ("model", "setting of optimizer").
+    """
+    known = list(choices)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        advice = f"did you mean {' or '.join(near)}?"
+    elif len(known) <= 12:
+        advice = f"choose from {', '.join(known)}."
+    else:
+        advice = f"there are {len(known)}, such as {', '.join(known[:6])}."
+    return UsageError(f"No {kind} is called {name!r}: {advice}")

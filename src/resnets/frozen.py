@@ -1,0 +1,204 @@
+"""Frozen dataclasses to JSON and back, and typed dotted overrides (`optimizer.lr=3e-3`).
+
+Specs, recipes and preprocessing are all frozen dataclasses. This module is the one place that knows how they look
+as JSON: a dataclass is an object of its fields, a tuple a list; where a field may hold one of several dataclasses,
+the object says which with `"kind"`. Decoding is strict: an unknown key, a missing one or a value of another type is
+an error that names the place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar, Union, cast
+
+from resnets.errors import UsageError, unknown
+
+T = TypeVar("T")
+KIND = "kind"
+
+
+def encode(value: Any, declared: Any = None) -> Any:
+    """`value` as JSON-ready data. `declared` is the type of the field it stands in, if any."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = _hints(type(value))
+        data = {f.name: encode(getattr(value, f.name), hints[f.name]) for f in dataclasses.fields(value)}
+        tagged = len(_dataclasses_in(declared)) > 1
+        return {KIND: type(value).__name__, **data} if tagged else data
+    if isinstance(value, tuple):
+        item = _item_type(declared)
+        return [encode(v, item) for v in value]
+    return value
+
+
+def decode(declared: type[T], data: Any, where: str = "") -> T:
+    """The value of type `declared` that `data` (parsed JSON) stands for.
+
+    Args:
+        where: the dotted place of `data`, for messages.
+
+    Raises:
+        UsageError: an unknown or missing key, a value of another type or outside its range.
+    """
+    return cast(T, _decode(declared, data, where))
+
+
+def override(value: T, assignments: Iterable[str]) -> T:
+    """`value` with each `dotted.name=text` applied in turn; the text is read as the field's type asks.
+
+    Where a field may hold one of several dataclasses, `field=Name` puts one in with its defaults. Tuples and whole
+    dataclasses are written as JSON; `none` clears an optional field.
+
+    Raises:
+        UsageError: an unknown name (the message has the nearest), or a text that does not fit the type.
+    """
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"{assignment!r} is not a setting: write NAME=VALUE, such as batch=64.")
+        value = _set(value, name.strip(), name.strip().split("."), text.strip())
+    return value
+
+
+def _set(value: Any, whole: str, names: list[str], text: str) -> Any:
+    hints = _hints(type(value))
+    name = names[0]
+    if name not in hints:
+        place = whole.removesuffix(".".join(names)).rstrip(".")
+        raise unknown(f"setting of {place}" if place else "setting", name, hints)
+    if len(names) == 1:
+        return _replace(value, name, _parse(hints[name], text, whole), whole)
+    inner = getattr(value, name)
+    if not dataclasses.is_dataclass(inner) or isinstance(inner, type):
+        options = " or ".join(c.__name__ for c in _dataclasses_in(hints[name]))
+        advice = f"set {name}={options} first" if options else f"set {name} itself"
+        raise UsageError(f"{whole}: {name} is {inner!r} and has no settings of its own; {advice}.")
+    return _replace(value, name, _set(inner, whole, names[1:], text), whole)
+
+
+def _replace(value: Any, name: str, new: Any, whole: str) -> Any:
+    try:
+        return dataclasses.replace(value, **{name: new})
+    except UsageError as error:
+        raise UsageError(f"{whole}: {error}") from None
+
+
+def _parse(declared: Any, text: str, where: str) -> Any:
+    """`text` from a command line as a value of type `declared`."""
+    members = _members(declared)
+    if type(None) in members and text.lower() in ("none", "null"):
+        return None
+    for member in members:
+        if dataclasses.is_dataclass(member) and text.lower() == cast(type, member).__name__.lower():
+            return _decode(member, {}, where)
+    try:
+        data = json.loads(text)
+    except ValueError:
+        lowered = text.lower()
+        data = lowered == "true" if lowered in ("true", "false") else text
+    if str in members and not isinstance(data, str):
+        data = text
+    try:
+        return _decode(declared, data, where)
+    except UsageError:
+        if isinstance(data, str) and float in members:  # such as 3e-3, .1 or 1_000
+            try:
+                return float(text)
+            except ValueError:
+                pass
+        raise
+
+
+def _decode(declared: Any, data: Any, where: str) -> Any:
+    members = _members(declared)
+    classes = [m for m in members if dataclasses.is_dataclass(m)]
+    if isinstance(data, dict) and classes:
+        return _decode_dataclass(cast("list[type]", classes), data, where)
+    for member in members:
+        origin = typing.get_origin(member)
+        if origin is Literal:
+            if any(data == option and type(data) is type(option) for option in typing.get_args(member)):
+                return data
+        elif origin is tuple:
+            if isinstance(data, list):
+                item, arguments = _item_type(member), typing.get_args(member)
+                if arguments[-1] is not Ellipsis and len(arguments) != len(data):
+                    raise UsageError(f"{where} takes {len(arguments)} values, not {len(data)}.")
+                return tuple(_decode(item, v, f"{where}[{i}]") for i, v in enumerate(data))
+        elif member is float:
+            if isinstance(data, int | float) and not isinstance(data, bool):
+                return float(data)
+        elif member in (int, str, bool, type(None)) and type(data) is member:
+            return data
+    raise UsageError(f"{where or 'The value'} takes {_describe(members)}, not {_short(data)}.")
+
+
+def _decode_dataclass(classes: list[type], data: dict[str, Any], where: str) -> Any:
+    data = dict(data)
+    cls = classes[0]
+    if len(classes) > 1:
+        by_name = {c.__name__: c for c in classes}
+        kind = data.pop(KIND, None)
+        if kind not in by_name:
+            raise UsageError(f'{where or "The value"} takes "{KIND}": {" or ".join(by_name)}, not {_short(kind)}.')
+        cls = by_name[kind]
+    hints = _hints(cls)
+    for key in data:
+        if key not in hints:
+            raise unknown(f"setting of {where or cls.__name__}", key, hints)
+    prefix = f"{where}." if where else ""
+    values = {name: _decode(hints[name], data[name], prefix + name) for name in data}
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
+            raise UsageError(f"{prefix}{field.name} is missing.")
+    return cls(**values)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _members(declared: Any) -> list[Any]:
+    """The alternatives of a union, or the type itself."""
+    if typing.get_origin(declared) in (Union, types.UnionType):
+        return [m for a in typing.get_args(declared) for m in _members(a)]
+    return [declared]
+
+
+def _dataclasses_in(declared: Any) -> list[type]:
+    return [m for m in _members(declared) if dataclasses.is_dataclass(m) and isinstance(m, type)]
+
+
+def _item_type(declared: Any) -> Any:
+    """The type of the items of a tuple (all of one type), found among the alternatives of `declared`."""
+    for member in _members(declared):
+        if typing.get_origin(member) is tuple:
+            return typing.get_args(member)[0]
+    return None
+
+
+def _describe(members: list[Any]) -> str:
+    names = []
+    for member in members:
+        if typing.get_origin(member) is Literal:
+            names.append(" or ".join(repr(a) for a in typing.get_args(member)))
+        elif typing.get_origin(member) is tuple:
+            names.append("a list such as [1, 2]")
+        elif member is type(None):
+            names.append("none")
+        else:
+            names.append({int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+                member, getattr(member, "__name__", str(member))))
+    return " or ".join(names)
+
+
+def _short(data: Any) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else text[:57] + "..."

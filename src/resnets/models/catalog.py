@@ -1,0 +1,95 @@
+"""The networks known by name. Names follow torchvision and timm; a line each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resnets.errors import unknown
+from resnets.models.spec import Spec
+
+# Depths of table 1 of He et al. 2015.
+_18, _34, _101, _152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+_50 = _34
+_CIFAR_WIDTHS = (16, 32, 64)
+
+
+def _basic(depths: tuple[int, ...], **choices: str) -> Spec:
+    return replace(Spec(block="basic", depths=depths), **choices)  # type: ignore[arg-type]
+
+
+def _bottleneck(depths: tuple[int, ...]) -> Spec:
+    return Spec(block="bottleneck", depths=depths)
+
+
+def _cifar(layers: int) -> Spec:
+    """He et al. 2015, section 4.2: 6n + 2 layers, option A throughout."""
+    depths = ((layers - 2) // 6,) * 3
+    return Spec(depths=depths, widths=_CIFAR_WIDTHS, stem="cifar", stem_width=16, shortcut="A", classes=10)
+
+
+def _cifar_preact_bottleneck(layers: int) -> Spec:
+    """He et al. 2016: 9n + 2 layers of bottlenecks, which need projections."""
+    depths = ((layers - 2) // 9,) * 3
+    return replace(_cifar(layers), block="bottleneck", depths=depths, preactivation=True, shortcut="B")
+
+
+def _wide(layers: int, factor: int) -> Spec:
+    """Zagoruyko and Komodakis 2016: 6n + 4 layers, `factor` times as wide."""
+    depths, widths = ((layers - 4) // 6,) * 3, tuple(w * factor for w in _CIFAR_WIDTHS)
+    return replace(_cifar(layers), depths=depths, widths=widths, preactivation=True, shortcut="B")
+
+
+CATALOG: dict[str, Spec] = {
+    # He et al. 2015, table 1; v1.5 bottlenecks as in torchvision, then the paper's own
+    "resnet18": _basic(_18),
+    "resnet34": _basic(_34),
+    "resnet50": _bottleneck(_50),
+    "resnet101": _bottleneck(_101),
+    "resnet152": _bottleneck(_152),
+    "resnet50_v1": replace(_bottleneck(_50), stride_in="1x1"),
+    "resnet101_v1": replace(_bottleneck(_101), stride_in="1x1"),
+    "resnet152_v1": replace(_bottleneck(_152), stride_in="1x1"),
+    # their plain twins, and the shortcut options of table 3
+    "plain18": _basic(_18, shortcut="none"),
+    "plain34": _basic(_34, shortcut="none"),
+    "resnet34_a": _basic(_34, shortcut="A"),
+    "resnet34_c": _basic(_34, shortcut="C"),
+    # successors on ImageNet
+    "resnext50_32x4d": replace(_bottleneck(_50), groups=32, group_width=4),
+    "resnext101_32x8d": replace(_bottleneck(_101), groups=32, group_width=8),
+    "resnext101_64x4d": replace(_bottleneck(_101), groups=64, group_width=4),
+    "wide_resnet50_2": replace(_bottleneck(_50), group_width=128),
+    "wide_resnet101_2": replace(_bottleneck(_101), group_width=128),
+    "seresnet50": replace(_bottleneck(_50), gate="se"),
+    "resnet50d": replace(_bottleneck(_50), stem="deep", shortcut="D"),
+    "resnetv2_50": replace(_bottleneck(_50), preactivation=True),
+    # CIFAR: He et al. 2015, section 4.2, and the plain twins of figure 6
+    "cifar_resnet20": _cifar(20),
+    "cifar_resnet32": _cifar(32),
+    "cifar_resnet44": _cifar(44),
+    "cifar_resnet56": _cifar(56),
+    "cifar_resnet110": _cifar(110),
+    "cifar_resnet1202": _cifar(1202),
+    "cifar_plain20": replace(_cifar(20), shortcut="none"),
+    "cifar_plain32": replace(_cifar(32), shortcut="none"),
+    "cifar_plain44": replace(_cifar(44), shortcut="none"),
+    "cifar_plain56": replace(_cifar(56), shortcut="none"),
+    "cifar_plain110": replace(_cifar(110), shortcut="none"),
+    # pre-activation (He et al. 2016) and wide nets (Zagoruyko and Komodakis 2016) on CIFAR
+    "cifar_preact110": replace(_cifar(110), preactivation=True),
+    "cifar_preact164": _cifar_preact_bottleneck(164),
+    "cifar_preact1001": _cifar_preact_bottleneck(1001),
+    "wrn28_10": _wide(28, 10),
+    "wrn40_4": _wide(40, 4),
+}
+
+
+def find(name: str) -> Spec:
+    """The spec called `name`.
+
+    Raises:
+        UsageError: there is none; the message names the nearest.
+    """
+    if name not in CATALOG:
+        raise unknown("model", name, CATALOG)
+    return CATALOG[name]

@@ -1,0 +1,155 @@
+"""Shapes, parameters and multiply-adds of every layer of a `Spec`, counted without building anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resnets.errors import UsageError
+from resnets.models.spec import Spec
+from resnets.nn.shapes import STEM_STRIDES, BlockShape
+
+Size = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer with parameters.
+
+    Args:
+        name: as in the `state_dict`.
+        kind: "conv 3x3/2", "norm", "linear".
+        shape: of its output for one sample: (channels, *size).
+        parameters: learnt numbers.
+        multiply_adds: of convolutions and linear layers, for one sample; 0 for norms, as the papers count.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+class _Walk:
+    """Goes through a network, keeping the spatial size."""
+
+    def __init__(self, spec: Spec, size: Size) -> None:
+        self.spec = spec
+        self.size = size
+
+    def conv(
+        self, name: str, inputs: int, outputs: int, kernel: int, *,
+        stride: int = 1, groups: int = 1, bias: bool = False, size: Size | None = None,
+    ) -> Layer:  # fmt: skip
+        """A convolution from `self.size` (or `size`), which moves on to its output's."""
+        output = strided(self.size if size is None else size, stride)
+        if size is None:
+            self.size = output
+        weights = inputs // groups * outputs * kernel**self.spec.dimensions
+        window = "x".join([str(kernel)] * self.spec.dimensions) + (f"/{stride}" if stride > 1 else "")
+        grouped = f" in {groups} groups" if groups > 1 else ""
+        return Layer(
+            name=name,
+            kind=f"conv {window}{grouped}",
+            shape=(outputs, *output),
+            parameters=weights + outputs * bias,
+            multiply_adds=weights * math.prod(output),
+        )
+
+    def norms(self, name: str, channels: int) -> Iterator[Layer]:
+        if self.spec.norm != "none":
+            shape = (channels, *self.size)
+            yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=2 * channels, multiply_adds=0)
+
+
+def strided(size: Size, stride: int) -> Size:
+    """The size behind a padded layer of `stride`."""
+    return tuple(-(-n // stride) for n in size)
+
+
+def layers(spec: Spec, size: int) -> list[Layer]:
+    """Every layer with parameters, in the order in which a signal meets them.
+
+    Args:
+        size: pixels of each side of the input.
+
+    Raises:
+        UsageError: `size` is below 1.
+    """
+    if size < 1:
+        raise UsageError(f"the input's size must be 1 or more, not {size}.")
+    return list(_walk(spec, size))
+
+
+def _walk(spec: Spec, size: int) -> Iterator[Layer]:
+    walk = _Walk(spec, (size,) * spec.dimensions)
+    conv_stride, pool_stride = STEM_STRIDES[spec.stem]
+    if spec.stem == "deep":
+        half = spec.stem_width // 2
+        yield walk.conv("conv1.0", spec.channels, half, 3, stride=conv_stride)
+        yield from walk.norms("conv1.1", half)
+        yield walk.conv("conv1.3", half, half, 3)
+        yield from walk.norms("conv1.4", half)
+        yield walk.conv("conv1.6", half, spec.stem_width, 3)
+    else:
+        kernel = 7 if spec.stem == "imagenet" else 3
+        yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
+    if not spec.preactivation:
+        yield from walk.norms("bn1", spec.stem_width)
+    walk.size = strided(walk.size, pool_stride)
+    channels = spec.stem_width
+    for name, block in spec.blocks():
+        yield from _block(walk, name, block)
+        channels = block.outputs
+    if spec.preactivation:
+        yield from walk.norms("bn", channels)
+    yield Layer(
+        name="fc", kind="linear", shape=(spec.classes,),
+        parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
+    )  # fmt: skip
+
+
+def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
+    spec, size_in = walk.spec, walk.size
+    if spec.block == "basic":
+        convs = [(block.inputs, block.inner, 3, block.stride), (block.inner, block.outputs, 3, 1)]
+    else:
+        stride_1, stride_2 = block.bottleneck_strides
+        convs = [
+            (block.inputs, block.inner, 1, stride_1),
+            (block.inner, block.inner, 3, stride_2),
+            (block.inner, block.outputs, 1, 1),
+        ]
+    for i, (inputs, outputs, kernel, stride) in enumerate(convs, start=1):
+        if spec.preactivation:
+            yield from walk.norms(f"{name}.bn{i}", inputs)
+        yield walk.conv(
+            f"{name}.conv{i}", inputs, outputs, kernel, stride=stride, groups=block.groups if kernel == 3 else 1
+        )
+        if not spec.preactivation:
+            yield from walk.norms(f"{name}.bn{i}", outputs)
+    if block.gate_reduction:
+        hidden, one = max(1, block.outputs // block.gate_reduction), (1,) * spec.dimensions
+        yield walk.conv(f"{name}.se.fc1", block.outputs, hidden, 1, bias=True, size=one)
+        yield walk.conv(f"{name}.se.fc2", hidden, block.outputs, 1, bias=True, size=one)
+    if block.shortcut == "C" or (block.changes and block.shortcut in ("B", "D")):
+        pooled = block.shortcut == "D"  # the pool takes the stride, and Sequential's first place
+        size = strided(size_in, block.stride) if pooled else size_in
+        place = 1 if pooled else 0
+        yield walk.conv(
+            f"{name}.downsample.{place}", block.inputs, block.outputs, 1, stride=1 if pooled else block.stride, size=size
+        )
+        if not spec.preactivation:
+            yield from walk.norms(f"{name}.downsample.{place + 1}", block.outputs)
+
+
+def parameters(spec: Spec) -> int:
+    """How many numbers the network learns."""
+    return sum(layer.parameters for layer in _walk(spec, 1))
+
+
+def multiply_adds(spec: Spec, size: int) -> int:
+    """Multiply-adds of convolutions and linear layers for one input with sides of `size` pixels."""
+    return sum(layer.multiply_adds for layer in layers(spec, size))

@@ -1,0 +1,149 @@
+"""A network's architecture as frozen data: written as JSON, counted without being built, read by one `ResNet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resnets.errors import UsageError
+from resnets.nn.shapes import STEM_STRIDES, Block, BlockShape, Gate, Norm, Shortcut, Stem, StrideIn
+
+EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Every choice that makes a residual network.
+
+    Args:
+        block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 with four times the width).
+        depths: blocks in each stage.
+        widths: channels of the 3x3 convolutions of each stage, before groups and expansion.
+        stem, stem_width: what comes before the blocks, and the channels it gives.
+        preactivation: norm and ReLU before each convolution (He et al. 2016) instead of after.
+        shortcut: how the signal goes around blocks; "none" is the plain twin.
+        stride_in: the bottleneck convolution that strides: "1x1" as in the paper (v1), or "3x3" as in torchvision
+            and nearly all public weights (v1.5). Shapes are the same, so the weights of one load into the other
+            without a word, and are wrong there.
+        groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
+            groups (Xie et al. 2017; torchvision's width_per_group).
+        gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
+        norm, norm_eps, norm_momentum: kind of normalisation, the number added to its variance, and the share of a
+            new batch in the running statistics.
+        dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
+        drop_path: rate of the last block's stochastic depth; it rises linearly to there (Huang et al. 2016, eq. 4).
+        output_stride: where given, later stages dilate instead of striding beyond it (Chen et al. 2017).
+        dimensions: spatial dimensions of the input: 1, 2 or 3.
+        channels: of the input.
+        classes: outputs.
+
+    Raises:
+        UsageError: a choice out of range, or two that exclude each other.
+    """
+
+    block: Block = "basic"
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    stem: Stem = "imagenet"
+    stem_width: int = 64
+    preactivation: bool = False
+    shortcut: Shortcut = "B"
+    stride_in: StrideIn = "3x3"
+    groups: int = 1
+    group_width: int = 64
+    gate: Gate = "none"
+    gate_reduction: int = 16
+    norm: Norm = "batch"
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    output_stride: int | None = None
+    dimensions: int = 2
+    channels: int = 3
+    classes: int = 1000
+
+    def __post_init__(self) -> None:
+        counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)
+        if not all(n >= 1 for n in (*counts, self.gate_reduction, self.channels, self.classes)):
+            raise UsageError("depths, widths, groups, gate_reduction, channels and classes must be 1 or more.")
+        if not self.depths or len(self.depths) != len(self.widths):
+            raise UsageError(f"depths {self.depths} and widths {self.widths} need one number for each stage.")
+        if self.dimensions not in (1, 2, 3):
+            raise UsageError(f"dimensions must be 1, 2 or 3, not {self.dimensions}.")
+        if not (0 <= self.dropout < 1 and 0 <= self.drop_path < 1):
+            raise UsageError(f"dropout {self.dropout} and drop_path {self.drop_path} must be in [0, 1).")
+        if not (self.norm_eps > 0 and 0 < self.norm_momentum <= 1):
+            raise UsageError("norm_eps must be above 0 and norm_momentum in (0, 1].")
+        if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
+            raise UsageError("groups and group_width belong to bottlenecks; basic blocks have none.")
+        if self.drop_path and self.shortcut == "none":
+            raise UsageError("drop_path leaves out residual branches; a plain net (shortcut none) has none.")
+        if self.stem == "deep" and self.stem_width % 2:
+            raise UsageError(f"the deep stem needs an even stem_width, not {self.stem_width}.")
+        if self.shortcut == "A" and any(b.outputs < b.inputs for _, b in self.blocks()):
+            raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
+        if self.output_stride is not None and self.output_stride not in self._reachable_strides():
+            known = ", ".join(map(str, self._reachable_strides()))
+            raise UsageError(f"output_stride {self.output_stride} cannot be had here: choose from {known}.")
+
+    @property
+    def stage_channels(self) -> dict[str, int]:
+        """Channels of each feature that `ResNet.features` gives, from "C1" (the stem) on."""
+        expansion = EXPANSION[self.block]
+        return {"C1": self.stem_width} | {f"C{i + 2}": w * expansion for i, w in enumerate(self.widths)}
+
+    @property
+    def stage_strides(self) -> dict[str, int]:
+        """Input pixels per feature pixel, in each direction, for each feature that `ResNet.features` gives."""
+        conv_stride, pool_stride = STEM_STRIDES[self.stem]
+        strides, stride = {"C1": conv_stride}, conv_stride * pool_stride
+        for name, block in self.blocks():
+            stride *= block.stride
+            strides[f"C{stage_of(name) + 1}"] = stride
+        return strides
+
+    def blocks(self) -> Iterator[tuple[str, BlockShape]]:
+        """Every block in order, with its name in the `state_dict`, such as "layer1.0"."""
+        total, index = sum(self.depths), 0
+        inputs = self.stem_width
+        conv_stride, pool_stride = STEM_STRIDES[self.stem]
+        stride_so_far, dilation = conv_stride * pool_stride, 1
+        for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
+            outputs = width * EXPANSION[self.block]
+            inner = width * self.group_width // 64 * self.groups if self.block == "bottleneck" else width
+            stride = 1 if stage == 0 else 2
+            first_dilation = dilation
+            if self.output_stride is not None and stride_so_far * stride > self.output_stride:
+                # The first block keeps the dilation of the stage before, as torchvision and DeepLab do.
+                dilation, stride = dilation * stride, 1
+            stride_so_far *= stride
+            for number in range(depth):
+                index += 1
+                yield (
+                    f"layer{stage + 1}.{number}",
+                    BlockShape(
+                        inputs=inputs,
+                        outputs=outputs,
+                        inner=inner,
+                        stride=stride if number == 0 else 1,
+                        dilation=first_dilation if number == 0 else dilation,
+                        groups=self.groups,
+                        stride_in=self.stride_in,
+                        shortcut=self.shortcut,
+                        gate_reduction=self.gate_reduction if self.gate == "se" else 0,
+                        dropout=self.dropout,
+                        drop_path=self.drop_path * index / total,
+                        first=index == 1,
+                    ),
+                )
+                inputs = outputs
+
+    def _reachable_strides(self) -> list[int]:
+        conv_stride, pool_stride = STEM_STRIDES[self.stem]
+        return [conv_stride * pool_stride * 2**i for i in range(len(self.depths))]
+
+
+def stage_of(block_name: str) -> int:
+    """The stage, from 1, of a block called such as "layer1.0"."""
+    return int(block_name.removeprefix("layer").split(".")[0])

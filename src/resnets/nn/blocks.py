@@ -1,0 +1,127 @@
+"""Residual blocks: what the work is about.
+
+    y = F(x) + shortcut(x)                          (He et al. 2015, equations 1 and 2)
+
+`Basic` and `Bottleneck` are the post-activation blocks of 2015 (ReLU after the addition), `PreActBasic` and
+`PreActBottleneck` those of 2016 (1603.05027; norm and ReLU before each convolution, a clean identity path). Each
+without its shortcut is the plain twin. Attribute names are torchvision's, so its weights load with no map.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.nn.gates import SqueezeExcitation
+from resnets.nn.layers import Layers
+from resnets.nn.shapes import BlockShape
+from resnets.nn.shortcuts import build_shortcut
+from resnets.nn.stochastic import DropPath, Dropout
+
+def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
+    """Dropout for between the convolutions, drop-path for the end of the branch."""
+    return (
+        Dropout(shape.dropout) if shape.dropout else nn.Identity(),
+        DropPath(shape.drop_path) if shape.drop_path else nn.Identity(),
+    )
+
+
+def _gate(layers: Layers, shape: BlockShape) -> nn.Module:
+    return SqueezeExcitation(layers, shape.outputs, shape.gate_reduction) if shape.gate_reduction else nn.Identity()
+
+
+class Basic(nn.Module):
+    """Two 3x3 convolutions. (N, inputs, ...) to (N, outputs, ...)."""
+
+    def __init__(self, layers: Layers, shape: BlockShape) -> None:
+        super().__init__()
+        s = shape
+        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.stride, groups=s.groups, dilation=s.dilation)
+        self.bn1 = layers.normalization(s.inner)
+        self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
+        self.bn2 = layers.normalization(s.outputs)
+        self.se = _gate(layers, s)
+        self.dropout, self.drop_path = _regularizers(s)
+        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
+        return F.relu(y if self.downsample is None else y + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1 to reduce, 3x3, 1x1 to expand. (N, inputs, ...) to (N, outputs, ...)."""
+
+    def __init__(self, layers: Layers, shape: BlockShape) -> None:
+        super().__init__()
+        s = shape
+        stride_1, stride_2 = s.bottleneck_strides
+        self.conv1 = layers.conv(s.inputs, s.inner, 1, stride=stride_1)
+        self.bn1 = layers.normalization(s.inner)
+        self.conv2 = layers.conv(s.inner, s.inner, 3, stride=stride_2, groups=s.groups, dilation=s.dilation)
+        self.bn2 = layers.normalization(s.inner)
+        self.conv3 = layers.conv(s.inner, s.outputs, 1)
+        self.bn3 = layers.normalization(s.outputs)
+        self.se = _gate(layers, s)
+        self.dropout, self.drop_path = _regularizers(s)
+        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(self.dropout(y))))
+        y = self.drop_path(self.se(self.bn3(self.conv3(y))))
+        return F.relu(y if self.downsample is None else y + self.downsample(x))
+
+
+def _shares_activation(shape: BlockShape) -> bool:
+    """Whether the shortcut starts behind the first norm and ReLU rather than before them."""
+    return shape.first or shape.changes
+
+
+class PreActBasic(nn.Module):
+    """Norm, ReLU, 3x3 convolution, twice; nothing after the addition. (N, inputs, ...) to (N, outputs, ...)."""
+
+    def __init__(self, layers: Layers, shape: BlockShape) -> None:
+        super().__init__()
+        s = shape
+        self.bn1 = layers.normalization(s.inputs)
+        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.stride, groups=s.groups, dilation=s.dilation)
+        self.bn2 = layers.normalization(s.inner)
+        self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
+        self.se = _gate(layers, s)
+        self.dropout, self.drop_path = _regularizers(s)
+        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)
+        self.shares_activation = _shares_activation(s)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.relu(self.bn1(x))
+        y = self.conv2(self.dropout(F.relu(self.bn2(self.conv1(active)))))
+        y = self.drop_path(self.se(y))
+        return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)
+
+
+class PreActBottleneck(nn.Module):
+    """Norm, ReLU, convolution, three times: 1x1, 3x3, 1x1. (N, inputs, ...) to (N, outputs, ...)."""
+
+    def __init__(self, layers: Layers, shape: BlockShape) -> None:
+        super().__init__()
+        s = shape
+        stride_1, stride_2 = s.bottleneck_strides
+        self.bn1 = layers.normalization(s.inputs)
+        self.conv1 = layers.conv(s.inputs, s.inner, 1, stride=stride_1)
+        self.bn2 = layers.normalization(s.inner)
+        self.conv2 = layers.conv(s.inner, s.inner, 3, stride=stride_2, groups=s.groups, dilation=s.dilation)
+        self.bn3 = layers.normalization(s.inner)
+        self.conv3 = layers.conv(s.inner, s.outputs, 1)
+        self.se = _gate(layers, s)
+        self.dropout, self.drop_path = _regularizers(s)
+        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)
+        self.shares_activation = _shares_activation(s)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.relu(self.bn1(x))
+        y = self.dropout(F.relu(self.bn2(self.conv1(active))))
+        y = self.conv3(F.relu(self.bn3(self.conv2(y))))
+        y = self.drop_path(self.se(y))
+        return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)

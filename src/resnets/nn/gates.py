@@ -1,0 +1,29 @@
+"""Squeeze-and-excitation: a network scales its channels by what it sees as a whole (Hu et al. 2018, 1709.01507)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.nn.layers import Layers
+
+
+class SqueezeExcitation(nn.Module):
+    """s = sigmoid(W2 relu(W1 mean(x))); y = s * x (equations 2 to 4).
+
+    The two fully connected layers are 1x1 convolutions named as timm names them, so its weights load.
+
+    Args:
+        reduction: `channels` divided by this is the width of the hidden layer (the paper's r = 16).
+    """
+
+    def __init__(self, layers: Layers, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.fc1 = layers.conv(channels, hidden, 1, bias=True)
+        self.fc2 = layers.conv(hidden, channels, 1, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))

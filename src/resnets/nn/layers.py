@@ -1,0 +1,87 @@
+"""Convolution, normalisation and pooling for any number of spatial dimensions.
+
+Blocks, stems and shortcuts are handed a `Layers` and build from it, so they are written once for sequences
+(N, C, L), images (N, C, H, W) and volumes (N, C, D, H, W).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from resnets.nn.shapes import Norm
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_AVERAGE_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_GLOBAL_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+
+GROUPS_OF_GROUP_NORM = 32
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Builds the layers of a network.
+
+    Args:
+        dimensions: spatial dimensions of the input, 1, 2 or 3.
+        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; 32 groups, or the most that divide the
+            channels) or "none".
+        eps: added to the variance.
+        momentum: share of a new batch in the running statistics of batch norm.
+    """
+
+    dimensions: int = 2
+    norm: Norm = "batch"
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+    def conv(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+    ) -> nn.Module:
+        """A convolution that keeps the size at stride 1 (odd `kernel`); no bias, as a norm follows."""
+        return _CONV[self.dimensions](
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=dilation * (kernel - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+        )
+
+    def normalization(self, channels: int) -> nn.Module:
+        if self.norm == "batch":
+            return _BATCH_NORM[self.dimensions](channels, eps=self.eps, momentum=self.momentum)
+        if self.norm == "group":
+            groups = next(g for g in range(min(GROUPS_OF_GROUP_NORM, channels), 0, -1) if channels % g == 0)
+            return nn.GroupNorm(groups, channels, eps=self.eps)
+        return nn.Identity()
+
+    def max_pool(self) -> nn.Module:
+        """The 3-wide pool of stride 2 behind the ImageNet stem."""
+        return _MAX_POOL[self.dimensions](3, stride=2, padding=1)
+
+    def average_pool(self, stride: int) -> nn.Module:
+        """A pool of window and stride `stride`; windows that hang over the edge average what they hold."""
+        return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=True, count_include_pad=False)
+
+    def global_pool(self) -> nn.Module:
+        """The mean over all positions, as size 1 in each dimension."""
+        return _GLOBAL_POOL[self.dimensions](1)
+
+
+def broadcast(values: Tensor, like: Tensor) -> Tensor:
+    """`values` of shape (N,) or (N, C) with ones appended until it broadcasts over `like`."""
+    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

@@ -1,0 +1,53 @@
+"""The choices that blocks, stems and shortcuts offer, and a block's shape: frozen data, read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Block = Literal["basic", "bottleneck"]
+Gate = Literal["none", "se"]
+Norm = Literal["batch", "group", "none"]
+Shortcut = Literal["none", "A", "B", "C", "D"]
+Stem = Literal["imagenet", "deep", "cifar"]
+StrideIn = Literal["1x1", "3x3"]
+
+# Stride of a stem's convolutions, and of the pool behind them.
+STEM_STRIDES: dict[Stem, tuple[int, int]] = {"imagenet": (2, 2), "deep": (2, 2), "cifar": (1, 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockShape:
+    """All that a block's construction depends on.
+
+    Args:
+        inputs, outputs: channels of x and y.
+        inner: channels of the 3x3 convolution (of the first one, in a basic block).
+        stride: of the block; each spatial size is divided by it.
+        stride_in: which convolution of a bottleneck strides: "1x1" is the paper's (v1), "3x3" everyone's (v1.5).
+        first: whether this is the network's first block, whose pre-activation serves shortcut and branch alike
+            (He et al. 2016, appendix).
+    """
+
+    inputs: int
+    outputs: int
+    inner: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    stride_in: StrideIn = "3x3"
+    shortcut: Shortcut = "B"
+    gate_reduction: int = 0
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    first: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether y has another shape than x."""
+        return self.stride != 1 or self.inputs != self.outputs
+
+    @property
+    def bottleneck_strides(self) -> tuple[int, int]:
+        """Strides of a bottleneck's first 1x1 and of its 3x3."""
+        return (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)

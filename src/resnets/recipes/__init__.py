@@ -1,0 +1,1 @@
+"""Functions that return a Recipe; each docstring gives source, cost, expected result and the command."""

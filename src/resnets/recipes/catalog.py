@@ -1,0 +1,26 @@
+"""The recipes known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resnets.errors import unknown
+from resnets.recipes import paper
+from resnets.recipes.digits import digits
+from resnets.training.recipe import Recipe
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "digits": digits,
+    "paper/cifar": paper.cifar,
+}
+
+
+def find(name: str) -> Recipe:
+    """The recipe called `name`.
+
+    Raises:
+        UsageError: there is none; the message names the nearest.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]()

@@ -1,0 +1,31 @@
+"""The recipe that runs when nothing is said."""
+
+from __future__ import annotations
+
+from resnets.data.views import Affine, Views
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
+from resnets.training.recipe import SGD, Recipe
+from resnets.training.schedules import OneCycle
+
+
+def digits() -> Recipe:
+    """A small residual network on the 8x8 digits that ship with scikit-learn.
+
+    Source: this project; tuned on a cut of the 1,437 training digits (docs/log.md).
+    Command: resnets train
+    """
+    return Recipe(
+        name="digits",
+        data="digits",
+        model=Spec(depths=(1, 1, 1), widths=(32, 64, 128), stem="cifar", stem_width=32, channels=1, classes=10),
+        preprocessing=Preprocessing(resize=8, crop=8, color="L", mean=(0.3,), std=(0.38,)),
+        views=Views(augment=(Affine(degrees=15, translate=0.08, zoom=0.15, shear=10),)),
+        batch=64,
+        epochs=30,
+        optimizer=SGD(lr=0.1, nesterov=True, weight_decay=5e-4),
+        schedule=OneCycle(),
+        label_smoothing=0.1,
+        ema=0.99,
+        precision="fp32",
+    )

@@ -1,0 +1,39 @@
+"""What the training loop and the evaluation know of a task."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnets.models.spec import Spec
+
+Records = dict[str, NDArray[np.generic]]  # one row a sample
+
+
+class Task(Protocol):
+    """Builds a model around a backbone, and knows its loss, its predictions and its metrics.
+
+    Attributes:
+        name: as in the model file.
+    """
+
+    name: str
+
+    def build(self, spec: Spec) -> nn.Module:
+        """The model, its weights not yet set."""
+        ...
+
+    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The loss of each sample, (N,), for a training batch."""
+        ...
+
+    def observe(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """What is kept of each sample in evaluation, (N,) each."""
+        ...
+
+    def metrics(self, records: Records, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Exact figures from the records of all samples; JSON-ready."""
+        ...

@@ -1,0 +1,104 @@
+"""What a run runs on: device, precision, memory layout and threads, chosen once, printed and saved."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from resnets.errors import UsageError
+from resnets.training.recipe import Precision
+from resnets.version import __version__
+
+Layout = Literal["channels last", "contiguous"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """All beside the recipe on which the last bit of a result may depend.
+
+    Args:
+        device: as torch names it.
+        precision: of training steps.
+        threads: that torch computes with.
+        hardware, torch, python, resnets: for the reader.
+    """
+
+    device: str
+    precision: Literal["fp32", "bf16"]
+    layout: Layout
+    threads: int
+    hardware: str
+    torch: str
+    python: str
+    resnets: str
+
+    def describe(self) -> str:
+        """One line for a person."""
+        plural = "s" if self.threads != 1 else ""
+        where = f"{self.device} ({self.hardware}"
+        where += f", {self.threads} thread{plural})" if self.device == "cpu" else ")"
+        return f"{where}, {self.precision}, {self.layout}, eager"
+
+
+def choose(device: str = "auto", precision: Precision = "auto") -> Environment:
+    """The environment for this machine.
+
+    Args:
+        device: "auto" takes CUDA, else Apple's MPS, else the CPU.
+        precision: "auto" takes bf16 where the hardware computes in it, else fp32.
+
+    Raises:
+        UsageError: the device is not here or cannot do the precision.
+    """
+    chosen = find_device(device)
+    has_bf16 = _has_bf16(chosen)
+    resolved: Literal["fp32", "bf16"] = "fp32"
+    if precision == "bf16" or (precision == "auto" and has_bf16):
+        resolved = "bf16"
+    return Environment(
+        device=str(chosen),
+        precision=resolved,
+        layout="channels last",
+        threads=torch.get_num_threads(),
+        hardware=_hardware(chosen),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        resnets=__version__,
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device called `name`, "auto" for the best there is. Raises `UsageError` if it is not here."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "torch cannot use it"
+        raise UsageError(f"Device {name!r} cannot be used ({reason}). Choose auto, cpu, cuda or mps.") from error
+    if device.type == "meta":
+        raise UsageError("Device 'meta' holds no numbers. Choose auto, cpu, cuda or mps.")
+    return device
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return False
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"

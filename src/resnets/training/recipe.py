@@ -1,0 +1,163 @@
+"""All that decides a training run's result, as frozen data, read without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from resnets import frozen
+from resnets.data.views import Normalize, Views
+from resnets.draws import MAX_SEED
+from resnets.errors import UsageError
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
+from resnets.training.schedules import Cosine, Schedule, Warmup
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent; weight decay is added to the gradient.
+
+    Args:
+        decay_norms: whether norms' scales and shifts and all biases decay too, as in the paper.
+    """
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    decay_norms: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, 1711.05101)."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.05
+    decay_norms: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialization:
+    """First weights; see `resnets.models.initialize`."""
+
+    fan: Literal["fan_in", "fan_out"] = "fan_out"
+    zero_init_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A complete training recipe.
+
+    Args:
+        name: of the recipe; runs are called after it.
+        data: "digits", "cifar10", "cifar100" or a folder.
+        model: its classes and input channels are set from the data when the run starts.
+        preprocessing: how pictures are brought to size and normalised.
+        normalize: whence its mean and std.
+        views: how training looks at pictures.
+        damaged: what to do about training pictures that cannot be read: refuse to start, or leave them out.
+        batch: samples a step, over all devices.
+        group: samples that share batch-norm statistics and are mixed with one another; None is the whole batch, or
+            a device's share of it. Must divide `batch`. Smaller groups take less memory.
+        epochs, steps: the length, one of the two.
+        schedule, warmup: of the learning rate.
+        label_smoothing: share of each label given to all classes alike.
+        ema: decay of an exponential moving average of the weights, which is then what is evaluated and saved;
+            None for none. It warms up as (1 + step) / (10 + step).
+        clip_norm: largest norm of the whole gradient; None for no limit.
+        initialization: of the weights.
+        precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
+        evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        seed: of every draw.
+
+    Raises:
+        UsageError: a value out of range, or two that exclude each other.
+    """
+
+    name: str
+    data: str
+    model: Spec
+    preprocessing: Preprocessing
+    normalize: Normalize = "given"
+    views: Views = Views()
+    damaged: Literal["refuse", "exclude"] = "refuse"
+    batch: int = 128
+    group: int | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    optimizer: SGD | AdamW = field(default_factory=SGD)
+    schedule: Schedule = field(default_factory=Cosine)
+    warmup: Warmup | None = None
+    label_smoothing: float = 0.0
+    ema: float | None = None
+    clip_norm: float | None = None
+    initialization: Initialization = field(default_factory=Initialization)
+    precision: Precision = "auto"
+    evaluate_every: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 2:
+            raise UsageError(f"batch must be 2 or more (batch norm needs two samples), not {self.batch}.")
+        if self.group is not None and (self.group < 2 or self.batch % self.group):
+            raise UsageError(f"group {self.group} must be 2 or more and divide batch {self.batch}.")
+        if (self.epochs is None) == (self.steps is None):
+            raise UsageError(f"give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
+        if not (self.epochs is None or 0 < self.epochs < 1e6) or not (self.steps is None or self.steps > 0):
+            raise UsageError("epochs and steps must be above 0.")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}.")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise UsageError(f"ema must be in [0, 1), not {self.ema}.")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise UsageError(f"clip_norm must be above 0, not {self.clip_norm}.")
+        if not self.optimizer.lr > 0 or not math.isfinite(self.optimizer.lr):
+            raise UsageError(f"optimizer.lr must be above 0, not {self.optimizer.lr}.")
+        if not 0 < self.evaluate_every < 1e6:
+            raise UsageError(f"evaluate_every must be above 0 epochs, not {self.evaluate_every}.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
+        if self.model.dimensions != 2:
+            raise UsageError("training needs a model of 2 dimensions; sources of sequences and volumes do not exist yet.")
+
+    def total_steps(self, samples: int) -> int:
+        """Steps of the whole run over `samples` training samples."""
+        return self.steps if self.steps is not None else self.steps_at(self.epochs or 0, samples)
+
+    def steps_at(self, epochs: float, samples: int) -> int:
+        """The first step count at which `epochs` epochs are complete."""
+        return math.ceil(round(epochs * samples / self.batch, 9))
+
+    def with_length(self, *, epochs: float | None = None, steps: int | None = None) -> Recipe:
+        """The same recipe for another length; schedules keep their shape, as they are given in shares of it."""
+        return replace(self, epochs=epochs, steps=steps)
+
+    def with_overrides(self, assignments: Iterable[str]) -> Recipe:
+        """The recipe with each `dotted.name=value` applied; a length given in epochs replaces one in steps.
+
+        Raises:
+            UsageError: an unknown name (the message has the nearest) or a value that does not fit.
+        """
+        recipe = self
+        for assignment in assignments:
+            if assignment.replace(" ", "").startswith(("epochs=", "steps=")):
+                probe = frozen.override(_Length(), [assignment])
+                recipe = recipe.with_length(epochs=probe.epochs, steps=probe.steps)
+            else:
+                recipe = frozen.override(recipe, [assignment])
+        return recipe
+
+
+@dataclass(frozen=True)
+class _Length:
+    epochs: float | None = None
+    steps: int | None = None

@@ -1,0 +1,130 @@
+"""The learning rate over a run, as a factor of the recipe's.
+
+All but `Plateau` are pure functions of how much of the run is done, so a shortened run keeps its shape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from resnets.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """No change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Multiplied by `factor` at each of `milestones`, shares of the run; the paper's CIFAR runs drop at 1/2 and 3/4."""
+
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if list(self.milestones) != sorted(self.milestones) or not all(0 < m < 1 for m in self.milestones):
+            raise UsageError(f"milestones must rise between 0 and 1 (shares of the run), not {self.milestones}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Multiplied by `factor` when the test loss has not fallen for `patience` evaluations in a row.
+
+    This is the paper's ImageNet rule ("divided by 10 when the error plateaus"). It looks at the test set, so its
+    figures are a little too good; prefer another where figures matter.
+
+    Args:
+        threshold: share by which the loss must fall to count.
+    """
+
+    factor: float = 0.1
+    patience: int = 5
+    threshold: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Half a cosine from 1 to `final` (Loshchilov and Hutter 2017, 1608.03983, eq. 5, without restarts)."""
+
+    final: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """From `start` up to 1 at `peak`, then down to `final`, in straight lines (Smith and Topin 2018, 1708.07120)."""
+
+    peak: float = 0.25
+    start: float = 0.1
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < 1:
+            raise UsageError(f"peak must be between 0 and 1 (a share of the run), not {self.peak}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warmup:
+    """The first epochs run at a lower rate.
+
+    Args:
+        epochs: how long.
+        factor: the share of the rate at the start.
+        shape: "linear" up to the full rate (Goyal et al. 2017, section 2.2), or "constant" at `factor` until then
+            (He et al. 2015, section 4.2, for 110 layers).
+    """
+
+    epochs: float = 5.0
+    factor: float = 0.0
+    shape: Literal["linear", "constant"] = "linear"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or not 0 <= self.factor <= 1:
+            raise UsageError("warmup needs epochs of 0 or more and a factor in [0, 1].")
+
+
+Schedule = Constant | Step | Plateau | Cosine | OneCycle
+
+
+def factor(schedule: Schedule, done: float) -> float:
+    """The factor when the share `done` of the run is done, from 0 up to 1. `Plateau` gives 1: it keeps its own count."""
+    match schedule:
+        case Step():
+            return schedule.factor ** sum(done >= m for m in schedule.milestones)
+        case Cosine():
+            return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * done)) / 2
+        case OneCycle():
+            if done < schedule.peak:
+                return schedule.start + (1 - schedule.start) * done / schedule.peak
+            return 1 + (schedule.final - 1) * (done - schedule.peak) / (1 - schedule.peak)
+        case Constant() | Plateau():
+            return 1.0
+
+
+def warmup_factor(warmup: Warmup | None, step: int, warmup_steps: int) -> float:
+    """The further factor of `step` (from 0) in a run that warms up for `warmup_steps`."""
+    if warmup is None or step >= warmup_steps:
+        return 1.0
+    if warmup.shape == "constant":
+        return warmup.factor
+    return warmup.factor + (1 - warmup.factor) * (step + 1) / warmup_steps
+
+
+@dataclass
+class PlateauState:
+    """What `Plateau` remembers from one evaluation to the next."""
+
+    best: float = math.inf
+    bad: int = 0
+    factor: float = 1.0
+
+    def update(self, schedule: Plateau, loss: float) -> None:
+        """Takes the loss of one evaluation into account."""
+        if loss < self.best * (1 - schedule.threshold):
+            self.best, self.bad = loss, 0
+            return
+        self.bad += 1
+        if self.bad >= schedule.patience:
+            self.factor, self.bad = self.factor * schedule.factor, 0
