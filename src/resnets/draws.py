@@ -9,8 +9,10 @@ just what they need, in any order, and agree.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_SEED = 2**63 - 1
 
@@ -23,6 +25,8 @@ def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
         purpose: what the numbers are for; different purposes give independent streams.
         indices: up to three numbers from 0 to 2**64 - 1, such as epoch, step or sample.
     """
+    import numpy as np
+
     if len(indices) > 3:
         raise ValueError(f"at most three indices, not {indices}")
     name = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")

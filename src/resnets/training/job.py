@@ -26,7 +26,7 @@ from resnets.training import environment as environments
 from resnets.training.environment import Environment
 from resnets.training.loop import Training, run
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Event, Listener, Log, RunFolder
+from resnets.training.run_folder import Event, Listener, Log, RunFolder, write_recipe
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
                   f"{next(iter(test_survey.damaged.values()))}",)  # fmt: skip
     if len(test_survey.damaged) == len(dataset.test):
         raise DataError(f"No test picture can be read: {next(iter(test_survey.damaged.values()))}")
-    if train is not dataset.train:  # the kept pixels are numbered as the whole source is
-        train_survey = replace(train_survey, pixels=None)
+    if isinstance(train, Subset) and train is not dataset.train and train_survey.pixels is not None:
+        train_survey = replace(train_survey, pixels=train_survey.pixels[train.indices])
     preprocessing = normalized(preprocessing, recipe.normalize, train_survey)
     model = replace(recipe.model, classes=len(train.classes), channels=preprocessing.channels)
     resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
@@ -92,11 +92,11 @@ def train(
     workers: int | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Scores:
-    """Runs `recipe` in `folder` (new and empty) to its end; returns the scores of the final weights."""
+    """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
     started = time.perf_counter()
     environment = environments.choose(device, recipe.precision)
     recipe, data = resolve(recipe)
-    folder.write_recipe(recipe, environment)
+    write_recipe(folder.recipe, recipe, environment)
     log = Log(folder.log)
     history: list[Event] = []
     told = (log, history.append, *listeners)

@@ -42,30 +42,30 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
-    def write_recipe(self, recipe: Recipe, environment: Environment) -> None:
-        write_json(
-            self.recipe, {"format": FORMAT, "recipe": encode(recipe), "environment": encode(environment)}
-        )
 
-    def read_recipe(self) -> tuple[Recipe, Environment]:
-        """What `write_recipe` wrote.
+def write_recipe(path: Path, recipe: Recipe, environment: Environment) -> None:
+    """Writes `recipe`, and what it runs on, as JSON."""
+    write_json(path, {"format": FORMAT, "recipe": encode(recipe), "environment": encode(environment)})
 
-        Raises:
-            FileError: it is missing, damaged, or of a newer version.
-        """
-        data = read_json(self.recipe)
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise FileError(f"{self.recipe} is no recipe of format {FORMAT}; use the version of resnets that wrote it.")
-        try:
-            return decode(Recipe, data.get("recipe"), "recipe"), decode(
-                Environment, data.get("environment"), "environment"
-            )
-        except UsageError as error:
-            raise FileError(f"{self.recipe} is damaged: {error}") from error
+
+def read_recipe(path: Path) -> tuple[Recipe, Environment]:
+    """What `write_recipe` wrote.
+
+    Raises:
+        FileError: it is missing, damaged, or of another version.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FileError(f"{path} is no recipe of format {FORMAT}; read it with the version of resnets that wrote it.")
+    try:
+        recipe = decode(Recipe, data.get("recipe"), "recipe")
+        return recipe, decode(Environment, data.get("environment"), "environment")
+    except UsageError as error:
+        raise FileError(f"{path} is damaged: {error}") from error
 
 
 def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
-    """A folder for a new run: `out`, or the first free one of runs/name, runs/name-2, ...
+    """A folder, not made yet, for a new run: `out`, or the first free one of runs/name, runs/name-2, ...
 
     Raises:
         UsageError: `out` already holds something.
@@ -78,10 +78,6 @@ def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
         path = Path(out)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} already exists. Give another --out, or remove it.")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain("make", path, error) from error
     return RunFolder(path)
 
 

@@ -1,0 +1,81 @@
+"""Residual networks: trained, evaluated, understood, fine-tuned and shipped.
+
+Everything public is here, and loaded on first use: `import resnets` imports no torch.
+
+    net = resnets.create("resnet50", classes=10)
+    run = resnets.train("digits", out="runs/first", seed=1)
+    model = resnets.load("runs/first")
+    model.predict("seven.png", top=3)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from resnets.version import __version__
+
+if TYPE_CHECKING:
+    from resnets.api import create, describe, evaluate, load, models, predict, recipes, train
+    from resnets.artifacts.model import Model
+    from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
+    from resnets.models.catalog import CATALOG
+    from resnets.models.resnet import ResNet
+    from resnets.models.spec import Spec
+    from resnets.preprocessing import Preprocessing
+    from resnets.training.recipe import Recipe
+
+_HOMES = {
+    "create": "api",
+    "describe": "api",
+    "evaluate": "api",
+    "load": "api",
+    "models": "api",
+    "predict": "api",
+    "recipes": "api",
+    "train": "api",
+    "CATALOG": "models.catalog",
+    "Model": "artifacts.model",
+    "Preprocessing": "preprocessing",
+    "Recipe": "training.recipe",
+    "ResNet": "models.resnet",
+    "Spec": "models.spec",
+    "DataError": "errors",
+    "FileError": "errors",
+    "ResnetsError": "errors",
+    "TrainingError": "errors",
+    "UsageError": "errors",
+}
+
+__all__ = [
+    "CATALOG",
+    "DataError",
+    "FileError",
+    "Model",
+    "Preprocessing",
+    "Recipe",
+    "ResNet",
+    "ResnetsError",
+    "Spec",
+    "TrainingError",
+    "UsageError",
+    "__version__",
+    "create",
+    "describe",
+    "evaluate",
+    "load",
+    "models",
+    "predict",
+    "recipes",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'resnets' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"resnets.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

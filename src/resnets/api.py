@@ -1,0 +1,332 @@
+"""What `resnets` does, a function a command: the command line is made of these signatures.
+
+Nothing heavy is imported before it is needed, so a list of models or a wrong name is answered without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnets.errors import UsageError
+from resnets.models import catalog, counts
+from resnets.models.spec import Spec
+from resnets.recipes import catalog as recipe_catalog
+from resnets.training.recipe import Precision, Recipe
+
+if TYPE_CHECKING:
+    from resnets.artifacts.model import Model, Picture, Ranking
+    from resnets.evaluation.score import Scores
+    from resnets.models.resnet import ResNet
+    from resnets.nn.shapes import StrideIn
+    from resnets.training.run_folder import Listener
+
+Device = str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Args:
+        folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
+        metrics: of the final weights on the test set; accuracy and top5 are fractions of 1.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `describe` finds.
+
+    Args:
+        layers: of the network at `size` pixels, in the order of the signal.
+        weights_sha256: of a model file: SHA-256 over the entries in key order, each as name, dtype, shape and bytes.
+        card: what a model file says beside its weights, but for the weights' own description.
+    """
+
+    name: str
+    spec: Spec
+    size: int
+    parameters: int
+    multiply_adds: int
+    layers: tuple[counts.Layer, ...]
+    classes: tuple[str, ...] | None = None
+    weights_sha256: str | None = None
+    card: dict[str, Any] | None = None
+
+
+def train(
+    recipe: str | Recipe = "digits",
+    /,
+    *overrides: str,
+    data: str | None = None,
+    model: str | Spec | None = None,
+    epochs: float | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    device: Device = "auto",
+    precision: Precision | None = None,
+    workers: int | None = None,
+    tensorboard: bool = False,
+    listeners: tuple[Listener, ...] = (),
+) -> Run:
+    """Train a network; without arguments, a small one on scikit-learn's digits.
+
+    Args:
+        recipe: a name from `resnets recipes`, a recipe.json, or in Python a Recipe.
+        overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
+        data: a folder with train/CLASS/* and val/CLASS/*, or digits, cifar10, cifar100.
+        model: a name from `resnets models`, a JSON file with a spec, or in Python a Spec.
+        epochs: how long; schedules keep their shape.
+        out: the folder of the run (default: runs/RECIPE, numbered).
+        seed: of every random choice.
+        device: auto, cpu, cuda or mps.
+        precision: of training steps.
+        workers: threads that decode pictures; they change nothing in the result.
+        tensorboard: also write TensorBoard events into the run's folder.
+        listeners: in Python, called with each event of the run.
+    """
+    if isinstance(recipe, str) and "=" in recipe:
+        recipe, overrides = "digits", (recipe, *overrides)
+    resolved = _find_recipe(recipe)
+    if data is not None:
+        resolved = replace(resolved, data=data)
+    if model is not None:
+        resolved = replace(resolved, model=_find_spec(model))
+    if epochs is not None:
+        resolved = resolved.with_length(epochs=epochs)
+    if seed is not None:
+        resolved = replace(resolved, seed=seed)
+    if precision is not None:
+        resolved = replace(resolved, precision=precision)
+    resolved = resolved.with_overrides(overrides)
+    _check_workers(workers)
+
+    from resnets.training import job
+    from resnets.training.run_folder import new_run_folder
+
+    folder = new_run_folder(out, resolved.name)
+    if tensorboard:
+        from resnets.training.board import Board
+
+        listeners = (*listeners, Board(folder.path / "tensorboard"))
+    scores = job.train(resolved, folder, device=device, workers=workers, listeners=listeners)
+    return Run(folder.path, scores.summary())
+
+
+def evaluate(
+    model: str | Path | Model,
+    /,
+    *,
+    data: str | None = None,
+    split: Literal["test", "train"] = "test",
+    out: str | Path | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+) -> Scores:
+    """Score a model exactly: every picture once, in float32.
+
+    Args:
+        model: a model file or a run folder.
+        data: a dataset or folder; by default what the model was trained with.
+        split: which part of it.
+        out: a folder for report.html and metrics.json.
+        device: auto, cpu, cuda or mps.
+        workers: threads that decode pictures.
+    """
+    _check_workers(workers)
+    from resnets.artifacts.model import Model
+    from resnets.data.catalog import open_dataset
+    from resnets.evaluation.score import labels_for, score
+    from resnets.tasks.classification import Classification
+    from resnets.training.environment import find_device
+
+    chosen = find_device(device)
+    loaded = model if isinstance(model, Model) else load(model)
+    name = data if data is not None else loaded.card.recipe.get("data")
+    if not isinstance(name, str):
+        raise UsageError("The model file does not say what it was trained on: give --data.")
+    dataset = open_dataset(name)
+    source = dataset.test if split == "test" else dataset.train
+    scores = score(
+        loaded.network.to(chosen),
+        Classification(),
+        source,
+        loaded.card.preprocessing,
+        labels=labels_for(source, loaded.classes),
+        classes=loaded.classes,
+        device=chosen,
+        workers=2 if workers is None else workers,
+    )
+    if out is not None:
+        from resnets.evaluation.report import write_report
+        from resnets.files import write_json
+
+        write_report(Path(out) / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card)
+        write_json(Path(out) / "metrics.json", scores.summary())
+    return scores
+
+
+def predict(
+    model: str | Path | Model, /, *images: Picture, top: int = 5, device: Device = "cpu"
+) -> list[Ranking]:
+    """Name the most probable classes of pictures of any size.
+
+    Args:
+        model: a model file or a run folder.
+        images: picture files.
+        top: how many classes.
+        device: auto, cpu, cuda or mps.
+    """
+    from resnets.artifacts.model import Model
+
+    if not images:
+        raise UsageError("Give at least one picture.")
+    if not isinstance(model, Model):
+        from resnets.training.environment import find_device
+
+        model = load(model, str(find_device(device)))
+    return model.predict_many(images, top)
+
+
+def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Description:
+    """Layers, shapes, parameters and multiply-adds of a model.
+
+    Args:
+        model: a name from `resnets models`, a model file, a run folder, or a JSON file with a spec.
+        size: side of the input in pixels (default: the model file's own, else 224, or 32 for a CIFAR stem).
+    """
+    name = str(model) if not isinstance(model, Spec) else "spec"
+    classes = digest = card = None
+    path = Path(name)
+    if isinstance(model, Spec) or name in catalog.CATALOG or path.suffix == ".json" or not path.exists():
+        spec = _find_spec(name if not isinstance(model, Spec) else model)
+        size = size or (32 if spec.stem == "cifar" else 224)
+    else:
+        from resnets.artifacts.model import load as load_model
+        from resnets.artifacts.model_file import weights_sha256
+        from resnets.frozen import encode
+
+        loaded = load_model(path)
+        spec, classes = loaded.card.spec, loaded.classes
+        digest = weights_sha256(loaded.network.state_dict())
+        card = {
+            "task": loaded.card.task,
+            "preprocessing": encode(loaded.card.preprocessing),
+            "recipe": loaded.card.recipe,
+            "environment": loaded.card.environment,
+            "metrics": loaded.card.metrics,
+            "version": loaded.card.version,
+        }
+        size = size or loaded.card.preprocessing.crop
+    layers = tuple(counts.layers(spec, size))
+    return Description(
+        name=name,
+        spec=spec,
+        size=size,
+        parameters=sum(layer.parameters for layer in layers),
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        layers=layers,
+        classes=classes,
+        weights_sha256=digest,
+        card=card,
+    )
+
+
+def models() -> dict[str, Spec]:
+    """The networks known by name."""
+    return dict(catalog.CATALOG)
+
+
+def recipes() -> dict[str, Recipe]:
+    """The recipes known by name."""
+    return {name: make() for name, make in recipe_catalog.RECIPES.items()}
+
+
+def create(
+    name: str | Spec,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    weights: str | Path | None = None,
+    weights_stride: StrideIn | None = None,
+    seed: int = 0,
+) -> ResNet:
+    """A network as a torch module, new or with somebody's weights.
+
+    Args:
+        name: from `CATALOG`, or a Spec.
+        classes, channels: in place of the spec's; pretrained weights are fitted, and what was not taken over as it
+            is is printed to standard error.
+        weights: a model file, a run folder, a `.pth` or `.safetensors` file of anyone's, "torchvision:NAME" or
+            "timm:TAG". None draws new ones.
+        weights_stride: for a file of bottlenecks that does not say which convolution strides: "1x1" or "3x3".
+        seed: of new weights.
+
+    Returns:
+        A `ResNet` in training mode: `net(x)` gives logits, `net.features(x)` the stages, `net.spec` the spec.
+
+    Raises:
+        UsageError, FileError: an unknown name, or weights that are missing, damaged or of another network.
+    """
+    from resnets.artifacts.foreign import load_weights
+    from resnets.models.initialize import create as create_network
+
+    spec = catalog.find(name) if isinstance(name, str) else name
+    spec = replace(spec, classes=classes or spec.classes, channels=channels or spec.channels)
+    network = create_network(spec, seed=seed)
+    if weights is not None:
+        library_name = name if isinstance(name, str) else None
+        for note in load_weights(network, weights, name=library_name, weights_stride=weights_stride):
+            print(note, file=sys.stderr)
+    return network
+
+
+def load(model: str | Path, device: Device = "cpu") -> Model:
+    """The trained model in a model file or a run folder; it knows its classes and its preprocessing.
+
+    Raises:
+        FileError: there is none, or it is damaged.
+    """
+    from resnets.artifacts.model import load as load_model
+
+    return load_model(model, device)
+
+
+def _find_recipe(recipe: str | Recipe) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe.endswith(".json"):
+        from resnets.training.run_folder import read_recipe
+
+        return read_recipe(Path(recipe))[0]
+    return recipe_catalog.find(recipe)
+
+
+def _find_spec(model: str | Spec) -> Spec:
+    if isinstance(model, Spec):
+        return model
+    if model.endswith(".json"):
+        from resnets.files import read_json
+        from resnets.frozen import decode
+
+        return decode(Spec, read_json(Path(model)), "")
+    return catalog.find(model)
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None and not 0 <= workers <= 256:
+        raise UsageError(f"workers must be from 0 to 256, not {workers}.")

@@ -1,0 +1,171 @@
+"""The command line: each command is a public function of `resnets`, its flags the function's signature."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from resnets import api
+from resnets.errors import ResnetsError, unknown
+from resnets.signatures import Parser, arguments, parser_of, read_docstring
+from resnets.version import __version__
+
+Answer = tuple[list[str], Any]  # lines for a person, and what --json prints
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 1 for a failed run, 2 for wrong use, 130 where interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv
+    try:
+        parsed, answer = _read([a for a in argv if a != "--debug"])
+        lines, data = answer(parsed)
+        if parsed.json:
+            lines = [json.dumps(data, ensure_ascii=False, default=str)]
+        print(*lines, sep="\n", flush=True)
+        return 0
+    except ResnetsError as error:
+        code, message = error.exit_code, str(error)
+    except KeyboardInterrupt:
+        code, message = 130, "Stopped."
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it fails no second time
+        return 128 + signal.SIGPIPE
+    except MemoryError:
+        code, message = 1, "Out of memory. Use a smaller batch."
+    if debug:
+        traceback.print_exc()
+    print(f"resnets: {message}", file=sys.stderr)
+    return code
+
+
+def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], Answer]]:
+    """What the command line asks for, and the function that answers it."""
+    parser = Parser(prog="resnets", description=_overview(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"resnets {__version__}")
+    if not argv or argv[0].startswith("-"):
+        parser.read(argv)
+        parser.error("a command is missing")
+    name, *rest = argv
+    if name not in _COMMANDS:
+        raise unknown("command", name, _COMMANDS)
+    answer, skip = _COMMANDS[name]
+    command = parser_of(getattr(api, name), f"resnets {name}", skip=skip)
+    command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command.read(rest), answer
+
+
+def _overview() -> str:
+    rows = [f"  {name:9} {read_docstring(inspect.getdoc(getattr(api, name)) or '')[0]}" for name in _COMMANDS]
+    return "\n".join(
+        ["Residual networks: trained, evaluated, understood and shipped.", "", "commands:", *rows, "",
+         "resnets COMMAND --help says more."]
+    )  # fmt: skip
+
+
+def _call(function: Callable[..., Any], parsed: argparse.Namespace, **more: Any) -> Any:
+    positional, named = arguments(function, parsed)
+    return function(*positional, **named, **more)
+
+
+def _train(parsed: argparse.Namespace) -> Answer:
+    from resnets.training.progress import watch
+
+    with watch(sys.stderr if parsed.json else sys.stdout) as listener:
+        run: api.Run = _call(api.train, parsed, listeners=(listener,))
+    lines = [
+        f"test accuracy {run.metrics['accuracy']:.2%} of {run.metrics['samples']:,} pictures",
+        f"model   {run.model}",
+        f"report  {run.report}",
+    ]
+    return lines, {"folder": str(run.folder), "model": str(run.model), "report": str(run.report), **run.metrics}
+
+
+def _evaluate(parsed: argparse.Namespace) -> Answer:
+    scores = _call(api.evaluate, parsed)
+    metrics = scores.summary()
+    lines = [f"{name:9} {metrics[name]:.6g}" for name in ("accuracy", "top5", "loss", "samples", "excluded")]
+    lines += [f"  unread: {reason}" for reason in list(scores.excluded.values())[:10]]
+    width = max(map(len, metrics["classes"]))
+    lines.append(f"{'class':{width}}  precision  recall      f1  pictures")
+    lines += [
+        f"{name:{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
+        for name, c in metrics["classes"].items()
+    ]
+    return lines, metrics
+
+
+def _predict(parsed: argparse.Namespace) -> Answer:
+    rankings = _call(api.predict, parsed)
+    lines = []
+    for image, ranking in zip(parsed.images, rankings, strict=True):
+        lines.append(str(image))
+        lines += [f"  {probability:7.2%}  {name}" for name, probability in ranking]
+    data = [
+        {"image": str(image), "classes": [{"name": n, "probability": p} for n, p in ranking]}
+        for image, ranking in zip(parsed.images, rankings, strict=True)
+    ]
+    return lines, {"predictions": data}
+
+
+def _describe(parsed: argparse.Namespace) -> Answer:
+    found: api.Description = _call(api.describe, parsed)
+    lines = [f"{'layer':26} {'kind':26} {'output':>16} {'parameters':>12} {'multiply-adds':>15}"]
+    lines += [
+        f"{layer.name:26} {layer.kind:26} {' x '.join(map(str, layer.shape)):>16} "
+        f"{layer.parameters:12,} {layer.multiply_adds:15,}"
+        for layer in found.layers
+    ]
+    lines.append(f"{'all':26} {f'at {found.size} px':26} {'':>16} {found.parameters:12,} {found.multiply_adds:15,}")
+    if found.classes:
+        lines.append(f"classes  {', '.join(found.classes[:20])}{' ...' if len(found.classes) > 20 else ''}")
+    if found.weights_sha256:
+        lines.append(f"weights  sha256 {found.weights_sha256}")
+    data = dataclasses.asdict(found) | (found.card or {})
+    del data["card"]
+    return lines, {"stage_channels": found.spec.stage_channels, "stage_strides": found.spec.stage_strides, **data}
+
+
+def _models(parsed: argparse.Namespace) -> Answer:
+    from resnets.models import counts
+
+    rows = []
+    for name, spec in api.models().items():
+        size = 32 if spec.stem == "cifar" else 224
+        rows.append({"name": name, "parameters": counts.parameters(spec), "size": size,
+                     "multiply_adds": counts.multiply_adds(spec, size)})  # fmt: skip
+    lines = [f"{'model':20} {'parameters':>12} {'multiply-adds':>16}"]
+    lines += [
+        f"{r['name']:20} {r['parameters']:12,} {r['multiply_adds']:16,}  at {r['size']} px" for r in rows
+    ]
+    return lines, {"models": rows}
+
+
+def _recipes(parsed: argparse.Namespace) -> Answer:
+    from resnets.frozen import encode
+    from resnets.recipes.catalog import RECIPES
+
+    docs = {name: inspect.getdoc(make) or "" for name, make in RECIPES.items()}
+    lines = [line for name, text in docs.items() for line in (name, *(f"  {t}" for t in text.splitlines()), "")]
+    rows = [{"name": name, "recipe": encode(recipe), "about": docs[name]} for name, recipe in api.recipes().items()]
+    return lines[:-1], {"recipes": rows}
+
+
+# Each command's function, and the parameters that only Python can give.
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], tuple[str, ...]]] = {
+    "train": (_train, ("listeners",)),
+    "evaluate": (_evaluate, ()),
+    "predict": (_predict, ()),
+    "describe": (_describe, ()),
+    "models": (_models, ()),
+    "recipes": (_recipes, ()),
+}

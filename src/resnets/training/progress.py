@@ -1,0 +1,118 @@
+"""What a person sees of a run: live bars on a terminal, a bounded number of plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TextIO
+
+from resnets.training.run_folder import Event
+
+PLAIN_LINES = 25
+
+
+def watch(stream: TextIO | None = None) -> Plain | Live:
+    """A listener for `stream` (standard output by default), to be used as a context: live on a terminal."""
+    stream = stream or sys.stdout
+    return Live(stream) if stream.isatty() else Plain(stream)
+
+
+def greeting(event: Event) -> list[str]:
+    """The lines that a run begins with."""
+    environment = event["environment"]
+    where = f"{environment['device']} ({environment['hardware']}), {environment['threads']} threads"
+    return [
+        f"{event['recipe']}: {event['parameters']:,} parameters, {event['train_samples']:,} pictures to train on, "
+        f"{event['test_samples']:,} to test; {event['steps']:,} steps ({event['epochs']:.4g} epochs)",
+        f"on {where}, {environment['precision']}, {environment['layout']}, eager",
+        *(f"Note: {note}" for note in event["notes"]),
+    ]
+
+
+def evaluation_line(event: Event, images_per_second: float) -> str:
+    """An evaluation in one line."""
+    return (
+        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  test accuracy {event['accuracy']:7.2%}  "
+        f"test loss {event['loss']:.4f}  {images_per_second:,.0f} images/s"
+    )
+
+
+class Plain(AbstractContextManager["Plain"]):
+    """Prints evaluations, at most `PLAIN_LINES` of them evenly over the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._total = 1
+        self._printed = 0
+        self._speed = math.nan
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                self._total = event["steps"]
+                self._say(*greeting(event))
+            case "step":
+                self._speed = event["images_per_second"]
+            case "evaluation":
+                due = math.floor(event["step"] / self._total * PLAIN_LINES)
+                if due > self._printed:
+                    self._printed = due
+                    self._say(evaluation_line(event, self._speed))
+
+    def _say(self, *lines: str) -> None:
+        print(*lines, sep="\n", file=self._stream, flush=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Live(AbstractContextManager["Live"]):
+    """A bar with loss, accuracy, images a second and time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(file=stream)
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]:.1f}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("test {task.fields[accuracy]}"),
+            TextColumn("{task.fields[speed]:,.0f} images/s"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=self._console,
+            expand=True,
+            transient=False,
+        )
+        self._task = self._progress.add_task("", total=None, start=False, visible=False,
+                                             epoch=0.0, loss=math.nan, accuracy="-", speed=0.0)  # fmt: skip
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                for line in greeting(event):
+                    self._console.print(line, markup=False, highlight=False)
+                self._progress.update(self._task, total=event["steps"], visible=True)
+                self._progress.start_task(self._task)
+            case "step":
+                self._progress.update(
+                    self._task, completed=event["step"], epoch=event["epoch"], loss=event["loss"],
+                    speed=event["images_per_second"],
+                )  # fmt: skip
+            case "evaluation":
+                self._progress.update(self._task, accuracy=f"{event['accuracy']:.2%}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
