@@ -175,14 +175,14 @@ def evaluate(
         from resnets.evaluation.report import write_report
         from resnets.files import write_json
 
-        write_report(Path(out) / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card)
+        write_report(
+            Path(out) / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card
+        )
         write_json(Path(out) / "metrics.json", scores.summary())
     return scores
 
 
-def predict(
-    model: str | Path | Model, /, *images: Picture, top: int = 5, device: Device = "cpu"
-) -> list[Ranking]:
+def predict(model: str | Path | Model, /, *images: Picture, top: int = 5, device: Device = "cpu") -> list[Ranking]:
     """Name the most probable classes of pictures of any size.
 
     Args:

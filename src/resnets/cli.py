@@ -144,9 +144,7 @@ def _models(parsed: argparse.Namespace) -> Answer:
         rows.append({"name": name, "parameters": counts.parameters(spec), "size": size,
                      "multiply_adds": counts.multiply_adds(spec, size)})  # fmt: skip
     lines = [f"{'model':20} {'parameters':>12} {'multiply-adds':>16}"]
-    lines += [
-        f"{r['name']:20} {r['parameters']:12,} {r['multiply_adds']:16,}  at {r['size']} px" for r in rows
-    ]
+    lines += [f"{r['name']:20} {r['parameters']:12,} {r['multiply_adds']:16,}  at {r['size']} px" for r in rows]
     return lines, {"models": rows}
 
 

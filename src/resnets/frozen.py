@@ -8,9 +8,11 @@ an error that names the place.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -65,7 +67,8 @@ def override(value: T, assignments: Iterable[str]) -> T:
 
 
 def _set(value: Any, whole: str, names: list[str], text: str) -> Any:
-    hints = _hints(type(value))
+    cls: type = type(value)
+    hints = _hints(cls)
     name = names[0]
     if name not in hints:
         place = whole.removesuffix(".".join(names)).rstrip(".")
@@ -97,20 +100,15 @@ def _parse(declared: Any, text: str, where: str) -> Any:
             return _decode(member, {}, where)
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         lowered = text.lower()
         data = lowered == "true" if lowered in ("true", "false") else text
     if str in members and not isinstance(data, str):
         data = text
-    try:
-        return _decode(declared, data, where)
-    except UsageError:
-        if isinstance(data, str) and float in members:  # such as 3e-3, .1 or 1_000
-            try:
-                return float(text)
-            except ValueError:
-                pass
-        raise
+    elif float in members and isinstance(data, str):
+        with contextlib.suppress(ValueError):  # JSON knows no .1 or 1_000
+            data = float(text)
+    return _decode(declared, data, where)
 
 
 def _decode(declared: Any, data: Any, where: str) -> Any:
@@ -130,8 +128,8 @@ def _decode(declared: Any, data: Any, where: str) -> Any:
                     raise UsageError(f"{where} takes {len(arguments)} values, not {len(data)}.")
                 return tuple(_decode(item, v, f"{where}[{i}]") for i, v in enumerate(data))
         elif member is float:
-            if isinstance(data, int | float) and not isinstance(data, bool):
-                return float(data)
+            if isinstance(data, int | float) and not isinstance(data, bool) and abs(data) <= sys.float_info.max:
+                return float(data)  # JSON has no infinities, and whole numbers too large for a float
         elif member in (int, str, bool, type(None)) and type(data) is member:
             return data
     raise UsageError(f"{where or 'The value'} takes {_describe(members)}, not {_short(data)}.")
@@ -143,7 +141,7 @@ def _decode_dataclass(classes: list[type], data: dict[str, Any], where: str) -> 
     if len(classes) > 1:
         by_name = {c.__name__: c for c in classes}
         kind = data.pop(KIND, None)
-        if kind not in by_name:
+        if not isinstance(kind, str) or kind not in by_name:
             raise UsageError(f'{where or "The value"} takes "{KIND}": {" or ".join(by_name)}, not {_short(kind)}.')
         cls = by_name[kind]
     hints = _hints(cls)
@@ -194,8 +192,11 @@ def _describe(members: list[Any]) -> str:
         elif member is type(None):
             names.append("none")
         else:
-            names.append({int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
-                member, getattr(member, "__name__", str(member))))
+            names.append(
+                {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+                    member, getattr(member, "__name__", str(member))
+                )
+            )
     return " or ".join(names)
 
 

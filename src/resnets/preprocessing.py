@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -59,8 +60,8 @@ class Preprocessing:
             )
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
-        if not all(s > 0 for s in self.std):
-            raise UsageError(f"every std must be above zero, not {self.std}.")
+        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
+            raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
         if self.mean_image is not None:
             self.mean_pixels()
 

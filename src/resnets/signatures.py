@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """What `argv` says; options and arguments may stand in any order."""
         parsed, rest = self.parse_known_intermixed_args(list(argv))
+        if rest and not rest[0].startswith("-"):
+            raise UsageError(f"{self.prog} has no place for {rest[0]!r}. See {self.prog} --help.")
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             raise unknown(f"option of {self.prog}", rest[0].split("=")[0], flags)
@@ -79,7 +81,9 @@ def read_docstring(text: str) -> tuple[str, dict[str, str]]:
 
 
 # Types that signatures name for the reader but that are imported only when needed: files, on a command line.
-_UNLOADED = dict.fromkeys(("Model", "Picture"), str) | dict.fromkeys(("Scores", "Ranking", "ResNet", "Listener"), object)
+_UNLOADED = dict.fromkeys(("Model", "Picture"), str) | dict.fromkeys(
+    ("Scores", "Ranking", "ResNet", "Listener"), object
+)
 
 
 def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, text: str) -> None:

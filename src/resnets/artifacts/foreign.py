@@ -106,13 +106,20 @@ def rename(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         while name.startswith(_WRAPPERS) and name not in own:
-            name = name.split(".", 1)[1]  # noqa: PLW2901
+            name = name.split(".", 1)[1]
         if name == "n_averaged":  # torch's AveragedModel counts its updates
             continue
         if name not in own:
-            name = _translate(name)  # noqa: PLW2901
-        if name in own and tensor.shape != own[name].shape and tensor.ndim == own[name].ndim + 2 and name == "fc.weight":
-            tensor = tensor.flatten(1)  # noqa: PLW2901  # timm's classifier as a 1x1 convolution
+            name = _translate(name)
+        if (
+            name in own
+            and tensor.shape != own[name].shape
+            and tensor.ndim == own[name].ndim + 2
+            and name == "fc.weight"
+        ):
+            tensor = tensor.flatten(1)  # timm's classifier as a 1x1 convolution
+        if name in renamed:  # such as a checkpoint of both the weights and their moving average
+            raise FileError(f"The weights hold {name} more than once, under several prefixes: keep one set of them.")
         renamed[name] = tensor
     for name in own:  # weights saved before torch counted batches
         if name.endswith("num_batches_tracked"):
@@ -167,7 +174,7 @@ def _from_torchvision(name: str | None, tag: str) -> dict[str, Tensor]:
         raise unknown(f"torchvision weights of {name}", tag, options.__members__)
     chosen = options[tag or "DEFAULT"]
     try:
-        return dict(chosen.get_state_dict(progress=False, check_hash=True))
+        return dict(chosen.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except Exception as error:
         raise FileError(
             f"torchvision's weights {name}.{tag or 'DEFAULT'} are not here and could not be downloaded ({error}). "

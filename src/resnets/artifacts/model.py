@@ -64,9 +64,7 @@ class Model:
         for first in range(0, len(pictures), batch):
             for row in self.probabilities(pictures[first : first + batch]):
                 values, indices = row.topk(min(top, len(self.classes)))
-                rankings.append(
-                    [(self.classes[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)]
-                )
+                rankings.append([(self.classes[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)])
         return rankings
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from resnets.errors import FileError, UsageError
 from resnets.files import explain, write_bytes
 from resnets.frozen import decode, encode
+from resnets.models import counts
 from resnets.models.spec import Spec
 from resnets.preprocessing import Preprocessing
 from resnets.version import __version__
@@ -63,7 +64,7 @@ def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
         "metrics": card.metrics,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {KEY: json.dumps(data, ensure_ascii=False)}))
+    write_bytes(path, safetensors.torch.save(tensors, {KEY: json.dumps(data)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
@@ -81,6 +82,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     card = read_card(path, metadata[KEY])
     if sum(card.spec.depths) > len(tensors):
         raise FileError(f"{path} is damaged: its spec has more blocks than the file has tensors.")
+    if counts.parameters(card.spec) > sum(tensor.numel() for tensor in tensors.values()):
+        raise FileError(f"{path} is damaged: its spec has more parameters than the file has numbers.")
     return tensors, card
 
 
@@ -120,6 +123,7 @@ def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of any safetensors file."""
     try:
+        path.open("rb").close()  # the system's own word on a missing or forbidden file; safetensors' is vaguer
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except OSError as error:

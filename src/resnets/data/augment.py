@@ -18,7 +18,7 @@ from torch import Tensor
 
 from resnets.data.pictures import resize
 from resnets.data.views import Affine, ColorJitter, Crop, CutMix, Flip, Mix, Mixup, PaddedCrop, View
-from resnets.preprocessing import Interpolation
+from resnets.preprocessing import Preprocessing
 
 CROP_ATTEMPTS = 10
 CROP_NUMBERS = 2 * CROP_ATTEMPTS + 2
@@ -44,15 +44,17 @@ def numbers_needed(view: View | Mix) -> int:
 # --- one picture, as it is decoded ---------------------------------------------------------------------------------
 
 
-def random_resized_crop(picture: Image.Image, view: Crop, u: Uniforms, size: int, how: Interpolation) -> Image.Image:
-    """Cuts a random box out of `picture` and resizes it to `size` x `size`.
+def random_resized_crop(picture: Image.Image, view: Crop, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
+    """Cuts a random box out of `picture` and resizes it to `preprocessing.crop`, with the filter of evaluation.
 
     Args:
         u: (CROP_NUMBERS,) uniform numbers: an area and a shape for each attempt, then the place. As in torchvision,
             the first of ten boxes that fits is taken, else the largest central one of an allowed shape.
     """
     left, top, width, height = crop_box(picture.size, view, u)
-    return resize(picture.crop((left, top, left + width, top + height)), (size, size), how)
+    p = preprocessing
+    box = picture.crop((left, top, left + width, top + height))
+    return resize(box, (p.crop, p.crop), p.interpolation, antialias=p.antialias)
 
 
 def crop_box(size: tuple[int, int], view: Crop, u: Uniforms) -> tuple[int, int, int, int]:
@@ -103,7 +105,7 @@ def as_float(images: Tensor) -> Tensor:
 
 
 def _padded_crop(images: Tensor, padding: int, u: Tensor) -> Tensor:
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     offset = (u * (2 * padding + 1)).long()  # 0 to 2 * padding
     padded = F.pad(images, (padding,) * 4)
     sample = torch.arange(count, device=images.device)[:, None, None]

@@ -145,10 +145,9 @@ class Batches:
         for row in rows:
             picture = self.source.picture(int(ids[row]), p.color)
             if self.views.crop is None:
-                frames[row] = prepare(picture, p)
+                frames[row] = prepare(picture, p, self.source.name(int(ids[row])))
             else:
-                cropped = augment.random_resized_crop(picture, self.views.crop, u[row], p.crop, p.interpolation)
-                frames[row] = to_pixels(cropped, p.color)
+                frames[row] = to_pixels(augment.random_resized_crop(picture, self.views.crop, u[row], p), p.color)
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)

@@ -20,6 +20,7 @@ from resnets.preprocessing import Color
 HELD_OUT = 0.2
 _SPLIT_SEED = 20151210
 _TEST_FOLDERS = ("val", "valid", "validation", "test")
+_PART_FOLDERS = frozenset({"train", "training", "testing", *_TEST_FOLDERS})
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def open_folder(root: Path) -> Dataset:
     train_root = root / "train" if (root / "train").is_dir() else root
     notes: list[str] = []
     train = read_classes(train_root, None, notes)
+    # Else Train/ and Test/ would be told apart, with a splendid accuracy.
+    if train_root == root and all(name.lower() in _PART_FOLDERS for name in train.classes):
+        raise DataError(f"{root} holds {_some(train.classes)}, but no train/: call the parts train and val.")
     for name in _TEST_FOLDERS:
         if train_root != root and (root / name).is_dir():
             test: Source = read_classes(root / name, train.classes, notes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnets.errors import DataError
 from resnets.preprocessing import Color, Interpolation, Preprocessing
@@ -24,6 +24,10 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
+
+# Pillow warns of odd but readable metadata, and of sizes that are refused below. Said once for the whole process:
+# `warnings.catch_warnings` swaps the process's filters, so threads that decode would leave every warning silenced.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, name: str = "") -> Image.Image:
@@ -41,25 +45,23 @@ def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, na
     """
     name = name or (str(source) if isinstance(source, Path) else "the picture")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's, on odd but readable metadata and on sizes refused below
-            picture = source
-            if not isinstance(picture, Image.Image):
-                picture = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise DataError(
-                    f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. "
-                    "Shrink it, or take it out."
-                )
-            return _convert(ImageOps.exif_transpose(picture), "L" if color == "L" else "RGB", name)
+        picture = source
+        if not isinstance(picture, Image.Image):
+            picture = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise DataError(
+                f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. "
+                "Shrink it, or take it out."
+            )
+        return _convert(ImageOps.exif_transpose(picture), "L" if color == "L" else "RGB", name)
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"There is no picture at {name}.") from None
     except IsADirectoryError:
         raise DataError(f"{name} is a folder, not a picture.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(f"{name} is not a picture that can be read: damaged, or of an unknown format.") from None
     except Exception as error:  # decoders of damaged files raise nearly anything (OSError, SyntaxError, struct.error)
         raise DataError(f"{name} is damaged: {error}. Replace it, or take it out.") from error
@@ -87,14 +89,18 @@ def resize(picture: Image.Image, size: tuple[int, int], how: Interpolation, *, a
     import torch
     import torch.nn.functional as F
 
-    pixels = torch.from_numpy(to_pixels(picture, "L" if picture.mode == "L" else "RGB"))[None].float()
+    pixels = torch.tensor(to_pixels(picture, "L" if picture.mode == "L" else "RGB"))[None].float()
     options: dict[str, Any] = {} if how == "nearest" else {"align_corners": False, "antialias": False}
     resized = F.interpolate(pixels, (size[1], size[0]), mode=how, **options)[0].round().clamp(0, 255).byte()
     return Image.fromarray(resized.permute(1, 2, 0).squeeze(-1).numpy())
 
 
-def center_crop(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`."""
+def center_crop(picture: Image.Image, preprocessing: Preprocessing, name: str = "the picture") -> Image.Image:
+    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`.
+
+    Raises:
+        DataError: a picture so narrow that resizing it would take more than `MAX_PIXELS`; it is called `name`.
+    """
     p = preprocessing
     width, height = picture.size
     # As torchvision's Resize: the longer side is rounded down, the crop's corner to the nearest even.
@@ -103,7 +109,10 @@ def center_crop(picture: Image.Image, preprocessing: Preprocessing) -> Image.Ima
     else:
         size = (max(p.resize, int(p.resize * width / height)), p.resize)
     if size[0] * size[1] > MAX_PIXELS:
-        raise DataError(f"a picture of {width} x {height} pixels is too narrow: resized it would hold {size} pixels.")
+        raise DataError(
+            f"{name} of {width} x {height} pixels is too narrow: resized, it would be {size[0]} x {size[1]}. "
+            "Crop it, or take it out."
+        )
     picture = resize(picture, size, p.interpolation, antialias=p.antialias)
     left, top = round((size[0] - p.crop) / 2.0), round((size[1] - p.crop) / 2.0)
     if (left, top) == (0, 0) and size == (p.crop, p.crop):
@@ -120,6 +129,6 @@ def to_pixels(picture: Image.Image, color: Color) -> Pixels:
     return np.ascontiguousarray(array[::-1] if color == "BGR" else array)
 
 
-def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Pixels:
+def prepare(picture: Image.Image, preprocessing: Preprocessing, name: str = "the picture") -> Pixels:
     """What a network is fed for `picture`, before normalisation: (channels, crop, crop) uint8."""
-    return to_pixels(center_crop(picture, preprocessing), preprocessing.color)
+    return to_pixels(center_crop(picture, preprocessing, name), preprocessing.color)

@@ -14,15 +14,17 @@ from resnets.preprocessing import Color
 
 
 class Source(Protocol):
-    """Labelled pictures, by number.
+    """Labelled pictures, by number."""
 
-    Attributes:
-        classes: names, in the order of their labels.
-        labels: (N,) int64.
-    """
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of their labels."""
+        ...
 
-    classes: tuple[str, ...]
-    labels: NDArray[np.int64]
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,)"""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -114,9 +116,8 @@ def stratified_split(
     one more until the number is met.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    shares = counts * held_out / len(labels)
-    quota = np.floor(shares).astype(np.int64)
-    largest = np.argsort(-(shares - quota), kind="stable")
+    quota, remainders = np.divmod(counts * held_out, len(labels))
+    largest = np.argsort(-remainders, kind="stable")
     quota[largest[: held_out - quota.sum()]] += 1
     chosen = [
         generator.permutation(np.flatnonzero(labels == label))[:number]

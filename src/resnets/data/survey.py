@@ -57,7 +57,7 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
                 picture = source.picture(index, p.color)
                 if not (statistics or fits):
                     continue
-                values = prepare(picture, p)
+                values = prepare(picture, p, source.name(index))
             except DataError as error:
                 damaged[index] = str(error)
                 continue
@@ -77,7 +77,9 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
         mean = sum(part[0] for part in parts) / count / 255
         second = sum(part[1] for part in parts) / count / 255**2
         per_channel = np.mean(mean, (1, 2))
-        std = tuple(float(s) for s in np.sqrt(np.mean(second, (1, 2)) - per_channel**2))
+        variance = np.mean(second, (1, 2)) - per_channel**2
+        # Of one flat colour, rounding can leave less than zero.
+        std = tuple(max(float(v), 0.0) ** 0.5 for v in np.atleast_1d(variance))
         mean_image = np.asarray(mean, np.float32)
     return Survey(dict(sorted(damaged.items())), pixels, mean_image, std)
 
@@ -86,7 +88,8 @@ def normalized(preprocessing: Preprocessing, how: Normalize, found: Survey) -> P
     """`preprocessing` with the statistics of the training set that `how` asks for; see `Normalize`."""
     if how == "given":
         return preprocessing
-    assert found.mean_image is not None and found.std is not None
+    assert found.mean_image is not None
+    assert found.std is not None
     if how == "mean image":
         unit = (1.0,) * preprocessing.channels
         return replace(preprocessing, mean_image=encode_mean_image(found.mean_image), std=unit)

@@ -44,9 +44,7 @@ def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
     for y in y_ticks:
         parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at_y(y):.1f}" y2="{at_y(y):.1f}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{at_y(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    parts += [
-        f'<text x="{at_x(x):.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{x:g}</text>' for x in x_ticks
-    ]
+    parts += [f'<text x="{at_x(x):.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{x:g}</text>' for x in x_ticks]
     parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{html.escape(x_label)}</text>')
     legend = WIDTH - _RIGHT
     for curve, color in reversed(list(zip(lines, COLORS, strict=False))):

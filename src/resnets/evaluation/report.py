@@ -31,12 +31,15 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.2rem; font-size: 1.15rem; }
 .headline { font-size: 1.3rem; margin: .3rem 0 1rem; } .soft { opacity: .7; }
-table { border-collapse: collapse; } td, th { padding: .2rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }
-th { font-weight: 600; } td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .2rem .6rem; text-align: right; }
+th { font-weight: 600; } td:first-child, th:first-child { text-align: left; }
+tr { border-bottom: 1px solid var(--line); }
 .matrix td { text-align: center; min-width: 1.6rem; padding: .2rem .3rem; }
 .scroll { overflow-x: auto; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts svg { flex: 1 1 26rem; }
 svg text { font-size: 11px; fill: currentColor; } svg .title { font-weight: 600; font-size: 12px; }
-svg .grid { stroke: #8884; } .errors { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }
+svg .grid { stroke: #8884; }
+.errors { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } figure img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated;
 background: var(--soft); } figcaption { font-size: .8rem; overflow-wrap: anywhere; }
 """
@@ -71,7 +74,7 @@ def write_report(
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
         f"{''.join(sections)}</body></html>\n"
     )
-    write_bytes(path, page.encode())
+    write_bytes(path, page.encode(errors="backslashreplace"))  # file names need not be UTF-8
 
 
 def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
@@ -106,9 +109,11 @@ def _facts(card: ModelCard, history: Sequence[dict[str, Any]]) -> str:
         rows.append(("Recipe", f"{recipe.get('name')}, data {recipe.get('data')}, seed {recipe.get('seed')}"))
     if environment:
         rows.append(("Trained on", f"{environment.get('hardware')}, {environment.get('precision')}"))
-    for event in history:
-        if event["event"] == "start":
-            rows.append(("Length", f"{event['epochs']:.1f} epochs, {event['steps']:,} steps"))
+    rows += [
+        ("Length", f"{event['epochs']:.1f} epochs, {event['steps']:,} steps")
+        for event in history
+        if event["event"] == "start"
+    ]
     cells = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{cells}</table>"
 
@@ -143,8 +148,8 @@ def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
         index = int(scores.ids[row])
         true, predicted = (card.classes[int(records[k][row])] for k in ("label", "predicted"))
         figures.append(
-            f'<figure><img alt="" src="{_thumbnail(source, index, card)}"><figcaption><b>{html.escape(true)}</b> taken for '
-            f"<b>{html.escape(predicted)}</b> ({float(records['confidence'][row]):.0%})<br>"
+            f'<figure><img alt="" src="{_thumbnail(source, index, card)}"><figcaption><b>{html.escape(true)}</b> taken '
+            f"for <b>{html.escape(predicted)}</b> ({float(records['confidence'][row]):.0%})<br>"
             f'<span class="soft">{html.escape(source.name(index))}</span></figcaption></figure>'
         )
     return f'<h2>Worst of {len(wrong):,} errors</h2><div class="errors">{"".join(figures)}</div>'
@@ -189,7 +194,8 @@ def _frequent_confusions(table: np.ndarray[Any, Any], card: ModelCard) -> str:
     errors = table - np.diag(np.diag(table))
     order = np.argsort(-errors, axis=None, kind="stable")[:MATRIX_CLASSES]
     rows = [
-        f"<tr><td>{html.escape(card.classes[i])}</td><td>{html.escape(card.classes[j])}</td><td>{errors[i, j]}</td></tr>"
+        f"<tr><td>{html.escape(card.classes[i])}</td><td>{html.escape(card.classes[j])}</td>"
+        f"<td>{errors[i, j]}</td></tr>"
         for i, j in zip(*np.unravel_index(order, errors.shape), strict=True)
         if errors[i, j]
     ]

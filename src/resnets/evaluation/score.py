@@ -76,7 +76,7 @@ def score(
     classes = source.classes if classes is None else classes
     was_training = network.training
     network.eval()
-    parts: list[dict[str, NDArray[np.generic]]] = []
+    parts: list[Records] = []
     kept: list[int] = []
     excluded: dict[int, str] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:

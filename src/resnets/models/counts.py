@@ -139,7 +139,12 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         size = strided(size_in, block.stride) if pooled else size_in
         place = 1 if pooled else 0
         yield walk.conv(
-            f"{name}.downsample.{place}", block.inputs, block.outputs, 1, stride=1 if pooled else block.stride, size=size
+            f"{name}.downsample.{place}",
+            block.inputs,
+            block.outputs,
+            1,
+            stride=1 if pooled else block.stride,
+            size=size,
         )
         if not spec.preactivation:
             yield from walk.norms(f"{name}.downsample.{place + 1}", block.outputs)

@@ -61,7 +61,7 @@ def initialize(network: ResNet, *, seed: int, fan: Fan = "fan_out", zero_init_la
         last = {"basic": 2, "bottleneck": 3}[network.spec.block]
         kind = "conv" if network.spec.preactivation or network.spec.norm == "none" else "bn"
         for name, _ in network.spec.blocks():
-            nn.init.zeros_(network.get_submodule(f"{name}.{kind}{last}").weight)
+            nn.init.zeros_(network.get_parameter(f"{name}.{kind}{last}.weight"))
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -55,7 +55,9 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
     state, own, notes = dict(state), network.state_dict(), []
     for name in own:
         if name in state and name.startswith(CLASSIFIER) and state[name].shape != own[name].shape:
-            notes.append(f"{name} {tuple(state[name].shape)} was skipped: the new classifier is {tuple(own[name].shape)}.")
+            notes.append(
+                f"{name} {tuple(state[name].shape)} was skipped: the new classifier is {tuple(own[name].shape)}."
+            )
             state[name] = own[name]
     first = next(name for name in own if name.startswith("conv1."))
     if first in state and state[first].ndim == own[first].ndim and state[first].shape[1] != network.spec.channels:

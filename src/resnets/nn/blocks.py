@@ -16,7 +16,8 @@ from resnets.nn.gates import SqueezeExcitation
 from resnets.nn.layers import Layers
 from resnets.nn.shapes import BlockShape
 from resnets.nn.shortcuts import build_shortcut
-from resnets.nn.stochastic import DropPath, Dropout
+from resnets.nn.stochastic import Dropout, DropPath
+
 
 def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
     """Dropout for between the convolutions, drop-path for the end of the branch."""
@@ -96,7 +97,7 @@ class PreActBasic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         active = F.relu(self.bn1(x))
-        y = self.conv2(self.dropout(F.relu(self.bn2(self.conv1(active)))))
+        y: Tensor = self.conv2(self.dropout(F.relu(self.bn2(self.conv1(active)))))
         y = self.drop_path(self.se(y))
         return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)
 
@@ -121,7 +122,7 @@ class PreActBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         active = F.relu(self.bn1(x))
-        y = self.dropout(F.relu(self.bn2(self.conv1(active))))
+        y: Tensor = self.dropout(F.relu(self.bn2(self.conv1(active))))
         y = self.conv3(F.relu(self.bn3(self.conv2(y))))
         y = self.drop_path(self.se(y))
         return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)

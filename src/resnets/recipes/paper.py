@@ -15,7 +15,7 @@ def cifar() -> Recipe:
     Source: He et al. 2015, section 4.2. The drops are given as shares of the run (1/2 and 3/4), so a shortened run
     keeps its shape. For 110 layers the paper starts at lr 0.01 for about 400 iterations:
     warmup=Warmup warmup.epochs=1.14 warmup.factor=0.1 warmup.shape=constant
-    Cost: 64,000 steps; on two CPU cores in bf16 about an hour and a half for each 10 epochs... 
+    Cost: 64,000 steps; on two CPU cores in bf16 about an hour and a half for each 10 epochs...
     Expected: test error of 8.75% (20 layers), 7.51% (32), 7.17% (44), 6.97% (56), 6.61 ± 0.16% (110): table 6.
     Command: resnets train paper/cifar --model cifar_resnet20
     """

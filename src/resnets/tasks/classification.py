@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,10 @@ class Classification:
     """
 
     label_smoothing: float = 0.0
-    name: ClassVar[str] = "classification"
+
+    @property
+    def name(self) -> str:
+        return "classification"
 
     def build(self, spec: Spec) -> nn.Module:
         return allocate(spec)
@@ -47,12 +50,15 @@ class Classification:
         outputs = outputs.float()
         own = outputs.gather(1, labels[:, None])
         below = (outputs < own) | ((outputs == own) & (torch.arange(outputs.shape[1]).to(labels) > labels[:, None]))
-        confidence, predicted = F.softmax(outputs, 1).max(1)
+        rank = outputs.shape[1] - 1 - below.sum(1)
+        predicted = outputs.argmax(1)
+        # The argmax of a NaN may be the label by accident; then any other class stands for it.
+        predicted = torch.where((predicted == labels) & (rank > 0), (labels + 1) % outputs.shape[1], predicted)
         return {
             "label": labels,
             "predicted": predicted,
-            "confidence": confidence,
-            "rank": outputs.shape[1] - 1 - below.sum(1),
+            "confidence": F.softmax(outputs, 1).gather(1, predicted[:, None])[:, 0],
+            "rank": rank,
             "loss": F.cross_entropy(outputs, labels, reduction="none"),
         }
 
@@ -68,7 +74,7 @@ class Classification:
         f1 = 2 * hits / np.maximum(predicted + support, 1)
         return {
             "accuracy": int((records["rank"] == 0).sum()) / max(samples, 1),
-            "top5": int((records["rank"] < 5).sum()) / max(samples, 1),  # type: ignore[operator]
+            "top5": int((records["rank"] < 5).sum()) / max(samples, 1),
             "loss": float(records["loss"].astype(np.float64).sum()) / max(samples, 1),
             "samples": samples,
             "classes": {

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.models.spec import Spec
 
-Records = dict[str, NDArray[np.generic]]  # one row a sample
+Records = dict[str, NDArray[Any]]  # one row a sample
 
 
 class Task(Protocol):
-    """Builds a model around a backbone, and knows its loss, its predictions and its metrics.
+    """Builds a model around a backbone, and knows its loss, its predictions and its metrics."""
 
-    Attributes:
-        name: as in the model file.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """As in the model file."""
+        ...
 
     def build(self, spec: Spec) -> nn.Module:
         """The model, its weights not yet set."""

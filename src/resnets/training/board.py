@@ -16,15 +16,15 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise UsageError("--tensorboard needs TensorBoard: pip install 'resnets[tensorboard]'.") from None
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
 
     def __call__(self, event: Event) -> None:
         kind = event["event"]
         if kind == "end":
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
         if kind not in ("step", "evaluation"):
             return
         for name, value in event.items():
             if name not in ("event", "step") and isinstance(value, int | float):
                 prefix = "train" if kind == "step" else "test"
-                self._writer.add_scalar(f"{prefix}/{name}", value, event["step"])  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(f"{prefix}/{name}", value, event["step"])

@@ -99,7 +99,7 @@ def train(
     write_recipe(folder.recipe, recipe, environment)
     log = Log(folder.log)
     history: list[Event] = []
-    told = (log, history.append, *listeners)
+    told: tuple[Listener, ...] = (log, history.append, *listeners)
     try:
         scores = _train(recipe, environment, data, folder, told, _workers(workers, data), history)
         for listener in told:

@@ -39,9 +39,7 @@ class Training:
         samples: size of the training set.
     """
 
-    def __init__(
-        self, recipe: Recipe, environment: Environment, task: Task, network: nn.Module, samples: int
-    ) -> None:
+    def __init__(self, recipe: Recipe, environment: Environment, task: Task, network: nn.Module, samples: int) -> None:
         self.recipe = recipe
         self.task = task
         self.device = torch.device(environment.device)
@@ -86,7 +84,7 @@ class Training:
             with self._autocast():
                 outputs = self.network(part["images"].contiguous(memory_format=torch.channels_last))
             loss = self.task.loss(outputs, part).sum() / size
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = self.learning_rate(self.steps_done)

@@ -88,7 +88,7 @@ class Recipe:
     model: Spec
     preprocessing: Preprocessing
     normalize: Normalize = "given"
-    views: Views = Views()
+    views: Views = field(default_factory=Views)
     damaged: Literal["refuse", "exclude"] = "refuse"
     batch: int = 128
     group: int | None = None
@@ -127,7 +127,9 @@ class Recipe:
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
         if self.model.dimensions != 2:
-            raise UsageError("training needs a model of 2 dimensions; sources of sequences and volumes do not exist yet.")
+            raise UsageError(
+                "training needs a model of 2 dimensions; sources of sequences and volumes do not exist yet."
+            )
 
     def total_steps(self, samples: int) -> int:
         """Steps of the whole run over `samples` training samples."""

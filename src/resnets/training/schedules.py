@@ -89,7 +89,7 @@ Schedule = Constant | Step | Plateau | Cosine | OneCycle
 
 
 def factor(schedule: Schedule, done: float) -> float:
-    """The factor when the share `done` of the run is done, from 0 up to 1. `Plateau` gives 1: it keeps its own count."""
+    """The factor when the share `done` of the run, from 0 to 1, is done; 1 for `Plateau`, which keeps its own count."""
     match schedule:
         case Step():
             return schedule.factor ** sum(done >= m for m in schedule.milestones)

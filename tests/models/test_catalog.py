@@ -1,0 +1,181 @@
+"""Every network of the catalogue: it runs, and its counts are right."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from resnets.errors import UsageError
+from resnets.frozen import decode, encode
+from resnets.models import counts
+from resnets.models.catalog import CATALOG, find
+from resnets.models.initialize import create
+from resnets.models.resnet import ResNet
+from resnets.models.spec import Spec
+
+SIDE = 17
+DEEPEST = ("cifar_resnet1202", "cifar_preact1001")
+# He et al. 2015 as the reference implementations count them, and the successors' own papers or implementations.
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet50_v1": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet101_v1": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnet152_v1": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "seresnet50": 28_088_024,
+    "resnet50d": 25_576_264,
+}
+MILLIONS = {  # table 6
+    "cifar_resnet20": 0.27,
+    "cifar_resnet32": 0.46,
+    "cifar_resnet44": 0.66,
+    "cifar_resnet56": 0.85,
+    "cifar_resnet110": 1.7,
+    "cifar_resnet1202": 19.4,
+    "cifar_preact164": 1.7,
+    "cifar_preact1001": 10.2,
+    "wrn28_10": 36.5,
+    "wrn40_4": 8.9,
+}
+BILLIONS = {  # table 1, for the paper's own bottlenecks
+    "resnet18": 1.8,
+    "resnet34": 3.6,
+    "resnet50_v1": 3.8,
+    "resnet101_v1": 7.6,
+    "resnet152_v1": 11.3,
+}
+
+
+def on_meta(spec: Spec) -> ResNet:
+    with torch.device("meta"):
+        return ResNet(spec)
+
+
+def side(spec: Spec) -> int:
+    return 32 if spec.stem == "cifar" else 224
+
+
+@pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
+def test_every_network_runs_forward_and_backward(name: str) -> None:
+    spec = CATALOG[name]
+    network = create(spec)
+    size = 8 if spec.stem == "cifar" else 33
+    logits = network(torch.randn(2, 3, size, size))
+    assert logits.shape == (2, spec.classes)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", DEEPEST)
+def test_the_deepest_networks_run_at_small_size(name: str) -> None:
+    network = create(CATALOG[name])
+    network(torch.randn(2, 3, 4, 4)).square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_counts_are_those_of_the_built_network(name: str) -> None:
+    spec = CATALOG[name]
+    network = on_meta(spec)
+    own = {k: p.numel() for k, p in network.named_parameters()}
+    listed = {layer.name: layer.parameters for layer in counts.layers(spec, side(spec))}
+    by_layer: dict[str, int] = {}
+    for key, number in own.items():
+        layer = key.rpartition(".")[0]
+        by_layer[layer] = by_layer.get(layer, 0) + number
+    assert listed == by_layer
+    assert counts.parameters(spec) == sum(own.values())
+
+
+@pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
+def test_multiply_adds_are_what_a_profiler_counts(name: str) -> None:
+    spec = CATALOG[name]
+    with FlopCounterMode(display=False) as profiler:
+        on_meta(spec).eval()(torch.empty(1, 3, side(spec), side(spec), device="meta"))
+    assert counts.multiply_adds(spec, side(spec)) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
+def test_parameters_are_the_references(name: str, parameters: int) -> None:
+    assert counts.parameters(CATALOG[name]) == parameters
+
+
+@pytest.mark.parametrize(("name", "millions"), MILLIONS.items())
+def test_parameters_are_the_papers(name: str, millions: float) -> None:
+    assert counts.parameters(CATALOG[name]) / 1e6 == pytest.approx(millions, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "billions"), BILLIONS.items())
+def test_multiply_adds_are_the_papers(name: str, billions: float) -> None:
+    # The paper rounds to one digit behind the point and leaves small layers out.
+    assert counts.multiply_adds(CATALOG[name], 224) / 1e9 == pytest.approx(billions, abs=0.07)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_spec_survives_json(name: str) -> None:
+    spec = CATALOG[name]
+    assert decode(Spec, json.loads(json.dumps(encode(spec)))) == spec
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnetv2_50", "cifar_resnet20", "resnet50d"])
+@pytest.mark.parametrize("output_stride", [None, "half"])
+def test_features_have_the_channels_and_strides_that_the_spec_says(name: str, output_stride: str | None) -> None:
+    spec = CATALOG[name]
+    if output_stride:
+        spec = replace(spec, output_stride=list(spec.stage_strides.values())[-1] // 2)
+    features = create(spec).eval().features(torch.randn(1, 3, 64, 64))
+    assert {k: f.shape[1] for k, f in features.items()} == spec.stage_channels
+    assert {k: 64 // f.shape[2] for k, f in features.items()} == spec.stage_strides
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50d", "seresnet50", "cifar_preact110", "cifar_preact164"])
+def test_whole_networks_work_on_sequences_and_volumes(name: str, dimensions: int) -> None:
+    spec = replace(CATALOG[name], dimensions=dimensions, depths=(1,) * len(CATALOG[name].depths), channels=2, classes=3)
+    network = create(spec)
+    logits = network(torch.randn(2, 2, *[SIDE] * dimensions))
+    logits.sum().backward()
+    assert logits.shape == (2, 3)
+    assert counts.parameters(spec) == sum(p.numel() for p in network.parameters())
+    with FlopCounterMode(display=False) as profiler:
+        network.eval()(torch.randn(1, 2, *[SIDE] * dimensions))
+    assert counts.multiply_adds(spec, SIDE) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
+
+
+def test_deeper_branches_are_dropped_more_often() -> None:
+    rates = [block.drop_path for _, block in Spec(depths=(2, 2), widths=(8, 16), drop_path=0.5).blocks()]
+    assert rates == [0.125, 0.25, 0.375, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"depths": (2, 2)}, "one number for each stage"),
+        ({"depths": ()}, "one number"),
+        ({"dimensions": 4}, "1, 2 or 3"),
+        ({"drop_path": 1.0}, r"\[0, 1\)"),
+        ({"groups": 32}, "belong to bottlenecks"),
+        ({"shortcut": "none", "drop_path": 0.1}, "plain net"),
+        ({"shortcut": "A", "stem_width": 128}, "shortcut A can add"),
+        ({"output_stride": 7}, "choose from 4, 8, 16, 32"),
+        ({"classes": 0}, "1 or more"),
+        ({"norm_eps": 0.0}, "norm_eps"),
+        ({"stem": "deep", "stem_width": 7}, "even"),
+    ],
+)
+def test_impossible_specs_are_refused(choices: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Spec(**choices)  # type: ignore[arg-type]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="resnet50"):
+        find("resnet_50")

@@ -1,0 +1,52 @@
+"""First weights: He's distributions, a function of seed and name alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from resnets.models.catalog import CATALOG
+from resnets.models.initialize import Fan, create
+
+
+@pytest.mark.parametrize("fan", ["fan_in", "fan_out"])
+def test_convolutions_have_hes_variance(fan: Fan) -> None:
+    network = create(CATALOG["resnet50"], fan=fan)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.numel() > 20_000:
+            area = module.kernel_size[0] * module.kernel_size[1]
+            width = module.in_channels if fan == "fan_in" else module.out_channels
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / (width * area)), rel=0.03)
+            assert abs(module.weight.mean().item()) < 0.02 * module.weight.std().item() + 1e-3
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others() -> None:
+    first, same, other = (create(CATALOG["cifar_resnet20"], seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(first[k], same[k]) for k in first)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+    assert not torch.equal(first["layer1.0.conv1.weight"], first["layer1.0.conv2.weight"])
+
+
+def test_a_change_elsewhere_in_the_network_changes_no_weight_of_the_rest() -> None:
+    spec = CATALOG["cifar_resnet20"]
+    first, wider = (create(replace(spec, classes=c)).state_dict() for c in (10, 100))
+    assert torch.equal(first["layer3.2.conv2.weight"], wider["layer3.2.conv2.weight"])
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_preact110", "seresnet50"])
+def test_with_zero_scales_each_block_starts_as_its_shortcut(name: str) -> None:
+    spec = replace(CATALOG[name], depths=(2,) * len(CATALOG[name].depths))
+    network = create(spec, zero_init_last=True).eval()
+    block = network.get_submodule("layer2.1")
+    x = torch.rand(2, spec.stage_channels["C3"], 4, 4)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_every_weight_and_buffer_is_set() -> None:
+    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="group"), CATALOG["resnet50d"]):
+        state = create(spec).state_dict()
+        assert all(v.isfinite().all() and v.abs().max() < 1e3 for v in state.values())

@@ -1,0 +1,89 @@
+"""The same function as torchvision's and timm's networks, in values and in gradients."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from resnets.artifacts.foreign import rename
+from resnets.models.catalog import CATALOG
+from resnets.models.initialize import allocate
+from resnets.models.resnet import ResNet
+
+TORCHVISION = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+TIMM = ("seresnet50", "resnet50d", "resnetv2_50")
+PIXELS = 64
+
+
+def theirs(name: str) -> nn.Module:
+    """The peer's network with weights and running statistics that are nowhere trivial."""
+    torch.manual_seed(0)
+    network: nn.Module = (
+        torchvision.models.get_model(name, weights=None) if name in TORCHVISION else timm.create_model(name)
+    )
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.normal_(module.bias, 0, 0.1)
+            nn.init.normal_(module.running_mean, 0, 0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+    return network
+
+
+def ours(name: str, state: dict[str, Tensor]) -> ResNet:
+    network = allocate(CATALOG[name])
+    network.load_state_dict(state if name in TORCHVISION else rename(state, network))
+    return network
+
+
+@pytest.mark.parametrize("name", TORCHVISION + TIMM)
+def test_logits_and_gradients_are_the_peers(name: str) -> None:
+    peer = theirs(name)
+    network = ours(name, peer.state_dict())
+
+    x = torch.randn(2, 3, PIXELS, PIXELS)
+    with torch.inference_mode():
+        expected = peer.eval()(x)
+        assert (network.eval()(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+    x, labels = x.double(), torch.tensor([3, 500])
+    for net in (peer, network):
+        F.cross_entropy(net.double().train()(x), labels).backward()
+    gradients = {k: p.grad for k, p in peer.named_parameters() if p.grad is not None}
+    if name not in TORCHVISION:
+        gradients = {
+            k: v for k, v in rename(gradients, network).items() if "num_batches" not in k and "running" not in k
+        }
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        error = (parameter.grad - gradients[key]).abs().max()
+        assert error <= 1e-6 * gradients[key].abs().max() + 1e-15, key
+
+
+def test_dilated_networks_are_torchvisions() -> None:
+    from dataclasses import replace
+
+    torch.manual_seed(0)
+    peer = torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True]).eval()
+    network = allocate(replace(CATALOG["resnet50"], output_stride=8)).eval()
+    network.load_state_dict(peer.state_dict())
+    x = torch.randn(1, 3, 65, 65)
+    with torch.inference_mode():
+        expected = peer(x)
+        assert (network(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert network.features(x)["C5"].shape[-1] == 9

@@ -1,0 +1,74 @@
+"""Recipes: frozen, complete, checked, and changed by typed overrides."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from resnets.errors import UsageError
+from resnets.frozen import decode, encode
+from resnets.recipes.catalog import RECIPES, find
+from resnets.training.loop import evaluation_steps
+from resnets.training.recipe import AdamW, Recipe
+from resnets.training.schedules import Cosine, Warmup
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_documented_named_and_survives_json(name: str) -> None:
+    recipe = find(name)
+    assert recipe.name == name
+    assert "Command: resnets train" in (RECIPES[name].__doc__ or "")
+    assert decode(Recipe, json.loads(json.dumps(encode(recipe)))) == recipe
+
+
+def test_the_cifar_recipe_is_the_papers() -> None:
+    recipe = find("paper/cifar")
+    assert (recipe.batch, recipe.steps, recipe.total_steps(50_000)) == (128, 64_000, 64_000)
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (0.1, 1e-4)
+    assert recipe.normalize == "mean image"
+
+
+def test_overrides_reach_every_depth_and_type() -> None:
+    recipe = find("paper/cifar").with_overrides(
+        ["optimizer.lr=3e-3", "model.drop_path=0.2", "schedule=cosine", "schedule.final=0.1", "ema=0.99",
+         "views.mix=[{\"kind\": \"Mixup\"}]", "warmup=Warmup", "warmup.epochs=1.14", "epochs=2", "ema=none"]
+    )  # fmt: skip
+    assert recipe.optimizer.lr == 3e-3
+    assert recipe.model.drop_path == 0.2
+    assert recipe.schedule == Cosine(final=0.1)
+    assert recipe.warmup == Warmup(epochs=1.14)
+    assert (recipe.epochs, recipe.steps, recipe.ema) == (2, None, None)
+    assert len(recipe.views.mix) == 1
+    assert recipe.with_overrides(["optimizer=AdamW"]).optimizer == AdamW()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lrr=1", "did you mean lr"),
+        ("bacth=3", "did you mean batch"),
+        ("batch=many", "batch takes a whole number, not 'many'"),
+        ("batch=1", "batch norm needs two"),
+        ("optimizer.lr=-1", "above 0"),
+        ("group=3", "divide batch"),
+        ("schedule=polynomial", "schedule takes Constant or Step"),
+        ("warmup.epochs=3", "set warmup=Warmup first"),
+        ("batch", "NAME=VALUE"),
+        ("precision=fp8", "'bf16'"),
+        ("seed=-1", "from 0 to"),
+        ("epochs=0", "above 0"),
+    ],
+)
+def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find("paper/cifar").with_overrides([override])
+
+
+def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:
+    recipe = find("digits").with_overrides(["batch=64", "epochs=3"])
+    assert recipe.total_steps(1437) == 68  # 3 * 1437 / 64 = 67.4
+    assert evaluation_steps(recipe, 1437) == {23, 45, 68}
+    assert evaluation_steps(recipe.with_overrides(["evaluate_every=2"]), 1437) == {45, 68}
+    assert evaluation_steps(recipe.with_overrides(["evaluate_every=100"]), 1437) == {68}
+    assert evaluation_steps(recipe.with_overrides(["steps=50"]), 1437) == {23, 45, 50}
