@@ -214,7 +214,7 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
     path = Path(name)
     if isinstance(model, Spec) or name in catalog.CATALOG or path.suffix == ".json" or not path.exists():
         spec = _find_spec(name if not isinstance(model, Spec) else model)
-        size = size or (32 if spec.stem == "cifar" else 224)
+        size = (32 if spec.stem == "cifar" else 224) if size is None else size
     else:
         from resnets.artifacts.model import load as load_model
         from resnets.artifacts.model_file import weights_sha256
@@ -231,7 +231,7 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
             "metrics": loaded.card.metrics,
             "version": loaded.card.version,
         }
-        size = size or loaded.card.preprocessing.crop
+        size = loaded.card.preprocessing.crop if size is None else size
     layers = tuple(counts.layers(spec, size))
     return Description(
         name=name,

@@ -32,19 +32,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             lines = [json.dumps(data, ensure_ascii=False, default=str)]
         print(*lines, sep="\n", flush=True)
         return 0
-    except ResnetsError as error:
-        code, message = error.exit_code, str(error)
-    except KeyboardInterrupt:
-        code, message = 130, "Stopped."
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it fails no second time
         return 128 + signal.SIGPIPE
-    except MemoryError:
-        code, message = 1, "Out of memory. Use a smaller batch."
-    if debug:
-        traceback.print_exc()
-    print(f"resnets: {message}", file=sys.stderr)
-    return code
+    except (ResnetsError, KeyboardInterrupt, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        code, message = _explain(error)
+        print(f"resnets: {message}", file=sys.stderr)
+        return code
+
+
+def _explain(error: ResnetsError | KeyboardInterrupt | MemoryError) -> tuple[int, str]:
+    """Exit code and message."""
+    if isinstance(error, ResnetsError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT, "Stopped."
+    return 1, "Out of memory. Use a smaller batch."
 
 
 def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], Answer]]:

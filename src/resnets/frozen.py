@@ -50,7 +50,7 @@ def decode(declared: type[T], data: Any, where: str = "") -> T:
 
 
 def override(value: T, assignments: Iterable[str]) -> T:
-    """`value` with each `dotted.name=text` applied in turn; the text is read as the field's type asks.
+    """`value` with every `dotted.name=text` applied; the text is read as the field's type asks.
 
     Where a field may hold one of several dataclasses, `field=Name` puts one in with its defaults. Tuples and whole
     dataclasses are written as JSON; `none` clears an optional field.
@@ -58,36 +58,44 @@ def override(value: T, assignments: Iterable[str]) -> T:
     Raises:
         UsageError: an unknown name (the message has the nearest), or a text that does not fit the type.
     """
+    changes: list[_Change] = []
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"{assignment!r} is not a setting: write NAME=VALUE, such as batch=64.")
-        value = _set(value, name.strip(), name.strip().split("."), text.strip())
-    return value
+        changes.append((name.strip(), name.strip().split("."), text.strip()))
+    return cast(T, _changed(value, changes)) if changes else value
 
 
-def _set(value: Any, whole: str, names: list[str], text: str) -> Any:
+_Change = tuple[str, list[str], str]  # the whole dotted name, what of it is left to follow, the text
+
+
+def _changed(value: Any, changes: list[_Change]) -> Any:
+    """`value` with all of `changes` made at once, so that only the outcome has to be possible."""
     cls: type = type(value)
     hints = _hints(cls)
-    name = names[0]
-    if name not in hints:
-        place = whole.removesuffix(".".join(names)).rstrip(".")
-        raise unknown(f"setting of {place}" if place else "setting", name, hints)
-    if len(names) == 1:
-        return _replace(value, name, _parse(hints[name], text, whole), whole)
-    inner = getattr(value, name)
-    if not dataclasses.is_dataclass(inner) or isinstance(inner, type):
-        options = " or ".join(c.__name__ for c in _dataclasses_in(hints[name]))
-        advice = f"set {name}={options} first" if options else f"set {name} itself"
-        raise UsageError(f"{whole}: {name} is {inner!r} and has no settings of its own; {advice}.")
-    return _replace(value, name, _set(inner, whole, names[1:], text), whole)
-
-
-def _replace(value: Any, name: str, new: Any, whole: str) -> Any:
+    new: dict[str, Any] = {}
+    inner: dict[str, list[_Change]] = {}
+    for whole, (name, *rest), text in changes:
+        if name not in hints:
+            place = whole.removesuffix(".".join([name, *rest])).rstrip(".")
+            raise unknown(f"setting of {place}" if place else "setting", name, hints)
+        if rest:
+            inner.setdefault(name, []).append((whole, rest, text))
+        else:
+            new[name] = _parse(hints[name], text, whole)
+            inner.pop(name, None)
+    for name, below in inner.items():
+        current = new.get(name, getattr(value, name))
+        if not dataclasses.is_dataclass(current):
+            options = " or ".join(c.__name__ for c in _dataclasses_in(hints[name]))
+            advice = f"set {name}={options} first" if options else f"set {name} itself"
+            raise UsageError(f"{below[0][0]}: {name} is {current!r} and has no settings of its own; {advice}.")
+        new[name] = _changed(current, below)
     try:
-        return dataclasses.replace(value, **{name: new})
+        return dataclasses.replace(value, **new)
     except UsageError as error:
-        raise UsageError(f"{whole}: {error}") from None
+        raise UsageError(f"{', '.join(whole for whole, _, _ in changes)}: {error}") from None
 
 
 def _parse(declared: Any, text: str, where: str) -> Any:

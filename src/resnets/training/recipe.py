@@ -144,22 +144,14 @@ class Recipe:
         return replace(self, epochs=epochs, steps=steps)
 
     def with_overrides(self, assignments: Iterable[str]) -> Recipe:
-        """The recipe with each `dotted.name=value` applied; a length given in epochs replaces one in steps.
+        """The recipe with every `dotted.name=value` applied; a length given in epochs replaces one in steps.
 
         Raises:
             UsageError: an unknown name (the message has the nearest) or a value that does not fit.
         """
-        recipe = self
-        for assignment in assignments:
-            if assignment.replace(" ", "").startswith(("epochs=", "steps=")):
-                probe = frozen.override(_Length(), [assignment])
-                recipe = recipe.with_length(epochs=probe.epochs, steps=probe.steps)
-            else:
-                recipe = frozen.override(recipe, [assignment])
-        return recipe
-
-
-@dataclass(frozen=True)
-class _Length:
-    epochs: float | None = None
-    steps: int | None = None
+        assignments = list(assignments)
+        names = {assignment.partition("=")[0].strip() for assignment in assignments}
+        for given, other in (("epochs", "steps"), ("steps", "epochs")):
+            if given in names and other not in names:
+                assignments.append(f"{other}=none")
+        return frozen.override(self, assignments)
