@@ -28,7 +28,8 @@ def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
         return ""
     xs, ys = ([p[i] for c in lines for p in c.points] for i in (0, 1))
     x_ticks, y_ticks = _ticks(min(0.0, *xs), max(xs)), _ticks(min(ys), max(ys))
-    x_low, x_high = min(0.0, *xs), max(max(xs), x_ticks[-1])
+    x_low, x_high = min(0.0, *xs), max(xs)
+    x_ticks = [x for x in x_ticks if x <= x_high]
     y_low, y_high = min(*ys, y_ticks[0]), max(*ys, y_ticks[-1])
 
     def at_x(x: float) -> float:

@@ -35,6 +35,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: .2rem .6rem; text-align: right; }
 th { font-weight: 600; } td:first-child, th:first-child { text-align: left; }
 tr { border-bottom: 1px solid var(--line); }
+.facts td { text-align: left; }
 .matrix td { text-align: center; min-width: 1.6rem; padding: .2rem .3rem; }
 .scroll { overflow-x: auto; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts svg { flex: 1 1 26rem; }
 svg text { font-size: 11px; fill: currentColor; } svg .title { font-weight: 600; font-size: 12px; }
@@ -115,7 +116,7 @@ def _facts(card: ModelCard, history: Sequence[dict[str, Any]]) -> str:
         if event["event"] == "start"
     ]
     cells = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in rows)
-    return f"<table>{cells}</table>"
+    return f'<table class="facts">{cells}</table>'
 
 
 def _curves(history: Sequence[dict[str, Any]]) -> str:
@@ -134,7 +135,8 @@ def _curves(history: Sequence[dict[str, Any]]) -> str:
         ),
         line_chart("test error, %", "epoch", [Line("test", [(e["epoch"], 100 * (1 - e["accuracy"])) for e in tests])]),
     ]
-    return f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>'
+    note = "The training loss is that of augmented pictures, with label smoothing where the recipe has it."
+    return f'<h2>Curves</h2><p class="soft">{note}</p><div class="charts">{"".join(charts)}</div>'
 
 
 def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
@@ -152,7 +154,8 @@ def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
             f"for <b>{html.escape(predicted)}</b> ({float(records['confidence'][row]):.0%})<br>"
             f'<span class="soft">{html.escape(source.name(index))}</span></figcaption></figure>'
         )
-    return f'<h2>Worst of {len(wrong):,} errors</h2><div class="errors">{"".join(figures)}</div>'
+    title = "The error" if len(wrong) == 1 else f"{len(wrong):,} errors, the worst first"
+    return f'<h2>{title}</h2><div class="errors">{"".join(figures)}</div>'
 
 
 def _thumbnail(source: Source, index: int, card: ModelCard) -> str:

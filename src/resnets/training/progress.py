@@ -10,7 +10,7 @@ from typing import TextIO
 
 from resnets.training.run_folder import Event
 
-PLAIN_LINES = 25
+PLAIN_LINES = 12
 
 
 def watch(stream: TextIO | None = None) -> Plain | Live:
