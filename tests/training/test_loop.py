@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_the_loop_is_the_plain_loop_written_by_hand(optimizer: SGD | AdamW) -> N
     network = copy.deepcopy(training.network).train()
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": optimizer.weight_decay},
+    groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": optimizer.weight_decay},
               {"params": others, "weight_decay": optimizer.weight_decay if optimizer.decay_norms else 0}]  # fmt: skip
     peer: torch.optim.Optimizer
     if isinstance(optimizer, SGD):

@@ -74,12 +74,9 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
     std: tuple[float, ...] | None = None
     count = len(source) - len(damaged)
     if statistics and count:
-        mean = sum(part[0] for part in parts) / count / 255
-        second = sum(part[1] for part in parts) / count / 255**2
-        per_channel = np.mean(mean, (1, 2))
-        variance = np.mean(second, (1, 2)) - per_channel**2
-        # Of one flat colour, rounding can leave less than zero.
-        std = tuple(max(float(v), 0.0) ** 0.5 for v in np.atleast_1d(variance))
+        mean, second = (np.sum([part[i] for part in parts], axis=0) / count / 255 ** (i + 1) for i in (0, 1))
+        variance = second.mean((1, 2)) - mean.mean((1, 2)) ** 2
+        std = tuple(np.sqrt(np.maximum(variance, 0)).tolist())  # of one flat colour, rounding can leave less than zero
         mean_image = np.asarray(mean, np.float32)
     return Survey(dict(sorted(damaged.items())), pixels, mean_image, std)
 
@@ -93,5 +90,5 @@ def normalized(preprocessing: Preprocessing, how: Normalize, found: Survey) -> P
     if how == "mean image":
         unit = (1.0,) * preprocessing.channels
         return replace(preprocessing, mean_image=encode_mean_image(found.mean_image), std=unit)
-    mean = tuple(float(m) for m in np.mean(found.mean_image, (1, 2), dtype=np.float64))
+    mean = tuple(found.mean_image.mean((1, 2), dtype=np.float64).tolist())
     return replace(preprocessing, mean=mean, std=tuple(max(s, 1e-6) for s in found.std), mean_image=None)
