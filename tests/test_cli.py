@@ -73,7 +73,8 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_a_folder_writes_the_whole_run(run: Path) -> None:
-    assert sorted(p.name for p in run.iterdir()) == ["log.jsonl", "model.safetensors", "recipe.json", "report.html"]
+    files = ["checkpoint", "log.jsonl", "model.safetensors", "recipe.json", "report.html"]
+    assert sorted(p.name for p in run.iterdir()) == files
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
     assert all({"step", "epoch", "loss", "lr", "images_per_second"} <= e.keys() for e in events if e["event"] == "step")
@@ -121,12 +122,18 @@ def picture_files(folder: Path) -> dict[str, Path]:
 
 def test_predict_works_for_every_kind_of_picture_with_the_model_file_alone(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path)
-    for name, path in picture_files(tmp_path).items():
-        shown = subprocess.run([sys.executable, "-m", "resnets", "predict", "model.safetensors", path.name, "--json"],
-                               cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
-        assert shown.returncode == 0, shown.stderr
-        best = json.loads(shown.stdout)["predictions"][0]["classes"][0]
-        assert best["name"] == "red", name
+    names = [path.name for path in picture_files(tmp_path).values()]
+    shown = subprocess.run(
+        [sys.executable, "-m", "resnets", "predict", "model.safetensors", *names, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    for answer in json.loads(shown.stdout)["predictions"]:
+        best = answer["classes"][0]
+        assert best["name"] == "red", answer["image"]
         assert best["probability"] > 0.5
 
 

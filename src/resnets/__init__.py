@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from resnets.version import __version__
 
 if TYPE_CHECKING:
-    from resnets.api import create, describe, evaluate, load, models, predict, recipes, train
+    from resnets.api import create, describe, evaluate, load, models, predict, recipes, replay, resume, train
     from resnets.artifacts.model import Model
     from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
     from resnets.models.catalog import CATALOG
@@ -33,6 +33,8 @@ _HOMES = {
     "models": "api",
     "predict": "api",
     "recipes": "api",
+    "replay": "api",
+    "resume": "api",
     "train": "api",
     "CATALOG": "models.catalog",
     "Model": "artifacts.model",
@@ -67,6 +69,8 @@ __all__ = [
     "models",
     "predict",
     "recipes",
+    "replay",
+    "resume",
     "train",
 ]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resnets.evaluation.score import Scores
     from resnets.models.resnet import ResNet
     from resnets.nn.shapes import StrideIn
+    from resnets.training.diagnosis import Diagnosis
     from resnets.training.run_folder import Listener
 
 Device = str
@@ -33,10 +34,12 @@ class Run:
     Args:
         folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
         metrics: of the final weights on the test set; accuracy and top5 are fractions of 1.
+        was_finished: whether `resume` found that there was nothing left to do.
     """
 
     folder: Path
     metrics: dict[str, Any]
+    was_finished: bool = False
 
     @property
     def model(self) -> Path:
@@ -80,6 +83,10 @@ def train(
     device: Device = "auto",
     precision: Precision | None = None,
     workers: int | None = None,
+    checkpoint_minutes: float = 5.0,
+    checkpoint_steps: int | None = None,
+    keep: int = 2,
+    best: Literal["accuracy", "top5", "loss"] | None = None,
     tensorboard: bool = False,
     listeners: tuple[Listener, ...] = (),
 ) -> Run:
@@ -96,6 +103,10 @@ def train(
         device: auto, cpu, cuda or mps.
         precision: of training steps.
         workers: threads that decode pictures; they change nothing in the result.
+        checkpoint_minutes: minutes between checkpoints.
+        checkpoint_steps: steps between checkpoints, as well.
+        keep: how many of the last checkpoints are kept.
+        best: also keep the model with the best test figure of this name, as best.safetensors.
         tensorboard: also write TensorBoard events into the run's folder.
         listeners: in Python, called with each event of the run.
     """
@@ -116,15 +127,51 @@ def train(
     _check_workers(workers)
 
     from resnets.training import job
-    from resnets.training.run_folder import new_run_folder
+    from resnets.training.ranks import restarts
+    from resnets.training.run_folder import Keeping, RunFolder, new_run_folder
 
+    if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
+        return resume(out, listeners=listeners)
+    keeping = Keeping(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, best=best)
     folder = new_run_folder(out, resolved.name)
     if tensorboard:
         from resnets.training.board import Board
 
         listeners = (*listeners, Board(folder.path / "tensorboard"))
-    scores = job.train(resolved, folder, device=device, workers=workers, listeners=listeners)
+    scores = job.train(resolved, folder, device=device, workers=workers, keeping=keeping, listeners=listeners)
     return Run(folder.path, scores.summary())
+
+
+def resume(run: str | Path, /, *, listeners: tuple[Listener, ...] = ()) -> Run:
+    """Go on with a training run that was cut off, bit for bit where it was.
+
+    Args:
+        run: the folder of the run.
+        listeners: in Python, called with each event of the run.
+    """
+    from resnets.training import job
+    from resnets.training.run_folder import RunFolder
+
+    folder = RunFolder(Path(run))
+    if not folder.recipe.exists():
+        raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
+    scores = job.resume(folder, listeners=listeners)
+    if scores is None:
+        return Run(folder.path, load(folder.model).card.metrics, was_finished=True)
+    return Run(folder.path, scores.summary())
+
+
+def replay(run: str | Path, /, *, step: int) -> Diagnosis:
+    """Make one step of a run again and look at it closely.
+
+    Args:
+        run: the folder of the run.
+        step: its number, from 1.
+    """
+    from resnets.training import job
+    from resnets.training.run_folder import RunFolder
+
+    return job.replay(RunFolder(Path(run)), step)
 
 
 def evaluate(
@@ -310,9 +357,9 @@ def _find_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if recipe.endswith(".json"):
-        from resnets.training.run_folder import read_recipe
+        from resnets.training.run_folder import read_plan
 
-        return read_recipe(Path(recipe))[0]
+        return read_plan(Path(recipe)).recipe
     return recipe_catalog.find(recipe)
 
 

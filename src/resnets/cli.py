@@ -66,7 +66,9 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Names
     command = parser_of(getattr(api, name), f"resnets {name}", skip=skip)
     command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return command.read(rest), answer
+    parsed = command.read(rest)
+    parsed.command = name
+    return parsed, answer
 
 
 def _overview() -> str:
@@ -85,14 +87,25 @@ def _call(function: Callable[..., Any], parsed: argparse.Namespace, **more: Any)
 def _train(parsed: argparse.Namespace) -> Answer:
     from resnets.training.progress import watch
 
+    function: Callable[..., Any] = api.train if parsed.command == "train" else api.resume
     with watch(sys.stderr if parsed.json else sys.stdout) as listener:
-        run: api.Run = _call(api.train, parsed, listeners=(listener,))
-    lines = [
+        run: api.Run = _call(function, parsed, listeners=(listener,))
+    lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []
+    lines += [
         f"test accuracy {run.metrics['accuracy']:.2%} of {run.metrics['samples']:,} pictures",
         f"model   {run.model}",
         f"report  {run.report}",
     ]
     return lines, {"folder": str(run.folder), "model": str(run.model), "report": str(run.report), **run.metrics}
+
+
+def _replay(parsed: argparse.Namespace) -> Answer:
+    found = _call(api.replay, parsed)
+    lines = [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
+    if found.layer:
+        lines.append(f"not finite first in the {found.during} pass of {found.layer}")
+    lines += [f"  {name}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.pictures)]
+    return lines, dataclasses.asdict(found)
 
 
 def _evaluate(parsed: argparse.Namespace) -> Answer:
@@ -166,6 +179,8 @@ def _recipes(parsed: argparse.Namespace) -> Answer:
 # Each command's function, and the parameters that only Python can give.
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], tuple[str, ...]]] = {
     "train": (_train, ("listeners",)),
+    "resume": (_train, ("listeners",)),
+    "replay": (_replay, ()),
     "evaluate": (_evaluate, ()),
     "predict": (_predict, ()),
     "describe": (_describe, ()),

@@ -34,6 +34,18 @@ class TrainingError(ResnetsError):
     """A run that cannot go on."""
 
 
+class InterruptedRunError(ResnetsError):
+    """A run that was asked to stop, and did.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that is none of `choices`: it names the nearest one, or all where they are few.
 

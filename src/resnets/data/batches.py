@@ -68,6 +68,7 @@ class Batches:
         preprocessing: the size, colour and normalisation that evaluation uses too; without `views.crop`, training
             resizes and crops as evaluation does.
         group: samples within which pictures are mixed.
+        rows: the part of each global batch that is made, whole groups; the draws are those of the whole batch.
         workers: threads that decode and crop ahead of the training step; 0 does it in between. (Pillow's decoders
             and resizers leave Python's lock free.) The batches are the same.
         pixels: all of the source's pictures as `prepare` makes them, where they are in memory.
@@ -83,6 +84,7 @@ class Batches:
         seed: int,
         group: int,
         device: torch.device,
+        rows: slice | None = None,
         workers: int = 0,
         pixels: Pixels | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class Batches:
         self.seed = seed
         self.group = group
         self.device = device
+        self.rows = rows or slice(0, order.batch)
         self.workers = workers
         self._labels = torch.from_numpy(source.labels).to(device)
         usable = pixels is not None and views.crop is None
@@ -122,12 +125,14 @@ class Batches:
 
     def _frames(self, step: int, submit: Callable[..., Future[None]]) -> Callable[[], Tensor]:
         """Starts decoding the pictures of `step`; the result waits for them: (N, C, H, W) uint8."""
-        ids = self.order.ids(step)
+        ids = self.order.ids(step)[self.rows]
         if (resident := self._resident) is not None:
             return lambda: resident[torch.from_numpy(ids).to(self.device)]
         size = self.preprocessing.crop
         frames = torch.empty((len(ids), self.preprocessing.channels, size, size), dtype=torch.uint8)
-        u = draws.generator(self.seed, "crop", step).random((len(ids), augment.CROP_NUMBERS), np.float32)
+        u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)[
+            self.rows
+        ]
         tasks = [
             submit(self._decode, frames.numpy(), ids, u, range(first, min(first + PICTURES_A_TASK, len(ids))))
             for first in range(0, len(ids), PICTURES_A_TASK)
@@ -150,7 +155,7 @@ class Batches:
                 frames[row] = to_pixels(augment.random_resized_crop(picture, self.views.crop, u[row], p), p.color)
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
-        ids = self.order.ids(step)
+        ids = self.order.ids(step)[self.rows]
         images = frames().to(self.device, non_blocking=True)
         for number, view in enumerate(self.views.augment):
             u = self._uniforms(step, f"view {number} {type(view).__name__}", augment.numbers_needed(view))
@@ -161,19 +166,19 @@ class Batches:
         return self._mixed(step, batch) if self.views.mix else batch
 
     def _mixed(self, step: int, batch: Batch) -> Batch:
-        count = len(batch["ids"])
+        count = self.order.batch
         g = draws.generator(self.seed, "mix", step)
         view = self.views.mix[int(g.integers(len(self.views.mix)))]
-        shares = torch.from_numpy(g.beta(view.alpha, view.alpha, count).astype(np.float32)).to(self.device)
-        within = [first + g.permutation(self.group) for first in range(0, count, self.group)]
-        partners = torch.from_numpy(np.concatenate(within)).to(self.device)
+        shares = torch.from_numpy(g.beta(view.alpha, view.alpha, count).astype(np.float32)[self.rows]).to(self.device)
+        within = np.concatenate([first + g.permutation(self.group) for first in range(0, count, self.group)])
+        partners = torch.from_numpy(within[self.rows] - self.rows.start).to(self.device)
         u = self._uniforms(step, "mix place", augment.numbers_needed(view))
         images, shares = augment.mix(view, batch["images"], partners, shares, u)
         return batch | {"images": images, "partner_labels": batch["labels"][partners], "shares": shares}
 
     def _uniforms(self, step: int, purpose: str, count: int) -> Tensor:
         u = draws.generator(self.seed, purpose, step).random((self.order.batch, count), np.float32)
-        return torch.from_numpy(u).to(self.device, non_blocking=True)
+        return torch.from_numpy(u[self.rows]).to(self.device, non_blocking=True)
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:

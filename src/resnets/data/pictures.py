@@ -16,6 +16,7 @@ from resnets.preprocessing import Color, Interpolation, Preprocessing
 
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
+_SHRINK = "Shrink it, or take it out."
 MAX_PIXELS = 178_956_970  # what Pillow holds for a decompression bomb: 512 MiB as RGB
 
 _FILTERS = {
@@ -23,7 +24,6 @@ _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 
 # Pillow warns of odd but readable metadata, and of sizes that are refused below. Said once for the whole process:
 # `warnings.catch_warnings` swaps the process's filters, so threads that decode would leave every warning silenced.
@@ -51,18 +51,21 @@ def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, na
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise DataError(
-                f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. "
-                "Shrink it, or take it out."
+                f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. {_SHRINK}"
             )
         return _convert(ImageOps.exif_transpose(picture), "L" if color == "L" else "RGB", name)
     except DataError:
         raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{name} has more than the {MAX_PIXELS:,} pixels that are decoded. {_SHRINK}") from None
     except FileNotFoundError:
         raise DataError(f"There is no picture at {name}.") from None
     except IsADirectoryError:
         raise DataError(f"{name} is a folder, not a picture.") from None
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a picture that can be read: damaged, or of an unknown format.") from None
+    except PermissionError:
+        raise DataError(f"{name} may not be read: change its permissions, or take it out.") from None
     except Exception as error:  # decoders of damaged files raise nearly anything (OSError, SyntaxError, struct.error)
         raise DataError(f"{name} is damaged: {error}. Replace it, or take it out.") from error
 
@@ -72,10 +75,10 @@ def _convert(picture: Image.Image, mode: str, name: str) -> Image.Image:
     if picture.mode.startswith("I;16"):
         levels = np.asarray(picture, dtype=np.uint16) >> 8
         picture = Image.fromarray(levels.astype(np.uint8))
+    elif picture.mode == "I" and picture.format == "PPM":  # Pillow scales deeper grey maps to 16 bits
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     elif picture.mode in ("I", "F"):
         raise DataError(f"{name} has 32-bit pixels, whose range is unknown: save it with 8 or 16 bits.")
-    elif picture.mode in ("P", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA").convert("RGB")
     return picture if picture.mode == mode else picture.convert(mode)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from resnets.preprocessing import Preprocessing
 from resnets.tasks.task import Records, Task
 
 BATCH = 128
+
+Gather = Callable[[Any], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def score(
     device: torch.device | None = None,
     workers: int = 0,
     batch: int = BATCH,
+    rank: int = 0,
+    world: int = 1,
+    gather: Gather = lambda own: [own],
 ) -> Scores:
     """Scores `network` in float32 on every picture of `source`.
 
@@ -70,17 +76,18 @@ def score(
         workers: threads that decode; the result does not depend on it.
         batch: pictures at a time. The network sees the same pictures together whatever else is set, so only this
             can change a logit's last bit.
+        rank, world, gather: this process among several that share the batches; `gather` gives every rank's value to
+            all of them. Each gets the whole result.
     """
     device = device or torch.device("cpu")
     labels = source.labels if labels is None else labels
     classes = source.classes if classes is None else classes
     was_training = network.training
     network.eval()
-    parts: list[Records] = []
-    kept: list[int] = []
+    parts: list[tuple[list[int], Records]] = []
     excluded: dict[int, str] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for first in range(0, len(source), batch):
+        for first in range(rank * batch, len(source), world * batch):
             indices = range(first, min(first + batch, len(source)))
             if pixels is not None:
                 images, good = torch.from_numpy(pixels[first : indices.stop]), list(indices)
@@ -94,13 +101,16 @@ def score(
             if good:
                 outputs = network(_in_layout(normalize(images.to(device), preprocessing)))
                 observed = task.observe(outputs, torch.from_numpy(labels[good]).to(device))
-                parts.append({name: value.cpu().numpy() for name, value in observed.items()})
-                kept += good
+                parts.append((good, {name: value.cpu().numpy() for name, value in observed.items()}))
     network.train(was_training)
+    everyone = gather((parts, excluded))
+    parts = sorted((part for own, _ in everyone for part in own), key=lambda part: part[0])
+    excluded = dict(sorted((i, reason) for _, own in everyone for i, reason in own.items()))
     if not parts:
         raise DataError(f"None of the {len(source)} pictures could be read: {next(iter(excluded.values()), 'none')}")
-    records = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Scores(np.array(kept, np.int64), records, task.metrics(records, classes), excluded)
+    records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
+    ids = np.array([i for good, _ in parts for i in good], np.int64)
+    return Scores(ids, records, task.metrics(records, classes), excluded)
 
 
 def _in_layout(images: torch.Tensor) -> torch.Tensor:
@@ -109,7 +119,7 @@ def _in_layout(images: torch.Tensor) -> torch.Tensor:
 
 def _read(source: Source, index: int, preprocessing: Preprocessing) -> Pixels | str:
     try:
-        return prepare(source.picture(index, preprocessing.color), preprocessing)
+        return prepare(source.picture(index, preprocessing.color), preprocessing, source.name(index))
     except DataError as error:
         return str(error)
 

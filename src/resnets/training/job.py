@@ -1,12 +1,16 @@
-"""From a recipe to a trained model: opens the data, sets the recipe's open ends, runs the loop, writes the folder."""
+"""From a recipe to a trained model: opens the data, sets the recipe's open ends, runs the loop, writes the folder.
+
+A run begins in `train` and, where it was cut off, goes on in `resume`; both end in `_go`.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+import numpy as np
 import torch
 
 from resnets.artifacts import model_file
@@ -15,18 +19,31 @@ from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
 from resnets.data.sources import Dataset, Source, Subset
 from resnets.data.survey import Survey, normalized, survey
-from resnets.errors import DataError
+from resnets.errors import DataError, FileError, InterruptedRunError, ResnetsError, UsageError
 from resnets.evaluation.report import write_report
 from resnets.evaluation.score import Scores, score
 from resnets.frozen import encode
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
+from resnets.training import checkpoint
 from resnets.training import environment as environments
-from resnets.training.environment import Environment
-from resnets.training.loop import Training, run
+from resnets.training.diagnosis import Diagnosis, NonFiniteError, diagnose
+from resnets.training.keeping import Watch, locked, pending_losses, stopping
+from resnets.training.loop import Training, group_size, run
+from resnets.training.ranks import Ranks, joined
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Event, Listener, Log, RunFolder, write_recipe
+from resnets.training.run_folder import (
+    Event,
+    Keeping,
+    Listener,
+    Log,
+    Plan,
+    RunFolder,
+    read_log,
+    read_plan,
+    write_plan,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,14 @@ class Data:
     train_survey: Survey
     test_survey: Survey
     notes: tuple[str, ...]
+
+    def sha256(self) -> str:
+        """Over the training pictures' labels and names, without the folder they lie in."""
+        digest = hashlib.sha256(self.train.labels.tobytes())
+        digest.update("\0".join(self.train.classes).encode())
+        for index in range(len(self.train)):
+            digest.update(self.train.name(index).replace("\\", "/").rpartition("/")[2].encode() + b"\0")
+        return digest.hexdigest()
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
@@ -55,10 +80,10 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
     test_survey = survey(dataset.test, preprocessing, keep=True, statistics=False)
     train, notes = _without_damaged(recipe, dataset, train_survey)
     if test_survey.damaged:
-        notes += (f"{len(test_survey.damaged)} test pictures cannot be read and count nowhere: "
-                  f"{next(iter(test_survey.damaged.values()))}",)  # fmt: skip
-    if len(test_survey.damaged) == len(dataset.test):
-        raise DataError(f"No test picture can be read: {next(iter(test_survey.damaged.values()))}")
+        first = next(iter(test_survey.damaged.values()))
+        if len(test_survey.damaged) == len(dataset.test):
+            raise DataError(f"No test picture can be read: {first}")
+        notes += (f"{len(test_survey.damaged)} test pictures cannot be read and count nowhere: {first}",)
     if isinstance(train, Subset) and train is not dataset.train and train_survey.pixels is not None:
         train_survey = replace(train_survey, pixels=train_survey.pixels[train.indices])
     preprocessing = normalized(preprocessing, recipe.normalize, train_survey)
@@ -77,8 +102,9 @@ def _without_damaged(recipe: Recipe, dataset: Dataset, found: Survey) -> tuple[S
             f"{len(damaged)} of {len(dataset.train)} training pictures cannot be read:\n  {listed}\n"
             "Mend or remove them, or train without them: damaged=exclude."
         )
-    good = torch.tensor([i for i in range(len(dataset.train)) if i not in damaged]).numpy()
-    kept = Subset(dataset.train, good)
+    if len(damaged) == len(dataset.train):
+        raise DataError(f"No training picture can be read:\n  {listed}")
+    kept = Subset(dataset.train, np.array([i for i in range(len(dataset.train)) if i not in damaged], np.int64))
     if len(set(kept.labels.tolist())) < len(kept.classes):
         raise DataError(f"Without its damaged pictures the training data lacks a class:\n  {listed}")
     return kept, (*dataset.notes, f"{len(damaged)} training pictures cannot be read and were left out:\n  {listed}")
@@ -90,89 +116,252 @@ def train(
     *,
     device: str = "auto",
     workers: int | None = None,
+    keeping: Keeping | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
-    started = time.perf_counter()
-    environment = environments.choose(device, recipe.precision)
-    recipe, data = resolve(recipe)
-    write_recipe(folder.recipe, recipe, environment)
-    log = Log(folder.log)
-    history: list[Event] = []
-    told: tuple[Listener, ...] = (log, history.append, *listeners)
-    try:
-        scores = _train(recipe, environment, data, folder, told, _workers(workers, data), history)
-        for listener in told:
-            listener({"event": "end", "seconds": time.perf_counter() - started})
-    finally:
-        log.close()
-    return scores
+    with joined(device) as (ranks, own_device):
+        group_size(recipe, ranks.world)  # refuses before the data is read
+        environment = environments.choose(own_device, recipe.precision)
+        recipe, data = resolve(recipe)
+        if workers is None:
+            workers = 0 if data.train_survey.pixels is not None else 2
+        plan = Plan(
+            recipe=recipe,
+            environment=environment,
+            keeping=keeping or Keeping(),
+            workers=workers,
+            data_sha256=data.sha256(),
+        )
+        with _held(folder, ranks):
+            if ranks.leads:
+                write_plan(folder.recipe, plan)
+            return _go(plan, data, folder, ranks, listeners, [])
 
 
-def _workers(asked: int | None, data: Data) -> int:
-    """Without a number: none where all pictures are in memory, else two threads."""
-    if asked is not None:
-        return asked
-    return 0 if data.train_survey.pixels is not None else 2
+def resume(folder: RunFolder, *, listeners: Sequence[Listener] = ()) -> Scores | None:
+    """Goes on with the run in `folder` where its last whole checkpoint was written; None if it had ended.
+
+    Raises:
+        FileError: no run is there, or it is damaged beyond its checkpoints.
+        DataError: the data is gone or is not what it was.
+    """
+    plan = read_plan(folder.recipe)
+    if is_finished(folder):
+        return None
+    with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
+        plan, notes = _here(plan, device)
+        _, data = resolve(plan.recipe)
+        _check_data(plan, data, folder)
+        with _held(folder, ranks):
+            return _go(plan, data, folder, ranks, listeners, notes)
 
 
-def _train(
-    recipe: Recipe,
-    environment: Environment,
-    data: Data,
-    folder: RunFolder,
-    listeners: Sequence[Listener],
-    workers: int,
-    history: list[Event],
-) -> Scores:
+def replay(folder: RunFolder, step: int) -> Diagnosis:
+    """What `step` (from 1) of the run in `folder` does, made again from the last checkpoint before it.
+
+    Raises:
+        UsageError: the run has no such step.
+    """
+    plan, _ = _here(read_plan(folder.recipe), None)
+    _, data = resolve(plan.recipe)
+    _check_data(plan, data, folder)
+    training, batches = _build(plan, data, Ranks())
+    if not 1 <= step <= training.total_steps:
+        raise UsageError(f"The run has steps 1 to {training.total_steps}, not {step}.")
+    found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
+    if found is not None:
+        training.restore(found[0], found[1].step, found[1].plateau)
+    for batch in batches.between(training.steps_done, step - 1):
+        training.step(batch)
+    return diagnose(training, batches, step - 1)
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether the run's log has its end."""
+    return folder.log.exists() and any(event.get("event") == "end" for event in read_log(folder.log)[-1:])
+
+
+def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
+    """The plan on this machine, and what differs from where it began."""
+    then = plan.environment
+    now = environments.choose(device or then.device, then.precision)
+    torch.set_num_threads(then.threads)
+    now = replace(now, threads=then.threads)
+    changed = [
+        f"{name} {getattr(then, name)} is now {getattr(now, name)}"
+        for name in ("device", "hardware", "torch", "python", "resnets")
+        if getattr(then, name) != getattr(now, name)
+    ]
+    notes = [f"This is not where the run began ({'; '.join(changed)}): the last bits may differ."] if changed else []
+    return replace(plan, environment=now), notes
+
+
+def _check_data(plan: Plan, data: Data, folder: RunFolder) -> None:
+    if data.sha256() != plan.data_sha256:
+        raise DataError(
+            f"{plan.recipe.data} does not hold the training pictures that {folder.path} began with. Put them back, or "
+            f"train anew: resnets train {folder.recipe} --out FOLDER."
+        )
+
+
+@contextlib.contextmanager
+def _held(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """The run's folder for these ranks alone."""
+    with locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext():
+        yield
+
+
+def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
+    recipe = plan.recipe
     task = Classification(label_smoothing=recipe.label_smoothing)
     network = task.build(recipe.model)
     assert isinstance(network, ResNet)
     first = recipe.initialization
     initialize(network, seed=recipe.seed, fan=first.fan, zero_init_last=first.zero_init_last)
-    training = Training(recipe, environment, task, network, len(data.train))
+    training = Training(recipe, plan.environment, task, network, len(data.train), ranks)
     batches = Batches(
         data.train,
         order=Order(len(data.train), recipe.batch, recipe.seed),
         views=recipe.views,
         preprocessing=recipe.preprocessing,
         seed=recipe.seed,
-        group=recipe.group or recipe.batch,
+        group=training.group,
         device=training.device,
-        workers=workers,
+        rows=training.rows,
+        workers=plan.workers,
         pixels=data.train_survey.pixels,
     )
+    return training, batches
+
+
+def _go(
+    plan: Plan, data: Data, folder: RunFolder, ranks: Ranks, listeners: Sequence[Listener], notes: list[str]
+) -> Scores:
+    """Trains from the newest checkpoint, or from the start, to the end."""
+    training, batches = _build(plan, data, ranks)
+    found, damaged = checkpoint.newest(folder.checkpoints, plan.sha256)
+    log = Log(folder.log, found[1].log_bytes if found else 0) if ranks.leads else None
+    history = read_log(folder.log) if ranks.leads else []
+    told: tuple[Listener, ...] = (log, history.append, *listeners) if log else ()
+
+    def tell(event: Event) -> None:
+        for listener in told:
+            listener(event)
 
     def evaluate() -> Scores:
         return score(
-            training.evaluated_network, task, data.test, recipe.preprocessing,
+            training.evaluated_network,
+            training.task,
+            data.test,
+            plan.recipe.preprocessing,
             pixels=None if data.test_survey.damaged else data.test_survey.pixels,
-            device=training.device, workers=workers,
-        )  # fmt: skip
+            device=training.device,
+            workers=plan.workers,
+            rank=ranks.rank,
+            world=ranks.world,
+            gather=ranks.gather,
+        )
 
-    start: Event = {
+    def save_model(scores: Scores, best: bool = False) -> None:
+        card = ModelCard(
+            spec=plan.recipe.model,
+            classes=tuple(data.train.classes),
+            preprocessing=plan.recipe.preprocessing,
+            recipe=encode(plan.recipe),
+            environment=encode(plan.environment),
+            metrics=scores.summary(),
+        )
+        path = folder.best if best else folder.model
+        model_file.save(path, training.evaluated_network.state_dict(), card)
+        if not best:
+            title = plan.recipe.name
+            write_report(folder.report, title=title, scores=scores, source=data.test, card=card, history=history)
+
+    losses: list[torch.Tensor] = []
+    if found:
+        training.restore(found[0], found[1].step, found[1].plateau)
+        training.skipped.fill_(found[1].skipped)
+        losses = pending_losses(found[0], training)
+        # A resumed run prints the same lines; only its log has none of this.
+        resumed = f"Going on after step {found[1].step} of {training.total_steps}."
+        _say(history, listeners if ranks.leads else (), [resumed, *notes, *damaged])
+    else:
+        tell(_start(plan, data, training, [*notes, *damaged]))
+    with stopping() as asked:
+        watch = Watch(
+            training,
+            plan.keeping,
+            folder.checkpoints,
+            recipe_sha256=plan.sha256,
+            asked=asked,
+            log_bytes=log.length if log else lambda: 0,
+            save_best=lambda scores: save_model(scores, best=True),
+            seconds=found[1].seconds if found else 0.0,
+            best=found[1].best if found else None,
+        )
+        try:
+            scores = run(training, batches, evaluate, tell, watch, losses)
+            watch.close()
+            if ranks.leads:
+                save_model(scores)
+            tell({"event": "end", "seconds": watch.seconds, "waited": watch.waited, "skipped": int(training.skipped)})
+        except (DataError, FileError, NonFiniteError, InterruptedRunError, torch.OutOfMemoryError) as error:
+            raise _with_way_on(error, training, watch, folder) from error
+        finally:
+            if log:
+                log.close()
+    return scores
+
+
+def _say(history: Sequence[Event], listeners: Sequence[Listener], notes: list[str]) -> None:
+    """Shows those who watch the run's start again, with `notes`; the log has it already."""
+    start = next((event for event in history if event.get("event") == "start"), None)
+    if start is not None:
+        for listener in listeners:
+            listener({**start, "notes": [*start.get("notes", []), *notes]})
+
+
+def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Event:
+    return {
         "event": "start",
-        "recipe": recipe.name,
+        "recipe": plan.recipe.name,
         "steps": training.total_steps,
-        "epochs": training.total_steps * recipe.batch / len(data.train),
+        "epochs": training.total_steps * plan.recipe.batch / len(data.train),
         "train_samples": len(data.train),
         "test_samples": len(data.test),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "environment": encode(environment),
-        "notes": list(data.notes),
+        "parameters": sum(p.numel() for p in training.network.parameters()),
+        "environment": encode(plan.environment),
+        "world": training.ranks.world,
+        "notes": [*data.notes, *notes],
     }
-    for listener in listeners:
-        listener(start)
-    scores = run(training, batches, evaluate, listeners)
-    metrics: dict[str, Any] = scores.summary()
-    card = ModelCard(
-        spec=recipe.model,
-        classes=tuple(data.train.classes),
-        preprocessing=recipe.preprocessing,
-        recipe=encode(recipe),
-        environment=encode(environment),
-        metrics=metrics,
+
+
+def _with_way_on(error: Exception, training: Training, watch: Watch, folder: RunFolder) -> Exception:
+    """`error` with what is saved and how to go on; what can still be saved is."""
+    if isinstance(error, torch.OutOfMemoryError):
+        error = UsageError(_memory_advice(training))
+    assert isinstance(error, ResnetsError)
+    if isinstance(error, DataError) and training.ranks.world == 1:
+        with contextlib.suppress(ResnetsError):
+            watch.save()
+    with contextlib.suppress(ResnetsError):
+        watch.close()
+    saved = checkpoint.steps(folder.checkpoints)
+    way = f"Step {saved[0]} is saved: go on with: resnets resume {folder.path}" if saved else "No step is saved yet."
+    error.args = (f"{error} {way}", *error.args[1:])
+    return error
+
+
+def _memory_advice(training: Training) -> str:
+    group = training.group
+    smaller = [g for g in range(2, group // 2 + 1) if training.recipe.batch % g == 0]
+    return (
+        f"Out of memory with {group} samples at a time on {training.device}. "
+        + (
+            f"group={max(smaller)} takes about half of it (batch norm then sees {max(smaller)} samples). "
+            if smaller
+            else ""
+        )
+        + "Smaller pictures, a smaller model or precision=bf16 help as well."
     )
-    model_file.save(folder.model, training.evaluated_network.state_dict(), card)
-    write_report(folder.report, title=recipe.name, scores=scores, source=data.test, card=card, history=history)
-    return scores

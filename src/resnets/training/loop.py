@@ -1,8 +1,9 @@
 """The one training loop.
 
 A step is a list of statistics groups: the global batch is cut into groups of samples that share batch-norm
-statistics; each is run on its own, its gradient weighted by its samples. With one group a step, that is the usual
-training step; with several, gradient accumulation. Nothing in a step waits for the device.
+statistics; each is run on its own, its gradient weighted by its samples, and the running statistics are combined in
+the order of the groups. With one group a step, that is the usual training step; with several, gradient accumulation;
+ranks only decide who runs which group. Nothing in a step waits for the device.
 """
 
 from __future__ import annotations
@@ -10,22 +11,25 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from resnets import draws
 from resnets.data.batches import Batch, Batches
-from resnets.errors import TrainingError
+from resnets.errors import UsageError
 from resnets.evaluation.score import Scores
 from resnets.nn.stochastic import Stochastic, deal
 from resnets.tasks.task import Task
 from resnets.training import optimizers, schedules
+from resnets.training.diagnosis import NonFiniteError, diagnose
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
+from resnets.training.ranks import Ranks
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Event, Listener
+from resnets.training.run_folder import Listener
 from resnets.training.schedules import Plateau, PlateauState
 
 LOGGED_STEPS = 2000  # a run logs no more steps than this
@@ -37,11 +41,23 @@ class Training:
     Args:
         network: on its device, with the weights to start from.
         samples: size of the training set.
+
+    Raises:
+        UsageError: the groups of a batch cannot be shared among the ranks.
     """
 
-    def __init__(self, recipe: Recipe, environment: Environment, task: Task, network: nn.Module, samples: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        environment: Environment,
+        task: Task,
+        network: nn.Module,
+        samples: int,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.recipe = recipe
         self.task = task
+        self.ranks = ranks or Ranks()
         self.device = torch.device(environment.device)
         self.precision = environment.precision
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -51,12 +67,24 @@ class Training:
         self.steps_done = 0
         self.total_steps = recipe.total_steps(samples)
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
+        self.group = group_size(recipe, self.ranks.world)
+        self.groups = self.ranks.share(recipe.batch // self.group)
+        self._forward = self.ranks.wrap(self.network, self.device)
         self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
+        self._norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
+        self.first_bad = torch.tensor(-1, device=self.device)
+        self.skipped = torch.tensor(0, device=self.device)
 
     @property
     def evaluated_network(self) -> nn.Module:
         """The weights that are evaluated and saved: the average where there is one."""
         return self.ema.network if self.ema else self.network
+
+    @property
+    def rows(self) -> slice:
+        """The samples of a global batch that this rank runs."""
+        return slice(self.groups.start * self.group, self.groups.stop * self.group)
 
     def learning_rate(self, step: int) -> float:
         """The rate of `step`, from 0."""
@@ -69,31 +97,55 @@ class Training:
         )
 
     def step(self, batch: Batch) -> Tensor:
-        """One optimiser step on the global batch; returns its mean loss, still on the device."""
-        self.network.train()
-        size = len(batch["labels"])
-        group = self.recipe.group or size
-        keys = self._keys(size)
+        """One optimiser step; returns this rank's part of the global batch's mean loss, still on the device.
+
+        Where the gradient is not finite, nothing changes: weights, statistics and averages stay as they were.
+
+        Args:
+            batch: this rank's rows of the global batch.
+        """
+        statistics = self._statistics()
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for first in range(0, size, group):
-            rows = slice(first, first + group)
-            if keys is not None:
-                deal(self.network, keys[rows])
-            part = {name: value[rows] for name, value in batch.items()}
-            with self._autocast():
-                outputs = self.network(part["images"].contiguous(memory_format=torch.channels_last))
-            loss = self.task.loss(outputs, part).sum() / size
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+        loss = self.accumulate(batch)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = self.learning_rate(self.steps_done)
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        bad = ~norm.isfinite()
+        if self.recipe.nonfinite == "skip":
+            self.skipped += bad
+        else:
+            self.first_bad = torch.where(bad & (self.first_bad < 0), self.steps_done, self.first_bad)
+            bad = self.first_bad >= 0
         if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm, foreach=True)
+            torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.clip_norm, norm, foreach=True)
+        # torch's fused optimisers then change nothing
+        self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         self.optimizer.step()
+        self._combine(statistics, bad)
         self.steps_done += 1
         if self.ema:
             self.ema.update(self.network, self.steps_done)
+        return loss
+
+    def accumulate(self, batch: Batch) -> Tensor:
+        """Adds the gradient of this rank's groups to the network's; returns their part of the mean loss."""
+        self.network.train()
+        keys = self._keys()
+        total = torch.zeros((), device=self.device)
+        for number in range(len(self.groups)):
+            rows = slice(number * self.group, (number + 1) * self.group)
+            if keys is not None:
+                deal(self.network, keys[self.rows][rows])
+            part = {name: value[rows] for name, value in batch.items()}
+            last = number == len(self.groups) - 1
+            with self._synchronizing(last), self.ranks.naming_the_missing():
+                with self.autocast():
+                    outputs = self._forward(part["images"].contiguous(memory_format=torch.channels_last))
+                loss = self.task.loss(outputs, part).sum() / self.recipe.batch
+                # DDP takes the mean over ranks where the sum is meant.
+                (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
         return total
 
     def observe(self, scores: Scores) -> None:
@@ -101,17 +153,107 @@ class Training:
         if isinstance(self.recipe.schedule, Plateau):
             self.plateau.update(self.recipe.schedule, float(scores.metrics["loss"]))
 
-    def _keys(self, size: int) -> Tensor | None:
-        """(size,) keys of the network's own draws, one a sample of the global batch."""
-        if not self._draws_keys:
-            return None
-        g = draws.generator(self.recipe.seed, "network", self.steps_done)
-        return torch.from_numpy(g.integers(0, 2**63 - 1, size)).to(self.device, non_blocking=True)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which the forward pass has this run's precision."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that a later step depends on, by name."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self.ema:
+            tensors |= {f"average.{name}": value for name, value in self.ema.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{name}.{key}"] = value
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], steps_done: int, plateau: PlateauState) -> None:
+        """Goes back to where `state` was taken."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            place, _, rest = name.partition(".")
+            if place in parts:
+                parts[place][rest] = value
+        self.network.load_state_dict(parts["network"])
+        if self.ema:
+            self.ema.network.load_state_dict(parts["average"])
+        parameters = dict(self.network.named_parameters())
+        self.optimizer.state.clear()
+        for name, value in parts["optimizer"].items():
+            owner, _, key = name.rpartition(".")
+            parameter = parameters[owner]
+            like = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+            self.optimizer.state[parameter][key] = like.detach()
+        self.steps_done = steps_done
+        self.plateau = plateau
+        self.first_bad.fill_(-1)
+
+    def _statistics(self) -> Tensor | None:
+        """All running means and variances in one vector."""
+        if not self._norms:
+            return None
+        return torch.cat([b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None])
+
+    @torch.no_grad()
+    def _combine(self, before: Tensor | None, bad: Tensor) -> None:
+        """Running statistics as if one process had run all groups in their order; as before, where the step is bad.
+
+        A group moves them from r to (1 - m) r + m s, so what a rank adds is linear, and what it added decays with
+        every group that comes after it.
+        """
+        if before is None:
+            return
+        after = self._statistics()
+        assert after is not None
+        count = self.recipe.batch // self.group
+        if self.ranks.world > 1:
+            keep = 1 - torch.cat([torch.full_like(b, m.momentum or 0.0) for m in self._norms
+                                  for b in (m.running_mean, m.running_var) if b is not None])  # fmt: skip
+            own = after - keep ** len(self.groups) * before
+            after = keep**count * before + self.ranks.sum(own * keep ** (count - self.groups.stop))
+        after = torch.where(bad, before, after)
+        buffers = [b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None]
+        torch._foreach_copy_(buffers, list(torch.split(after, [len(b) for b in buffers])))
+        for norm in self._norms:
+            assert norm.num_batches_tracked is not None
+            norm.num_batches_tracked += count - len(self.groups)
+
+    def _keys(self) -> Tensor | None:
+        """(batch,) keys of the network's own draws, one a sample of the global batch."""
+        if not self._draws_keys:
+            return None
+        g = draws.generator(self.recipe.seed, "network", self.steps_done)
+        return torch.from_numpy(g.integers(0, 2**63 - 1, self.recipe.batch)).to(self.device, non_blocking=True)
+
+    def _synchronizing(self, last: bool) -> contextlib.AbstractContextManager[object]:
+        """Ranks add up their gradients in the backward pass of their last group alone."""
+        if last or self.ranks.world == 1:
+            return contextlib.nullcontext()
+        assert isinstance(self._forward, nn.parallel.DistributedDataParallel)
+        return self._forward.no_sync()
+
+
+def group_size(recipe: Recipe, world: int) -> int:
+    """Samples of a statistics group: the recipe's, or a rank's share of the batch.
+
+    Raises:
+        UsageError: the batch has no equal shares, or fewer groups than ranks.
+    """
+    if recipe.group is None:
+        if recipe.batch % world or recipe.batch // world < 2:
+            raise UsageError(
+                f"batch {recipe.batch} has no equal shares of 2 or more for {world} ranks: set batch or group."
+            )
+        return recipe.batch // world
+    if recipe.batch // recipe.group < world:
+        raise UsageError(
+            f"{world} ranks need as many groups, and batch {recipe.batch} has {recipe.batch // recipe.group} of "
+            f"{recipe.group}: set group={recipe.batch // world} or smaller, or a larger batch."
+        )
+    return recipe.group
 
 
 def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
@@ -122,48 +264,64 @@ def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
     return {m for m in marks if m <= total} | {total}
 
 
-def run(training: Training, batches: Batches, evaluate: Callable[[], Scores], listeners: Sequence[Listener]) -> Scores:
+class Keeper(Protocol):
+    """Looks after a run between its steps: checkpoints, and stopping when asked."""
+
+    def after_step(self, losses: list[Tensor]) -> None:
+        """Called after each step; `losses` are those not logged yet."""
+        ...
+
+    def after_evaluation(self, scores: Scores) -> None: ...
+
+
+def run(
+    training: Training,
+    batches: Batches,
+    evaluate: Callable[[], Scores],
+    tell: Listener,
+    keeper: Keeper | None = None,
+    losses: list[Tensor] | None = None,
+) -> Scores:
     """Trains to the end; returns the scores of the final weights.
 
     Args:
         evaluate: scores the weights as they are.
-        listeners: called with every event.
+        tell: called with every event.
+        losses: of steps that were done but not logged when the run was cut off.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: a gradient is not finite, and the recipe says to stop.
     """
-
-    def tell(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
     recipe, total, samples = training.recipe, training.total_steps, batches.order.samples
     marks = evaluation_steps(recipe, samples)
     log_every = max(1, min(50, samples // recipe.batch), math.ceil(total / LOGGED_STEPS))
-    losses: list[Tensor] = []
-    clock = time.perf_counter()
+    # Reading the flag waits for the device: at once where that is free, else with the log.
+    look_every = 1 if training.device.type == "cpu" else log_every
+    losses = losses or []
+    clock, timed = time.perf_counter(), 0
     scores: Scores | None = None
     for batch in batches.between(training.steps_done, total):
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
+        timed += 1
         step = training.steps_done
         epoch = step * recipe.batch / samples
+        if (step % look_every == 0 or step in marks) and (bad := int(training.first_bad)) >= 0:
+            raise NonFiniteError(diagnose(training, batches, bad).advice())
         if step % log_every == 0 or step in marks:
-            loss = float(torch.stack(losses).mean())
+            loss = float(training.ranks.sum(torch.stack(losses)).mean())
             now = time.perf_counter()
-            speed = len(losses) * recipe.batch / (now - clock)
+            speed = timed * recipe.batch / (now - clock)
             tell({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "images_per_second": speed})
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"The loss is no longer finite (steps {step - len(losses) + 1} to {step}). "
-                    "Lower optimizer.lr, add warmup, or set clip_norm=1."
-                )
-            losses, clock = [], now
+            losses, clock, timed = [], now, 0
         if step in marks:
             scores = evaluate()
             training.observe(scores)
             figures = {k: v for k, v in scores.summary().items() if not isinstance(v, dict)}
             tell({"event": "evaluation", "step": step, "epoch": epoch, **figures})
+            if keeper:
+                keeper.after_evaluation(scores)
             clock = time.perf_counter()
-    assert scores is not None
-    return scores
+        if keeper:
+            keeper.after_step(losses)
+    return scores if scores is not None else evaluate()

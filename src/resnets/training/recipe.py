@@ -74,6 +74,7 @@ class Recipe:
         ema: decay of an exponential moving average of the weights, which is then what is evaluated and saved;
             None for none. It warms up as (1 + step) / (10 + step).
         clip_norm: largest norm of the whole gradient; None for no limit.
+        nonfinite: what to do about a step whose gradient is not finite: stop the run, or leave the step out.
         initialization: of the weights.
         precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
@@ -100,6 +101,7 @@ class Recipe:
     label_smoothing: float = 0.0
     ema: float | None = None
     clip_norm: float | None = None
+    nonfinite: Literal["stop", "skip"] = "stop"
     initialization: Initialization = field(default_factory=Initialization)
     precision: Precision = "auto"
     evaluate_every: float = 1.0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.errors import FileError, UsageError
@@ -42,14 +45,75 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
 
-def write_recipe(path: Path, recipe: Recipe, environment: Environment) -> None:
-    """Writes `recipe`, and what it runs on, as JSON."""
-    write_json(path, {"format": FORMAT, "recipe": encode(recipe), "environment": encode(environment)})
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoint"
 
 
-def read_recipe(path: Path) -> tuple[Recipe, Environment]:
-    """What `write_recipe` wrote.
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """When checkpoints are written and what is kept. None of it changes a result.
+
+    Args:
+        minutes: between checkpoints; None for no such rule.
+        steps: between checkpoints; None for no such rule.
+        keep: how many of the last are kept.
+        best: a figure of the evaluations ("accuracy", "top5", "loss"); the model with the best one is kept as
+            best.safetensors. Its figure is chosen on the test set, and so too good: report the final one.
+    """
+
+    minutes: float | None = 5.0
+    steps: int | None = None
+    keep: int = 2
+    best: str | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            (self.minutes is not None and self.minutes < 0)
+            or (self.steps is not None and self.steps < 1)
+            or self.keep < 1
+        ):
+            raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
+        if self.best not in (None, "accuracy", "top5", "loss"):
+            raise UsageError(f"best takes accuracy, top5 or loss, not {self.best}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What recipe.json says: all that decides a run.
+
+    Args:
+        recipe: as it was resolved against the data.
+        environment: on which the last bit depends.
+        keeping: of checkpoints.
+        workers: threads that decode.
+        data_sha256: over names and labels of the training pictures.
+    """
+
+    recipe: Recipe
+    environment: Environment
+    keeping: Keeping
+    workers: int
+    data_sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """Over all that decides the result."""
+        decisive = {"recipe": encode(self.recipe), "data": self.data_sha256}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Writes recipe.json."""
+    write_json(path, {"format": FORMAT, **encode(plan)})
+
+
+def read_plan(path: Path) -> Plan:
+    """What `write_plan` wrote.
 
     Raises:
         FileError: it is missing, damaged, or of another version.
@@ -58,8 +122,7 @@ def read_recipe(path: Path) -> tuple[Recipe, Environment]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise FileError(f"{path} is no recipe of format {FORMAT}; read it with the version of resnets that wrote it.")
     try:
-        recipe = decode(Recipe, data.get("recipe"), "recipe")
-        return recipe, decode(Environment, data.get("environment"), "environment")
+        return decode(Plan, {key: value for key, value in data.items() if key != "format"})
     except UsageError as error:
         raise FileError(f"{path} is damaged: {error}") from error
 
@@ -77,29 +140,42 @@ def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
     else:
         path = Path(out)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} already exists. Give another --out, or remove it.")
+            advice = f"go on with: resnets resume {path}, or give" if (path / "recipe.json").exists() else "give"
+            raise UsageError(f"{path} already exists: {advice} another --out.")
     return RunFolder(path)
 
 
 class Log:
-    """Appends events to `log.jsonl`, a line each, at once."""
+    """Appends events to `log.jsonl`, a line each, at once.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        length: what the file is cut to first.
+    """
+
+    def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
         try:
-            self._file: TextIO = open(path, "a", encoding="utf-8")  # noqa: SIM115
+            self._file: BinaryIO = open(path, "ab")  # noqa: SIM115
+            self._file.truncate(length)
         except OSError as error:
             raise explain("write", path, error) from error
 
     def __call__(self, event: Event) -> None:
         try:
-            self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+            self._file.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
             self._file.flush()
         except OSError as error:
             raise explain("write", self.path, error) from error
 
+    def length(self) -> int:
+        """Bytes so far, all of them on the disk."""
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
     def close(self) -> None:
-        self._file.close()
+        # What a full disk did not take was told when it was written.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def read_log(path: Path) -> list[Event]:

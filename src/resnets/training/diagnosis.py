@@ -1,0 +1,116 @@
+"""A step looked at closely: where a number first stops being finite, and which pictures were in the batch.
+
+A batch is a function of the step, so any step can be made again (`resnets replay RUN --step N`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from resnets.data.batches import Batches
+from resnets.errors import TrainingError
+
+if TYPE_CHECKING:
+    from resnets.training.loop import Training
+
+_NAMED = 5
+
+
+class NonFiniteError(TrainingError):
+    """A gradient that is not finite."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What one step did.
+
+    Args:
+        step: its number, from 1.
+        loss, gradient_norm: of this rank's part of the batch.
+        layer: where a value first was not finite, in the order of the signal, or None.
+        during: "forward" (the layer's output) or "backward" (the gradient of its weights).
+        pictures: of the batch, by name; where single ones can be blamed, those first.
+        blamed: how many of `pictures` those are.
+    """
+
+    step: int
+    loss: float
+    gradient_norm: float
+    layer: str | None
+    during: str | None
+    pictures: tuple[str, ...]
+    blamed: int
+
+    def advice(self) -> str:
+        """One text for a person."""
+        where = (
+            f"first in the {self.during} pass of {self.layer}" if self.layer else "in no single layer when run again"
+        )
+        named = ", ".join(self.pictures[: min(self.blamed, _NAMED) or _NAMED])
+        whose = "because of" if self.blamed else "its batch begins with"
+        return (
+            f"Step {self.step} has a gradient that is not finite, {where}; {whose} {named}. Lower optimizer.lr, add "
+            "warmup, set clip_norm=1, or leave such steps out with nonfinite=skip. "
+            f"See it again with resnets replay RUN --step {self.step}."
+        )
+
+
+def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
+    """Runs `step` (from 0) forward and backward with the weights as they are, changing nothing but gradients.
+
+    Running statistics are put back as they were.
+    """
+    network = training.network
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
+    batch = batches.make(step)
+    seen: list[tuple[str, Tensor]] = []
+    hooks = [
+        module.register_forward_hook(_watch(name, seen))
+        for name, module in network.named_modules()
+        if not any(module.children())
+    ]
+    training.optimizer.zero_grad(set_to_none=True)
+    done, training.steps_done = training.steps_done, step
+    try:
+        loss = float(training.accumulate(batch))
+    finally:
+        training.steps_done = done
+        for hook in hooks:
+            hook.remove()
+        for name, value in buffers.items():
+            network.get_buffer(name).copy_(value)
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    layer = during = None
+    samples = torch.zeros(0, dtype=torch.bool)
+    if seen:
+        layer, during, samples = seen[0][0], "forward", seen[0][1]
+    else:
+        broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+        if broken:  # what lies before it in the signal got its gradient through it
+            layer, during = broken[-1].rpartition(".")[0], "backward"
+    ids = batch["ids"][: len(samples)].cpu()
+    blamed = ids[samples.cpu()[: len(ids)]].tolist() if 0 < int(samples.sum()) < len(samples) else []
+    others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
+    return Diagnosis(
+        step=step + 1,
+        loss=loss,
+        gradient_norm=float(torch.nn.utils.get_total_norm(list(gradients.values()))),
+        layer=layer,
+        during=during,
+        pictures=tuple(batches.source.name(i) for i in [*blamed, *others]),
+        blamed=len(blamed),
+    )
+
+
+def _watch(name: str, seen: list[tuple[str, Tensor]]):  # type: ignore[no-untyped-def]
+    """A hook that keeps the first layers whose output is not finite, and for which samples."""
+
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            seen.append((name, ~output.flatten(1).isfinite().all(1)))
+
+    return hook

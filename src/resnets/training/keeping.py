@@ -1,0 +1,189 @@
+"""What looks after a run between its steps: checkpoints in time, the best model, and stopping when asked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from resnets.errors import InterruptedRunError, TrainingError, UsageError
+from resnets.evaluation.score import Scores
+from resnets.training.checkpoint import Memory, Writer
+from resnets.training.loop import Training
+from resnets.training.run_folder import Keeping
+
+_LOSSES = "losses"
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[list[int]]:
+    """Within, the first SIGTERM or SIGINT is only noted, in the list that is given; the second interrupts at once."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Watch:
+    """The loop's `Keeper`.
+
+    Args:
+        asked: signals that asked to stop.
+        log_bytes: the length of the log as it is.
+        save_best: saves the evaluated weights as the best model.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        keeping: Keeping,
+        folder: Path,
+        *,
+        recipe_sha256: str,
+        asked: list[int],
+        log_bytes: Callable[[], int],
+        save_best: Callable[[Scores], None],
+        seconds: float = 0.0,
+        best: float | None = None,
+    ) -> None:
+        self.training = training
+        self.keeping = keeping
+        self.writer = Writer(folder, keeping.keep) if training.ranks.leads else None
+        self.recipe_sha256 = recipe_sha256
+        self.best = best
+        self._asked = asked
+        self._log_bytes = log_bytes
+        self._save_best = save_best
+        self._before = seconds
+        self._started = self._saved = time.monotonic()
+        self.waited = 0.0  # seconds that training waited for checkpoints
+        self.unlogged: list[Tensor] = []
+
+    @property
+    def seconds(self) -> float:
+        """Trained so far, over all starts of the run."""
+        return self._before + time.monotonic() - self._started
+
+    def after_step(self, losses: list[Tensor]) -> None:
+        """Writes a checkpoint where one is due, and stops where that was asked; all ranks together."""
+        started = time.monotonic()
+        self.unlogged = losses
+        wanted = torch.tensor([float(bool(self._asked)), float(self._is_due())], device=self.training.device)
+        stop, save = (
+            (self.training.ranks.sum(wanted) > 0).tolist() if self.training.ranks.world > 1 else wanted.tolist()
+        )
+        if self.training.steps_done == self.training.total_steps:
+            return
+        if save or stop:
+            self.save()
+        self.waited += time.monotonic() - started
+        if stop:
+            self.close()
+            number = self._asked[0] if self._asked else signal.SIGTERM
+            raise InterruptedRunError("Stopped, as asked.", number)
+
+    def after_evaluation(self, scores: Scores) -> None:
+        """Keeps the model if it is the best so far."""
+        if self.keeping.best is None:
+            return
+        value = float(scores.metrics[self.keeping.best])
+        signed = -value if self.keeping.best == "loss" else value
+        if self.best is None or signed > self.best:
+            self.best = signed
+            if self.training.ranks.leads:
+                self._save_best(scores)
+
+    def save(self) -> None:
+        """Starts writing a checkpoint of the step that was just done.
+
+        Raises:
+            TrainingError: a gradient was not finite, so the state is not worth keeping.
+        """
+        pending = self.training.ranks.sum(torch.stack(self.unlogged)) if self.unlogged else torch.zeros(0)
+        if int(self.training.first_bad) >= 0:
+            raise TrainingError(f"Step {int(self.training.first_bad) + 1} has a gradient that is not finite.")
+        self._saved = time.monotonic()
+        if self.writer is None:
+            return
+        memory = Memory(
+            step=self.training.steps_done,
+            log_bytes=self._log_bytes(),
+            seconds=self.seconds,
+            recipe_sha256=self.recipe_sha256,
+            plateau=self.training.plateau,
+            best=self.best,
+            skipped=int(self.training.skipped),
+        )
+        self.writer.write(self.training.state() | {_LOSSES: pending}, memory)
+
+    def close(self) -> None:
+        """Waits until what was begun is on the disk."""
+        if self.writer is not None:
+            self.writer.wait()
+
+    def _is_due(self) -> bool:
+        keeping = self.keeping
+        if not self.training.ranks.leads:
+            return False
+        in_time = keeping.minutes is not None and time.monotonic() - self._saved >= 60 * keeping.minutes
+        in_steps = keeping.steps is not None and self.training.steps_done % keeping.steps == 0
+        return in_time or in_steps
+
+
+def pending_losses(tensors: dict[str, Tensor], training: Training) -> list[Tensor]:
+    """The losses that a checkpoint's run had not logged yet; all on the leading rank, as they are summed over ranks."""
+    losses = tensors[_LOSSES].to(training.device)
+    return list(losses if training.ranks.leads else torch.zeros_like(losses))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder of checkpoints for this process alone; the system lets go of it when the process ends, however.
+
+    Raises:
+        UsageError: another process has it.
+        FileError: it cannot be written.
+    """
+    from resnets.files import explain
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise explain("write to", folder, error) from error
+    try:
+        _lock(handle, folder.parent)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, run: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UsageError(f"Another process trains in {run}. Wait for it, or stop it first.") from None

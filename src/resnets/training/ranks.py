@@ -1,0 +1,166 @@
+"""One process among several that train together (torchrun starts them; alone, there is one).
+
+Every collective has a time limit. Where one fails, the others find out which rank is gone (`Ranks.missing`) and leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from resnets.errors import TrainingError, UsageError
+
+LIMIT = timedelta(seconds=45)
+_BEAT_SECONDS = 1.0
+_SILENT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place.
+
+    Args:
+        rank: its number.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+    store: Any = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the rank that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """This rank's part of `count` things: consecutive, sizes differing by one at most."""
+        return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks, in their order, on every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        with self.naming_the_missing():
+            dist.all_gather_object(values, value)
+        return values
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of `values` over all ranks, in place."""
+        if self.world > 1:
+            with self.naming_the_missing():
+                dist.all_reduce(values)
+        return values
+
+    def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """`network` with gradients summed over ranks (torch's DDP, which sends them while the rest is computed)."""
+        if self.world == 1:
+            return network
+        ids = [device] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    @contextlib.contextmanager
+    def naming_the_missing(self) -> Iterator[None]:
+        """Turns the failure of a collective into an error that names the ranks that are gone.
+
+        Raises:
+            TrainingError: a collective failed within.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.world == 1 or not _is_of_collective(error):
+                raise
+            missing = self.missing()
+            who = f"Rank {', '.join(map(str, missing))} of {self.world} is gone" if missing else "A collective failed"
+            raise TrainingError(
+                f"{who} ({str(error).splitlines()[0]}). The last checkpoint is whole: go on with resnets resume, or "
+                "start under torchrun --max-restarts."
+            ) from error
+
+    def missing(self) -> list[int]:
+        """Ranks whose heart has stopped beating."""
+        if self.store is None:
+            return []
+        deadline = time.monotonic() + _SILENT_SECONDS + 2 * _BEAT_SECONDS
+        seen: dict[int, bytes] = {}
+        alive: set[int] = {self.rank}
+        while time.monotonic() < deadline and len(alive) < self.world:
+            for rank in set(range(self.world)) - alive:
+                try:
+                    beat = self.store.get(f"beat/{rank}")
+                except RuntimeError:  # the store went with its host, rank 0
+                    return [0]
+                if seen.setdefault(rank, beat) != beat:
+                    alive.add(rank)
+            time.sleep(_BEAT_SECONDS / 2)
+        return sorted(set(range(self.world)) - alive)
+
+
+def _is_of_collective(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    signs = ("gloo", "nccl", "connection", "timed out", "timeout", "peer", "process group", "socket", "broken pipe")
+    return isinstance(error, dist.DistError) or any(sign in text for sign in signs)
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[tuple[Ranks, str]]:
+    """The ranks that torchrun started, for as long as the context lasts, and this rank's device.
+
+    Raises:
+        UsageError: fewer devices than ranks.
+        TrainingError: the others do not come.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Ranks(), device
+        return
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if cuda:
+        if local >= torch.cuda.device_count():
+            raise UsageError(f"{local + 1} ranks on a machine with {torch.cuda.device_count()} CUDA devices.")
+        torch.cuda.set_device(local)
+        device = f"cuda:{local}"
+    try:
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=LIMIT)
+    except RuntimeError as error:
+        raise TrainingError(f"The {world} ranks did not meet: {str(error).splitlines()[0]}.") from error
+    store: Any = dist.distributed_c10d._get_default_store()  # the one that torchrun's agent or rank 0 serves
+    ranks = Ranks(dist.get_rank(), world, store)
+    stop = threading.Event()
+    beating = threading.Thread(target=_beat, args=(store.clone(), ranks.rank, stop), daemon=True)
+    beating.start()
+    try:
+        yield ranks, device
+    finally:
+        stop.set()
+        # Tearing down waits for the others, who may be gone.
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(Exception):
+                dist.destroy_process_group()
+
+
+def restarts() -> int:
+    """How often torchrun has started these ranks anew."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _beat(store: Any, rank: int, stop: threading.Event) -> None:
+    number = 0
+    while not stop.is_set():
+        with contextlib.suppress(RuntimeError):
+            store.set(f"beat/{rank}", str(number))
+        number += 1
+        stop.wait(_BEAT_SECONDS)

@@ -1,0 +1,45 @@
+"""A small model, and where the shared data lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from resnets.artifacts.model import Model
+from resnets.artifacts.model_file import ModelCard
+from resnets.models.initialize import create
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
+
+
+@pytest.fixture
+def model() -> Model:
+    """Seven classes, weights and running statistics that are nowhere trivial."""
+    torch.manual_seed(0)
+    spec = Spec(depths=(1, 1), widths=(8, 16), stem="cifar", stem_width=8, classes=7)
+    network = create(spec, seed=1).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            assert module.running_mean is not None
+            nn.init.normal_(module.running_mean)
+    with torch.no_grad():
+        network.fc.weight *= 8  # so that probabilities differ
+    card = ModelCard(
+        spec=spec,
+        classes=("ant", "bee", "猫", "dog & cat", "Größe", "<b>", "g"),
+        preprocessing=Preprocessing(resize=36, crop=32),
+        recipe={"name": "small", "data": "photos"},
+        environment={"device": "cpu"},
+        metrics={"accuracy": 0.75, "classes": {"ant": {"f1": 0.5}}},
+    )
+    return Model(network, card)
+
+
+@pytest.fixture
+def shared() -> Path:
+    return Path(__file__).parents[2].parent / "shared" / "data"

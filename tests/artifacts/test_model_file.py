@@ -1,0 +1,327 @@
+"""The model file: what goes in comes out, and damage is told as damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from resnets.artifacts import model_file
+from resnets.artifacts.model import Model, load
+from resnets.artifacts.model_file import ModelCard, weights_sha256
+from resnets.errors import FileError, UsageError
+from resnets.frozen import encode
+from resnets.models.initialize import create
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
+from resnets.version import __version__
+
+
+@pytest.fixture
+def path(model: Model, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    model_file.save(path, model.network.state_dict(), model.card)
+    return path
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The header and the tensors' bytes, as the safetensors format describes them."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def rewrite(path: Path, description: dict[str, Any]) -> None:
+    """Puts another description in place of the one in `path`."""
+    header, tensors = read_header(path)
+    header["__metadata__"]["resnets"] = json.dumps(description)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + tensors)
+
+
+def description_of(path: Path) -> dict[str, Any]:
+    description = json.loads(read_header(path)[0]["__metadata__"]["resnets"])
+    assert isinstance(description, dict)
+    return description
+
+
+def test_weights_and_card_come_back_as_they_went(model: Model, path: Path) -> None:
+    state, card = model_file.load(path)
+    assert card == model.card
+    own = model.network.state_dict()
+    assert state.keys() == own.keys()
+    assert all(torch.equal(state[k], own[k]) and state[k].dtype == own[k].dtype for k in own)
+
+
+def test_other_readers_see_the_same_weights(model: Model, path: Path) -> None:
+    theirs = safetensors.torch.load_file(path)
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in model.network.state_dict().items())
+
+
+def test_the_metadata_is_json_that_says_what_the_model_is(model: Model, path: Path) -> None:
+    assert description_of(path) == {
+        "format": 1,
+        "version": __version__,
+        "task": "classification",
+        "spec": encode(model.card.spec),
+        "classes": list(model.card.classes),
+        "preprocessing": encode(model.card.preprocessing),
+        "recipe": model.card.recipe,
+        "environment": model.card.environment,
+        "metrics": model.card.metrics,
+    }
+
+
+def test_strides_and_devices_of_memory_do_not_reach_the_file(model: Model, path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert not network.conv1.weight.is_contiguous()
+    model_file.save(
+        other, {k: v.requires_grad_(v.is_floating_point()) for k, v in network.state_dict().items()}, model.card
+    )
+    assert other.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.uint8, torch.bool])
+def test_every_dtype_comes_back(dtype: torch.dtype, model: Model, tmp_path: Path) -> None:
+    state = model.network.state_dict() | {"extra": torch.arange(6).reshape(2, 3).to(dtype)}
+    model_file.save(tmp_path / "m", state, model.card)
+    found = model_file.load(tmp_path / "m")[0]["extra"]
+    assert found.dtype == dtype
+    assert torch.equal(found, state["extra"])
+
+
+def test_class_names_that_are_not_utf8_come_back(model: Model, tmp_path: Path) -> None:
+    classes = (os.fsdecode(b"gr\xf6\xdfe"), *model.card.classes[1:])
+    model_file.save(tmp_path / "m", model.network.state_dict(), replace(model.card, classes=classes))
+    assert load(tmp_path / "m").classes == classes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("a", "b")}, "2 class names stand beside 7 classes"),
+        ({"preprocessing": Preprocessing(color="L", mean=(0.5,), std=(1.0,))}, "preprocessing gives 1 of 3 channels"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str, model: Model) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(model.card, **changes)
+
+
+def naive_sha256(state: dict[str, Tensor]) -> str:
+    """The documented formula, byte by byte."""
+    entries = b""
+    for name, tensor in sorted(state.items()):
+        dtype = {torch.float32: "float32", torch.int64: "int64"}[tensor.dtype]
+        values = tensor.contiguous().numpy().astype({"float32": "<f4", "int64": "<i8"}[dtype]).tobytes()
+        entries += b"\0".join([name.encode(), dtype.encode(), str(tuple(tensor.shape)).encode(), values])
+    return hashlib.sha256(entries).hexdigest()
+
+
+def test_the_weights_digest_is_the_documented_formula(model: Model) -> None:
+    state = model.network.state_dict()
+    assert weights_sha256(state) == naive_sha256(state)
+    assert weights_sha256(dict(reversed(state.items()))) == naive_sha256(state)
+    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert weights_sha256(network.state_dict()) == naive_sha256(state)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"b": torch.tensor([[1.0, 2.0]])},
+        {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([])},
+        {"a": torch.tensor([1.0, 2.0])},
+        {"a": torch.tensor([[1.0], [2.0]])},
+        {"a": torch.tensor([[1.0, 2.0]]).view(torch.int32)},
+        {"a": torch.tensor([[2.0, 1.0]])},
+        {"a": torch.tensor([[1.0, 2.0000002]])},
+        {},
+    ],
+    ids=["name", "entry", "rank", "shape", "dtype", "order", "last bit", "nothing"],
+)
+def test_the_weights_digest_notices_every_change(other: dict[str, Tensor]) -> None:
+    assert weights_sha256(other) != weights_sha256({"a": torch.tensor([[1.0, 2.0]])})
+
+
+def test_a_newer_format_is_refused_with_advice(path: Path) -> None:
+    rewrite(path, description_of(path) | {"format": 2, "news": []})
+    with pytest.raises(FileError, match=r"has format 2, and this version of resnets reads up to 1: upgrade resnets"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 0}, "format 0 is unknown"),
+        ({"format": "1"}, "format '1' is unknown"),
+        ({"spec": {"depts": [1]}}, "No setting of spec is called 'depts': did you mean depths"),
+        ({"spec": {"classes": 8}}, "7 class names stand beside 8 classes"),
+        ({"classes": None}, "classes takes a list"),
+        ({"recipe": []}, "recipe is no object"),
+        ({"preprocessing": {"crop": -1}}, "crop -1"),
+        ({"task": 3}, "task takes a text"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused_by_its_place(
+    changes: dict[str, Any], message: str, path: Path
+) -> None:
+    rewrite(path, description_of(path) | changes)
+    with pytest.raises(FileError, match=message) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"depths": [10**9, 1]},
+        {"depths": [1, 2]},
+        {"widths": [2**40, 16]},
+        {"widths": [10**30, 16]},
+        {"widths": [8, 8]},
+        {"dimensions": 3},
+        {"preactivation": True},
+        {"norm": "none"},
+        {"block": "bottleneck"},
+    ],
+    ids=str,
+)
+def test_weights_of_another_spec_are_refused_before_they_cost_memory(spec: dict[str, Any], path: Path) -> None:
+    description = description_of(path)
+    rewrite(path, description | {"spec": description["spec"] | spec})
+    with pytest.raises(FileError, match=str(path)):
+        load(path)
+
+
+def test_weights_of_others_are_refused_with_advice(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.safetensors"
+    safetensors.torch.save_file(model.network.state_dict(), path, {"format": "pt"})
+    with pytest.raises(FileError, match=r"no model file of resnets.*resnets.create\(NAME, weights=\"FILE\"\)"):
+        load(path)
+
+
+@pytest.mark.parametrize("place", ["Missing.safetensors", "."])
+def test_a_missing_file_and_a_folder_are_named_as_the_system_names_them(place: str, tmp_path: Path) -> None:
+    reason = "is a directory" if place == "." else "no such file or directory"
+    with pytest.raises(FileError, match=f"^Cannot read {tmp_path / place}: {reason}.$"):
+        model_file.load(tmp_path / place)
+
+
+def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    for length in (0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1, len(data) - 4, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(FileError, match="no whole safetensors file"):
+            load(path)
+
+
+def assert_loads_or_is_refused(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    try:
+        loaded = load(path)
+    except (FileError, UsageError) as error:
+        refusal = str(error)
+    else:
+        assert len(loaded.classes) == loaded.network.spec.classes
+        return
+    assert str(path) in refusal
+
+
+def test_any_flipped_byte_of_the_header_loads_or_is_refused(path: Path) -> None:
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    for position in range(0, header, 13):
+        flipped = bytes([data[position] ^ 1 << position % 8])
+        assert_loads_or_is_refused(path, data[:position] + flipped + data[position + 1 :])
+
+
+# Small, so that thousands of damaged copies load in no time.
+SMALL = ModelCard(
+    spec=Spec(depths=(1,), widths=(4,), stem="cifar", stem_width=4, classes=2),
+    classes=("a", "b"),
+    preprocessing=Preprocessing(resize=8, crop=8),
+)
+LEVEL = st.sampled_from(("file", "header", "description"))
+PIECE = st.binary(max_size=3) | st.sampled_from(
+    (
+        b"0",
+        b"9" * 9,
+        b"9" * 400,
+        b"-",
+        b"1e9",
+        b"[",
+        b"]",
+        b"{",
+        b'"',
+        b"null",
+        b"F64",
+        b"BF16",
+        b"I32",
+        b",",
+        b"\\ud800",
+    )
+)
+# Where (as a share of the whole), how many bytes go, and what comes in their stead.
+CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 12), PIECE), min_size=1, max_size=4)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "model.safetensors"
+    model_file.save(path, create(SMALL.spec).state_dict(), SMALL)
+    return path
+
+
+def edit(data: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
+    for share, cut, piece in changes:
+        position = int(share * len(data))
+        data = data[:position] + piece + data[position + cut :]
+    return data
+
+
+def damage(path: Path, level: str, changes: list[tuple[float, int, bytes]]) -> bytes:
+    """The file with changed bytes; below the level of the file, what surrounds the change still fits it."""
+    if level == "file":
+        return edit(path.read_bytes(), changes)
+    header, tensors = read_header(path)
+    if level == "description":
+        text = header["__metadata__"]["resnets"].encode()
+        header["__metadata__"]["resnets"] = edit(text, changes).decode(errors="replace")
+    encoded = json.dumps(header).encode()
+    if level == "header":
+        encoded = edit(encoded, changes)
+    return len(encoded).to_bytes(8, "little") + encoded + tensors
+
+
+@settings(max_examples=150, deadline=None)
+@given(LEVEL, CHANGES)
+def test_a_damaged_file_loads_or_is_refused(small: Path, level: str, changes: list[tuple[float, int, bytes]]) -> None:
+    assert_loads_or_is_refused(small.with_name("damaged"), damage(small, level, changes))
+
+
+@pytest.mark.slow
+@settings(max_examples=2_000, deadline=None)
+@given(LEVEL, CHANGES)
+def test_two_thousand_damaged_files_load_or_are_refused(
+    small: Path, level: str, changes: list[tuple[float, int, bytes]]
+) -> None:
+    assert_loads_or_is_refused(small.with_name("damaged"), damage(small, level, changes))
+
+
+def test_the_undamaged_copy_of_the_damaged_ones_loads(small: Path) -> None:
+    for level in ("file", "header", "description"):
+        small.with_name("same").write_bytes(damage(small, level, []))
+        assert load(small.with_name("same")).card == SMALL
