@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed, so a list of models or a wrong na
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,7 +200,7 @@ def evaluate(
     from resnets.data.catalog import open_dataset
     from resnets.evaluation.score import labels_for, score
     from resnets.tasks.classification import Classification
-    from resnets.training.environment import find_device
+    from resnets.training.environment import find_device, threads
 
     chosen = find_device(device)
     loaded = model if isinstance(model, Model) else load(model)
@@ -208,16 +209,18 @@ def evaluate(
         raise UsageError("The model file does not say what it was trained on: give --data.")
     dataset = open_dataset(name)
     source = dataset.test if split == "test" else dataset.train
-    scores = score(
-        loaded.network.to(chosen),
-        Classification(),
-        source,
-        loaded.card.preprocessing,
-        labels=labels_for(source, loaded.classes),
-        classes=loaded.classes,
-        device=chosen,
-        workers=2 if workers is None else workers,
-    )
+    count = loaded.card.environment.get("threads")
+    with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
+        scores = score(
+            loaded.network.to(chosen),
+            Classification(),
+            source,
+            loaded.card.preprocessing,
+            labels=labels_for(source, loaded.classes),
+            classes=loaded.classes,
+            device=chosen,
+            workers=2 if workers is None else workers,
+        )
     if out is not None:
         from resnets.evaluation.report import write_report
         from resnets.files import write_json
@@ -333,7 +336,11 @@ def create(
     from resnets.models.initialize import create as create_network
 
     spec = catalog.find(name) if isinstance(name, str) else name
-    spec = replace(spec, classes=classes or spec.classes, channels=channels or spec.channels)
+    spec = replace(
+        spec,
+        classes=spec.classes if classes is None else classes,
+        channels=spec.channels if channels is None else channels,
+    )
     network = create_network(spec, seed=seed)
     if weights is not None:
         library_name = name if isinstance(name, str) else None

@@ -94,4 +94,6 @@ def load(model: str | Path, device: str | torch.device = "cpu") -> Model:
     state, card = model_file.load(path)
     network = allocate(card.spec)
     load_strictly(network, state, str(path))
+    if card.spec.dimensions == 2:  # the layout that training evaluates in, so that the last bit agrees
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(network.to(device).eval(), card)

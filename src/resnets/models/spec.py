@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Spec:
             raise UsageError("drop_path leaves out residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
             raise UsageError(f"the deep stem needs an even stem_width, not {self.stem_width}.")
-        if self.shortcut == "A" and any(b.outputs < b.inputs for _, b in self.blocks()):
+        if self.shortcut == "A" and any(b < a for a, b in itertools.pairwise(self.stage_channels.values())):
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if self.output_stride is not None and self.output_stride not in self._reachable_strides():
             known = ", ".join(map(str, self._reachable_strides()))

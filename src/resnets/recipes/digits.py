@@ -22,10 +22,11 @@ def digits() -> Recipe:
         preprocessing=Preprocessing(resize=8, crop=8, color="L", mean=(0.3,), std=(0.38,)),
         views=Views(augment=(Affine(degrees=15, translate=0.08, zoom=0.15, shear=10),)),
         batch=64,
-        epochs=60,
+        epochs=40,
         optimizer=SGD(lr=0.1, nesterov=True, weight_decay=5e-4),
         schedule=OneCycle(),
         label_smoothing=0.1,
         ema=0.99,
         precision="fp32",
+        evaluate_every=2,
     )

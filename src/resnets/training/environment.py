@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +15,8 @@ import torch
 from resnets.errors import UsageError
 from resnets.training.recipe import Precision
 from resnets.version import __version__
+
+ONE_THREAD_WORK = 1e9
 
 Layout = Literal["channels last", "contiguous"]
 
@@ -44,12 +49,14 @@ class Environment:
         return f"{where}, {self.precision}, {self.layout}, eager"
 
 
-def choose(device: str = "auto", precision: Precision = "auto") -> Environment:
+def choose(device: str = "auto", precision: Precision = "auto", work: float = math.inf) -> Environment:
     """The environment for this machine.
 
     Args:
         device: "auto" takes CUDA, else Apple's MPS, else the CPU.
         precision: "auto" takes bf16 where the hardware computes in it, else fp32.
+        work: multiply-adds of one forward pass. Below `ONE_THREAD_WORK` one thread is nearly as fast as two, and,
+            beside other programs, several times faster: threads then wait for one another at every small layer.
 
     Raises:
         UsageError: the device is not here or cannot do the precision.
@@ -63,12 +70,23 @@ def choose(device: str = "auto", precision: Precision = "auto") -> Environment:
         device=str(chosen),
         precision=resolved,
         layout="channels last",
-        threads=torch.get_num_threads(),
+        threads=1 if work < ONE_THREAD_WORK else torch.get_num_threads(),
         hardware=_hardware(chosen),
         torch=torch.__version__,
         python=platform.python_version(),
         resnets=__version__,
     )
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within, torch computes with `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def find_device(name: str) -> torch.device:

@@ -23,6 +23,7 @@ from resnets.errors import DataError, FileError, InterruptedRunError, ResnetsErr
 from resnets.evaluation.report import write_report
 from resnets.evaluation.score import Scores, score
 from resnets.frozen import encode
+from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
@@ -122,8 +123,10 @@ def train(
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
     with joined(device) as (ranks, own_device):
         group_size(recipe, ranks.world)  # refuses before the data is read
-        environment = environments.choose(own_device, recipe.precision)
+        environments.choose(own_device, recipe.precision)
         recipe, data = resolve(recipe)
+        work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group_size(recipe, ranks.world)
+        environment = environments.choose(own_device, recipe.precision, work)
         if workers is None:
             workers = 0 if data.train_survey.pixels is not None else 2
         plan = Plan(
@@ -133,7 +136,7 @@ def train(
             workers=workers,
             data_sha256=data.sha256(),
         )
-        with _held(folder, ranks):
+        with _held(folder, ranks), environments.threads(environment.threads):
             if ranks.leads:
                 write_plan(folder.recipe, plan)
             return _go(plan, data, folder, ranks, listeners, [])
@@ -153,7 +156,7 @@ def resume(folder: RunFolder, *, listeners: Sequence[Listener] = ()) -> Scores |
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe)
         _check_data(plan, data, folder)
-        with _held(folder, ranks):
+        with _held(folder, ranks), environments.threads(plan.environment.threads):
             return _go(plan, data, folder, ranks, listeners, notes)
 
 
@@ -166,15 +169,16 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     plan, _ = _here(read_plan(folder.recipe), None)
     _, data = resolve(plan.recipe)
     _check_data(plan, data, folder)
-    training, batches = _build(plan, data, Ranks())
-    if not 1 <= step <= training.total_steps:
-        raise UsageError(f"The run has steps 1 to {training.total_steps}, not {step}.")
-    found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
-    if found is not None:
-        training.restore(found[0], found[1].step, found[1].plateau)
-    for batch in batches.between(training.steps_done, step - 1):
-        training.step(batch)
-    return diagnose(training, batches, step - 1)
+    with environments.threads(plan.environment.threads):
+        training, batches = _build(plan, data, Ranks())
+        if not 1 <= step <= training.total_steps:
+            raise UsageError(f"The run has steps 1 to {training.total_steps}, not {step}.")
+        found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
+        if found is not None:
+            training.restore(found[0], found[1].step, found[1].plateau)
+        for batch in batches.between(training.steps_done, step - 1):
+            training.step(batch)
+        return diagnose(training, batches, step - 1)
 
 
 def is_finished(folder: RunFolder) -> bool:
@@ -186,7 +190,6 @@ def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
     """The plan on this machine, and what differs from where it began."""
     then = plan.environment
     now = environments.choose(device or then.device, then.precision)
-    torch.set_num_threads(then.threads)
     now = replace(now, threads=then.threads)
     changed = [
         f"{name} {getattr(then, name)} is now {getattr(now, name)}"

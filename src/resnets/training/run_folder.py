@@ -162,7 +162,7 @@ class Log:
 
     def __call__(self, event: Event) -> None:
         try:
-            self._file.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
+            self._file.write((json.dumps(event) + "\n").encode())
             self._file.flush()
         except OSError as error:
             raise explain("write", self.path, error) from error

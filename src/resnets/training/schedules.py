@@ -116,13 +116,13 @@ def warmup_factor(warmup: Warmup | None, step: int, warmup_steps: int) -> float:
 class PlateauState:
     """What `Plateau` remembers from one evaluation to the next."""
 
-    best: float = math.inf
+    best: float | None = None
     bad: int = 0
     factor: float = 1.0
 
     def update(self, schedule: Plateau, loss: float) -> None:
         """Takes the loss of one evaluation into account."""
-        if loss < self.best * (1 - schedule.threshold):
+        if self.best is None or loss < self.best * (1 - schedule.threshold):
             self.best, self.bad = loss, 0
             return
         self.bad += 1
