@@ -128,13 +128,15 @@ def train(
     _check_workers(workers)
 
     from resnets.training import job
-    from resnets.training.ranks import restarts
+    from resnets.training.ranks import leads, restarts, world_size
     from resnets.training.run_folder import Keeping, RunFolder, new_run_folder
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, listeners=listeners)
     keeping = Keeping(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, best=best)
-    folder = new_run_folder(out, resolved.name)
+    if out is None and world_size() > 1:
+        raise UsageError("Several ranks need a folder that all of them know: give --out.")
+    folder = new_run_folder(out, resolved.name) if leads() else RunFolder(Path(out or ""))
     if tensorboard:
         from resnets.training.board import Board
 

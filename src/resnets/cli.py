@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parsed, answer = _read([a for a in argv if a != "--debug"])
         lines, data = answer(parsed)
+        if os.environ.get("RANK", "0") != "0":  # of several ranks, one talks
+            return 0
         if parsed.json:
             lines = [json.dumps(data, ensure_ascii=False, default=str)]
         print(*lines, sep="\n", flush=True)

@@ -214,7 +214,9 @@ def test_a_saved_model_predicts_the_same_from_its_file_and_its_folder(model: Mod
     model_file.save(tmp_path / "run" / "model.safetensors", model.network.state_dict(), model.card)
     for place in (tmp_path / "run", str(tmp_path / "run"), tmp_path / "run" / "model.safetensors"):
         loaded = load(place)
-        assert loaded.predict(photo()) == model.predict(photo())
+        for (name, probability), (own_name, own) in zip(loaded.predict(photo()), model.predict(photo()), strict=True):
+            assert name == own_name
+            assert probability == pytest.approx(own, rel=1e-5)  # the loaded one has another memory layout
         assert not loaded.network.training
 
 

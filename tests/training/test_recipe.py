@@ -66,7 +66,7 @@ def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, me
 
 
 def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:
-    recipe = find("digits").with_overrides(["batch=64", "epochs=3"])
+    recipe = find("digits").with_overrides(["batch=64", "epochs=3", "evaluate_every=1"])
     assert recipe.total_steps(1437) == 68  # 3 * 1437 / 64 = 67.4
     assert evaluation_steps(recipe, 1437) == {23, 45, 68}
     assert evaluation_steps(recipe.with_overrides(["evaluate_every=2"]), 1437) == {45, 68}

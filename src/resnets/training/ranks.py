@@ -122,7 +122,7 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
         UsageError: fewer devices than ranks.
         TrainingError: the others do not come.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = world_size()
     if world == 1:
         yield Ranks(), device
         return
@@ -150,6 +150,16 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
         if threading.current_thread() is threading.main_thread():
             with contextlib.suppress(Exception):
                 dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """How many ranks torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leads() -> bool:
+    """Whether this process is the rank that writes files and talks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def restarts() -> int:

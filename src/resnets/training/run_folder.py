@@ -103,7 +103,8 @@ class Plan:
     @property
     def sha256(self) -> str:
         """Over all that decides the result."""
-        decisive = {"recipe": encode(self.recipe), "data": self.data_sha256}
+        recipe = encode(decode(Recipe, encode(self.recipe)))  # in which 6 epochs are 6.0, as when it was read
+        decisive = {"recipe": recipe, "data": self.data_sha256}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,0 +1,356 @@
+"""A run that was cut off goes on bit for bit where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import resnets
+from resnets.cli import main
+from resnets.errors import DataError, FileError, TrainingError, UsageError
+from resnets.training import checkpoint, loop
+from resnets.training.keeping import locked
+from tests.training.runs import arguments, curve, events, finish, make_pictures, sha_of, start
+
+EVERY = ("--checkpoint-steps", "5")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing interrupts: 60 steps."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert main(arguments(data, out, *EVERY)) == 0
+    return out
+
+
+class Cut(BaseException):
+    """Ends a run as rudely as an exception can."""
+
+
+def cut_after(data: Path, out: Path, step: int, *more: str) -> None:
+    """A run that ends right behind its first event at or after `step`, leaving what was written by then."""
+    recipe_arguments = arguments(data, out, *EVERY, *more)
+    settings = [a for a in recipe_arguments if "=" in a]
+
+    def listener(event: dict[str, Any]) -> None:
+        if event.get("step", 0) >= step:
+            raise Cut
+
+    with pytest.raises(Cut):
+        resnets.train(
+            "paper/cifar",
+            *settings,
+            data=str(data),
+            out=out,
+            epochs=6,
+            checkpoint_steps=5,
+            keep=3,
+            listeners=(listener,),
+        )
+    # The writer's thread outlives the exception; let what it began come to its end.
+    for thread in threading.enumerate():
+        if thread.name == "checkpoint":
+            thread.join()
+
+
+def test_workers_and_checkpoints_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
+    assert main(arguments(data, tmp_path / "r", "--workers", "4", "--checkpoint-minutes", "0")) == 0
+    assert sha_of(tmp_path / "r") == sha_of(whole)
+    assert curve(tmp_path / "r") == curve(whole)
+
+
+@pytest.mark.parametrize("step", [10, 25, 40, 60])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(step: int, data: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, step)
+    saved = checkpoint.steps(out / "checkpoint")
+    assert saved
+    told: list[dict[str, Any]] = []
+    resnets.resume(out, listeners=(told.append,))
+    assert any(f"Going on after step {saved[0]} of 60" in note for note in told[0]["notes"])
+    assert sha_of(out) == sha_of(whole)
+    assert curve(out) == curve(whole)
+    assert (out / "report.html").exists()
+
+
+def test_a_resumed_plateau_remembers(data: Path, tmp_path: Path) -> None:
+    more = ("schedule=Plateau", "schedule.patience=1", "schedule.threshold=0.5")
+    assert main(arguments(data, tmp_path / "whole", *EVERY, *more)) == 0
+    cut_after(data, tmp_path / "cut", 40, *more)
+    resnets.resume(tmp_path / "cut")
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    assert len({e["lr"] for e in events(tmp_path / "whole") if e["event"] == "step"}) > 2
+
+
+def test_adamw_resumes_too(data: Path, tmp_path: Path) -> None:
+    more = ("optimizer=AdamW",)
+    assert main(arguments(data, tmp_path / "whole", *EVERY, *more)) == 0
+    cut_after(data, tmp_path / "cut", 30, *more)
+    resnets.resume(tmp_path / "cut")
+    assert sha_of(tmp_path / "cut") == sha_of(tmp_path / "whole")
+
+
+def test_before_the_first_checkpoint_it_starts_over(data: Path, whole: Path, tmp_path: Path) -> None:
+    cut_after(data, tmp_path / "r", 5)
+    checkpoint.remove(tmp_path / "r" / "checkpoint", checkpoint.steps(tmp_path / "r" / "checkpoint"))
+    resnets.resume(tmp_path / "r")
+    assert sha_of(tmp_path / "r") == sha_of(whole)
+    assert [e["event"] for e in events(tmp_path / "r")].count("start") == 1
+
+
+def test_on_a_finished_run_it_says_so(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (whole / "model.safetensors").stat().st_mtime_ns
+    assert main(["resume", str(whole)]) == 0
+    assert "had ended" in capsys.readouterr().out
+    assert (whole / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_train_on_an_existing_run_says_what_to_do(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--out", str(whole)]) == 2
+    assert f"resnets resume {whole}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no tensors", "bad json"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(
+    damage: str, data: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, 40)
+    last, before = checkpoint.steps(out / "checkpoint")[:2]
+    tensors = out / "checkpoint" / f"step-{last:09}.safetensors"
+    content = tensors.read_bytes()
+    if damage == "truncated":
+        tensors.write_bytes(content[:-100])
+    elif damage == "flipped":
+        tensors.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    elif damage == "no tensors":
+        tensors.unlink()
+    else:
+        tensors.with_suffix(".json").write_text('{"format": 1, "memory": ')
+    told: list[dict[str, Any]] = []
+    resnets.resume(out, listeners=(told.append,))
+    notes = " ".join(told[0]["notes"])
+    assert f"Going on after step {before}" in notes
+    assert "The checkpoint before it is used" in notes
+    assert sha_of(out) == sha_of(whole)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, 20)
+    plan = json.loads((out / "recipe.json").read_text())
+    plan["recipe"]["optimizer"]["lr"] = 0.5
+    (out / "recipe.json").write_text(json.dumps(plan))
+    with pytest.raises(FileError, match="belongs to another recipe"):
+        resnets.resume(out)
+
+
+def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(data, tmp_path / "data")
+    cut_after(moved, tmp_path / "r", 20)
+    (moved / "train" / "class0" / "000.png").unlink()
+    with pytest.raises(DataError, match="does not hold the training pictures"):
+        resnets.resume(tmp_path / "r")
+
+
+def test_two_processes_do_not_share_a_run(data: Path, tmp_path: Path) -> None:
+    cut_after(data, tmp_path / "r", 20)
+    with locked(tmp_path / "r" / "checkpoint"), pytest.raises(UsageError, match="Another process trains in"):
+        resnets.resume(tmp_path / "r")
+
+
+def test_a_data_file_that_vanishes_ends_the_run_with_its_name_and_a_checkpoint(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(data, tmp_path / "data")
+    victim = moved / "train" / "class1" / "007.png"
+    content = victim.read_bytes()
+
+    def listener(event: dict[str, Any]) -> None:
+        if event.get("step", 0) >= 20:
+            victim.unlink(missing_ok=True)
+
+    settings = [a for a in arguments(moved, tmp_path) if "=" in a]
+    with pytest.raises(DataError, match=r"no picture at .*007\.png.*resnets resume"):
+        resnets.train("paper/cifar", *settings, data=str(moved), out=tmp_path / "r", epochs=6, listeners=(listener,))
+    victim.write_bytes(content)
+    assert checkpoint.steps(tmp_path / "r" / "checkpoint")[0] >= 20
+    resnets.resume(tmp_path / "r")
+    assert sha_of(tmp_path / "r") == sha_of(whole)
+    assert curve(tmp_path / "r") == curve(whole)
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Makes one layer's gradient NaN in the step numbered `at` (from 0)."""
+    accumulate = loop.Training.accumulate
+
+    def wrapped(self: loop.Training, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        loss = accumulate(self, batch)
+        if self.steps_done == at:
+            gradient = self.network.get_parameter("layer2.0.conv1.weight").grad
+            assert gradient is not None
+            gradient[0, 0, 0, 0] = float("nan")
+        return loss
+
+    monkeypatch.setattr(loop.Training, "accumulate", wrapped)
+
+
+def test_a_nan_in_a_gradient_stops_the_run_naming_step_layer_and_pictures(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned(monkeypatch, at=23)
+    settings = [a for a in arguments(data, tmp_path) if "=" in a]
+    with pytest.raises(TrainingError) as caught:
+        resnets.train("paper/cifar", *settings, data=str(data), out=tmp_path / "r", epochs=6, checkpoint_steps=10)
+    message = str(caught.value)
+    assert "Step 24 has a gradient that is not finite, first in the backward pass of layer2.0.conv1" in message
+    assert ".png" in message
+    assert "Step 20 is saved" in message
+    replayed = resnets.replay(tmp_path / "r", step=24)
+    assert replayed.layer == "layer2.0.conv1"
+    assert len(replayed.pictures) == 12
+    monkeypatch.undo()
+    assert resnets.replay(tmp_path / "r", step=24).layer is None
+
+
+def test_a_nan_in_a_gradient_can_be_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, at=23)
+    settings = [a for a in arguments(data, tmp_path, "nonfinite=skip") if "=" in a]
+    run = resnets.train("paper/cifar", *settings, data=str(data), out=tmp_path / "r", epochs=6)
+    assert events(tmp_path / "r")[-1]["skipped"] == 1
+    state = resnets.load(run.model).network.state_dict()
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_the_best_model_is_kept_beside_the_last(data: Path, tmp_path: Path) -> None:
+    assert main(arguments(data, tmp_path / "r", "--best", "loss")) == 0
+    losses = [e["loss"] for e in events(tmp_path / "r") if e["event"] == "evaluation"]
+    best = resnets.load(tmp_path / "r" / "best.safetensors")
+    assert best.card.metrics["loss"] == min(losses)
+
+
+def wait_for(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+    log = run / "log.jsonl"
+    while process.poll() is None:
+        if log.exists() and any(f'"step": {s},' in log.read_text() for s in range(step, 100)):
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    process = start(arguments(data, out))
+    wait_for(out, 10, process)
+    process.send_signal(number)
+    code, _, err = finish(process)
+    assert code == 128 + number
+    assert f"resnets resume {out}" in err
+    assert len(err.strip().splitlines()) == 1
+    resnets.resume(out)
+    assert sha_of(out) == sha_of(whole)
+    assert curve(out) == curve(whole)
+
+
+def killed_and_resumed(data: Path, out: Path, seconds: float, workers: int) -> None:
+    """A run killed `seconds` after its log began, then resumed to its end in a process of its own."""
+    process = start(arguments(data, out, *EVERY, "--workers", str(workers)))
+    while process.poll() is None and not (out / "log.jsonl").exists():
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.kill()
+    finish(process)
+    for path in out.rglob("*"):
+        if path.suffix == ".json" and path.is_file():
+            json.loads(path.read_text())
+        if path.suffix == ".safetensors":
+            checkpoint_or_model = path.read_bytes()
+            assert checkpoint_or_model
+    code, _, err = finish(start(["resume", str(out)]))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("workers", [0, 4])
+def test_a_killed_run_resumes_to_the_same_weights(workers: int, data: Path, whole: Path, tmp_path: Path) -> None:
+    killed_and_resumed(data, tmp_path / "r", 0.7, workers)
+    assert sha_of(tmp_path / "r") == sha_of(whole)
+    assert curve(tmp_path / "r") == curve(whole)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_of_twenty_moments_resumes_to_the_same_weights(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    process = start(arguments(data, tmp_path / "timed", *EVERY))
+    while not (tmp_path / "timed" / "log.jsonl").exists():
+        time.sleep(0.005)
+    began = time.monotonic()
+    finish(process)
+    length = time.monotonic() - began
+    moments = random.Random(20151210)
+    for number in range(20):
+        out = tmp_path / f"r{number}"
+        killed_and_resumed(data, out, moments.uniform(0, length), (0, 4)[number % 2])
+        assert sha_of(out) == sha_of(whole), number
+        assert curve(out) == curve(whole), number
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=False)
+
+
+def test_a_disk_that_fills_during_a_save_ends_the_run_with_the_last_checkpoint_whole(
+    data: Path, whole: Path, small_disk: Path
+) -> None:
+    out = small_disk / "r"
+    filler = small_disk / "filler"
+
+    def listener(event: dict[str, Any]) -> None:
+        if event.get("step", 0) >= 20 and not filler.exists():
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(1024))
+
+    settings = [a for a in arguments(data, out) if "=" in a]
+    with pytest.raises(FileError, match=r"no space left on device.*resnets resume"):
+        resnets.train(
+            "paper/cifar", *settings, data=str(data), out=out, epochs=6, checkpoint_steps=5, listeners=(listener,)
+        )
+    assert not list(out.rglob("*.part"))
+    filler.unlink()
+    resnets.resume(out)
+    assert sha_of(out) == sha_of(whole)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_run_folder_is_named(data: Path, tmp_path: Path) -> None:
+    cut_after(data, tmp_path / "r", 20)
+    for path in [*tmp_path.rglob("*"), tmp_path / "r"]:
+        path.chmod(0o555)
+    with pytest.raises(FileError, match="permission denied"):
+        resnets.resume(tmp_path / "r")
