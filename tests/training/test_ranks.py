@@ -1,0 +1,139 @@
+"""Several processes train and evaluate as one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import resnets
+from resnets.errors import UsageError
+from resnets.recipes.catalog import find
+from resnets.training import checkpoint
+from resnets.training.loop import group_size
+from resnets.training.ranks import Ranks
+from tests.training.runs import arguments, curve, events, finish, make_pictures, start
+
+# Of weights after 50 steps at another world size, in float32: gradients are added up in another order. At this
+# learning rate they differ by 4e-7 of the largest; at 0.1 training itself enlarges rounding to 4e-3.
+TOLERANCE = 1e-5
+PLAIN = ("precision=fp32", "optimizer.lr=0.01")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "alone"
+    code, _, err = finish(start(arguments(data, out, *PLAIN, epochs=5)))
+    assert code == 0, err
+    return out
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return resnets.load(run).network.state_dict()
+
+
+def assert_close(run: Path, other: Path) -> None:
+    for name, value in weights(run).items():
+        expected = weights(other)[name]
+        assert (value - expected).abs().max() <= TOLERANCE * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
+    world: int, data: Path, alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r"
+    code, shown, err = finish(start(arguments(data, out, *PLAIN, epochs=5), ranks=world))
+    assert code == 0, err
+    assert shown.count("test accuracy") == len([e for e in events(out) if e["event"] == "evaluation"]) + 1
+    assert [e["step"] for e in events(out) if e["event"] == "step"] == [c[1] for c in curve(alone) if c[0] == "step"]
+    assert len([e for e in events(out) if e["event"] == "step"]) > 3
+    assert_close(out, alone)
+
+
+@pytest.mark.parametrize("worlds", [(2, 1), pytest.param((2, 3), marks=pytest.mark.slow)])
+def test_a_run_goes_on_at_another_world_size(worlds: tuple[int, int], data: Path, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    process = start(arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5), ranks=worlds[0])
+    while process.poll() is None and not checkpoint.steps(out / "checkpoint"):
+        time.sleep(0.01)
+    process.kill()
+    finish(process)
+    time.sleep(3)  # ranks notice that their agent is gone
+    code, _, err = finish(start(["resume", str(out)], ranks=worlds[1]))
+    assert code == 0, err
+    assert [e["step"] for e in events(out) if e["event"] == "step"] == [c[1] for c in curve(alone) if c[0] == "step"]
+    assert_close(out, alone)
+
+
+def children_of(process: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == process:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_killed_rank_is_named_and_the_others_leave_with_the_checkpoint_whole(
+    data: Path, alone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r"
+    argv = arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5)
+    # Ranks started by hand: torchrun's agent would end the others before they could say what they saw.
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29611", "WORLD_SIZE": "2"}
+    ranks = [start(argv, RANK=str(r), LOCAL_RANK=str(r), **places) for r in (0, 1)]
+    while ranks[0].poll() is None and not checkpoint.steps(out / "checkpoint"):
+        time.sleep(0.01)
+    ranks[1].kill()
+    killed = time.monotonic()
+    code, _, err = finish(ranks[0])
+    finish(ranks[1])
+    assert code == 1
+    assert time.monotonic() - killed < 60
+    assert "Rank 1 of 2 is gone" in err
+    assert "resnets resume" in err
+    resnets.resume(out)
+    assert_close(out, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_under_torchrun_a_job_goes_on_after_a_rank_was_killed(data: Path, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    argv = arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5)
+    process = start(argv, ranks=2, torchrun=("--max-restarts=2",))
+    while process.poll() is None and not checkpoint.steps(out / "checkpoint"):
+        time.sleep(0.01)
+    os.kill(children_of(process.pid)[-1], signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert_close(out, alone)
+
+
+def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:
+    recipe = find("paper/cifar").with_overrides(["batch=48", "group=8"])
+    for world in (1, 2, 3, 4, 5):
+        shares = [Ranks(rank, world).share(48 // 8) for rank in range(world)]
+        assert [group for share in shares for group in share] == list(range(6))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert group_size(recipe, 3) == 8
+    assert group_size(find("paper/cifar"), 8) == 16
+    with pytest.raises(UsageError, match="7 ranks need as many groups"):
+        group_size(recipe, 7)
+    with pytest.raises(UsageError, match="no equal shares"):
+        group_size(find("paper/cifar"), 3)
