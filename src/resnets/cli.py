@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parsed, answer = _read([a for a in argv if a != "--debug"])
         lines, data = answer(parsed)
-        if os.environ.get("RANK", "0") != "0":  # of several ranks, one talks
+        if not lines and data is None:
             return 0
         if parsed.json:
             lines = [json.dumps(data, ensure_ascii=False, default=str)]
@@ -88,8 +88,12 @@ def _call(function: Callable[..., Any], parsed: argparse.Namespace, **more: Any)
 
 def _train(parsed: argparse.Namespace) -> Answer:
     from resnets.training.progress import watch
+    from resnets.training.ranks import leads
 
     function: Callable[..., Any] = api.train if parsed.command == "train" else api.resume
+    if not leads():  # of several ranks, one talks
+        _call(function, parsed)
+        return [], None
     with watch(sys.stderr if parsed.json else sys.stdout) as listener:
         run: api.Run = _call(function, parsed, listeners=(listener,))
     lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []

@@ -12,6 +12,10 @@ from typing import Any
 
 from resnets.errors import FileError
 
+_UMASK = os.umask(0)  # it can only be read by setting it, and that only while there is one thread
+os.umask(_UMASK)
+_MODE = 0o666 & ~_UMASK
+
 
 def explain(action: str, path: Path, error: OSError) -> FileError:
     """The error a person can act on for a failed read or write of `path`."""
@@ -35,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, _MODE)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -72,12 +76,6 @@ def read_json(path: Path) -> Any:
         raise explain("read", path, error) from error
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is not valid JSON ({error}). It may be damaged; restore it from a copy.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -60,7 +60,8 @@ def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
     assert_close(out, alone)
 
 
-@pytest.mark.parametrize("worlds", [(2, 1), pytest.param((2, 3), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("worlds", [(2, 1), (2, 3)])
 def test_a_run_goes_on_at_another_world_size(worlds: tuple[int, int], data: Path, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     process = start(arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5), ranks=worlds[0])
@@ -95,8 +96,10 @@ def test_a_killed_rank_is_named_and_the_others_leave_with_the_checkpoint_whole(
     out = tmp_path / "r"
     argv = arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5)
     # Ranks started by hand: torchrun's agent would end the others before they could say what they saw.
-    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29611", "WORLD_SIZE": "2"}
-    ranks = [start(argv, RANK=str(r), LOCAL_RANK=str(r), **places) for r in (0, 1)]
+    ranks = [
+        start(argv, MASTER_ADDR="127.0.0.1", MASTER_PORT="29611", WORLD_SIZE="2", RANK=str(r), LOCAL_RANK=str(r))
+        for r in (0, 1)
+    ]
     while ranks[0].poll() is None and not checkpoint.steps(out / "checkpoint"):
         time.sleep(0.01)
     ranks[1].kill()

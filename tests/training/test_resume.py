@@ -288,7 +288,7 @@ def killed_and_resumed(data: Path, out: Path, seconds: float, workers: int) -> N
     assert code == 0, err
 
 
-@pytest.mark.parametrize("workers", [0, 4])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_a_killed_run_resumes_to_the_same_weights(workers: int, data: Path, whole: Path, tmp_path: Path) -> None:
     killed_and_resumed(data, tmp_path / "r", 0.7, workers)
     assert sha_of(tmp_path / "r") == sha_of(whole)
@@ -354,3 +354,48 @@ def test_a_read_only_run_folder_is_named(data: Path, tmp_path: Path) -> None:
         path.chmod(0o555)
     with pytest.raises(FileError, match="permission denied"):
         resnets.resume(tmp_path / "r")
+
+
+def test_a_bad_first_step_is_left_out_without_a_trace(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned(monkeypatch, at=0)
+    settings = [a for a in arguments(data, tmp_path, "nonfinite=skip") if "=" in a]
+    run = resnets.train("paper/cifar", *settings, data=str(data), out=tmp_path / "r", epochs=1)
+    state = resnets.load(run.model).network.state_dict()
+    assert all(value.isfinite().all() and value.abs().max() < 100 for value in state.values())
+
+
+def test_pictures_are_blamed_in_the_group_that_they_were_in(data: Path, tmp_path: Path) -> None:
+    from resnets.training import diagnosis, job
+    from resnets.training.ranks import Ranks
+    from resnets.training.run_folder import RunFolder, read_plan
+
+    cut_after(data, tmp_path / "r", 10)
+    plan = read_plan(RunFolder(tmp_path / "r").recipe)
+    _, found = job.resolve(plan.recipe)
+    training, batches = job._build(plan, found, Ranks())
+    make = batches.make
+    expected = batches.source.name(int(make(3)["ids"][7]))
+
+    def poisoned_batch(step: int) -> dict[str, torch.Tensor]:
+        batch = make(step)
+        batch["images"][7] = float("inf")  # the fourth picture of the second group of four
+        return batch
+
+    batches.make = poisoned_batch  # type: ignore[method-assign]
+    result = diagnosis.diagnose(training, batches, 3)
+    assert (result.layer, result.during, result.blamed) == ("conv1", "forward", 1)
+    assert result.pictures[0] == expected
+
+
+def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, 40)
+    last = checkpoint.steps(out / "checkpoint")[0]
+    (out / "checkpoint" / f"step-{last:09}.safetensors").write_bytes(b"damaged")
+    writer = checkpoint.Writer(out / "checkpoint", keep=1)
+    memory = checkpoint.Memory(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
+    writer.write({"x": torch.zeros(1)}, memory)
+    writer.wait()
+    assert checkpoint.steps(out / "checkpoint") == [last - 1]

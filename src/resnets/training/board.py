@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from resnets.errors import UsageError
 from resnets.training.run_folder import Event
@@ -16,10 +17,12 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise UsageError("--tensorboard needs TensorBoard: pip install 'resnets[tensorboard]'.") from None
-        self._writer = SummaryWriter(str(folder))
+        self._make = lambda: SummaryWriter(str(folder))
+        self._writer: Any = None
 
     def __call__(self, event: Event) -> None:
         kind = event["event"]
+        self._writer = self._writer or self._make()  # type: ignore[no-untyped-call]  # not before the run has its folder
         if kind == "end":
             self._writer.close()
         if kind not in ("step", "evaluation"):

@@ -70,6 +70,8 @@ class Writer:
         self.keep = keep
         self._thread: threading.Thread | None = None
         self._error: FileError | None = None
+        for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
 
     def write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
         """Starts writing a copy of `tensors`; waits first for the checkpoint before.
@@ -97,10 +99,14 @@ class Writer:
             description = _Description(format=FORMAT, memory=memory, tensors_sha256=hashlib.sha256(data).hexdigest())
             write_bytes(_tensors_path(self.folder, memory.step), data)
             write_json(_json_path(self.folder, memory.step), encode(description))
-            for step in steps(self.folder)[self.keep :]:
-                remove(self.folder, [step])
+            kept = steps(self.folder)
+            # Later ones are damaged, or the run would have gone on from there.
+            remove(self.folder, [step for step in kept if step > memory.step])
+            remove(self.folder, [step for step in kept if step <= memory.step][self.keep :])
         except FileError as error:
             self._error = error
+        except Exception as error:  # whatever it is, training must not believe that its work is saved
+            self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
 
 
 def _copy(tensor: Tensor) -> Tensor:

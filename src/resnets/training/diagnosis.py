@@ -67,12 +67,14 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
     network = training.network
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     batch = batches.make(step)
-    seen: list[tuple[str, Tensor]] = []
+    seen: list[tuple[str, Tensor, int]] = []
+    groups: list[None] = []  # one entry for each that has begun
     hooks = [
-        module.register_forward_hook(_watch(name, seen))
+        module.register_forward_hook(_watch(name, seen, groups))
         for name, module in network.named_modules()
         if not any(module.children())
     ]
+    hooks.append(network.register_forward_pre_hook(lambda module, inputs: groups.append(None)))
     training.optimizer.zero_grad(set_to_none=True)
     done, training.steps_done = training.steps_done, step
     try:
@@ -85,15 +87,16 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
             network.get_buffer(name).copy_(value)
     gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     layer = during = None
-    samples = torch.zeros(0, dtype=torch.bool)
+    samples, first = torch.zeros(0, dtype=torch.bool), 0
     if seen:
-        layer, during, samples = seen[0][0], "forward", seen[0][1]
+        layer, samples, first = seen[0]
+        during = "forward"
     else:
         broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         if broken:  # what lies before it in the signal got its gradient through it
             layer, during = broken[-1].rpartition(".")[0], "backward"
-    ids = batch["ids"][: len(samples)].cpu()
-    blamed = ids[samples.cpu()[: len(ids)]].tolist() if 0 < int(samples.sum()) < len(samples) else []
+    ids = batch["ids"].cpu()[first * training.group :][: len(samples)]
+    blamed = ids[samples.cpu()].tolist() if 0 < int(samples.sum()) < len(samples) else []
     others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
     return Diagnosis(
         step=step + 1,
@@ -106,11 +109,11 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
     )
 
 
-def _watch(name: str, seen: list[tuple[str, Tensor]]):  # type: ignore[no-untyped-def]
-    """A hook that keeps the first layers whose output is not finite, and for which samples."""
+def _watch(name: str, seen: list[tuple[str, Tensor, int]], groups: list[None]):  # type: ignore[no-untyped-def]
+    """A hook that keeps the first layers whose output is not finite, and for which samples of which group."""
 
     def hook(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor) and not output.isfinite().all():
-            seen.append((name, ~output.flatten(1).isfinite().all(1)))
+            seen.append((name, ~output.flatten(1).isfinite().all(1), len(groups) - 1))
 
     return hook

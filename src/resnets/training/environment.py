@@ -41,13 +41,6 @@ class Environment:
     python: str
     resnets: str
 
-    def describe(self) -> str:
-        """One line for a person."""
-        plural = "s" if self.threads != 1 else ""
-        where = f"{self.device} ({self.hardware}"
-        where += f", {self.threads} thread{plural})" if self.device == "cpu" else ")"
-        return f"{where}, {self.precision}, {self.layout}, eager"
-
 
 def choose(device: str = "auto", precision: Precision = "auto", work: float = math.inf) -> Environment:
     """The environment for this machine.

@@ -19,7 +19,7 @@ from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
 from resnets.data.sources import Dataset, Source, Subset
 from resnets.data.survey import Survey, normalized, survey
-from resnets.errors import DataError, FileError, InterruptedRunError, ResnetsError, UsageError
+from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.report import write_report
 from resnets.evaluation.score import Scores, score
 from resnets.frozen import encode
@@ -29,7 +29,7 @@ from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
 from resnets.training import checkpoint
 from resnets.training import environment as environments
-from resnets.training.diagnosis import Diagnosis, NonFiniteError, diagnose
+from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
 from resnets.training.ranks import Ranks, joined
@@ -60,9 +60,11 @@ class Data:
     def sha256(self) -> str:
         """Over the training pictures' labels and names, without the folder they lie in."""
         digest = hashlib.sha256(self.train.labels.tobytes())
-        digest.update("\0".join(self.train.classes).encode())
+        digest.update("\0".join(self.train.classes).encode(errors="surrogateescape"))
         for index in range(len(self.train)):
-            digest.update(self.train.name(index).replace("\\", "/").rpartition("/")[2].encode() + b"\0")
+            digest.update(
+                self.train.name(index).replace("\\", "/").rpartition("/")[2].encode(errors="surrogateescape") + b"\0"
+            )
         return digest.hexdigest()
 
 
@@ -125,6 +127,8 @@ def train(
         group_size(recipe, ranks.world)  # refuses before the data is read
         environments.choose(own_device, recipe.precision)
         recipe, data = resolve(recipe)
+        # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
+        recipe = replace(recipe, group=group_size(recipe, ranks.world))
         work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group_size(recipe, ranks.world)
         environment = environments.choose(own_device, recipe.precision, work)
         if workers is None:
@@ -138,6 +142,8 @@ def train(
         )
         with _held(folder, ranks), environments.threads(environment.threads):
             if ranks.leads:
+                if folder.recipe.exists():
+                    raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
                 write_plan(folder.recipe, plan)
             return _go(plan, data, folder, ranks, listeners, [])
 
@@ -244,6 +250,8 @@ def _go(
     """Trains from the newest checkpoint, or from the start, to the end."""
     training, batches = _build(plan, data, ranks)
     found, damaged = checkpoint.newest(folder.checkpoints, plan.sha256)
+    if len(set(ranks.gather(found[1].step if found else 0))) > 1:
+        raise FileError(f"The ranks see different checkpoints in {folder.checkpoints}: it must be a folder they share.")
     log = Log(folder.log, found[1].log_bytes if found else 0) if ranks.leads else None
     history = read_log(folder.log) if ranks.leads else []
     told: tuple[Listener, ...] = (log, history.append, *listeners) if log else ()
@@ -302,16 +310,23 @@ def _go(
             save_best=lambda scores: save_model(scores, best=True),
             seconds=found[1].seconds if found else 0.0,
             best=found[1].best if found else None,
+            unlogged=losses,
         )
         try:
             scores = run(training, batches, evaluate, tell, watch, losses)
-            watch.close()
             if ranks.leads:
                 save_model(scores)
+            watch.close()
             tell({"event": "end", "seconds": watch.seconds, "waited": watch.waited, "skipped": int(training.skipped)})
-        except (DataError, FileError, NonFiniteError, InterruptedRunError, torch.OutOfMemoryError) as error:
-            raise _with_way_on(error, training, watch, folder) from error
+            ranks.gather(None)  # none leaves before the model is there
+        except torch.OutOfMemoryError as error:
+            raise _with_way_on(TrainingError(_memory_advice(training)), training, watch, folder) from error
+        except ResnetsError as error:
+            _with_way_on(error, training, watch, folder)
+            raise
         finally:
+            with contextlib.suppress(ResnetsError):
+                watch.close()
             if log:
                 log.close()
     return scores
@@ -340,12 +355,9 @@ def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Even
     }
 
 
-def _with_way_on(error: Exception, training: Training, watch: Watch, folder: RunFolder) -> Exception:
+def _with_way_on(error: ResnetsError, training: Training, watch: Watch, folder: RunFolder) -> ResnetsError:
     """`error` with what is saved and how to go on; what can still be saved is."""
-    if isinstance(error, torch.OutOfMemoryError):
-        error = UsageError(_memory_advice(training))
-    assert isinstance(error, ResnetsError)
-    if isinstance(error, DataError) and training.ranks.world == 1:
+    if isinstance(error, DataError) and training.ranks.world == 1 and watch.seen == training.steps_done:
         with contextlib.suppress(ResnetsError):
             watch.save()
     with contextlib.suppress(ResnetsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from resnets.errors import InterruptedRunError, TrainingError, UsageError
 from resnets.evaluation.score import Scores
+from resnets.files import explain
 from resnets.training.checkpoint import Memory, Writer
 from resnets.training.loop import Training
 from resnets.training.run_folder import Keeping
@@ -65,6 +67,7 @@ class Watch:
         save_best: Callable[[Scores], None],
         seconds: float = 0.0,
         best: float | None = None,
+        unlogged: list[Tensor],
     ) -> None:
         self.training = training
         self.keeping = keeping
@@ -77,7 +80,8 @@ class Watch:
         self._before = seconds
         self._started = self._saved = time.monotonic()
         self.waited = 0.0  # seconds that training waited for checkpoints
-        self.unlogged: list[Tensor] = []
+        self.unlogged = unlogged
+        self.seen = training.steps_done  # the last step after which the run's state was whole
 
     @property
     def seconds(self) -> float:
@@ -88,10 +92,11 @@ class Watch:
         """Writes a checkpoint where one is due, and stops where that was asked; all ranks together."""
         started = time.monotonic()
         self.unlogged = losses
-        wanted = torch.tensor([float(bool(self._asked)), float(self._is_due())], device=self.training.device)
-        stop, save = (
-            (self.training.ranks.sum(wanted) > 0).tolist() if self.training.ranks.world > 1 else wanted.tolist()
-        )
+        self.seen = self.training.steps_done
+        stop, save = bool(self._asked), self._is_due()
+        if self.training.ranks.world > 1:
+            wanted = torch.tensor([float(stop), float(save)], device=self.training.device)
+            stop, save = (self.training.ranks.sum(wanted) > 0).tolist()
         if self.training.steps_done == self.training.total_steps:
             return
         if save or stop:
@@ -108,7 +113,7 @@ class Watch:
             return
         value = float(scores.metrics[self.keeping.best])
         signed = -value if self.keeping.best == "loss" else value
-        if self.best is None or signed > self.best:
+        if not math.isnan(signed) and (self.best is None or signed > self.best):
             self.best = signed
             if self.training.ranks.leads:
                 self._save_best(scores)
@@ -164,8 +169,6 @@ def locked(folder: Path) -> Iterator[None]:
         UsageError: another process has it.
         FileError: it cannot be written.
     """
-    from resnets.files import explain
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
@@ -185,5 +188,7 @@ def _lock(handle: int, run: Path) -> None:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise UsageError(f"Another process trains in {run}. Wait for it, or stop it first.") from None
+    except OSError as error:
+        raise explain("lock", run, error) from error

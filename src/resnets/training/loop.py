@@ -99,7 +99,7 @@ class Training:
     def step(self, batch: Batch) -> Tensor:
         """One optimiser step; returns this rank's part of the global batch's mean loss, still on the device.
 
-        Where the gradient is not finite, nothing changes: weights, statistics and averages stay as they were.
+        Where the gradient is not finite, weights and running statistics stay as they were.
 
         Args:
             batch: this rank's rows of the global batch.
@@ -185,7 +185,8 @@ class Training:
         for name, value in parts["optimizer"].items():
             owner, _, key = name.rpartition(".")
             parameter = parameters[owner]
-            like = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+            same = value.shape == parameter.shape
+            like = torch.empty_like(parameter).copy_(value) if same else value.to(parameter.device, copy=True)
             self.optimizer.state[parameter][key] = like.detach()
         self.steps_done = steps_done
         self.plateau = plateau
@@ -217,7 +218,7 @@ class Training:
         after = torch.where(bad, before, after)
         buffers = [b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None]
         torch._foreach_copy_(buffers, list(torch.split(after, [len(b) for b in buffers])))
-        for norm in self._norms:
+        for norm in self._norms if count != len(self.groups) else ():
             assert norm.num_batches_tracked is not None
             norm.num_batches_tracked += count - len(self.groups)
 

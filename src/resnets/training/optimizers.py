@@ -16,6 +16,12 @@ def build(choice: SGD | AdamW, network: nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": choice.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": vector_decay},
     ]
-    if isinstance(choice, SGD):
-        return torch.optim.SGD(groups, lr=choice.lr, momentum=choice.momentum, nesterov=choice.nesterov, fused=True)
-    return torch.optim.AdamW(groups, lr=choice.lr, betas=(choice.beta1, choice.beta2), eps=choice.eps, fused=True)
+    if isinstance(choice, AdamW):
+        betas = (choice.beta1, choice.beta2)
+        return torch.optim.AdamW(groups, lr=choice.lr, betas=betas, eps=choice.eps, fused=True)
+    optimizer = torch.optim.SGD(groups, lr=choice.lr, momentum=choice.momentum, nesterov=choice.nesterov, fused=True)
+    if choice.momentum:
+        for parameter in parameters:
+            # Where its first step is left out for a bad gradient, torch would go on with memory that nobody set.
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -159,7 +159,7 @@ def world_size() -> int:
 
 def leads() -> bool:
     """Whether this process is the rank that writes files and talks."""
-    return os.environ.get("RANK", "0") == "0"
+    return world_size() == 1 or os.environ.get("RANK", "0") == "0"
 
 
 def restarts() -> int:

@@ -32,6 +32,10 @@ class SGD:
     weight_decay: float = 1e-4
     decay_norms: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0 or (self.nesterov and not self.momentum):
+            raise UsageError("SGD needs momentum in [0, 1) (above 0 for nesterov) and weight_decay of 0 or more.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
@@ -43,6 +47,10 @@ class AdamW:
     eps: float = 1e-8
     weight_decay: float = 0.05
     decay_norms: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0 and self.weight_decay >= 0):
+            raise UsageError("AdamW needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)

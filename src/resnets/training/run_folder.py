@@ -157,7 +157,7 @@ class Log:
         self.path = path
         try:
             self._file: BinaryIO = open(path, "ab")  # noqa: SIM115
-            self._file.truncate(length)
+            self._file.truncate(min(length, os.fstat(self._file.fileno()).st_size))
         except OSError as error:
             raise explain("write", path, error) from error
 
@@ -170,8 +170,11 @@ class Log:
 
     def length(self) -> int:
         """Bytes so far, all of them on the disk."""
-        os.fsync(self._file.fileno())
-        return os.fstat(self._file.fileno()).st_size
+        try:
+            os.fsync(self._file.fileno())
+            return os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise explain("write", self.path, error) from error
 
     def close(self) -> None:
         # What a full disk did not take was told when it was written.
