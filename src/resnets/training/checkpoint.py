@@ -1,6 +1,6 @@
 """Checkpoints: all that a run needs to go on exactly where it was, in safetensors and JSON.
 
-`step-N.safetensors` holds the tensors and `step-N.json`, written after it, the rest with a SHA-256 of the first; a
+`step-N.safetensors` holds the tensors and `step-N.json`, written after it, the rest with a SHA-256 of both; a
 checkpoint without its JSON does not exist. The order of the data needs no state: it is a function of the step.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class _Description:
 
     format: int
     memory: Memory
-    tensors_sha256: str
+    sha256: str
 
 
 class Writer:
@@ -96,7 +97,7 @@ class Writer:
     def _write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
         try:
             data = safetensors.torch.save(tensors)
-            description = _Description(format=FORMAT, memory=memory, tensors_sha256=hashlib.sha256(data).hexdigest())
+            description = _Description(format=FORMAT, memory=memory, sha256=_sha256(data, memory))
             write_bytes(_tensors_path(self.folder, memory.step), data)
             write_json(_json_path(self.folder, memory.step), encode(description))
             kept = steps(self.folder)
@@ -107,6 +108,13 @@ class Writer:
             self._error = error
         except Exception as error:  # whatever it is, training must not believe that its work is saved
             self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
+
+
+def _sha256(tensors: bytes, memory: Memory) -> str:
+    """Over both halves of a checkpoint."""
+    digest = hashlib.sha256(tensors)
+    digest.update(json.dumps(encode(memory), sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -145,8 +153,8 @@ def read(folder: Path, step: int) -> tuple[dict[str, Tensor], Memory]:
         raise FileError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise explain("read", tensors_path, error) from error
-    if hashlib.sha256(content).hexdigest() != description.tensors_sha256:
-        raise FileError(f"{tensors_path} is damaged: its bytes are not those that were written.")
+    if _sha256(content, description.memory) != description.sha256:
+        raise FileError(f"{tensors_path} or its JSON is damaged: it does not hold what was written.")
     return safetensors.torch.load(content), description.memory
 
 
