@@ -85,8 +85,7 @@ class Ranks:
             missing = self.missing()
             who = f"Rank {', '.join(map(str, missing))} of {self.world} is gone" if missing else "A collective failed"
             raise TrainingError(
-                f"{who} ({str(error).splitlines()[0]}). The last checkpoint is whole: go on with resnets resume, or "
-                "start under torchrun --max-restarts."
+                f"{who} ({str(error).splitlines()[0]}). The last checkpoint is whole: go on with resnets resume."
             ) from error
 
     def missing(self) -> list[int]:
