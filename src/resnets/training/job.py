@@ -30,6 +30,7 @@ from resnets.tasks.classification import Classification
 from resnets.training import checkpoint
 from resnets.training import environment as environments
 from resnets.training.diagnosis import Diagnosis, diagnose
+from resnets.training.environment import Environment
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
 from resnets.training.ranks import Ranks, joined
@@ -124,12 +125,11 @@ def train(
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
     with joined(device) as (ranks, own_device):
-        group_size(recipe, ranks.world)  # refuses before the data is read
-        environments.choose(own_device, recipe.precision)
-        recipe, data = resolve(recipe)
         # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
-        recipe = replace(recipe, group=group_size(recipe, ranks.world))
-        work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group_size(recipe, ranks.world)
+        group = group_size(recipe, ranks.world)
+        environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
+        recipe, data = resolve(replace(recipe, group=group))
+        work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group
         environment = environments.choose(own_device, recipe.precision, work)
         if workers is None:
             workers = 0 if data.train_survey.pixels is not None else 2
@@ -140,7 +140,7 @@ def train(
             workers=workers,
             data_sha256=data.sha256(),
         )
-        with _held(folder, ranks), environments.threads(environment.threads):
+        with _held(folder, ranks, environment):
             if ranks.leads:
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
@@ -162,7 +162,7 @@ def resume(folder: RunFolder, *, listeners: Sequence[Listener] = ()) -> Scores |
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe)
         _check_data(plan, data, folder)
-        with _held(folder, ranks), environments.threads(plan.environment.threads):
+        with _held(folder, ranks, plan.environment):
             return _go(plan, data, folder, ranks, listeners, notes)
 
 
@@ -189,7 +189,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether the run's log has its end."""
-    return folder.log.exists() and any(event.get("event") == "end" for event in read_log(folder.log)[-1:])
+    return folder.log.exists() and [e.get("event") for e in read_log(folder.log)[-1:]] == ["end"]
 
 
 def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
@@ -215,9 +215,10 @@ def _check_data(plan: Plan, data: Data, folder: RunFolder) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    """The run's folder for these ranks alone."""
-    with locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext():
+def _held(folder: RunFolder, ranks: Ranks, environment: Environment) -> Iterator[None]:
+    """The run's folder for these ranks alone, and its number of threads."""
+    lock = locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext()
+    with lock, environments.threads(environment.threads):
         yield
 
 
@@ -320,9 +321,11 @@ def _go(
             tell({"event": "end", "seconds": watch.seconds, "waited": watch.waited, "skipped": int(training.skipped)})
             ranks.gather(None)  # none leaves before the model is there
         except torch.OutOfMemoryError as error:
-            raise _with_way_on(TrainingError(_memory_advice(training)), training, watch, folder) from error
+            advice = TrainingError(_memory_advice(training))
+            _add_way_on(advice, training, watch, folder)
+            raise advice from error
         except ResnetsError as error:
-            _with_way_on(error, training, watch, folder)
+            _add_way_on(error, training, watch, folder)
             raise
         finally:
             with contextlib.suppress(ResnetsError):
@@ -355,8 +358,8 @@ def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Even
     }
 
 
-def _with_way_on(error: ResnetsError, training: Training, watch: Watch, folder: RunFolder) -> ResnetsError:
-    """`error` with what is saved and how to go on; what can still be saved is."""
+def _add_way_on(error: ResnetsError, training: Training, watch: Watch, folder: RunFolder) -> None:
+    """Adds to `error` what is saved and how to go on; what can still be saved is."""
     if isinstance(error, DataError) and training.ranks.world == 1 and watch.seen == training.steps_done:
         with contextlib.suppress(ResnetsError):
             watch.save()
@@ -365,7 +368,6 @@ def _with_way_on(error: ResnetsError, training: Training, watch: Watch, folder: 
     saved = checkpoint.steps(folder.checkpoints)
     way = f"Step {saved[0]} is saved: go on with: resnets resume {folder.path}" if saved else "No step is saved yet."
     error.args = (f"{error} {way}", *error.args[1:])
-    return error
 
 
 def _memory_advice(training: Training) -> str:

@@ -72,6 +72,7 @@ class Training:
         self._forward = self.ranks.wrap(self.network, self.device)
         self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._running = [b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None]
         # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
         self.first_bad = torch.tensor(-1, device=self.device)
         self.skipped = torch.tensor(0, device=self.device)
@@ -194,9 +195,7 @@ class Training:
 
     def _statistics(self) -> Tensor | None:
         """All running means and variances in one vector."""
-        if not self._norms:
-            return None
-        return torch.cat([b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None])
+        return torch.cat(self._running) if self._running else None
 
     @torch.no_grad()
     def _combine(self, before: Tensor | None, bad: Tensor) -> None:
@@ -211,13 +210,11 @@ class Training:
         assert after is not None
         count = self.recipe.batch // self.group
         if self.ranks.world > 1:
-            keep = 1 - torch.cat([torch.full_like(b, m.momentum or 0.0) for m in self._norms
-                                  for b in (m.running_mean, m.running_var) if b is not None])  # fmt: skip
+            keep = 1 - self.recipe.model.norm_momentum
             own = after - keep ** len(self.groups) * before
             after = keep**count * before + self.ranks.sum(own * keep ** (count - self.groups.stop))
         after = torch.where(bad, before, after)
-        buffers = [b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None]
-        torch._foreach_copy_(buffers, list(torch.split(after, [len(b) for b in buffers])))
+        torch._foreach_copy_(self._running, list(torch.split(after, [len(b) for b in self._running])))
         for norm in self._norms if count != len(self.groups) else ():
             assert norm.num_batches_tracked is not None
             norm.num_batches_tracked += count - len(self.groups)
