@@ -187,13 +187,13 @@ def evaluate(
     device: Device = "auto",
     workers: int | None = None,
 ) -> Scores:
-    """Score a model exactly: every picture once, in float32.
+    """Score a model exactly: every picture once, in float32; under torchrun the ranks share the pictures.
 
     Args:
         model: a model file or a run folder.
         data: a dataset or folder; by default what the model was trained with.
         split: which part of it.
-        out: a folder for report.html and metrics.json.
+        out: a folder for report.html, metrics.json and predictions.csv.
         device: auto, cpu, cuda or mps.
         workers: threads that decode pictures.
     """
@@ -203,8 +203,8 @@ def evaluate(
     from resnets.evaluation.score import labels_for, score
     from resnets.tasks.classification import Classification
     from resnets.training.environment import find_device, threads
+    from resnets.training.ranks import joined
 
-    chosen = find_device(device)
     loaded = model if isinstance(model, Model) else load(model)
     name = data if data is not None else loaded.card.recipe.get("data")
     if not isinstance(name, str):
@@ -212,7 +212,9 @@ def evaluate(
     dataset = open_dataset(name)
     source = dataset.test if split == "test" else dataset.train
     count = loaded.card.environment.get("threads")
-    with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
+    computing = threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
+    with joined(device) as (ranks, own_device), computing:
+        chosen = find_device(own_device)
         scores = score(
             loaded.network.to(chosen),
             Classification(),
@@ -222,15 +224,18 @@ def evaluate(
             classes=loaded.classes,
             device=chosen,
             workers=2 if workers is None else workers,
+            rank=ranks.rank,
+            world=ranks.world,
+            gather=ranks.gather,
         )
-    if out is not None:
-        from resnets.evaluation.report import write_report
+    if out is not None and ranks.leads:
+        from resnets.evaluation.report import write_predictions, write_report
         from resnets.files import write_json
 
-        write_report(
-            Path(out) / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card
-        )
-        write_json(Path(out) / "metrics.json", scores.summary())
+        folder = Path(out)
+        write_report(folder / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card)
+        write_predictions(folder / "predictions.csv", scores, source, loaded.classes)
+        write_json(folder / "metrics.json", scores.summary())
     return scores
 
 

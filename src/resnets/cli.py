@@ -115,7 +115,11 @@ def _replay(parsed: argparse.Namespace) -> Answer:
 
 
 def _evaluate(parsed: argparse.Namespace) -> Answer:
+    from resnets.training.ranks import leads
+
     scores = _call(api.evaluate, parsed)
+    if not leads():
+        return [], None
     metrics = scores.summary()
     lines = [f"{name:9} {metrics[name]:.6g}" for name in ("accuracy", "top5", "loss", "samples", "excluded")]
     lines += [f"  unread: {reason}" for reason in list(scores.excluded.values())[:10]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import signal
 import time
@@ -11,6 +13,8 @@ import pytest
 import torch
 
 import resnets
+from resnets.data.batches import Batches, Order
+from resnets.data.catalog import open_dataset
 from resnets.errors import UsageError
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint
@@ -126,6 +130,58 @@ def test_under_torchrun_a_job_goes_on_after_a_rank_was_killed(data: Path, alone:
     code, _, err = finish(process)
     assert code == 0, err
     assert_close(out, alone)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("many"), train=1, val=333)  # 999
+
+
+def predictions(run: Path, data: Path, out: Path, ranks: int) -> tuple[bytes, bytes]:
+    argv = ["evaluate", str(run), "--data", str(data), "--out", str(out)]
+    code, shown, err = finish(start(argv, ranks=ranks))
+    assert code == 0, err
+    assert shown.count("accuracy") == 1
+    return (out / "predictions.csv").read_bytes(), (out / "metrics.json").read_bytes()
+
+
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_997_pictures_score_the_same_on_any_number_of_ranks(
+    world: int, many: Path, alone: Path, tmp_path: Path
+) -> None:
+    for extra in (331, 332):
+        (many / "val" / "class2" / f"{extra}.png").unlink(missing_ok=True)
+    expected = predictions(alone, many, tmp_path / "alone", 1)
+    rows = list(csv.DictReader(expected[0].decode().splitlines()))
+    assert [row["picture"] for row in rows] == [row["picture"] for row in sorted(rows, key=lambda r: r["picture"])]
+    assert len(rows) == json.loads(expected[1])["samples"] == 997
+    assert sum(row["label"] == row["predicted"] for row in rows) / 997 == json.loads(expected[1])["accuracy"]
+    assert predictions(alone, many, tmp_path / "shared", world) == expected
+
+
+def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
+    recipe = find("paper/cifar").with_overrides(["batch=12", "group=4"])
+    source = open_dataset(str(data)).train
+
+    def batches(rank: int, world: int) -> Batches:
+        groups = Ranks(rank, world).share(3)
+        return Batches(
+            source,
+            order=Order(len(source), 12, seed=3),
+            views=recipe.views,
+            preprocessing=recipe.preprocessing,
+            seed=3,
+            group=4,
+            device=torch.device("cpu"),
+            rows=slice(groups.start * 4, groups.stop * 4),
+        )
+
+    for step in (0, 9, 10, 11):
+        whole = batches(0, 1).make(step)
+        for world in (2, 3):
+            parts = [batches(rank, world).make(step) for rank in range(world)]
+            for name, value in whole.items():
+                assert torch.equal(torch.cat([part[name] for part in parts]), value)
 
 
 def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import html
 import io
 import math
@@ -76,6 +77,21 @@ def write_report(
         f"{''.join(sections)}</body></html>\n"
     )
     write_bytes(path, page.encode(errors="backslashreplace"))  # file names need not be UTF-8
+
+
+def write_predictions(path: Path, scores: Scores, source: Source, classes: tuple[str, ...]) -> None:
+    """Writes a CSV with a row for each picture that was scored, in the order of `source`.
+
+    Args:
+        classes: the model's, in its order.
+    """
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("picture", "label", "predicted", "confidence", "loss"))
+    columns = (scores.records[name] for name in ("label", "predicted", "confidence", "loss"))
+    for number, label, predicted, confidence, loss in zip(scores.ids, *columns, strict=True):
+        rows.writerow((source.name(int(number)), classes[label], classes[predicted], confidence, loss))
+    write_bytes(path, table.getvalue().encode(errors="backslashreplace"))
 
 
 def wilson_interval(hits: int, samples: int) -> tuple[float, float]:

@@ -249,6 +249,7 @@ def _go(
     plan: Plan, data: Data, folder: RunFolder, ranks: Ranks, listeners: Sequence[Listener], notes: list[str]
 ) -> Scores:
     """Trains from the newest checkpoint, or from the start, to the end."""
+    ranks.meet()  # one may have read its data long before another
     training, batches = _build(plan, data, ranks)
     found, damaged = checkpoint.newest(folder.checkpoints, plan.sha256)
     if len(set(ranks.gather(found[1].step if found else 0))) > 1:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +19,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from resnets.errors import TrainingError, UsageError
 
 LIMIT = timedelta(seconds=45)
 _BEAT_SECONDS = 1.0
 _SILENT_SECONDS = 5.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class Ranks:
         if self.world == 1:
             return network
         ids = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of a name that torch 2.11 does not have yet
+            return nn.parallel.DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
 
     @contextlib.contextmanager
     def naming_the_missing(self) -> Iterator[None]:
@@ -82,11 +88,29 @@ class Ranks:
         except RuntimeError as error:
             if self.world == 1 or not _is_of_collective(error):
                 raise
-            missing = self.missing()
-            who = f"Rank {', '.join(map(str, missing))} of {self.world} is gone" if missing else "A collective failed"
-            raise TrainingError(
-                f"{who} ({str(error).splitlines()[0]}). The last checkpoint is whole: go on with resnets resume."
-            ) from error
+            reason = re.sub(r"^\[[^\]]*\] ", "", str(error).splitlines()[0]).partition(". ")[0]
+            raise self._failure(self.missing(), reason) from error
+
+    def meet(self) -> None:
+        """Waits until every rank is here, however long it takes, as long as all live.
+
+        Raises:
+            TrainingError: one is gone.
+        """
+        if self.world == 1:
+            return
+        self.store.add("here", 1)
+        looked = time.monotonic()
+        while self.store.add("here", 0) < self.world:
+            if time.monotonic() - looked > _SILENT_SECONDS:
+                if missing := self.missing():
+                    raise self._failure(missing, "it stopped before the others")
+                looked = time.monotonic()
+            time.sleep(_POLL_SECONDS)
+
+    def _failure(self, missing: list[int], reason: str) -> TrainingError:
+        who = f"Rank {', '.join(map(str, missing))} of {self.world} is gone" if missing else "A collective failed"
+        return TrainingError(f"{who} ({reason}). The last checkpoint is whole: go on with resnets resume.")
 
     def missing(self) -> list[int]:
         """Ranks whose heart has stopped beating."""
@@ -98,7 +122,7 @@ class Ranks:
         while time.monotonic() < deadline and len(alive) < self.world:
             for rank in set(range(self.world)) - alive:
                 try:
-                    beat = self.store.get(f"beat/{rank}")
+                    beat = self.store.get(f"beat/{rank}") if self.store.check([f"beat/{rank}"]) else b""
                 except RuntimeError:  # the store went with its host, rank 0
                     return [0]
                 if seen.setdefault(rank, beat) != beat:
@@ -133,22 +157,48 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
         torch.cuda.set_device(local)
         device = f"cuda:{local}"
     try:
-        dist.init_process_group("nccl" if cuda else "gloo", timeout=LIMIT)
+        store, rank, world = next(rendezvous("env://", timeout=LIMIT))
+        store = _fresh(store, rank, world)
+        dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=world, timeout=LIMIT)
     except RuntimeError as error:
         raise TrainingError(f"The {world} ranks did not meet: {str(error).splitlines()[0]}.") from error
-    store: Any = dist.distributed_c10d._get_default_store()  # the one that torchrun's agent or rank 0 serves
-    ranks = Ranks(dist.get_rank(), world, store)
+    ranks = Ranks(rank, world, store)
     stop = threading.Event()
-    beating = threading.Thread(target=_beat, args=(store.clone(), ranks.rank, stop), daemon=True)
+    beating = threading.Thread(target=_beat, args=(store.clone(), rank, stop), daemon=True)
     beating.start()
     try:
         yield ranks, device
     finally:
         stop.set()
+        beating.join(_SILENT_SECONDS)  # inside a store at exit, it would abort the process
         # Tearing down waits for the others, who may be gone.
         if threading.current_thread() is threading.main_thread():
             with contextlib.suppress(Exception):
                 dist.destroy_process_group()
+
+
+def _fresh(store: Any, rank: int, world: int) -> Any:
+    """A part of `store` that these ranks alone know.
+
+    torchrun's agent keeps its store when it starts the ranks anew, with the addresses of those that are gone. Each
+    rank draws a number that no rank ever had; rank 0 names the part by its own and tells it to every number.
+    """
+    mine = store.add("arrivals", 1)
+    if rank == 0:
+        told, deadline = 0, time.monotonic() + LIMIT.total_seconds()
+        while store.add(f"met/{mine}", 0) < world - 1:
+            arrived = store.add("arrivals", 0)
+            for number in range(told + 1, arrived + 1):
+                store.set(f"part/{number}", str(mine))
+            told = arrived
+            if time.monotonic() > deadline:
+                raise dist.DistStoreError(f"only {store.add(f'met/{mine}', 0) + 1} came in {LIMIT.seconds} s")
+            time.sleep(_POLL_SECONDS)
+        part = mine
+    else:
+        part = int(store.get(f"part/{mine}"))
+        store.add(f"met/{part}", 1)
+    return dist.distributed_c10d.PrefixStore(f"part/{part}", store)
 
 
 def world_size() -> int:
