@@ -77,7 +77,7 @@ def test_nn_knows_torch_only() -> None:
     "statement",
     [
         "import resnets.cli",
-        "import resnets; resnets.CATALOG['resnet50']; resnets.recipes()",
+        "import resnets; resnets.CATALOG['resnet50']; resnets.list_recipes()",
         "import resnets; resnets.describe('resnet50').parameters",
         "from resnets import Spec, Recipe, Preprocessing",
     ],
@@ -103,3 +103,12 @@ def test_no_file_names_a_package_registry() -> None:
         text = (ROOT / name).read_text(errors="replace") if (ROOT / name).is_file() else ""
         assert not [host for host in hosts if host in text], f"{name} names a registry's host"
     assert "uv.lock" not in tracked
+
+
+def test_no_public_name_is_also_a_package_that_would_replace_it_when_imported() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} | {
+        path.stem for path in PACKAGE.glob("*.py")
+    }
+    assert not packages & set(resnets.__all__)
+    for name in resnets.__all__:
+        assert getattr(resnets, name) is not None

@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Any
 from resnets.version import __version__
 
 if TYPE_CHECKING:
-    from resnets.api import create, describe, evaluate, load, models, predict, recipes, replay, resume, train
+    from resnets.api import create, describe, evaluate, list_models, list_recipes, load, predict, replay, resume, train
     from resnets.artifacts.model import Model
     from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
     from resnets.models.catalog import CATALOG
     from resnets.models.resnet import ResNet
     from resnets.models.spec import Spec
     from resnets.preprocessing import Preprocessing
+    from resnets.recipes.large_batch import large_batch
     from resnets.training.recipe import Recipe
 
 _HOMES = {
     "create": "api",
     "describe": "api",
     "evaluate": "api",
+    "list_models": "api",
+    "list_recipes": "api",
     "load": "api",
-    "models": "api",
     "predict": "api",
-    "recipes": "api",
     "replay": "api",
     "resume": "api",
     "train": "api",
@@ -40,6 +41,7 @@ _HOMES = {
     "Model": "artifacts.model",
     "Preprocessing": "preprocessing",
     "Recipe": "training.recipe",
+    "large_batch": "recipes.large_batch",
     "ResNet": "models.resnet",
     "Spec": "models.spec",
     "DataError": "errors",
@@ -65,10 +67,11 @@ __all__ = [
     "create",
     "describe",
     "evaluate",
+    "large_batch",
+    "list_models",
+    "list_recipes",
     "load",
-    "models",
     "predict",
-    "recipes",
     "replay",
     "resume",
     "train",

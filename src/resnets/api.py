@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
 from resnets.models.spec import Spec
+from resnets.preprocessing import TestView
 from resnets.recipes import catalog as recipe_catalog
 from resnets.training.recipe import Precision, Recipe
 
@@ -79,6 +80,7 @@ def train(
     data: str | None = None,
     model: str | Spec | None = None,
     epochs: float | None = None,
+    large_batch: int | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     device: Device = "auto",
@@ -99,6 +101,7 @@ def train(
         data: a folder with train/CLASS/* and val/CLASS/*, or digits, cifar10, cifar100.
         model: a name from `resnets models`, a JSON file with a spec, or in Python a Spec.
         epochs: how long; schedules keep their shape.
+        large_batch: samples a step, with the learning rate scaled and warmed up for them (Goyal et al. 2017).
         out: the folder of the run (default: runs/RECIPE, numbered).
         seed: of every random choice.
         device: auto, cpu, cuda or mps.
@@ -125,6 +128,10 @@ def train(
     if precision is not None:
         resolved = replace(resolved, precision=precision)
     resolved = resolved.with_overrides(overrides)
+    if large_batch is not None:
+        from resnets.recipes.large_batch import large_batch as enlarged
+
+        resolved = enlarged(resolved, large_batch)
     _check_workers(workers)
 
     from resnets.training import job
@@ -180,9 +187,10 @@ def replay(run: str | Path, /, *, step: int) -> Diagnosis:
 def evaluate(
     model: str | Path | Model,
     /,
-    *,
+    *ensemble: str | Path | Model,
     data: str | None = None,
     split: Literal["test", "train"] = "test",
+    views: TestView = "center",
     out: str | Path | None = None,
     device: Device = "auto",
     workers: int | None = None,
@@ -191,8 +199,11 @@ def evaluate(
 
     Args:
         model: a model file or a run folder.
+        ensemble: more of them, whose probabilities are averaged with the first one's.
         data: a dataset or folder; by default what the model was trained with.
         split: which part of it.
+        views: what of each picture is looked at, the answers averaged: the centre; it and its mirror image; ten
+            crops; or the whole picture at five sizes.
         out: a folder for report.html, metrics.json and predictions.csv.
         device: auto, cpu, cuda or mps.
         workers: threads that decode pictures.
@@ -200,29 +211,39 @@ def evaluate(
     _check_workers(workers)
     from resnets.artifacts.model import Model
     from resnets.data.catalog import open_dataset
+    from resnets.evaluation.judge import Ensemble, Member, Single
     from resnets.evaluation.score import labels_for, score
     from resnets.tasks.classification import Classification
     from resnets.training.environment import find_device, threads
     from resnets.training.ranks import joined
 
-    loaded = model if isinstance(model, Model) else load(model)
-    name = data if data is not None else loaded.card.recipe.get("data")
+    first, *others = (each if isinstance(each, Model) else load(each) for each in (model, *ensemble))
+    for other in others:
+        if set(other.classes) != set(first.classes):
+            raise UsageError("The models of an ensemble must know the same classes.")
+    name = data if data is not None else first.card.recipe.get("data")
     if not isinstance(name, str):
         raise UsageError("The model file does not say what it was trained on: give --data.")
     dataset = open_dataset(name)
     source = dataset.test if split == "test" else dataset.train
-    count = loaded.card.environment.get("threads")
+    count = first.card.environment.get("threads")
     computing = threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
     with joined(device) as (ranks, own_device), computing:
         chosen = find_device(own_device)
+        judges = [
+            Single(each.network.to(chosen), each.card.preprocessing, view=views, device=chosen)
+            for each in (first, *others)
+        ]
+        members = [
+            Member(judge, tuple(map(each.classes.index, first.classes)))
+            for judge, each in zip(judges, (first, *others), strict=True)
+        ]
         scores = score(
-            loaded.network.to(chosen),
+            Ensemble(members) if others else judges[0],
             Classification(),
             source,
-            loaded.card.preprocessing,
-            labels=labels_for(source, loaded.classes),
-            classes=loaded.classes,
-            device=chosen,
+            labels=labels_for(source, first.classes),
+            classes=first.classes,
             workers=2 if workers is None else workers,
             rank=ranks.rank,
             world=ranks.world,
@@ -233,8 +254,9 @@ def evaluate(
         from resnets.files import write_json
 
         folder = Path(out)
-        write_report(folder / "report.html", title=f"{split} of {name}", scores=scores, source=source, card=loaded.card)
-        write_predictions(folder / "predictions.csv", scores, source, loaded.classes)
+        title = f"{split} of {name}"
+        write_report(folder / "report.html", title=title, scores=scores, source=source, card=first.card)
+        write_predictions(folder / "predictions.csv", scores, source, first.classes)
         write_json(folder / "metrics.json", scores.summary())
     return scores
 
@@ -303,12 +325,12 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
     )
 
 
-def models() -> dict[str, Spec]:
+def list_models() -> dict[str, Spec]:
     """The networks known by name."""
     return dict(catalog.CATALOG)
 
 
-def recipes() -> dict[str, Recipe]:
+def list_recipes() -> dict[str, Recipe]:
     """The recipes known by name."""
     return {name: make() for name, make in recipe_catalog.RECIPES.items()}
 

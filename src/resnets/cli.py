@@ -64,8 +64,8 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Names
     name, *rest = argv
     if name not in _COMMANDS:
         raise unknown("command", name, _COMMANDS)
-    answer, skip = _COMMANDS[name]
-    command = parser_of(getattr(api, name), f"resnets {name}", skip=skip)
+    answer, function, skip = _COMMANDS[name]
+    command = parser_of(function, f"resnets {name}", skip=skip)
     command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parsed = command.read(rest)
@@ -74,7 +74,10 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Names
 
 
 def _overview() -> str:
-    rows = [f"  {name:9} {read_docstring(inspect.getdoc(getattr(api, name)) or '')[0]}" for name in _COMMANDS]
+    rows = [
+        f"  {name:9} {read_docstring(inspect.getdoc(function) or '')[0]}"
+        for name, (_, function, _) in _COMMANDS.items()
+    ]
     return "\n".join(
         ["Residual networks: trained, evaluated, understood and shipped.", "", "commands:", *rows, "",
          "resnets COMMAND --help says more."]
@@ -167,7 +170,7 @@ def _models(parsed: argparse.Namespace) -> Answer:
     from resnets.models import counts
 
     rows = []
-    for name, spec in api.models().items():
+    for name, spec in api.list_models().items():
         size = 32 if spec.stem == "cifar" else 224
         rows.append({"name": name, "parameters": counts.parameters(spec), "size": size,
                      "multiply_adds": counts.multiply_adds(spec, size)})  # fmt: skip
@@ -182,18 +185,20 @@ def _recipes(parsed: argparse.Namespace) -> Answer:
 
     docs = {name: inspect.getdoc(make) or "" for name, make in RECIPES.items()}
     lines = [line for name, text in docs.items() for line in (name, *(f"  {t}" for t in text.splitlines()), "")]
-    rows = [{"name": name, "recipe": encode(recipe), "about": docs[name]} for name, recipe in api.recipes().items()]
+    rows = [
+        {"name": name, "recipe": encode(recipe), "about": docs[name]} for name, recipe in api.list_recipes().items()
+    ]
     return lines[:-1], {"recipes": rows}
 
 
-# Each command's function, and the parameters that only Python can give.
-_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], tuple[str, ...]]] = {
-    "train": (_train, ("listeners",)),
-    "resume": (_train, ("listeners",)),
-    "replay": (_replay, ()),
-    "evaluate": (_evaluate, ()),
-    "predict": (_predict, ()),
-    "describe": (_describe, ()),
-    "models": (_models, ()),
-    "recipes": (_recipes, ()),
+# Of each command: what answers it, the function whose signature its flags are, and what of that only Python can give.
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], Callable[..., Any], tuple[str, ...]]] = {
+    "train": (_train, api.train, ("listeners",)),
+    "resume": (_train, api.resume, ("listeners",)),
+    "replay": (_replay, api.replay, ()),
+    "evaluate": (_evaluate, api.evaluate, ()),
+    "predict": (_predict, api.predict, ()),
+    "describe": (_describe, api.describe, ()),
+    "models": (_models, api.list_models, ()),
+    "recipes": (_recipes, api.list_recipes, ()),
 }

@@ -21,6 +21,7 @@ from resnets.data.folder import FolderSource, read_classes
 from resnets.data.sources import Subset
 from resnets.data.survey import survey
 from resnets.errors import DataError
+from resnets.evaluation.judge import Single
 from resnets.evaluation.score import Scores, labels_for, score
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
@@ -78,7 +79,7 @@ def one_by_one(network: ResNet, paths: Sequence[Path], labels: Sequence[int]) ->
 def test_scores_are_those_of_a_plain_loop_at_any_batch_and_workers(
     batch: int, workers: int, network: ResNet, source: FolderSource
 ) -> None:
-    scores = score(network, TASK, source, PREPROCESSING, batch=batch, workers=workers)
+    scores = score(Single(network, PREPROCESSING), TASK, source, batch=batch, workers=workers)
     hits, loss = one_by_one(network, [source.path(i) for i in range(51)], source.labels.tolist())
     assert 0 < hits < 51
     assert scores.accuracy == hits / 51
@@ -90,7 +91,7 @@ def test_scores_are_those_of_a_plain_loop_at_any_batch_and_workers(
 
 
 def test_workers_do_not_change_a_bit(network: ResNet, source: FolderSource) -> None:
-    first, second = (score(network, TASK, source, PREPROCESSING, batch=7, workers=w) for w in (0, 3))
+    first, second = (score(Single(network, PREPROCESSING), TASK, source, batch=7, workers=w) for w in (0, 3))
     for name, values in first.records.items():
         np.testing.assert_array_equal(second.records[name], values)
 
@@ -100,7 +101,7 @@ def test_ranks_that_share_the_pictures_all_get_the_result_of_one(
     world: int, batch: int, network: ResNet, source: FolderSource
 ) -> None:
     damage(source, [0, 7, 8])
-    alone = score(network, TASK, source, PREPROCESSING, batch=batch)
+    alone = score(Single(network, PREPROCESSING), TASK, source, batch=batch)
     parts: list[Any] = [None] * world
     everyone_is_here = threading.Barrier(world, timeout=60)
 
@@ -110,7 +111,7 @@ def test_ranks_that_share_the_pictures_all_get_the_result_of_one(
             everyone_is_here.wait()
             return parts
 
-        return score(network, TASK, source, PREPROCESSING, batch=batch, rank=rank, world=world, gather=gather)
+        return score(Single(network, PREPROCESSING), TASK, source, batch=batch, rank=rank, world=world, gather=gather)
 
     with ThreadPoolExecutor(world) as pool:
         for shared in pool.map(rank_of, range(world)):
@@ -121,8 +122,8 @@ def test_ranks_that_share_the_pictures_all_get_the_result_of_one(
 
 def test_pixels_in_memory_score_as_files_do(network: ResNet, source: FolderSource) -> None:
     pixels = survey(source, PREPROCESSING, keep=True, statistics=False).pixels
-    from_files = score(network, TASK, source, PREPROCESSING, batch=7)
-    from_memory = score(network, TASK, source, PREPROCESSING, batch=7, pixels=pixels)
+    from_files = score(Single(network, PREPROCESSING), TASK, source, batch=7)
+    from_memory = score(Single(network, PREPROCESSING, pixels=pixels), TASK, source, batch=7)
     assert from_memory.summary() == from_files.summary()
 
 
@@ -136,10 +137,10 @@ def damage(source: FolderSource, numbers: Sequence[int]) -> None:
 def test_damaged_pictures_are_named_count_nowhere_and_move_no_other(
     batch: int, network: ResNet, source: FolderSource
 ) -> None:
-    whole = score(network, TASK, source, PREPROCESSING, batch=batch)
+    whole = score(Single(network, PREPROCESSING), TASK, source, batch=batch)
     bad = [0, 20, 21, 22, 23, 24, 25, 26, 27, 50]
     damage(source, bad)
-    scores = score(network, TASK, source, PREPROCESSING, batch=batch, workers=2)
+    scores = score(Single(network, PREPROCESSING), TASK, source, batch=batch, workers=2)
     good = [i for i in range(51) if i not in bad]
     assert sorted(scores.excluded) == bad
     assert all(str(source.path(i)) in message for i, message in scores.excluded.items())
@@ -155,14 +156,14 @@ def test_damaged_pictures_are_named_count_nowhere_and_move_no_other(
 def test_a_source_without_one_readable_picture_is_an_error(network: ResNet, source: FolderSource) -> None:
     damage(source, range(51))
     with pytest.raises(DataError, match=f"None of the 51 pictures could be read: {source.path(0)}"):
-        score(network, TASK, source, PREPROCESSING)
+        score(Single(network, PREPROCESSING), TASK, source)
 
 
 def test_a_network_leaves_evaluation_as_it_came(network: ResNet, source: FolderSource) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    expected = score(network, TASK, source, PREPROCESSING).summary()
+    expected = score(Single(network, PREPROCESSING), TASK, source).summary()
     try:
-        assert score(network.train(), TASK, source, PREPROCESSING).summary() == expected
+        assert score(Single(network.train(), PREPROCESSING), TASK, source).summary() == expected
         assert network.training
     finally:
         network.eval()
@@ -177,8 +178,10 @@ def test_labels_match_by_name_when_the_model_orders_classes_otherwise(network: R
         shuffled.fc.weight.copy_(network.fc.weight[order])
         shuffled.fc.bias.copy_(network.fc.bias[order])
     classes = tuple(CLASSES[i] for i in order)
-    plain = score(network, TASK, source, PREPROCESSING).metrics
-    renamed = score(shuffled, TASK, source, PREPROCESSING, labels=labels_for(source, classes), classes=classes).metrics
+    plain = score(Single(network, PREPROCESSING), TASK, source).metrics
+    renamed = score(
+        Single(shuffled, PREPROCESSING), TASK, source, labels=labels_for(source, classes), classes=classes
+    ).metrics
     assert renamed["accuracy"] == plain["accuracy"]
     assert list(renamed["classes"]) == list(classes)
     assert renamed["classes"] == plain["classes"]
@@ -196,13 +199,13 @@ def test_a_class_that_the_model_lacks_is_refused_with_both_lists(source: FolderS
 
 def test_a_split_that_lacks_a_class_leaves_its_row_empty(network: ResNet, source: FolderSource) -> None:
     part = Subset(source, np.flatnonzero(source.labels != 1))
-    metrics = score(network, TASK, part, PREPROCESSING).metrics
+    metrics = score(Single(network, PREPROCESSING), TASK, part).metrics
     assert [metrics["classes"][name]["support"] for name in CLASSES] == [17, 0, 17]
     assert metrics["classes"]["bee"]["recall"] == 0
 
 
 def test_figures_are_read_by_name_and_as_json(network: ResNet, source: FolderSource) -> None:
-    scores = score(network, TASK, source, PREPROCESSING)
+    scores = score(Single(network, PREPROCESSING), TASK, source)
     assert json.loads(json.dumps(scores.summary())) == {**scores.metrics, "excluded": 0}
     with pytest.raises(AttributeError, match="acuracy"):
         scores.acuracy  # noqa: B018

@@ -64,6 +64,22 @@ def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
     assert_close(out, alone)
 
 
+@pytest.mark.parametrize(
+    ("world", "group"),
+    [(2, 12), pytest.param(3, 12, marks=pytest.mark.slow), pytest.param(4, 6, marks=pytest.mark.slow)],
+)
+def test_ranks_that_share_a_group_synchronize_its_statistics(
+    world: int, group: int, data: Path, tmp_path: Path
+) -> None:
+    expected, out = tmp_path / "alone", tmp_path / "shared"
+    settings = (*PLAIN, f"group={group}")
+    assert finish(start(arguments(data, expected, *settings, epochs=2)))[0] == 0
+    code, _, err = finish(start(arguments(data, out, *settings, epochs=2), ranks=world))
+    assert code == 0, err
+    assert_close(out, expected)
+    assert events(out)[-1]["event"] == "end"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("worlds", [(2, 1), (2, 3)])
 def test_a_run_goes_on_at_another_world_size(worlds: tuple[int, int], data: Path, alone: Path, tmp_path: Path) -> None:
@@ -192,7 +208,8 @@ def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert group_size(recipe, 3) == 8
     assert group_size(find("paper/cifar"), 8) == 16
-    with pytest.raises(UsageError, match="7 ranks need as many groups"):
+    assert group_size(recipe, 12) == 8  # two ranks a group
+    with pytest.raises(UsageError, match="7 ranks cannot share the 6 groups"):
         group_size(recipe, 7)
     with pytest.raises(UsageError, match="no equal shares"):
         group_size(find("paper/cifar"), 3)

@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from resnets.cli import main
 from resnets.errors import DataError, FileError, TrainingError, UsageError
 from resnets.training import checkpoint, loop
 from resnets.training.keeping import locked
-from tests.training.runs import arguments, curve, events, finish, make_pictures, sha_of, start
+from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start
 
 EVERY = ("--checkpoint-steps", "5")
 
@@ -356,6 +358,19 @@ def test_a_read_only_run_folder_is_named(data: Path, tmp_path: Path) -> None:
         resnets.resume(tmp_path / "r")
 
 
+def test_a_read_only_disk_is_named_and_nothing_on_it_is_lost(data: Path, whole: Path, small_disk: Path) -> None:
+    out = small_disk / "r"
+    cut_after(data, out, 20)
+    mount = ["mount", "-o", "remount,ro", str(small_disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    with pytest.raises(FileError, match="read-only file system"):
+        resnets.resume(out)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    resnets.resume(out)
+    assert sha_of(out) == sha_of(whole)
+
+
 def test_a_bad_first_step_is_left_out_without_a_trace(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,3 +414,31 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
     writer.write({"x": torch.zeros(1)}, memory)
     writer.wait()
     assert checkpoint.steps(out / "checkpoint") == [last - 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
+def test_out_of_memory_says_which_group_fits(tmp_path: Path) -> None:
+    data = make_pictures(tmp_path / "data")
+    settings = [*SETTINGS, "model.widths=[64,128]", "model.stem_width=64", "preprocessing.resize=64"]
+    settings += ["preprocessing.crop=64", "batch=96", "group=96", "precision=fp32", "ema=none"]
+    program = f"""
+import resource, sys, resnets
+from resnets.recipes.catalog import find
+
+def limit(event):
+    if event["event"] == "start":
+        pages = int(open("/proc/self/statm").read().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 500 * 2**20,) * 2)
+
+try:
+    recipe = find("paper/cifar").with_overrides({settings!r})
+    resnets.train(recipe, data={str(data)!r}, epochs=3, out={str(tmp_path / "r")!r}, workers=0, listeners=(limit,))
+except resnets.TrainingError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+    assert "Out of memory with 96 samples at a time on cpu." in done.stdout, done.stderr
+    fitting = re.search(r"(\d+) fit: train anew with group=\1", done.stdout)
+    assert fitting
+    assert 96 % int(fitting[1]) == 0
+    assert int(fitting[1]) < 96

@@ -68,7 +68,7 @@ class Batches:
         preprocessing: the size, colour and normalisation that evaluation uses too; without `views.crop`, training
             resizes and crops as evaluation does.
         group: samples within which pictures are mixed.
-        rows: the part of each global batch that is made, whole groups; the draws are those of the whole batch.
+        rows: the part of each global batch that is made; the draws are those of the whole batch.
         workers: threads that decode and crop ahead of the training step; 0 does it in between. (Pillow's decoders
             and resizers leave Python's lock free.) The batches are the same.
         pixels: all of the source's pictures as `prepare` makes them, where they are in memory.
@@ -95,7 +95,11 @@ class Batches:
         self.seed = seed
         self.group = group
         self.device = device
-        self.rows = rows or slice(0, order.batch)
+        rows = rows or slice(0, order.batch)
+        # Pictures are mixed within whole groups, though only a piece of one is wanted.
+        start, stop = rows.start // group * group, -(-rows.stop // group) * group
+        self.rows = slice(start, stop) if views.mix else rows
+        self._wanted = slice(rows.start - self.rows.start, rows.stop - self.rows.start)
         self.workers = workers
         self._labels = torch.from_numpy(source.labels).to(device)
         usable = pixels is not None and views.crop is None
@@ -163,7 +167,9 @@ class Batches:
         images = normalize(images, self.preprocessing)
         numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
         batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}
-        return self._mixed(step, batch) if self.views.mix else batch
+        if self.views.mix:
+            batch = {name: value[self._wanted] for name, value in self._mixed(step, batch).items()}
+        return batch
 
     def _mixed(self, step: int, batch: Batch) -> Batch:
         count = self.order.batch

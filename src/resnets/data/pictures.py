@@ -98,29 +98,46 @@ def resize(picture: Image.Image, size: tuple[int, int], how: Interpolation, *, a
     return Image.fromarray(resized.permute(1, 2, 0).squeeze(-1).numpy())
 
 
-def center_crop(picture: Image.Image, preprocessing: Preprocessing, name: str = "the picture") -> Image.Image:
-    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`.
+def shorter_side_to(
+    picture: Image.Image, side: int, preprocessing: Preprocessing, name: str = "the picture"
+) -> Image.Image:
+    """The whole picture with its shorter side resized to `side`.
 
     Raises:
         DataError: a picture so narrow that resizing it would take more than `MAX_PIXELS`; it is called `name`.
     """
-    p = preprocessing
     width, height = picture.size
-    # As torchvision's Resize: the longer side is rounded down, the crop's corner to the nearest even.
+    # As torchvision's Resize: the longer side is rounded down.
     if width <= height:
-        size = (p.resize, max(p.resize, int(p.resize * height / width)))
+        size = (side, max(side, int(side * height / width)))
     else:
-        size = (max(p.resize, int(p.resize * width / height)), p.resize)
+        size = (max(side, int(side * width / height)), side)
     if size[0] * size[1] > MAX_PIXELS:
         raise DataError(
             f"{name} of {width} x {height} pixels is too narrow: resized, it would be {size[0]} x {size[1]}. "
             "Crop it, or take it out."
         )
-    picture = resize(picture, size, p.interpolation, antialias=p.antialias)
-    left, top = round((size[0] - p.crop) / 2.0), round((size[1] - p.crop) / 2.0)
-    if (left, top) == (0, 0) and size == (p.crop, p.crop):
+    return resize(picture, size, preprocessing.interpolation, antialias=preprocessing.antialias)
+
+
+def crop_at(picture: Image.Image, corner: tuple[int, int], preprocessing: Preprocessing) -> Image.Image:
+    """The square of `preprocessing.crop` whose left upper corner is `corner` = (left, top)."""
+    left, top = corner
+    if (left, top) == (0, 0) and picture.size == (preprocessing.crop, preprocessing.crop):
         return picture
-    return picture.crop((left, top, left + p.crop, top + p.crop))
+    return picture.crop((left, top, left + preprocessing.crop, top + preprocessing.crop))
+
+
+def center_crop(picture: Image.Image, preprocessing: Preprocessing, name: str = "the picture") -> Image.Image:
+    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`.
+
+    Raises:
+        DataError: see `shorter_side_to`.
+    """
+    p = preprocessing
+    whole = shorter_side_to(picture, p.resize, p, name)
+    # As torchvision's CenterCrop: the corner is rounded to the nearest even.
+    return crop_at(whole, (round((whole.width - p.crop) / 2.0), round((whole.height - p.crop) / 2.0)), p)
 
 
 def to_pixels(picture: Image.Image, color: Color) -> Pixels:

@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from resnets.data.batches import normalize
-from resnets.data.pictures import Pixels, prepare
 from resnets.data.sources import Source
 from resnets.errors import DataError
-from resnets.preprocessing import Preprocessing
+from resnets.evaluation.judge import BATCH, Judge
 from resnets.tasks.task import Records, Task
-
-BATCH = 128
 
 Gather = Callable[[Any], list[Any]]
 
@@ -53,56 +48,55 @@ class Scores:
 
 @torch.inference_mode()
 def score(
-    network: nn.Module,
+    judge: Judge,
     task: Task,
     source: Source,
-    preprocessing: Preprocessing,
     *,
     labels: NDArray[np.int64] | None = None,
     classes: tuple[str, ...] | None = None,
-    pixels: Pixels | None = None,
-    device: torch.device | None = None,
     workers: int = 0,
     batch: int = BATCH,
     rank: int = 0,
     world: int = 1,
     gather: Gather = lambda own: [own],
 ) -> Scores:
-    """Scores `network` in float32 on every picture of `source`.
+    """Scores `judge` in float32 on every picture of `source`.
 
     Args:
         labels, classes: in place of the source's, where the model orders its classes otherwise.
-        pixels: the source's pictures as `prepare` makes them, where they are in memory.
         workers: threads that decode; the result does not depend on it.
         batch: pictures at a time. The network sees the same pictures together whatever else is set, so only this
             can change a logit's last bit.
         rank, world, gather: this process among several that share the batches; `gather` gives every rank's value to
             all of them. Each gets the whole result.
     """
-    device = device or torch.device("cpu")
     labels = source.labels if labels is None else labels
     classes = source.classes if classes is None else classes
-    was_training = network.training
-    network.eval()
+    were_training = [network for network in judge.networks if network.training]
+    for network in judge.networks:
+        network.eval()
     parts: list[tuple[list[int], Records]] = []
     excluded: dict[int, str] = {}
+
+    def see(index: int) -> Any:
+        try:
+            return judge.see(source, index)
+        except DataError as error:
+            return str(error)
+
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for first in range(rank * batch, len(source), world * batch):
+            # Every picture of this share of the order, so that one that is damaged moves no other.
             indices = range(first, min(first + batch, len(source)))
-            if pixels is not None:
-                images, good = torch.from_numpy(pixels[first : indices.stop]), list(indices)
-            else:
-                # Every picture of this share of the order, so that one that is damaged moves no other.
-                found = list(pool.map(lambda i: _read(source, i, preprocessing), indices))
-                excluded |= {i: r for i, r in zip(indices, found, strict=True) if isinstance(r, str)}
-                good = [i for i in indices if i not in excluded]
-                read = [r for r in found if not isinstance(r, str)]
-                images = torch.from_numpy(np.stack(read)) if read else torch.empty(0)
+            found = list(pool.map(see, indices))
+            excluded |= {i: seen for i, seen in zip(indices, found, strict=True) if isinstance(seen, str)}
+            good = [i for i in indices if i not in excluded]
             if good:
-                outputs = network(_in_layout(normalize(images.to(device), preprocessing)))
-                observed = task.observe(outputs, torch.from_numpy(labels[good]).to(device))
+                outputs = judge.outputs([seen for seen in found if not isinstance(seen, str)])
+                observed = task.observe(outputs, torch.from_numpy(labels[good]).to(outputs.device))
                 parts.append((good, {name: value.cpu().numpy() for name, value in observed.items()}))
-    network.train(was_training)
+    for network in were_training:
+        network.train()
     everyone = gather((parts, excluded))
     parts = sorted((part for own, _ in everyone for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in everyone for i, reason in own.items()))
@@ -111,17 +105,6 @@ def score(
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
     return Scores(ids, records, task.metrics(records, classes), excluded)
-
-
-def _in_layout(images: torch.Tensor) -> torch.Tensor:
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def _read(source: Source, index: int, preprocessing: Preprocessing) -> Pixels | str:
-    try:
-        return prepare(source.picture(index, preprocessing.color), preprocessing, source.name(index))
-    except DataError as error:
-        return str(error)
 
 
 def labels_for(source: Source, classes: tuple[str, ...]) -> NDArray[np.int64]:

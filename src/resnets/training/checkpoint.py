@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,7 @@ class Writer:
         self.keep = keep
         self._thread: threading.Thread | None = None
         self._error: FileError | None = None
+        self.cpu_seconds = 0.0  # spent in writing; training may have had other use for them
         for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
 
@@ -95,6 +97,7 @@ class Writer:
             raise error
 
     def _write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
+        started = time.thread_time()
         try:
             data = safetensors.torch.save(tensors)
             description = _Description(format=FORMAT, memory=memory, sha256=_sha256(data, memory))
@@ -108,6 +111,8 @@ class Writer:
             self._error = error
         except Exception as error:  # whatever it is, training must not believe that its work is saved
             self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
+        finally:
+            self.cpu_seconds += time.thread_time() - started
 
 
 def _sha256(tensors: bytes, memory: Memory) -> str:

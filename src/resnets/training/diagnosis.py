@@ -95,7 +95,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         if broken:  # what lies before it in the signal got its gradient through it
             layer, during = broken[-1].rpartition(".")[0], "backward"
-    ids = batch["ids"].cpu()[first * training.group :][: len(samples)]
+    ids = batch["ids"].cpu()[first * training.piece :][: len(samples)]
     blamed = ids[samples.cpu()].tolist() if 0 < int(samples.sum()) < len(samples) else []
     others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
     return Diagnosis(

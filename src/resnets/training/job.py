@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.sources import Dataset, Source, Subset
 from resnets.data.survey import Survey, normalized, survey
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
+from resnets.evaluation.judge import Single
 from resnets.evaluation.report import write_report
 from resnets.evaluation.score import Scores, score
 from resnets.frozen import encode
@@ -27,7 +29,7 @@ from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
-from resnets.training import checkpoint
+from resnets.training import checkpoint, memory
 from resnets.training import environment as environments
 from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.environment import Environment
@@ -263,13 +265,12 @@ def _go(
             listener(event)
 
     def evaluate() -> Scores:
+        pixels = None if data.test_survey.damaged else data.test_survey.pixels
+        judge = Single(training.evaluated_network, plan.recipe.preprocessing, device=training.device, pixels=pixels)
         return score(
-            training.evaluated_network,
+            judge,
             training.task,
             data.test,
-            plan.recipe.preprocessing,
-            pixels=None if data.test_survey.damaged else data.test_survey.pixels,
-            device=training.device,
             workers=plan.workers,
             rank=ranks.rank,
             world=ranks.world,
@@ -319,15 +320,18 @@ def _go(
             if ranks.leads:
                 save_model(scores)
             watch.close()
-            tell({"event": "end", "seconds": watch.seconds, "waited": watch.waited, "skipped": int(training.skipped)})
+            tell({"event": "end", "seconds": watch.seconds, **watch.cost(), "skipped": int(training.skipped)})
             ranks.gather(None)  # none leaves before the model is there
-        except torch.OutOfMemoryError as error:
-            advice = TrainingError(_memory_advice(training))
-            _add_way_on(advice, training, watch, folder)
-            raise advice from error
         except ResnetsError as error:
             _add_way_on(error, training, watch, folder)
             raise
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
+            advised = TrainingError(memory.advice(training, batches))
+            _add_way_on(advised, training, watch, folder)
+            raise advised from error
         finally:
             with contextlib.suppress(ResnetsError):
                 watch.close()
@@ -369,17 +373,3 @@ def _add_way_on(error: ResnetsError, training: Training, watch: Watch, folder: R
     saved = checkpoint.steps(folder.checkpoints)
     way = f"Step {saved[0]} is saved: go on with: resnets resume {folder.path}" if saved else "No step is saved yet."
     error.args = (f"{error} {way}", *error.args[1:])
-
-
-def _memory_advice(training: Training) -> str:
-    group = training.group
-    smaller = [g for g in range(2, group // 2 + 1) if training.recipe.batch % g == 0]
-    return (
-        f"Out of memory with {group} samples at a time on {training.device}. "
-        + (
-            f"group={max(smaller)} takes about half of it (batch norm then sees {max(smaller)} samples). "
-            if smaller
-            else ""
-        )
-        + "Smaller pictures, a smaller model or precision=bf16 help as well."
-    )

@@ -88,6 +88,10 @@ class Watch:
         """Trained so far, over all starts of the run."""
         return self._before + time.monotonic() - self._started
 
+    def cost(self) -> dict[str, float]:
+        """Seconds that training waited for checkpoints, and that the thread which wrote them kept a core busy."""
+        return {"waited": self.waited, "writing": self.writer.cpu_seconds if self.writer else 0.0}
+
     def after_step(self, losses: list[Tensor]) -> None:
         """Writes a checkpoint where one is due, and stops where that was asked; all ranks together."""
         started = time.monotonic()

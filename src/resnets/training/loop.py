@@ -3,7 +3,8 @@
 A step is a list of statistics groups: the global batch is cut into groups of samples that share batch-norm
 statistics; each is run on its own, its gradient weighted by its samples, and the running statistics are combined in
 the order of the groups. With one group a step, that is the usual training step; with several, gradient accumulation;
-ranks only decide who runs which group. Nothing in a step waits for the device.
+ranks only decide who runs which group, or which piece of one (its statistics are then synchronised). Nothing in a
+step waits for the device.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from resnets.training.ranks import Ranks
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import Listener
 from resnets.training.schedules import Plateau, PlateauState
+from resnets.training.synchronized import synchronize
 
 LOGGED_STEPS = 2000  # a run logs no more steps than this
 
@@ -68,7 +70,11 @@ class Training:
         self.total_steps = recipe.total_steps(samples)
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
         self.group = group_size(recipe, self.ranks.world)
-        self.groups = self.ranks.share(recipe.batch // self.group)
+        # The samples of a group that one rank runs: all of them, or a part where there are more ranks than groups.
+        self.piece = min(self.group, recipe.batch // self.ranks.world)
+        self.pieces = self.ranks.share(recipe.batch // self.piece)
+        if self.piece < self.group:
+            synchronize(self.network, self.ranks.neighbours(self.group // self.piece), self.device)
         self._forward = self.ranks.wrap(self.network, self.device)
         self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -85,7 +91,7 @@ class Training:
     @property
     def rows(self) -> slice:
         """The samples of a global batch that this rank runs."""
-        return slice(self.groups.start * self.group, self.groups.stop * self.group)
+        return slice(self.pieces.start * self.piece, self.pieces.stop * self.piece)
 
     def learning_rate(self, step: int) -> float:
         """The rate of `step`, from 0."""
@@ -130,16 +136,16 @@ class Training:
         return loss
 
     def accumulate(self, batch: Batch) -> Tensor:
-        """Adds the gradient of this rank's groups to the network's; returns their part of the mean loss."""
+        """Adds the gradient of this rank's pieces to the network's; returns their part of the mean loss."""
         self.network.train()
         keys = self._keys()
         total = torch.zeros((), device=self.device)
-        for number in range(len(self.groups)):
-            rows = slice(number * self.group, (number + 1) * self.group)
+        for number in range(len(self.pieces)):
+            rows = slice(number * self.piece, (number + 1) * self.piece)
             if keys is not None:
                 deal(self.network, keys[self.rows][rows])
             part = {name: value[rows] for name, value in batch.items()}
-            last = number == len(self.groups) - 1
+            last = number == len(self.pieces) - 1
             with self._synchronizing(last), self.ranks.naming_the_missing():
                 with self.autocast():
                     outputs = self._forward(part["images"].contiguous(memory_format=torch.channels_last))
@@ -202,7 +208,7 @@ class Training:
         """Running statistics as if one process had run all groups in their order; as before, where the step is bad.
 
         A group moves them from r to (1 - m) r + m s, so what a rank adds is linear, and what it added decays with
-        every group that comes after it.
+        every group that comes after it. Ranks that share a group have all added the same.
         """
         if before is None:
             return
@@ -211,13 +217,15 @@ class Training:
         count = self.recipe.batch // self.group
         if self.ranks.world > 1:
             keep = 1 - self.recipe.model.norm_momentum
-            own = after - keep ** len(self.groups) * before
-            after = keep**count * before + self.ranks.sum(own * keep ** (count - self.groups.stop))
+            sharing = self.group // self.piece
+            later = count - math.ceil(self.pieces.stop / sharing)
+            own = (after - keep ** len(self.pieces) * before) / sharing
+            after = keep**count * before + self.ranks.sum(own * keep**later)
         after = torch.where(bad, before, after)
         torch._foreach_copy_(self._running, list(torch.split(after, [len(b) for b in self._running])))
-        for norm in self._norms if count != len(self.groups) else ():
+        for norm in self._norms if count != len(self.pieces) else ():
             assert norm.num_batches_tracked is not None
-            norm.num_batches_tracked += count - len(self.groups)
+            norm.num_batches_tracked += count - len(self.pieces)
 
     def _keys(self) -> Tensor | None:
         """(batch,) keys of the network's own draws, one a sample of the global batch."""
@@ -238,7 +246,7 @@ def group_size(recipe: Recipe, world: int) -> int:
     """Samples of a statistics group: the recipe's, or a rank's share of the batch.
 
     Raises:
-        UsageError: the batch has no equal shares, or fewer groups than ranks.
+        UsageError: the batch has no equal shares, or a group is to be shared by ranks that do not divide it.
     """
     if recipe.group is None:
         if recipe.batch % world or recipe.batch // world < 2:
@@ -246,10 +254,11 @@ def group_size(recipe: Recipe, world: int) -> int:
                 f"batch {recipe.batch} has no equal shares of 2 or more for {world} ranks: set batch or group."
             )
         return recipe.batch // world
-    if recipe.batch // recipe.group < world:
+    groups = recipe.batch // recipe.group
+    if groups < world and (world % groups or recipe.group % (world // groups)):
         raise UsageError(
-            f"{world} ranks need as many groups, and batch {recipe.batch} has {recipe.batch // recipe.group} of "
-            f"{recipe.group}: set group={recipe.batch // world} or smaller, or a larger batch."
+            f"{world} ranks cannot share the {groups} groups of {recipe.group} in batch {recipe.batch} evenly: "
+            f"set group={recipe.batch // world} or smaller, or another batch."
         )
     return recipe.group
 

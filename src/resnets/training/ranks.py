@@ -76,6 +76,14 @@ class Ranks:
             warnings.simplefilter("ignore", FutureWarning)  # of a name that torch 2.11 does not have yet
             return nn.parallel.DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
 
+    def neighbours(self, count: int) -> dist.ProcessGroup:
+        """The `count` consecutive ranks to which this one belongs."""
+        with self.naming_the_missing():  # every rank takes part in making every group
+            groups: list[dist.ProcessGroup] = [
+                dist.new_group(range(first, first + count)) for first in range(0, self.world, count)
+            ]
+        return groups[self.rank // count]
+
     @contextlib.contextmanager
     def naming_the_missing(self) -> Iterator[None]:
         """Turns the failure of a collective into an error that names the ranks that are gone.

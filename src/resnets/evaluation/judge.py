@@ -1,0 +1,155 @@
+"""How a picture becomes one answer: which parts and sizes of it a network sees, and how answers are averaged.
+
+Probabilities are averaged, not logits, as the paper's scores are (He et al. 2015, sections 3.4 and 4.1, after
+Krizhevsky et al. 2012 and Simonyan and Zisserman 2015).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from resnets.data.batches import normalize
+from resnets.data.pictures import Pixels, center_crop, crop_at, shorter_side_to, to_pixels
+from resnets.data.sources import Source
+from resnets.errors import UsageError
+from resnets.preprocessing import Preprocessing, TestView
+
+SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
+BATCH = 128
+
+
+class Judge(Protocol):
+    """Gives (N, classes) logits, or logarithms of probabilities, for pictures."""
+
+    @property
+    def networks(self) -> Sequence[nn.Module]: ...
+
+    def see(self, source: Source, index: int) -> Any:
+        """What is needed of a picture; called from several threads. Raises `DataError` if it cannot be read."""
+        ...
+
+    def outputs(self, seen: Sequence[Any]) -> Tensor:
+        """(N, classes) for what was seen of N pictures."""
+        ...
+
+
+class Single:
+    """One network.
+
+    Args:
+        view: "center": the central square. "flip": it and its mirror image. "ten-crop": the central square, those in
+            the corners, and the mirror images of the five. "multi-scale": the whole picture with its shorter side at
+            each of `SIDES` (for other crops than 224, in proportion), and its mirror image; the last layer is
+            linear, so that the mean over positions is taken before it or after it alike.
+        pixels: the source's pictures as `prepare` makes them, where they are in memory; for "center".
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        view: TestView = "center",
+        device: torch.device | None = None,
+        pixels: Pixels | None = None,
+    ) -> None:
+        self.networks = [network]
+        self.preprocessing = preprocessing
+        self.view = view
+        self.device = device or torch.device("cpu")
+        self.pixels = pixels if view == "center" else None
+
+    def see(self, source: Source, index: int) -> list[Pixels]:
+        if self.pixels is not None:
+            return [self.pixels[index]]
+        p = self.preprocessing
+        return look(source.picture(index, p.color), p, self.view, source.name(index))
+
+    def outputs(self, seen: Sequence[list[Pixels]]) -> Tensor:
+        if all(len(looks) == 1 for looks in seen):
+            return self._logits(np.stack([looks[0] for looks in seen]))
+        by_shape: dict[tuple[int, ...], list[tuple[int, Pixels]]] = defaultdict(list)
+        for row, looks in enumerate(seen):
+            for pixels in looks:
+                by_shape[pixels.shape].append((row, pixels))
+        total: Tensor | None = None
+        for shape, members in by_shape.items():
+            at_once = max(1, BATCH * self.preprocessing.crop**2 // (shape[1] * shape[2]))
+            for first in range(0, len(members), at_once):
+                part = members[first : first + at_once]
+                answers = F.softmax(self._logits(np.stack([pixels for _, pixels in part])).double(), 1)
+                if total is None:
+                    total = answers.new_zeros(len(seen), answers.shape[1])
+                total.index_add_(0, torch.tensor([row for row, _ in part], device=self.device), answers)
+        assert total is not None
+        counts = torch.tensor([[len(looks)] for looks in seen], device=self.device)
+        return (total / counts).log()
+
+    def _logits(self, pixels: Pixels) -> Tensor:
+        images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
+        logits: Tensor = self.networks[0](images.contiguous(memory_format=torch.channels_last))
+        return logits
+
+
+@dataclass(frozen=True)
+class Member:
+    """One judge of an ensemble, and the place of each of the ensemble's classes among its own."""
+
+    judge: Judge
+    order: tuple[int, ...]
+
+
+class Ensemble:
+    """Several networks, whose probabilities are averaged (He et al. 2015, table 5)."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self.networks = [network for member in members for network in member.judge.networks]
+
+    def see(self, source: Source, index: int) -> list[Any]:
+        return [member.judge.see(source, index) for member in self.members]
+
+    def outputs(self, seen: Sequence[list[Any]]) -> Tensor:
+        answers = [
+            F.softmax(member.judge.outputs([views[number] for views in seen]).double(), 1)[:, list(member.order)]
+            for number, member in enumerate(self.members)
+        ]
+        return torch.stack(answers).mean(0).log()
+
+
+def look(picture: Image.Image, preprocessing: Preprocessing, view: TestView, name: str = "the picture") -> list[Pixels]:
+    """What a network sees of `picture`: one (channels, height, width) uint8 for each look.
+
+    Raises:
+        DataError: a picture too narrow to be resized.
+    """
+    p = preprocessing
+    if view == "center":
+        return [to_pixels(center_crop(picture, p, name), p.color)]
+    if view == "flip":
+        return _mirrored([center_crop(picture, p, name)], p)
+    if view == "ten-crop":
+        whole = shorter_side_to(picture, p.resize, p, name)
+        right, bottom = whole.width - p.crop, whole.height - p.crop
+        corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+        return _mirrored([*(crop_at(whole, corner, p) for corner in corners), center_crop(picture, p, name)], p)
+    if p.mean_image is not None and view == "multi-scale":
+        raise UsageError(
+            f"This network subtracts a mean image of {p.crop} x {p.crop}, which other sizes do not have: "
+            "use --views center, flip or ten-crop, or a network that subtracts a mean of channels."
+        )
+    return _mirrored([shorter_side_to(picture, round(side * p.crop / 224), p, name) for side in SIDES], p)
+
+
+def _mirrored(pictures: Sequence[Image.Image], preprocessing: Preprocessing) -> list[Pixels]:
+    straight = [to_pixels(picture, preprocessing.color) for picture in pictures]
+    return [*straight, *(np.ascontiguousarray(pixels[:, :, ::-1]) for pixels in straight)]

@@ -1,0 +1,42 @@
+"""Larger batches for more devices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resnets.errors import UsageError
+from resnets.training.recipe import SGD, Recipe
+from resnets.training.schedules import Warmup
+
+WARMUP_EPOCHS = 5.0
+
+
+def large_batch(recipe: Recipe, batch: int) -> Recipe:
+    """`recipe` for `batch` samples a step and the same number of epochs.
+
+    The learning rate grows with the batch and is reached in a straight line over the first 5 epochs, from the
+    recipe's own rate; batch norm still sees groups of the recipe's size; the last scale of each residual branch starts
+    at zero. Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
+
+    Raises:
+        UsageError: another optimiser than SGD, a warm-up of its own, or a batch that is no multiple of the groups.
+    """
+    if not isinstance(recipe.optimizer, SGD):
+        raise UsageError("large_batch scales SGD's learning rate; for another optimiser no such rule is established.")
+    if recipe.warmup is not None:
+        raise UsageError(f"{recipe.name} has a warm-up of its own: clear it first (warmup=none), or set batch alone.")
+    group = recipe.group or recipe.batch
+    if batch % group or batch < recipe.batch:
+        raise UsageError(
+            f"large_batch takes multiples of {recipe.name}'s groups of {group}, from {recipe.batch} up, not {batch}."
+        )
+    scale = batch / recipe.batch
+    return replace(
+        recipe,
+        batch=batch,
+        group=group,
+        steps=None if recipe.steps is None else max(1, round(recipe.steps / scale)),
+        optimizer=replace(recipe.optimizer, lr=recipe.optimizer.lr * scale),
+        warmup=Warmup(epochs=WARMUP_EPOCHS, factor=1 / scale) if scale > 1 else None,
+        initialization=replace(recipe.initialization, zero_init_last=True),
+    )
