@@ -110,8 +110,9 @@ def children_of(process: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
-def test_a_killed_rank_is_named_and_the_others_leave_with_the_checkpoint_whole(
-    data: Path, alone: Path, tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+def test_a_rank_that_dies_or_hangs_is_named_and_the_others_leave_with_the_checkpoint_whole(
+    how: signal.Signals, data: Path, alone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
     argv = arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5)
@@ -122,12 +123,14 @@ def test_a_killed_rank_is_named_and_the_others_leave_with_the_checkpoint_whole(
     ]
     while ranks[0].poll() is None and not checkpoint.steps(out / "checkpoint"):
         time.sleep(0.01)
-    ranks[1].kill()
+    ranks[1].send_signal(how)
     killed = time.monotonic()
     code, _, err = finish(ranks[0])
+    ended = time.monotonic()
+    ranks[1].kill()
     finish(ranks[1])
     assert code == 1
-    assert time.monotonic() - killed < 60
+    assert ended - killed < 60
     assert "Rank 1 of 2 is gone" in err
     assert "resnets resume" in err
     resnets.resume(out)
