@@ -22,6 +22,7 @@ FLOORS = (
     {"evaluation"},
     {"training"},
     {"recipes"},
+    {"lab"},
     {"api", "cli", "__main__", "__init__"},
 )
 # Rooms of one floor that a bar stands between.

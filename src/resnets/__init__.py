@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, Any
 from resnets.version import __version__
 
 if TYPE_CHECKING:
-    from resnets.api import create, describe, evaluate, list_models, list_recipes, load, predict, replay, resume, train
+    from resnets.api import (
+        create,
+        describe,
+        evaluate,
+        list_experiments,
+        list_models,
+        list_recipes,
+        load,
+        predict,
+        replay,
+        reproduce,
+        resume,
+        train,
+    )
     from resnets.artifacts.model import Model
     from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
     from resnets.models.catalog import CATALOG
@@ -30,11 +43,13 @@ _HOMES = {
     "create": "api",
     "describe": "api",
     "evaluate": "api",
+    "list_experiments": "api",
     "list_models": "api",
     "list_recipes": "api",
     "load": "api",
     "predict": "api",
     "replay": "api",
+    "reproduce": "api",
     "resume": "api",
     "train": "api",
     "CATALOG": "models.catalog",
@@ -68,11 +83,13 @@ __all__ = [
     "describe",
     "evaluate",
     "large_batch",
+    "list_experiments",
     "list_models",
     "list_recipes",
     "load",
     "predict",
     "replay",
+    "reproduce",
     "resume",
     "train",
 ]

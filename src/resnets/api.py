@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ from resnets.training.recipe import Precision, Recipe
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model, Picture, Ranking
     from resnets.evaluation.score import Scores
+    from resnets.lab.reproduce import Reproduction
     from resnets.models.resnet import ResNet
     from resnets.nn.shapes import StrideIn
     from resnets.training.diagnosis import Diagnosis
@@ -323,6 +325,63 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
         weights_sha256=digest,
         card=card,
     )
+
+
+def reproduce(
+    experiment: str,
+    /,
+    *settings: str,
+    data: str | None = None,
+    seeds: int = 3,
+    models: str | None = None,
+    epochs: float | None = None,
+    out: str | Path | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+    jobs: int | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Reproduction:
+    """Run an experiment of the paper, or of what came after, and set its figures beside ours.
+
+    Args:
+        experiment: a name from `resnets experiments`.
+        settings: of the recipe that all nets share, such as evaluate_every=2.
+        data: a dataset or folder in place of the paper's own.
+        seeds: runs of each net, with seeds from 0.
+        models: names with commas between them, in place of the experiment's nets.
+        epochs: in place of the full length.
+        out: the folder; what it holds already is not done again (default: reproduced/EXPERIMENT).
+        device: auto, cpu, cuda or mps.
+        workers: threads that decode pictures.
+        jobs: runs at a time (default: as many as there are cores where each needs one, else one).
+        tell: in Python, called with a line for each step forward.
+    """
+    _check_workers(workers)
+    from resnets.lab import experiments
+    from resnets.lab.reproduce import reproduce as run
+
+    found = experiments.find(experiment)
+    folder = Path(out) if out is not None else Path("reproduced") / found.name
+    return run(
+        found,
+        folder,
+        settings=settings,
+        data=data,
+        seeds=seeds,
+        models=models,
+        epochs=epochs,
+        device=device,
+        workers=workers,
+        jobs=jobs,
+        tell=tell,
+    )
+
+
+def list_experiments() -> dict[str, str]:
+    """The experiments known by name."""
+    from resnets.lab.experiments import EXPERIMENTS
+
+    return {name: experiment.title for name, experiment in EXPERIMENTS.items()}
 
 
 def list_models() -> dict[str, Spec]:

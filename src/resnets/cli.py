@@ -75,7 +75,7 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Names
 
 def _overview() -> str:
     rows = [
-        f"  {name:9} {read_docstring(inspect.getdoc(function) or '')[0]}"
+        f"  {name:11} {read_docstring(inspect.getdoc(function) or '')[0]}"
         for name, (_, function, _) in _COMMANDS.items()
     ]
     return "\n".join(
@@ -191,6 +191,19 @@ def _recipes(parsed: argparse.Namespace) -> Answer:
     return lines[:-1], {"recipes": rows}
 
 
+def _reproduce(parsed: argparse.Namespace) -> Answer:
+    stream = sys.stderr if parsed.json else sys.stdout
+    found = _call(api.reproduce, parsed, tell=lambda line: print(line, file=stream, flush=True))
+    widths = [max(map(len, column)) for column in zip(*found.table, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in found.table]
+    return [*lines, f"page    {found.folder / 'index.html'}"], found.results
+
+
+def _experiments(parsed: argparse.Namespace) -> Answer:
+    rows = api.list_experiments()
+    return [f"{name:20} {title}" for name, title in rows.items()], {"experiments": rows}
+
+
 # Of each command: what answers it, the function whose signature its flags are, and what of that only Python can give.
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], Callable[..., Any], tuple[str, ...]]] = {
     "train": (_train, api.train, ("listeners",)),
@@ -199,6 +212,8 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], Callable[...,
     "evaluate": (_evaluate, api.evaluate, ()),
     "predict": (_predict, api.predict, ()),
     "describe": (_describe, api.describe, ()),
+    "reproduce": (_reproduce, api.reproduce, ("tell",)),
+    "experiments": (_experiments, api.list_experiments, ()),
     "models": (_models, api.list_models, ()),
     "recipes": (_recipes, api.list_recipes, ()),
 }

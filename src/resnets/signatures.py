@@ -82,7 +82,7 @@ def read_docstring(text: str) -> tuple[str, dict[str, str]]:
 
 # Types that signatures name for the reader but that are imported only when needed: files, on a command line.
 _UNLOADED = dict.fromkeys(("Model", "Picture"), str) | dict.fromkeys(
-    ("Scores", "Ranking", "ResNet", "Listener", "Diagnosis"), object
+    ("Scores", "Ranking", "ResNet", "Listener", "Diagnosis", "Reproduction"), object
 )
 
 

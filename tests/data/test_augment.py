@@ -106,7 +106,7 @@ def test_a_crop_is_resized_as_torchvision_does(how: Interpolation, antialias: bo
     u = np.random.default_rng(3).random(CROP_NUMBERS, np.float32)
     left, top, width, height = augment.crop_box((90, 70), view, u)
     p = Preprocessing(resize=30, crop=24, interpolation=how, antialias=antialias)
-    ours = np.asarray(augment.random_resized_crop(Image.fromarray(saved), view, u, p))
+    ours = np.asarray(augment.random_crop(Image.fromarray(saved), view, u, p))
     source = Image.fromarray(saved) if antialias else torch.tensor(channels_first(saved)).float()
     theirs = tv.resized_crop(source, top, left, height, width, [24, 24], InterpolationMode(how), antialias=antialias)
     if isinstance(theirs, Tensor):

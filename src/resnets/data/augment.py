@@ -16,8 +16,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from resnets.data.pictures import resize
-from resnets.data.views import Affine, ColorJitter, Crop, CutMix, Flip, Mix, Mixup, PaddedCrop, View
+from resnets.data.pictures import crop_at, resize, shorter_side_to
+from resnets.data.views import (
+    Affine,
+    ColorJitter,
+    Crop,
+    CutMix,
+    Flip,
+    Mix,
+    Mixup,
+    PaddedCrop,
+    PCAColor,
+    RandomResizedCrop,
+    ScaledCrop,
+    View,
+)
 from resnets.preprocessing import Preprocessing
 
 CROP_ATTEMPTS = 10
@@ -37,6 +50,8 @@ def numbers_needed(view: View | Mix) -> int:
             return 5
         case ColorJitter():
             return 4
+        case PCAColor():
+            return 3
         case Mixup() | CutMix():
             return 2
 
@@ -44,20 +59,32 @@ def numbers_needed(view: View | Mix) -> int:
 # --- one picture, as it is decoded ---------------------------------------------------------------------------------
 
 
-def random_resized_crop(picture: Image.Image, view: Crop, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
-    """Cuts a random box out of `picture` and resizes it to `preprocessing.crop`, with the filter of evaluation.
+def random_crop(picture: Image.Image, view: Crop, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
+    """Cuts a square of `preprocessing.crop` out of `picture` as `view` says, with the filter of evaluation.
 
     Args:
-        u: (CROP_NUMBERS,) uniform numbers: an area and a shape for each attempt, then the place. As in torchvision,
-            the first of ten boxes that fits is taken, else the largest central one of an allowed shape.
+        u: (CROP_NUMBERS,) uniform numbers: for a `RandomResizedCrop` an area and a shape for each attempt, then the
+            place. As in torchvision, the first of ten boxes that fits is taken, else the largest central one of an
+            allowed shape. A `ScaledCrop` needs the first for the size and the last two for the place.
+
+    Raises:
+        DataError: a picture too narrow to be resized.
     """
-    left, top, width, height = crop_box(picture.size, view, u)
     p = preprocessing
+    if isinstance(view, ScaledCrop):
+        low, high = view.sides
+        whole = shorter_side_to(picture, low + int(float(u[0]) * (high - low + 1)), p)
+        return crop_at(whole, _place((whole.width - p.crop, whole.height - p.crop), u), p)
+    left, top, width, height = crop_box(picture.size, view, u)
     box = picture.crop((left, top, left + width, top + height))
     return resize(box, (p.crop, p.crop), p.interpolation, antialias=p.antialias)
 
 
-def crop_box(size: tuple[int, int], view: Crop, u: Uniforms) -> tuple[int, int, int, int]:
+def _place(room: tuple[int, int], u: Uniforms) -> tuple[int, int]:
+    return int(float(u[-2]) * (room[0] + 1)), int(float(u[-1]) * (room[1] + 1))
+
+
+def crop_box(size: tuple[int, int], view: RandomResizedCrop, u: Uniforms) -> tuple[int, int, int, int]:
     """The box (left, top, width, height) that `u` picks in a picture of `size` = (width, height)."""
     total_width, total_height = size
     low, high = math.log(view.ratio[0]), math.log(view.ratio[1])
@@ -66,9 +93,7 @@ def crop_box(size: tuple[int, int], view: Crop, u: Uniforms) -> tuple[int, int, 
         ratio = math.exp(low + (high - low) * float(u[2 * attempt + 1]))
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < width <= total_width and 0 < height <= total_height:
-            left = int(float(u[-2]) * (total_width - width + 1))
-            top = int(float(u[-1]) * (total_height - height + 1))
-            return left, top, width, height
+            return *_place((total_width - width, total_height - height), u), width, height
     width, height = total_width, total_height
     if total_width / total_height < view.ratio[0]:
         height = round(total_width / view.ratio[0])
@@ -97,6 +122,8 @@ def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
             return _affine(as_float(images_NCHW), view, u)
         case ColorJitter():
             return _color_jitter(as_float(images_NCHW), view, u)
+        case PCAColor():
+            return _pca_color(as_float(images_NCHW), view, u)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -144,6 +171,21 @@ def _color_jitter(images: Tensor, view: ColorJitter, u: Tensor) -> Tensor:
     if view.hue and images.shape[1] == 3:
         images = _turn_hue(images, ((2 * u[:, 3] - 1) * view.hue)[:, None, None])
     return images
+
+
+# Of the colours of ImageNet's training pictures from 0 to 1: standard deviations along the principal components, and
+# the components as columns for red, green and blue (fb.resnet.torch publishes them).
+_PCA_VALUES = (0.2175, 0.0188, 0.0045)
+_PCA_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
+
+def _pca_color(images: Tensor, view: PCAColor, u: Tensor) -> Tensor:
+    if images.shape[1] != 3:
+        return images
+    normal = torch.special.ndtri(u.double().clamp(1e-7, 1 - 1e-7)).float() * view.std
+    values, vectors = (torch.tensor(each, device=images.device) for each in (_PCA_VALUES, _PCA_VECTORS))
+    light: Tensor = (normal * values) @ vectors.T
+    return images + light[:, :, None, None]
 
 
 def _grey(images: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ class Batches:
             if self.views.crop is None:
                 frames[row] = prepare(picture, p, self.source.name(int(ids[row])))
             else:
-                frames[row] = to_pixels(augment.random_resized_crop(picture, self.views.crop, u[row], p), p.color)
+                frames[row] = to_pixels(augment.random_crop(picture, self.views.crop, u[row], p), p.color)
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)[self.rows]

@@ -40,6 +40,21 @@ class RandomResizedCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledCrop:
+    """The shorter side resized to a length drawn evenly, then a square at a random place (Simonyan and Zisserman 2015;
+    He et al. 2015, section 3.4).
+
+    Args:
+        sides: smallest and largest length of the shorter side, in pixels; at least the size of the crop.
+    """
+
+    sides: tuple[int, int] = (256, 480)
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.sides[0] <= self.sides[1] <= 16384, f"sides need 1 <= low <= high, not {self.sides}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaddedCrop:
     """`padding` black pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2)."""
 
@@ -101,6 +116,22 @@ class ColorJitter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PCAColor:
+    """Light along the principal components of ImageNet's colours (Krizhevsky et al. 2012, section 4.1).
+
+    Each component is added times its eigenvalue times a normal number. Grey pictures stay as they are.
+
+    Args:
+        std: of the normal number.
+    """
+
+    std: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check(self.std >= 0, f"std must be 0 or more, not {self.std}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mixup:
     """Two pictures blended, and their labels (Zhang et al. 2018, 1710.09412): the share is Beta(alpha, alpha)."""
 
@@ -120,8 +151,8 @@ class CutMix:
         _check(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
 
 
-Crop = RandomResizedCrop
-View = PaddedCrop | Flip | Affine | ColorJitter
+Crop = RandomResizedCrop | ScaledCrop
+View = PaddedCrop | Flip | Affine | ColorJitter | PCAColor
 Mix = Mixup | CutMix
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resnets.errors import unknown
-from resnets.recipes import paper
+from resnets.recipes import paper, successors
 from resnets.recipes.digits import digits
 from resnets.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "digits": digits,
     "paper/cifar": paper.cifar,
+    "paper/cifar110": paper.cifar110,
+    "paper/imagenet": paper.imagenet,
+    "preactivation": successors.preactivation,
+    "stochastic-depth": successors.stochastic_depth,
+    "wide": successors.wide,
 }
 
 

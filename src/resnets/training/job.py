@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from resnets import draws
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
-from resnets.data.sources import Dataset, Source, Subset
+from resnets.data.sources import Dataset, Source, Subset, stratified_split
 from resnets.data.survey import Survey, normalized, survey
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
@@ -77,7 +78,7 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
     """
-    dataset = open_dataset(recipe.data)
+    dataset = _held_out(open_dataset(recipe.data), recipe.holdout)
     preprocessing = recipe.preprocessing
     if dataset.color == "L" and preprocessing.color != "L":
         preprocessing = replace(preprocessing, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
@@ -96,6 +97,17 @@ def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
     model = replace(recipe.model, classes=len(train.classes), channels=preprocessing.channels)
     resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
     return resolved, Data(train, dataset.test, train_survey, test_survey, notes)
+
+
+def _held_out(dataset: Dataset, count: int) -> Dataset:
+    """`dataset` with `count` training pictures in place of its test pictures, if `count` is not 0."""
+    if not count:
+        return dataset
+    classes = len(dataset.train.classes)
+    if not classes <= count <= len(dataset.train) - classes:
+        raise DataError(f"holdout={count} leaves too few of {len(dataset.train)} pictures of {classes} classes.")
+    kept, out = stratified_split(dataset.train.labels, count, draws.generator(0, "holdout"))
+    return replace(dataset, train=Subset(dataset.train, kept), test=Subset(dataset.train, out))
 
 
 def _without_damaged(recipe: Recipe, dataset: Dataset, found: Survey) -> tuple[Source, tuple[str, ...]]:
@@ -232,19 +244,34 @@ def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
     first = recipe.initialization
     initialize(network, seed=recipe.seed, fan=first.fan, zero_init_last=first.zero_init_last)
     training = Training(recipe, plan.environment, task, network, len(data.train), ranks)
-    batches = Batches(
+    batches = batches_for(
+        recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
+    )
+    return training, batches
+
+
+def batches_for(
+    recipe: Recipe,
+    data: Data,
+    *,
+    device: torch.device,
+    group: int | None = None,
+    rows: slice | None = None,
+    workers: int = 0,
+) -> Batches:
+    """The training batches of a resolved recipe; see `Batches`."""
+    return Batches(
         data.train,
         order=Order(len(data.train), recipe.batch, recipe.seed),
         views=recipe.views,
         preprocessing=recipe.preprocessing,
         seed=recipe.seed,
-        group=training.group,
-        device=training.device,
-        rows=training.rows,
-        workers=plan.workers,
+        group=group or recipe.group or recipe.batch,
+        device=device,
+        rows=rows,
+        workers=workers,
         pixels=data.train_survey.pixels,
     )
-    return training, batches
 
 
 def _go(
@@ -264,18 +291,25 @@ def _go(
         for listener in told:
             listener(event)
 
-    def evaluate() -> Scores:
-        pixels = None if data.test_survey.damaged else data.test_survey.pixels
+    def scores_of(source: Source, found: Survey) -> Scores:
+        pixels = None if found.damaged else found.pixels
         judge = Single(training.evaluated_network, plan.recipe.preprocessing, device=training.device, pixels=pixels)
         return score(
             judge,
             training.task,
-            data.test,
+            source,
             workers=plan.workers,
             rank=ranks.rank,
             world=ranks.world,
             gather=ranks.gather,
         )
+
+    def evaluate() -> Scores:
+        scores = scores_of(data.test, data.test_survey)
+        if not plan.recipe.score_training:
+            return scores
+        own = scores_of(data.train, replace(data.train_survey, damaged={}))  # without those that were left out
+        return replace(scores, metrics=scores.metrics | {f"train_{k}": own.metrics[k] for k in ("accuracy", "loss")})
 
     def save_model(scores: Scores, best: bool = False) -> None:
         card = ModelCard(

@@ -155,6 +155,34 @@ class Training:
             total += loss.detach()
         return total
 
+    @torch.no_grad()
+    def finish(self, batches: Batches) -> None:
+        """After the last step: batch norm's statistics averaged anew, where the recipe asks for that.
+
+        Each is the mean over groups of what the group had, in float32, with everything else as in evaluation.
+        """
+        network = self.evaluated_network
+        norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not (self.recipe.exact_statistics and norms):
+            return
+        network.eval()
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # torch's word for the mean of all that comes
+            norm.train()
+        steps = math.ceil(self.recipe.exact_statistics / self.recipe.batch)
+        for batch in batches.between(self.total_steps, self.total_steps + steps):
+            for images in torch.split(batch["images"], self.piece):
+                network(images.contiguous(memory_format=torch.channels_last))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        if self.ranks.world > 1:
+            running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
+            share = len(self.pieces) * self.piece / self.recipe.batch
+            total = self.ranks.sum(torch.cat(running) * share)
+            torch._foreach_copy_(running, list(torch.split(total, [len(b) for b in running])))
+
     def observe(self, scores: Scores) -> None:
         """Takes an evaluation into account where the schedule asks for it."""
         if isinstance(self.recipe.schedule, Plateau):
@@ -321,6 +349,8 @@ def run(
             speed = timed * recipe.batch / (now - clock)
             tell({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "images_per_second": speed})
             losses, clock, timed = [], now, 0
+        if step == total:
+            training.finish(batches)
         if step in marks:
             scores = evaluate()
             training.observe(scores)

@@ -1,0 +1,1 @@
+"""The paper's experiments and what came after, each in one command."""

@@ -1,0 +1,216 @@
+"""What can be measured of a trained net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.data.batches import normalize
+from resnets.evaluation.judge import Ensemble, Judge, Member, Single
+from resnets.evaluation.score import score
+from resnets.lab.experiment import Measured
+from resnets.lab.trial import Trial
+from resnets.models.resnet import ResNet
+from resnets.preprocessing import TestView
+from resnets.tasks.classification import Classification
+
+PICTURES = 1000  # of the test set, for what takes many passes
+
+
+def curves(trial: Trial) -> Measured:
+    """Errors by epoch, and those of the last epoch; never the best."""
+    evaluations = [event for event in trial.events if event["event"] == "evaluation"]
+    steps = [event for event in trial.events if event["event"] == "step"]
+    by_epoch: dict[str, list[float]] = {
+        "epoch": [event["epoch"] for event in evaluations],
+        "test_error": [1 - event["accuracy"] for event in evaluations],
+        "top5_error": [1 - event["top5"] for event in evaluations],
+    }
+    if "train_accuracy" in evaluations[-1]:
+        by_epoch["train_error"] = [1 - event["train_accuracy"] for event in evaluations]
+    finals = {f"final_{name}": values[-1] for name, values in by_epoch.items() if name != "epoch"}
+    return {**by_epoch, **finals, "final_loss": steps[-1]["loss"]}
+
+
+def viewed(view: TestView):  # type: ignore[no-untyped-def]
+    """A measure: the errors under `view`, besides the curves."""
+
+    def measure(trial: Trial) -> Measured:
+        judge = Single(trial.model.network, trial.model.card.preprocessing, view=view)
+        return {**curves(trial), **_errors(judge, trial)}
+
+    return measure
+
+
+def _errors(judge: Judge, trial: Trial) -> Measured:
+    metrics = score(judge, Classification(), trial.data.test, workers=2).metrics
+    return {"view_error": 1 - metrics["accuracy"], "view_top5_error": 1 - metrics["top5"]}
+
+
+def ensemble_errors(trials: Sequence[Trial], view: TestView) -> Measured:
+    """Errors of the mean of several trials' probabilities; all were trained on the same classes."""
+    members = [
+        Member(Single(t.model.network, t.model.card.preprocessing, view=view), tuple(range(len(t.model.classes))))
+        for t in trials
+    ]
+    return _errors(Ensemble(members), trials[0])
+
+
+def responses(trial: Trial) -> Measured:
+    """Standard deviation of each 3x3 layer's response: its output behind the norm, before ReLU and addition.
+
+    He et al. 2015, figure 7. In a residual net that is the strength of the residual function. Beside each stands the
+    learnt scale, the mean size of the norm's weight. All test pictures, in evaluation.
+    """
+    network, seen, hooks = trial.model.network.eval(), {}, []
+    sums: dict[str, list[float]] = {}
+
+    def watch(name: str):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            values = output.double()
+            total = sums.setdefault(name, [0.0, 0.0, 0.0])
+            total[0] += values.numel()
+            total[1] += float(values.sum())
+            total[2] += float(values.square().sum())
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and "downsample" not in name:
+            hooks.append(module.register_forward_hook(watch(name)))
+            seen[name] = float(module.weight.detach().abs().mean())
+    with torch.inference_mode():
+        for images in torch.split(_test_pictures(trial), 200):
+            network(images)
+    for hook in hooks:
+        hook.remove()
+    names = list(sums)
+    stds = [(square / count - (total / count) ** 2) ** 0.5 for count, total, square in sums.values()]
+    return {
+        **curves(trial),
+        "layers": names,
+        "std": stds,
+        "scale": [seen[name] for name in names],
+        "mean_std": sum(stds) / len(stds),
+    }
+
+
+def gradient_flow(trial: Trial) -> Measured:
+    """Norm of the loss's gradient by each convolution's weights, on the first batch, before training and during it.
+
+    Norms are divided by those of the weights, so that layers of different sizes can be compared.
+    """
+    batch = trial.batch()
+    moments = {0: trial.first()} | {step: trial.at(step) for step in trial.kept()}
+    flows: dict[str, list[float]] = {}
+    names: list[str] = []
+    for step, network in moments.items():
+        network.train()
+        loss = F.cross_entropy(network(batch["images"]), batch["labels"])
+        loss.backward()  # type: ignore[no-untyped-call]
+        convolutions = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+        names = [name for name, m in convolutions if "downsample" not in name]
+        flows[str(step)] = [
+            float(m.weight.grad.norm() / m.weight.detach().norm())
+            for name, m in convolutions
+            if "downsample" not in name and m.weight.grad is not None
+        ]
+    start = flows["0"]
+    return {
+        **curves(trial),
+        "layers": names,
+        "flow": flows,
+        "first_over_last": start[0] / start[-1] if start[-1] else float("inf"),
+    }
+
+
+def lesion(trial: Trial) -> Measured:
+    """Test error with each single block taken out, and with pairs of blocks of a stage swapped (Veit et al. 2016).
+
+    Blocks that change the shape stay. The first `PICTURES` test pictures.
+    """
+    network = trial.model.network.eval()
+    images = _test_pictures(trial)[:PICTURES]
+    labels = torch.from_numpy(trial.data.test.labels)[: len(images)]
+    whole = _error(network, images, labels)
+    removed: dict[str, float] = {}
+    movable: list[tuple[nn.Sequential, list[int]]] = []
+    for stage_name in network.stage_names:
+        stage = network.get_submodule(stage_name)
+        assert isinstance(stage, nn.Sequential)
+        numbers = [i for i in range(len(stage)) if i > 0 or _keeps_shape(network, f"{stage_name}.0")]
+        movable.append((stage, numbers))
+        for number in numbers:
+            block = stage[number]
+            stage[number] = nn.Identity()
+            removed[f"{stage_name}.{number}"] = _error(network, images, labels)
+            stage[number] = block
+    g = torch.Generator().manual_seed(0)
+    swapped: list[float] = []
+    pairs = [(stage, numbers) for stage, numbers in movable if len(numbers) > 1]
+    for count in range(1, 6) if pairs else ():
+        originals = [list(stage) for stage, _ in movable]
+        for _ in range(count):
+            stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
+            i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
+            stage[i], stage[j] = stage[j], stage[i]
+        swapped.append(_error(network, images, labels))
+        for (stage, _), blocks in zip(movable, originals, strict=True):
+            for number, block in enumerate(blocks):
+                stage[number] = block
+    return {
+        **curves(trial),
+        "whole_error": whole,
+        "removed": removed,
+        "swapped": swapped,
+        "mean_removed_error": sum(removed.values()) / max(len(removed), 1),
+        "worst_removed_error": max(removed.values(), default=whole),
+    }
+
+
+def shattered(trial: Trial) -> Measured:
+    """Autocorrelation of gradients along a line of inputs, at initialisation (Balduzzi et al. 2017, section 2).
+
+    The line goes from one test picture to another in 256 steps; the gradient is of the sum of the logits by the
+    input. Correlations are means over input positions; a net whose gradients resemble white noise has none.
+    """
+    network = trial.first().train()
+    ends = _test_pictures(trial)[:2]
+    line = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, 256)[:, None, None, None]).requires_grad_()
+    network(line).sum().backward()
+    assert line.grad is not None
+    gradients = line.grad.flatten(1).double()
+    centered = gradients - gradients.mean(0)
+    variance = centered.square().mean(0)
+    alive = variance > 0
+    lags = list(range(0, 33))
+    correlation = [
+        float(((centered[lag:] * centered[: len(centered) - lag]).mean(0)[alive] / variance[alive]).mean())
+        for lag in lags
+    ]
+    return {"lags": lags, "correlation": correlation, "lag1": correlation[1], "lag8": correlation[8]}
+
+
+def _keeps_shape(network: ResNet, block: str) -> bool:
+    return not dict(network.spec.blocks())[block].changes
+
+
+def _test_pictures(trial: Trial) -> Tensor:
+    """All test pictures as the net is fed with them."""
+    recipe, data = trial.resolved
+    judge: Any = Single(nn.Identity(), recipe.preprocessing)
+    pixels = data.test_survey.pixels
+    if pixels is None:
+        seen = [judge.see(data.test, index)[0] for index in range(min(len(data.test), PICTURES))]
+        return normalize(torch.stack([torch.from_numpy(each) for each in seen]), recipe.preprocessing)
+    return normalize(torch.from_numpy(pixels), recipe.preprocessing)
+
+
+@torch.inference_mode()
+def _error(network: ResNet, images: Tensor, labels: Tensor) -> float:
+    answers = torch.cat([network(part).argmax(1) for part in torch.split(images, 200)])
+    return float((answers != labels).double().mean())

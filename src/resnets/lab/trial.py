@@ -1,0 +1,107 @@
+"""One net of an experiment, trained with one seed: where it lies, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from resnets.artifacts.model import Model, load
+from resnets.lab.experiment import Net
+from resnets.models.initialize import initialize
+from resnets.models.resnet import ResNet
+from resnets.training import checkpoint, job
+from resnets.training.job import Data
+from resnets.training.recipe import Recipe
+from resnets.training.run_folder import Event, Keeping, RunFolder, read_log, read_plan
+
+
+@dataclass(frozen=True)
+class Trial:
+    """See the module.
+
+    Args:
+        recipe: complete, for this net and seed.
+        path: of the run's folder.
+    """
+
+    net: Net
+    recipe: Recipe
+    path: Path
+    device: str = "auto"
+    workers: int | None = None
+    snapshots: int = 0
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path)
+
+    def run(self, listener: Callable[[Event], None]) -> None:
+        """Trains it to the end, from where it was left.
+
+        Raises:
+            TrainingError: the loss was lost; see `resnets replay`.
+        """
+        if self.folder.recipe.exists():
+            job.resume(self.folder, listeners=(listener,))
+            return
+        keeping = Keeping()
+        if self.snapshots:
+            steps = self.recipe.total_steps(len(self.data.train))
+            keeping = Keeping(steps=max(1, steps // self.snapshots), keep=self.snapshots + 1)
+        job.train(
+            self.recipe, self.folder, device=self.device, workers=self.workers, keeping=keeping, listeners=(listener,)
+        )
+
+    @property
+    def events(self) -> list[Event]:
+        return read_log(self.folder.log)
+
+    @property
+    def seconds(self) -> float:
+        """That training took, over all its starts."""
+        return next((float(event["seconds"]) for event in self.events if event["event"] == "end"), 0.0)
+
+    @cached_property
+    def resolved(self) -> tuple[Recipe, Data]:
+        """The recipe as the data made it, and the data."""
+        recipe = read_plan(self.folder.recipe).recipe if self.folder.recipe.exists() else self.recipe
+        return job.resolve(recipe)
+
+    @property
+    def data(self) -> Data:
+        return self.resolved[1]
+
+    @cached_property
+    def model(self) -> Model:
+        """The final weights, which are those that were evaluated."""
+        return load(self.path)
+
+    def first(self) -> ResNet:
+        """The net before its first step."""
+        recipe = self.resolved[0]
+        network = ResNet(recipe.model)
+        how = recipe.initialization
+        initialize(network, seed=recipe.seed, fan=how.fan, zero_init_last=how.zero_init_last)
+        return network
+
+    def at(self, step: int) -> ResNet:
+        """The net after `step` steps, of which a checkpoint was kept."""
+        tensors, _ = checkpoint.read(self.folder.checkpoints, step)
+        network = ResNet(self.resolved[0].model)
+        network.load_state_dict(
+            {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        )
+        return network
+
+    def kept(self) -> list[int]:
+        """Steps of which `at` can tell, rising."""
+        return sorted(checkpoint.steps(self.folder.checkpoints))
+
+    def batch(self) -> dict[str, torch.Tensor]:
+        """The run's first training batch."""
+        recipe, data = self.resolved
+        return job.batches_for(recipe, data, device=torch.device("cpu")).make(0)
