@@ -17,6 +17,7 @@ from resnets.version import __version__
 
 if TYPE_CHECKING:
     from resnets.api import (
+        benchmark,
         create,
         describe,
         evaluate,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from resnets.training.recipe import Recipe
 
 _HOMES = {
+    "benchmark": "api",
     "create": "api",
     "describe": "api",
     "evaluate": "api",
@@ -79,6 +81,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "__version__",
+    "benchmark",
     "create",
     "describe",
     "evaluate",

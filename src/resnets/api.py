@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
+from resnets.models import memory as planner
+from resnets.models.memory import Memory, Numbers, Segments
 from resnets.models.spec import Spec
 from resnets.preprocessing import TestView
 from resnets.recipes import catalog as recipe_catalog
+from resnets.sizes import parse_bytes
 from resnets.training.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Description:
         layers: of the network at `size` pixels, in the order of the signal.
         weights_sha256: of a model file: SHA-256 over the entries in key order, each as name, dtype, shape and bytes.
         card: what a model file says beside its weights, but for the weights' own description.
+        memory: of a training step, where that was asked.
+        recomputed: the blocks that are computed twice in it; see `models.memory`.
     """
 
     name: str
@@ -73,6 +78,8 @@ class Description:
     classes: tuple[str, ...] | None = None
     weights_sha256: str | None = None
     card: dict[str, Any] | None = None
+    memory: Memory | None = None
+    recomputed: Segments = field(default_factory=dict)
 
 
 def train(
@@ -154,11 +161,12 @@ def train(
     return Run(folder.path, scores.summary())
 
 
-def resume(run: str | Path, /, *, listeners: tuple[Listener, ...] = ()) -> Run:
+def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tuple[Listener, ...] = ()) -> Run:
     """Go on with a training run that was cut off, bit for bit where it was.
 
     Args:
         run: the folder of the run.
+        memory_limit: such as 8GiB; blocks are computed twice to keep within it, with the same result.
         listeners: in Python, called with each event of the run.
     """
     from resnets.training import job
@@ -167,7 +175,7 @@ def resume(run: str | Path, /, *, listeners: tuple[Listener, ...] = ()) -> Run:
     folder = RunFolder(Path(run))
     if not folder.recipe.exists():
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
-    scores = job.resume(folder, listeners=listeners)
+    scores = job.resume(folder, memory_limit=memory_limit, listeners=listeners)
     if scores is None:
         return Run(folder.path, load(folder.model).card.metrics, was_finished=True)
     return Run(folder.path, scores.summary())
@@ -283,19 +291,36 @@ def predict(model: str | Path | Model, /, *images: Picture, top: int = 5, device
     return model.predict_many(images, top)
 
 
-def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Description:
-    """Layers, shapes, parameters and multiply-adds of a model.
+def describe(
+    model: str | Path | Spec,
+    /,
+    *,
+    size: int | None = None,
+    batch: int | None = None,
+    train: bool = False,
+    memory_limit: str | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> Description:
+    """Layers, shapes, parameters and multiply-adds of a model; with `batch` and `train`, a training step's memory.
 
     Args:
         model: a name from `resnets models`, a model file, a run folder, or a JSON file with a spec.
         size: side of the input in pixels (default: the model file's own, else 224, or 32 for a CIFAR stem).
+        batch: pictures that go through together.
+        train: predict the memory of a training step with momentum, beside what the program takes anyway.
+        memory_limit: such as 2GiB, for what the step takes; blocks are computed twice to keep within it.
+        precision: fp32 or bf16, of the step.
     """
+    if train != (batch is not None) or (memory_limit is not None and not train):
+        raise UsageError("The memory of a step needs --batch and --train together.")
+    if batch is not None and batch < 1:
+        raise UsageError(f"batch must be 1 or more, not {batch}.")
     name = str(model) if not isinstance(model, Spec) else "spec"
     classes = digest = card = None
     path = Path(name)
     if isinstance(model, Spec) or name in catalog.CATALOG or path.suffix == ".json" or not path.exists():
         spec = _find_spec(name if not isinstance(model, Spec) else model)
-        size = (32 if spec.stem == "cifar" else 224) if size is None else size
+        size = _usual_size(spec) if size is None else size
     else:
         from resnets.artifacts.model import load as load_model
         from resnets.artifacts.model_file import weights_sha256
@@ -314,6 +339,13 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
         }
         size = loaded.card.preprocessing.crop if size is None else size
     layers = tuple(counts.layers(spec, size))
+    memory: Memory | None = None
+    segments: Segments = {}
+    if batch is not None:
+        numbers = Numbers(activation=2 if precision == "bf16" else 4)
+        if memory_limit is not None:
+            segments = planner.fit(spec, size, batch, parse_bytes(memory_limit), numbers=numbers)
+        memory = planner.predict(spec, size, batch, numbers=numbers, segments=segments)
     return Description(
         name=name,
         spec=spec,
@@ -324,7 +356,55 @@ def describe(model: str | Path | Spec, /, *, size: int | None = None) -> Descrip
         classes=classes,
         weights_sha256=digest,
         card=card,
+        memory=memory,
+        recomputed=segments,
     )
+
+
+def benchmark(
+    model: str | Spec,
+    /,
+    *,
+    train: bool = False,
+    batch: int = 32,
+    size: int | None = None,
+    steps: int = 10,
+    memory_limit: str | None = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> dict[str, Any]:
+    """Measure this machine's rates for a network.
+
+    Args:
+        model: a name from `resnets models`, or a JSON file with a spec.
+        train: training steps alone, so that the peak of memory is theirs.
+        batch: pictures at a time.
+        size: side of the input in pixels (default: 224, or 32 for a CIFAR stem).
+        steps: how many of each; the first is not timed where there are more.
+        memory_limit: such as 2GiB, for training; blocks are computed twice to keep within it.
+        device: auto, cpu, cuda or mps.
+        precision: auto, fp32 or bf16.
+    """
+    if batch < 2 or steps < 1:
+        raise UsageError(f"batch must be 2 or more and steps 1 or more, not {batch} and {steps}.")
+    spec = _find_spec(model)
+    from resnets.lab.benchmark import inference_rate, training_rate
+
+    size = _usual_size(spec) if size is None else size
+    training = training_rate(
+        spec, batch=batch, size=size, steps=steps, device=device, precision=precision, memory_limit=memory_limit
+    )
+    found: dict[str, Any] = {
+        "model": model if isinstance(model, str) else "spec",
+        "size": size,
+        "peak_memory_bytes": training.peak_memory_bytes,
+        "predicted_peak_memory_bytes": training.predicted_peak_memory_bytes,
+        "training": asdict(training),
+    }
+    if not train:
+        inference = inference_rate(spec, batch=batch, size=size, steps=steps, device=device, precision=precision)
+        found["inference"] = asdict(inference)
+    return found
 
 
 def reproduce(
@@ -467,6 +547,10 @@ def _find_spec(model: str | Spec) -> Spec:
 
         return decode(Spec, read_json(Path(model)), "")
     return catalog.find(model)
+
+
+def _usual_size(spec: Spec) -> int:
+    return 32 if spec.stem == "cifar" else 224
 
 
 def _check_workers(workers: int | None) -> None:

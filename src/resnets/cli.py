@@ -16,6 +16,7 @@ from typing import Any
 from resnets import api
 from resnets.errors import ResnetsError, unknown
 from resnets.signatures import Parser, arguments, parser_of, read_docstring
+from resnets.sizes import show_bytes
 from resnets.version import __version__
 
 Answer = tuple[list[str], Any]  # lines for a person, and what --json prints
@@ -157,12 +158,22 @@ def _describe(parsed: argparse.Namespace) -> Answer:
         for layer in found.layers
     ]
     lines.append(f"{'all':26} {f'at {found.size} px':26} {'':>16} {found.parameters:12,} {found.multiply_adds:15,}")
+    if found.memory is not None:
+        lines += [
+            f"{name:10} {show_bytes(taken):>12}" for name, taken in vars(found.memory).items() if name != "program"
+        ]
+        twice = sum(map(sum, found.recomputed.values()))
+        lines.append(
+            f"{'peak':10} {show_bytes(found.memory.peak):>12}  and what the program takes; {twice} blocks twice"
+        )
     if found.classes:
         lines.append(f"classes  {', '.join(found.classes[:20])}{' ...' if len(found.classes) > 20 else ''}")
     if found.weights_sha256:
         lines.append(f"weights  sha256 {found.weights_sha256}")
     data = dataclasses.asdict(found) | (found.card or {})
     del data["card"]
+    if found.memory is not None:
+        data["peak_memory_bytes"] = found.memory.peak
     return lines, {"stage_channels": found.spec.stage_channels, "stage_strides": found.spec.stage_strides, **data}
 
 
@@ -191,6 +202,25 @@ def _recipes(parsed: argparse.Namespace) -> Answer:
     return lines[:-1], {"recipes": rows}
 
 
+def _benchmark(parsed: argparse.Namespace) -> Answer:
+    found = _call(api.benchmark, parsed)
+    training = found["training"]
+    lines = [
+        f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, {found['size']} px",
+        f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, "
+        f"{show_bytes(found['predicted_peak_memory_bytes'])} predicted; "
+        f"{sum(map(sum, training['recomputed'].values()))} blocks computed twice",
+    ]
+    if inference := found.get("inference"):
+        lines.append(
+            f"inference  {inference['images_per_second']:10.1f} images/s, {inference['milliseconds_median']:.1f} ms a "
+            f"batch (95%: {inference['milliseconds_95']:.1f} ms)"
+        )
+    where = training["environment"]
+    lines.append(f"on {where['device']} ({where['hardware']}), {where['precision']}, {where['layout']}, eager")
+    return lines, found
+
+
 def _reproduce(parsed: argparse.Namespace) -> Answer:
     stream = sys.stderr if parsed.json else sys.stdout
     found = _call(api.reproduce, parsed, tell=lambda line: print(line, file=stream, flush=True))
@@ -212,6 +242,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], Callable[...,
     "evaluate": (_evaluate, api.evaluate, ()),
     "predict": (_predict, api.predict, ()),
     "describe": (_describe, api.describe, ()),
+    "benchmark": (_benchmark, api.benchmark, ()),
     "reproduce": (_reproduce, api.reproduce, ("tell",)),
     "experiments": (_experiments, api.list_experiments, ()),
     "models": (_models, api.list_models, ()),

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import torch
 import resnets
 from resnets.cli import main
 from resnets.errors import DataError, FileError, TrainingError, UsageError
-from resnets.training import checkpoint, loop
+from resnets.recipes.catalog import find
+from resnets.training import checkpoint, loop, memory
 from resnets.training.keeping import locked
 from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start
 
@@ -438,7 +440,26 @@ except resnets.TrainingError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
     assert "Out of memory with 96 samples at a time on cpu." in done.stdout, done.stderr
-    fitting = re.search(r"(\d+) fit: train anew with group=\1", done.stdout)
+    assert "resnets resume RUN --memory-limit" in done.stdout
+    fitting = re.search(r"train anew with group=(\d+), which was tried and fits", done.stdout)
     assert fitting
     assert 96 % int(fitting[1]) == 0
     assert int(fitting[1]) < 96
+
+
+def test_a_run_goes_on_in_less_memory_to_the_same_weights(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, 20)
+    with pytest.raises(UsageError, match="at least"):
+        resnets.resume(out, memory_limit="50MiB")
+    resnets.resume(out, memory_limit="20GiB")
+    assert sha_of(out) == sha_of(whole)
+
+
+def test_groups_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
+    settings = [a for a in arguments(data, tmp_path) if "=" in a]
+    recipe = find("paper/cifar").with_overrides([*settings, "preprocessing.resize=96", "preprocessing.crop=96"])
+    assert memory.group_within_limit(replace(recipe, memory_limit="1GiB"), "fp32", 96, 0) == 96
+    assert memory.group_within_limit(replace(recipe, memory_limit="30MiB"), "fp32", 96, 0) < 96
+    with pytest.raises(UsageError, match="memory_limit=1MiB cannot be kept"):
+        memory.group_within_limit(replace(recipe, memory_limit="1MiB"), "fp32", 96, 0)

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnets.models.memory import Segments
 from resnets.models.spec import Spec, stage_of
 from resnets.nn.blocks import Basic, Bottleneck, PreActBasic, PreActBottleneck
 from resnets.nn.layers import Layers
+from resnets.nn.recompute import run
 from resnets.nn.stems import build_stem
 from resnets.nn.stochastic import number_stochastic_layers
 
@@ -46,6 +48,7 @@ class ResNet(nn.Module):
         self.bn = layers.normalization(outputs) if spec.preactivation else nn.Identity()
         self.avgpool = layers.global_pool()
         self.fc = nn.Linear(outputs, spec.classes)
+        self.recomputed: Segments = {}  # see `models.memory`; set it to train in less memory
         number_stochastic_layers(self)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
@@ -60,7 +63,7 @@ class ResNet(nn.Module):
         stages = {"C1": x}
         x = self.maxpool(x)
         for number, name in enumerate(self.stage_names, start=2):
-            x = self.get_submodule(name)(x)
+            x = run(self.get_submodule(name), x, self.recomputed.get(name, ()))
             stages[f"C{number}"] = x
         if self.spec.preactivation:
             stages[f"C{number}"] = F.relu(self.bn(x))

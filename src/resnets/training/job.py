@@ -145,6 +145,16 @@ def train(
         recipe, data = resolve(replace(recipe, group=group))
         work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group
         environment = environments.choose(own_device, recipe.precision, work)
+        notes: list[str] = []
+        if recipe.memory_limit is not None:
+            program = memory.in_use(torch.device(environment.device))
+            fitting = memory.group_within_limit(recipe, environment.precision, group, program)
+            if fitting < group:
+                recipe = replace(recipe, group=fitting)
+                notes.append(
+                    f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
+                    f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
+                )
         if workers is None:
             workers = 0 if data.train_survey.pixels is not None else 2
         plan = Plan(
@@ -159,11 +169,14 @@ def train(
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
                 write_plan(folder.recipe, plan)
-            return _go(plan, data, folder, ranks, listeners, [])
+            return _go(plan, data, folder, ranks, listeners, notes)
 
 
-def resume(folder: RunFolder, *, listeners: Sequence[Listener] = ()) -> Scores | None:
+def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Sequence[Listener] = ()) -> Scores | None:
     """Goes on with the run in `folder` where its last whole checkpoint was written; None if it had ended.
+
+    Args:
+        memory_limit: in place of the recipe's, for the same groups and the same result.
 
     Raises:
         FileError: no run is there, or it is damaged beyond its checkpoints.
@@ -172,6 +185,8 @@ def resume(folder: RunFolder, *, listeners: Sequence[Listener] = ()) -> Scores |
     plan = read_plan(folder.recipe)
     if is_finished(folder):
         return None
+    if memory_limit is not None:
+        plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit))
     with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe)
@@ -244,6 +259,8 @@ def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
     first = recipe.initialization
     initialize(network, seed=recipe.seed, fan=first.fan, zero_init_last=first.zero_init_last)
     training = Training(recipe, plan.environment, task, network, len(data.train), ranks)
+    if recipe.memory_limit is not None:
+        memory.keep_within_limit(training)
     batches = batches_for(
         recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
     )

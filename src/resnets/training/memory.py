@@ -1,14 +1,105 @@
-"""What to do when memory runs out."""
+"""Keeping within a limit of memory, and what to do when memory runs out."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
+import sys
+from pathlib import Path
 
 import torch
 
 from resnets.data.batches import Batches
+from resnets.errors import UsageError
+from resnets.models.memory import Memory, Numbers, fit, predict
+from resnets.models.resnet import ResNet
 from resnets.nn.stochastic import deal
+from resnets.sizes import parse_bytes
 from resnets.training.loop import Training
+from resnets.training.recipe import AdamW, Recipe
+
+_LARGE = 2**20
+
+
+def in_use(device: torch.device) -> int:
+    """Bytes that this process holds: on the CPU all that is resident, on a GPU what torch has allocated there."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    try:
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # not Linux
+        return highest(device)
+    return resident * mmap.PAGESIZE
+
+
+def highest(device: torch.device) -> int:
+    """The most that this process ever held, in bytes, as `in_use` counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def numbers_of(recipe: Recipe, precision: str) -> Numbers:
+    """What one number takes under `recipe`."""
+    return Numbers(
+        activation=2 if precision == "bf16" else 4,
+        optimizer=8 if isinstance(recipe.optimizer, AdamW) else 4 if recipe.optimizer.momentum else 0,
+        average=4 if recipe.ema is not None else 0,
+    )
+
+
+def keep_within_limit(training: Training) -> Memory:
+    """Sets which blocks of the network are computed twice, as the recipe's limit asks; returns what a step will need.
+
+    Its `program` is what else this process holds by now.
+
+    Raises:
+        UsageError: the limit cannot be met.
+    """
+    recipe, network = training.recipe, training.network
+    assert isinstance(network, ResNet)
+    size, numbers = recipe.preprocessing.crop, numbers_of(recipe, training.precision)
+    held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
+    program = max(0, in_use(training.device) - held)
+    if recipe.memory_limit is not None:
+        limit = parse_bytes(recipe.memory_limit)
+        network.recomputed = fit(network.spec, size, training.piece, limit - program, numbers=numbers)
+        _give_back_what_is_freed(training.device)
+    return predict(network.spec, size, training.piece, numbers=numbers, segments=network.recomputed, program=program)
+
+
+def group_within_limit(recipe: Recipe, precision: str, group: int, program: int) -> int:
+    """The largest group of samples, `group` or a smaller share of the batch, with which the limit can be kept.
+
+    Raises:
+        UsageError: there is none.
+    """
+    assert recipe.memory_limit is not None
+    limit = parse_bytes(recipe.memory_limit) - program
+    numbers = numbers_of(recipe, precision)
+    refusal: UsageError | None = None
+    for size in range(group, 1, -1):
+        if group % size == 0:
+            try:
+                fit(recipe.model, recipe.preprocessing.crop, size, limit, numbers=numbers)
+                return size
+            except UsageError as error:
+                refusal = error
+    raise UsageError(f"memory_limit={recipe.memory_limit} cannot be kept: {refusal}")
+
+
+def _give_back_what_is_freed(device: torch.device) -> None:
+    """Has the C library return large blocks to the system when they are freed.
+
+    glibc keeps blocks of up to 32 MiB for later, and what lies between them; for the activations of a deep net that is
+    several times what is in use. It costs time: each new block is cleared by the system.
+    """
+    if device.type == "cpu":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").mallopt(-3, _LARGE)  # M_MMAP_THRESHOLD
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -25,9 +116,9 @@ def advice(training: Training, batches: Batches) -> str:
     if fitting is None:
         return f"{text} Not even 2 would fit: take smaller pictures, a smaller model or precision=bf16."
     return (
-        f"{text} {fitting} fit: train anew with group={fitting}, which gives the same batches of "
-        f"{training.recipe.batch} (batch norm then sees {fitting} samples at a time). Smaller pictures, a smaller "
-        "model or precision=bf16 help as well."
+        f"{text} To go on with the same groups, and to the same result, in less memory and more time: resnets resume "
+        f"RUN --memory-limit 8GiB (or what there is). Or train anew with group={fitting}, which was tried and fits "
+        f"(the same batches of {training.recipe.batch}; batch norm then sees {fitting} samples at a time)."
     )
 
 

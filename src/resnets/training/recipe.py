@@ -13,6 +13,7 @@ from resnets.draws import MAX_SEED
 from resnets.errors import UsageError
 from resnets.models.spec import Spec
 from resnets.preprocessing import Preprocessing
+from resnets.sizes import parse_bytes
 from resnets.training.schedules import Cosine, Schedule, Warmup
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -86,6 +87,9 @@ class Recipe:
         clip_norm: largest norm of the whole gradient; None for no limit.
         nonfinite: what to do about a step whose gradient is not finite: stop the run, or leave the step out.
         initialization: of the weights.
+        memory_limit: such as "2GiB": blocks are computed twice so that a step keeps within it, which changes no
+            result; where that is not enough, the groups are made smaller when the run begins, and the run says so.
+            On the CPU it is of the whole process, on a GPU of what torch takes there.
         precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
         exact_statistics: training pictures over which batch norm's means and variances are averaged anew after the last
             step, as the paper's authors did (their release notes); 0 keeps the running ones.
@@ -117,6 +121,7 @@ class Recipe:
     clip_norm: float | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
     initialization: Initialization = field(default_factory=Initialization)
+    memory_limit: str | None = None
     precision: Precision = "auto"
     exact_statistics: int = 0
     score_training: bool = False
@@ -144,6 +149,8 @@ class Recipe:
             raise UsageError(f"evaluate_every must be above 0 epochs, not {self.evaluate_every}.")
         if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.preprocessing.crop:
             raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.preprocessing.crop} pixels.")
+        if self.memory_limit is not None:
+            parse_bytes(self.memory_limit)
         if min(self.holdout, self.exact_statistics) < 0:
             raise UsageError("holdout and exact_statistics must be 0 or more.")
         if not 0 <= self.seed <= MAX_SEED:

@@ -1,0 +1,191 @@
+"""What a training step needs of memory, predicted from a `Spec`; and which blocks to compute twice to need less.
+
+A block keeps for its backward pass what its convolutions give and what ReLU makes of that. A segment of blocks that
+is recomputed keeps its input alone; when its turn comes, all of it is computed again (Chen et al. 2016, 1604.06174).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from resnets.errors import UsageError
+from resnets.models import counts
+from resnets.models.spec import Spec, stage_of
+from resnets.sizes import show_bytes
+
+Segments = dict[str, tuple[int, ...]]  # by stage: the lengths, from its first block on, of the segments computed twice
+
+# Of the largest layer at work: the gradient that comes in, the one that goes out, and one in between.
+_TEMPORARIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What one number takes, in bytes.
+
+    Args:
+        activation: of what layers give: 2 in bf16, 4 in float32.
+        optimizer: of what the optimiser remembers for one weight: 4 for momentum, 8 for Adam.
+        average: 4 where an average of the weights is kept, else 0.
+    """
+
+    activation: int = 4
+    optimizer: int = 4
+    average: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The peak of a step, in bytes, by what takes it.
+
+    Args:
+        weights, gradients, optimizer, average: of all parameters.
+        pictures: the batch.
+        program: what the process holds besides.
+        kept: activations that wait for the backward pass when the peak is reached.
+        work: of the segment that is computed again then, and of the layer at work.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    average: int
+    pictures: int
+    kept: int
+    work: int
+    program: int = 0
+
+    @property
+    def peak(self) -> int:
+        return sum(vars(self).values())
+
+
+def predict(
+    spec: Spec,
+    size: int,
+    group: int,
+    *,
+    numbers: Numbers | None = None,
+    segments: Segments | None = None,
+    program: int = 0,
+) -> Memory:
+    """The memory of a step in which `group` pictures of `size` pixels go through together."""
+    numbers = numbers or Numbers()
+    one = group * numbers.activation  # bytes of one activation for all pictures
+    alive = _stem(spec, size) * one
+    kept, work = alive, 0
+    before = False
+    for recomputed, unit in _units(_blocks(spec, size), segments or {}):
+        saved, largest = sum(b.saved for b in unit) * one, max(b.largest for b in unit) * one
+        if recomputed or before:  # else what came before keeps it
+            alive += unit[0].input * one
+        if not recomputed:
+            alive += saved
+        own = _TEMPORARIES * largest + (saved if recomputed else 0)
+        if alive + own > kept + work:
+            kept, work = alive, own
+        before = recomputed
+    parameters = counts.parameters(spec)
+    return Memory(
+        weights=parameters * (4 if numbers.activation == 4 else 4 + numbers.activation),  # cast anew in each step
+        gradients=4 * parameters,
+        optimizer=numbers.optimizer * parameters,
+        average=numbers.average * parameters,
+        pictures=group * spec.channels * size**spec.dimensions * 4,
+        kept=kept,
+        work=work,
+        program=program,
+    )
+
+
+def fit(spec: Spec, size: int, group: int, limit: int, *, numbers: Numbers | None = None) -> Segments:
+    """The segments with which a step stays within `limit` bytes and the fewest blocks are computed twice.
+
+    Raises:
+        UsageError: none do; the message has the least that is needed.
+    """
+    total = sum(spec.depths)
+    best: tuple[int, Segments] | None = None
+    least = predict(spec, size, group, numbers=numbers).peak
+    for length in sorted({1, *(round(2 ** (i / 2)) for i in range(2, 15))}):
+        low, high = 0, total + 1  # blocks computed twice: the fewest that fit lie within
+        while low < high:
+            middle = (low + high) // 2
+            peak = predict(spec, size, group, numbers=numbers, segments=_segments(spec, length, middle)).peak
+            least = min(least, peak)
+            low, high = (low, middle) if peak <= limit else (middle + 1, high)
+        if low <= total and (best is None or low < best[0]):
+            best = low, _segments(spec, length, low)
+    if best is None:
+        raise UsageError(
+            f"{group} pictures at a time need {show_bytes(least)} at least, and {show_bytes(max(limit, 0))} are left."
+        )
+    return best[1]
+
+
+def _segments(spec: Spec, length: int, count: int) -> Segments:
+    """The first `count` blocks in segments of `length`, which end with their stage."""
+    found: Segments = {}
+    for number, depth in enumerate(spec.depths, start=1):
+        own = min(depth, count)
+        count -= own
+        if own:
+            found[f"layer{number}"] = (length,) * (own // length) + ((own % length,) if own % length else ())
+    return found
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Numbers of activations for one picture."""
+
+    stage: str
+    saved: int
+    input: int
+    largest: int
+
+
+def _blocks(spec: Spec, size: int) -> list[_Block]:
+    by_block: dict[str, list[counts.Layer]] = {}
+    for layer in counts.layers(spec, size):
+        if layer.name.startswith("layer"):
+            by_block.setdefault(".".join(layer.name.split(".")[:2]), []).append(layer)
+    stem_strides = counts.strided((size,) * spec.dimensions, spec.stage_strides["C1"])
+    if spec.stem != "cifar":
+        stem_strides = counts.strided(stem_strides, 2)
+    inputs = spec.stem_width * math.prod(stem_strides)
+    blocks = []
+    for name, shape in spec.blocks():
+        layers = by_block[name]
+        convolutions = [math.prod(layer.shape) for layer in layers if ".conv" in layer.name]
+        norms = [math.prod(layer.shape) for layer in layers if ".bn" in layer.name]
+        shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
+        gate = 2 * convolutions[-1] if shape.gate_reduction else 0
+        # A norm keeps what it is given, ReLU what it gives; without norms only ReLU is left.
+        saved = sum(convolutions) + (sum(norms) if spec.norm != "none" else 0)
+        saved += gate + (shortcut if not spec.preactivation and spec.norm != "none" else 0)
+        blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions)))
+        inputs = convolutions[-1]
+    return blocks
+
+
+def _stem(spec: Spec, size: int) -> int:
+    """What the stem keeps: its convolutions' outputs and those of ReLU, and of a pool the places it took (int64)."""
+    outputs = [
+        math.prod(la.shape) for la in counts.layers(spec, size) if la.name.startswith("conv1") and "conv" in la.kind
+    ]
+    pooled = 0 if spec.stem == "cifar" else outputs[-1] // 2**spec.dimensions
+    return 2 * sum(outputs) + 5 * pooled
+
+
+def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:
+    """The segments that are recomputed, and the other blocks one by one, in order."""
+    for stage, group in itertools.groupby(blocks, key=lambda block: block.stage):
+        own, first = list(group), 0
+        for length in segments.get(stage, ()):
+            yield True, own[first : first + length]
+            first += length
+        for block in own[first:]:
+            yield False, [block]

@@ -1,0 +1,26 @@
+"""Amounts of memory as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from resnets.errors import UsageError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def parse_bytes(text: str) -> int:
+    """ "2GiB", "500 MB" or "1.5g" in bytes.
+
+    Raises:
+        UsageError: it is none of these, or nothing.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?)b?\s*", text.lower())
+    if not match or match[2] not in _UNITS or not float(match[1]):
+        raise UsageError(f"{text!r} is no amount of memory: write 2GiB or 500MiB.")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def show_bytes(count: float) -> str:
+    """In MiB, or in GiB from 10 GiB on."""
+    return f"{count / 2**20:,.0f} MiB" if count < 10 * 2**30 else f"{count / 2**30:,.1f} GiB"
