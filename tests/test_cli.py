@@ -163,7 +163,7 @@ def test_models_and_recipes_are_listed(cli: Any) -> None:
 
 def sha_of(folder: Path, out: Path, *more: str) -> str:
     argv = ["train", "paper/cifar", "--data", folder, "--epochs", "2", "--out", out, *TINY, "model.drop_path=0.3",
-            'views={"crop": {}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}', *more]  # fmt: skip
+            'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}', *more]  # fmt: skip
     assert main([str(a) for a in argv]) == 0
     sha = resnets.describe(out).weights_sha256
     assert sha

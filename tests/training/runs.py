@@ -28,7 +28,7 @@ SETTINGS = (
     "ema=0.9",
     "precision=bf16",
     "evaluate_every=0.5",
-    'views={"crop": {}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}',
+    'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}',
 )
 
 

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from resnets.errors import UsageError
 from resnets.models import counts
@@ -88,7 +89,7 @@ def predict(
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
-    parameters = counts.parameters(spec)
+    parameters = _parameters(spec)
     return Memory(
         weights=parameters * (4 if numbers.activation == 4 else 4 + numbers.activation),  # cast anew in each step
         gradients=4 * parameters,
@@ -99,6 +100,9 @@ def predict(
         work=work,
         program=program,
     )
+
+
+_parameters = lru_cache(maxsize=8)(counts.parameters)
 
 
 def fit(spec: Spec, size: int, group: int, limit: int, *, numbers: Numbers | None = None) -> Segments:
@@ -147,7 +151,8 @@ class _Block:
     largest: int
 
 
-def _blocks(spec: Spec, size: int) -> list[_Block]:
+@lru_cache(maxsize=8)
+def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
     by_block: dict[str, list[counts.Layer]] = {}
     for layer in counts.layers(spec, size):
         if layer.name.startswith("layer"):
@@ -168,9 +173,10 @@ def _blocks(spec: Spec, size: int) -> list[_Block]:
         saved += gate + (shortcut if not spec.preactivation and spec.norm != "none" else 0)
         blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions)))
         inputs = convolutions[-1]
-    return blocks
+    return tuple(blocks)
 
 
+@lru_cache(maxsize=8)
 def _stem(spec: Spec, size: int) -> int:
     """What the stem keeps: its convolutions' outputs and those of ReLU, and of a pool the places it took (int64)."""
     outputs = [
