@@ -20,6 +20,7 @@ from PIL import Image
 
 import resnets
 from resnets.cli import main
+from resnets.recipes.catalog import RECIPES
 
 COLORS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (210, 40, 50)}
 TINY = ["model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32", "preprocessing.resize=16",
@@ -156,14 +157,15 @@ def test_describe_knows_a_model_file_and_a_name(run: Path, cli: Any) -> None:
 
 def test_models_and_recipes_are_listed(cli: Any) -> None:
     assert {m["name"] for m in cli("models", "--json").json["models"]} == set(resnets.CATALOG)
-    assert [r["name"] for r in cli("recipes", "--json").json["recipes"]] == ["digits", "paper/cifar"]
+    assert [r["name"] for r in cli("recipes", "--json").json["recipes"]] == list(RECIPES)
     assert "resnet50" in cli("models").out
     assert "Command: resnets train" in cli("recipes").out
 
 
 def sha_of(folder: Path, out: Path, *more: str) -> str:
     argv = ["train", "paper/cifar", "--data", folder, "--epochs", "2", "--out", out, *TINY, "model.drop_path=0.3",
-            'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}', *more]  # fmt: skip
+            "views.crop=RandomResizedCrop", 'views.augment=[{"kind": "Flip"}]', 'views.mix=[{"kind": "Mixup"}]',
+            *more]  # fmt: skip
     assert main([str(a) for a in argv]) == 0
     sha = resnets.describe(out).weights_sha256
     assert sha

@@ -159,7 +159,11 @@ def recipe_with(**changes: object) -> dict[str, Any]:
         (Spec, {"depths": [1, 2.5]}, r"^depths\[1\] takes a whole number, not 2.5"),
         (Spec, {"output_stride": "8"}, "^output_stride takes a whole number or none, not '8'"),
         (Recipe, recipe_with(name=3), "^name takes a text, not 3"),
-        (Recipe, recipe_with(views={"crop": {"scale": [0.5]}}), "^views.crop.scale takes 2 values, not 1"),
+        (
+            Recipe,
+            recipe_with(views={"crop": {"kind": "RandomResizedCrop", "scale": [0.5]}}),
+            "^views.crop.scale takes 2 values, not 1",
+        ),
         (Recipe, recipe_with(views={"augment": [{"kind": "Flip"}, 3]}), r"^views.augment\[1\] takes PaddedCrop or"),
         (Recipe, recipe_with(optimizer={"lr": 0.1}), '^optimizer takes "kind": SGD or AdamW, not None'),
         (Recipe, recipe_with(optimizer={"kind": "Adam"}), "^optimizer takes \"kind\": SGD or AdamW, not 'Adam'"),
@@ -247,7 +251,7 @@ def test_overrides_apply_in_turn() -> None:
         ("model.depths=3", r"^model.depths takes a list such as \[1, 2\], not 3"),
         ("model.depths=[1, 1]", "^model.depths: depths .* need one number for each stage"),
         ("model.depths=" + "[" * 100_000, "^model.depths takes a list"),
-        ('views.crop={"scale": [0.5, 2]}', "scale needs 0 < low <= high <= 1"),
+        ('views.crop={"kind": "RandomResizedCrop", "scale": [0.5, 2]}', "scale needs 0 < low <= high <= 1"),
     ],
 )
 def test_an_override_that_cannot_be_meant_is_refused(assignment: str, message: str) -> None:
