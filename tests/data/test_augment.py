@@ -19,7 +19,19 @@ from torchvision.transforms import functional as tv
 
 from resnets.data import augment
 from resnets.data.augment import CROP_NUMBERS, Uniforms
-from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mix, Mixup, PaddedCrop, RandomResizedCrop, View
+from resnets.data.views import (
+    Affine,
+    ColorJitter,
+    CutMix,
+    Flip,
+    Mix,
+    Mixup,
+    PaddedCrop,
+    PCAColor,
+    RandomResizedCrop,
+    ScaledCrop,
+    View,
+)
 from resnets.errors import UsageError
 from resnets.preprocessing import Interpolation, Preprocessing
 
@@ -310,3 +322,40 @@ def test_a_cutmix_rectangle_may_lie_anywhere() -> None:
 def test_settings_that_cannot_be_meant_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         make()
+
+
+def test_a_scaled_crop_is_a_resize_and_a_crop() -> None:
+    from torchvision.transforms.v2 import functional as v2
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8))
+    p = Preprocessing(resize=40, crop=32)
+    view = ScaledCrop(sides=(36, 50))
+    sides = set()
+    for number in range(60):
+        u = np.random.default_rng(number).random(augment.CROP_NUMBERS, np.float32)
+        side = 36 + int(float(u[0]) * 15)
+        whole = v2.resize(picture, [side], antialias=True)
+        top, left = int(float(u[-1]) * (whole.height - 31)), int(float(u[-2]) * (whole.width - 31))
+        expected = v2.crop(whole, top, left, 32, 32)
+        assert np.array_equal(np.asarray(augment.random_crop(picture, view, u, p)), np.asarray(expected))
+        sides.add(side)
+    assert sides == set(range(36, 51))
+
+
+def test_pca_color_adds_the_same_light_to_every_pixel() -> None:
+    """Against Krizhevsky's formula in NumPy."""
+    from statistics import NormalDist
+
+    images = torch.rand(3, 3, 4, 4)
+    u = torch.rand(3, 3) * 0.98 + 0.01
+    seen = augment.apply(PCAColor(std=0.1), images, u)
+    values = np.array([0.2175, 0.0188, 0.0045])
+    vectors = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    for i in range(3):
+        alpha = np.array([0.1 * NormalDist().inv_cdf(float(x)) for x in u[i]])
+        light = vectors @ (alpha * values)
+        difference = (seen[i] - images[i]).numpy()
+        assert np.abs(difference - light[:, None, None]).max() < 1e-6
+    assert np.allclose(vectors.T @ vectors, np.eye(3), atol=1e-3)
+    grey = torch.rand(2, 1, 4, 4)
+    assert torch.equal(augment.apply(PCAColor(), grey, u[:2]), grey)

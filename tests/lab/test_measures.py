@@ -42,7 +42,7 @@ def test_responses_are_those_behind_each_norm(trial: Trial) -> None:
     assert found["layers"][:3] == ["bn1", "layer1.0.bn1", "layer1.0.bn2"]
     assert len(found["layers"]) == 19  # every 3x3 convolution of 20 layers
     assert found["std"][:3] == pytest.approx([float(np.std(v.numpy())) for v in (stem, inner, outer)], rel=1e-4)
-    assert found["scale"][0] == pytest.approx(float(network.bn1.weight.abs().mean()))
+    assert found["scale"][0] == pytest.approx(float(network.bn1.weight.detach().abs().mean()))
 
 
 def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
