@@ -221,7 +221,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             nets=_views(_TABLE_4),
             recipe=on_imagenet,
             measure=measures.viewed("multi-scale"),
-            columns=(VIEW, VIEW_TOP5, TEST),
+            columns=(VIEW, VIEW_TOP5),
             draw=figures.final_errors,
             ensemble="multi-scale",
         ),
