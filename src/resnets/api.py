@@ -419,6 +419,7 @@ def reproduce(
     device: Device = "auto",
     workers: int | None = None,
     jobs: int | None = None,
+    runs: str | Path | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Reproduction:
     """Run an experiment of the paper, or of what came after, and set its figures beside ours.
@@ -434,6 +435,8 @@ def reproduce(
         device: auto, cpu, cuda or mps.
         workers: threads that decode pictures.
         jobs: runs at a time (default: as many as there are cores where each needs one, else one).
+        runs: the folder of the trained nets (default: runs within `out`); experiments on the same nets and data can
+            share it, and train each net once.
         tell: in Python, called with a line for each step forward.
     """
     _check_workers(workers)
@@ -453,6 +456,7 @@ def reproduce(
         device=device,
         workers=workers,
         jobs=jobs,
+        runs=Path(runs) if runs is not None else None,
         tell=tell,
     )
 

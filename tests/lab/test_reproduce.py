@@ -113,6 +113,18 @@ def test_a_folder_holds_one_experiment(whole: Path, tmp_path: Path) -> None:
         resnets.reproduce("table2", out=tmp_path / "t")
 
 
+def test_experiments_share_trained_nets(whole: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    found = resnets.reproduce("figure7", out=tmp_path / "r", runs=whole / "runs", tell=heard.append, jobs=1, **SHORT)
+    assert len(heard) == 4
+    assert not any("epoch" in line for line in heard)
+    assert not (tmp_path / "r" / "runs").exists()
+    errors = [run["final_test_error"] for net in found.results["nets"] for run in net["runs"]]
+    assert errors == [run["final_test_error"] for net in results(whole)["nets"] for run in net["runs"]]
+    with pytest.raises(UsageError, match="was trained otherwise \\(batch differ\\)"):
+        resnets.reproduce("figure7", "batch=32", out=tmp_path / "s", runs=whole / "runs", jobs=1, **SHORT)
+
+
 SMALL = {
     "table6": "cifar_resnet20",
     "figure7": NETS,

@@ -55,6 +55,7 @@ def reproduce(
     device: str,
     workers: int | None,
     jobs: int | None,
+    runs: Path | None,
     tell: Tell,
 ) -> Reproduction:
     """Everything that `folder` does not hold yet, then the page.
@@ -71,7 +72,7 @@ def reproduce(
     base = base.with_overrides(settings)
     _claim(folder, experiment, base)
     trials = {
-        (net.name, seed): _trial(experiment, base, net, seed, folder, device, workers)
+        (net.name, seed): _trial(experiment, base, net, seed, runs or folder / "runs", device, workers)
         for seed in range(seeds)  # seed by seed, so that what is cut off has something to say of every net
         for net in nets
     }
@@ -87,6 +88,7 @@ def reproduce(
     outcomes += _ensemble(experiment, folder, [t for key, t in trials.items() if "failed" not in measured[key]])
     now = environment.choose(device)
     options = {"--data": data, "--seeds": seeds, "--models": models, "--epochs": epochs, "--out": folder}
+    options["--runs"] = runs
     words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
     facts = Facts(
         command=shlex.join(["resnets", "reproduce", experiment.name, *settings, *words]),
@@ -119,13 +121,12 @@ def _claim(folder: Path, experiment: Experiment, base: Recipe) -> None:
 
 
 def _trial(
-    experiment: Experiment, base: Recipe, net: Net, seed: int, folder: Path, device: str, workers: int | None
+    experiment: Experiment, base: Recipe, net: Net, seed: int, runs: Path, device: str, workers: int | None
 ) -> Trial:
     recipe = replace(base, name=f"{experiment.name}/{net.name}", model=net.spec, seed=seed)
     if net.settings and base.data != "digits":
         recipe = recipe.with_overrides(net.settings)
-    path = folder / "runs" / f"{net.name}-{seed}"
-    return Trial(net, recipe, path, device, workers, experiment.snapshots)
+    return Trial(net, recipe, runs / f"{net.name}-{seed}", device, workers, experiment.snapshots)
 
 
 def _path(folder: Path, name: str, seed: int) -> Path:

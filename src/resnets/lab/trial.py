@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from resnets.artifacts.model import Model, load
+from resnets.errors import UsageError
 from resnets.lab.experiment import Net
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
@@ -17,6 +18,9 @@ from resnets.training import checkpoint, job
 from resnets.training.job import Data
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import Event, Keeping, RunFolder, read_log, read_plan
+
+# Of a recipe, what leaves the final weights alone; the group is settled when a run begins.
+_SAME_WEIGHTS = ("name", "group", "memory_limit", "score_training", "evaluate_every")
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,10 @@ class Trial:
 
         Raises:
             TrainingError: the loss was lost; see `resnets replay`.
+            UsageError: `path` holds another run.
         """
         if self.folder.recipe.exists():
+            self._check()
             job.resume(self.folder, listeners=(listener,))
             return
         keeping = Keeping()
@@ -65,11 +71,20 @@ class Trial:
         """That training took, over all its starts."""
         return next((float(event["seconds"]) for event in self.events if event["event"] == "end"), 0.0)
 
+    def _check(self) -> None:
+        """That the run was begun with a recipe that comes to the same weights."""
+        own, found = self.resolved[0], read_plan(self.folder.recipe).recipe
+        aside = {name: getattr(own, name) for name in _SAME_WEIGHTS}
+        changed = [f.name for f in fields(own) if getattr(own, f.name) != getattr(replace(found, **aside), f.name)]
+        if changed:
+            raise UsageError(
+                f"{self.path} was trained otherwise ({', '.join(changed)} differ): give --runs another folder."
+            )
+
     @cached_property
     def resolved(self) -> tuple[Recipe, Data]:
         """The recipe as the data made it, and the data."""
-        recipe = read_plan(self.folder.recipe).recipe if self.folder.recipe.exists() else self.recipe
-        return job.resolve(recipe)
+        return job.resolve(self.recipe)
 
     @property
     def data(self) -> Data:
