@@ -320,7 +320,7 @@ def describe(
     path = Path(name)
     if isinstance(model, Spec) or name in catalog.CATALOG or path.suffix == ".json" or not path.exists():
         spec = _find_spec(name if not isinstance(model, Spec) else model)
-        size = _usual_size(spec) if size is None else size
+        size = spec.usual_size if size is None else size
     else:
         from resnets.artifacts.model import load as load_model
         from resnets.artifacts.model_file import weights_sha256
@@ -390,7 +390,7 @@ def benchmark(
     spec = _find_spec(model)
     from resnets.lab.benchmark import inference_rate, training_rate
 
-    size = _usual_size(spec) if size is None else size
+    size = spec.usual_size if size is None else size
     training = training_rate(
         spec, batch=batch, size=size, steps=steps, device=device, precision=precision, memory_limit=memory_limit
     )
@@ -551,10 +551,6 @@ def _find_spec(model: str | Spec) -> Spec:
 
         return decode(Spec, read_json(Path(model)), "")
     return catalog.find(model)
-
-
-def _usual_size(spec: Spec) -> int:
-    return 32 if spec.stem == "cifar" else 224
 
 
 def _check_workers(workers: int | None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnets import api
-from resnets.errors import ResnetsError, unknown
+from resnets.errors import ResnetsError, lookup
 from resnets.signatures import Parser, arguments, parser_of, read_docstring
 from resnets.sizes import show_bytes
 from resnets.version import __version__
@@ -63,9 +63,7 @@ def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Names
         parser.read(argv)
         parser.error("a command is missing")
     name, *rest = argv
-    if name not in _COMMANDS:
-        raise unknown("command", name, _COMMANDS)
-    answer, function, skip = _COMMANDS[name]
+    answer, function, skip = lookup(_COMMANDS, name, "command")
     command = parser_of(function, f"resnets {name}", skip=skip)
     command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -182,9 +180,8 @@ def _models(parsed: argparse.Namespace) -> Answer:
 
     rows = []
     for name, spec in api.list_models().items():
-        size = 32 if spec.stem == "cifar" else 224
-        rows.append({"name": name, "parameters": counts.parameters(spec), "size": size,
-                     "multiply_adds": counts.multiply_adds(spec, size)})  # fmt: skip
+        rows.append({"name": name, "parameters": counts.parameters(spec), "size": spec.usual_size,
+                     "multiply_adds": counts.multiply_adds(spec, spec.usual_size)})  # fmt: skip
     lines = [f"{'model':20} {'parameters':>12} {'multiply-adds':>16}"]
     lines += [f"{r['name']:20} {r['parameters']:12,} {r['multiply_adds']:16,}  at {r['size']} px" for r in rows]
     return lines, {"models": rows}

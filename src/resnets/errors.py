@@ -7,7 +7,10 @@ The command line prints the message alone and exits with `exit_code`: 2 where th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class ResnetsError(Exception):
@@ -44,6 +47,13 @@ class InterruptedRunError(ResnetsError):
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
+    """What `table` has under `name`; raises as `unknown` says."""
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 
 import resnets
+from resnets.data.batches import normalize
+from resnets.data.pictures import prepare
 from resnets.lab import measures
 from resnets.lab.experiments import chosen, find
 from resnets.lab.trial import Trial
@@ -25,15 +27,28 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return Trial(chosen(experiment, "cifar_resnet20")[0], recipe, out / "runs" / "cifar_resnet20-0", snapshots=8)
 
 
-def test_all_test_pictures_are_taken(trial: Trial) -> None:
-    images = measures._test_pictures(trial)
+def pictures(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
+    """All test pictures, by the plain way, and their labels."""
+    recipe, data = trial.resolved
+    p = recipe.preprocessing
+    seen = np.stack([prepare(data.test.picture(i, p.color), p) for i in range(len(data.test))])
+    return normalize(torch.from_numpy(seen), p), torch.from_numpy(data.test.labels)
+
+
+def test_all_test_pictures_are_taken_or_some_of_each_class(trial: Trial) -> None:
+    images, labels = (torch.cat(each) for each in zip(*measures._test_pictures(trial), strict=True))
     assert images.shape == (360, 1, 8, 8)
+    torch.testing.assert_close(images, pictures(trial)[0])
+    assert labels.equal(pictures(trial)[1])
+    ends, of_ends = next(measures._test_pictures(trial, 2))
+    assert ends.equal(images[[0, -1]])
+    assert of_ends.equal(labels[[0, -1]])
 
 
 def test_responses_are_those_behind_each_norm(trial: Trial) -> None:
     found = measures.responses(trial)
     network: Any = trial.model.network
-    x = measures._test_pictures(trial)
+    x = pictures(trial)[0]
     with torch.inference_mode():
         stem = network.bn1(network.conv1(x))
         block = network.layer1[0]
@@ -62,7 +77,7 @@ def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
 def test_a_residual_block_taken_out_leaves_its_shortcut(trial: Trial) -> None:
     found = measures.lesion(trial)
     network = trial.model.network
-    x, labels = measures._test_pictures(trial), torch.from_numpy(trial.data.test.labels)
+    x, labels = pictures(trial)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     block: Any = network.get_submodule("layer2.1")
     with torch.no_grad():
@@ -80,7 +95,7 @@ def test_a_residual_block_taken_out_leaves_its_shortcut(trial: Trial) -> None:
 
 def test_autocorrelation_of_gradients(trial: Trial) -> None:
     found = measures.shattered(trial)
-    network, ends = trial.first().train(), measures._test_pictures(trial)[:2]
+    network, ends = trial.first().train(), pictures(trial)[0][[0, -1]]
     line = torch.stack([ends[0] + (ends[1] - ends[0]) * i / 255 for i in range(256)]).requires_grad_()
     network(line).sum().backward()
     assert line.grad is not None

@@ -16,12 +16,7 @@ from resnets.training import job
 from resnets.training.ranks import Ranks
 from resnets.training.run_folder import RunFolder, read_plan
 from resnets.training.schedules import Step
-from tests.training.runs import arguments, events, make_pictures
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
+from tests.training.runs import arguments, events
 
 
 def test_held_out_pictures_are_scored_and_never_trained_on(data: Path, tmp_path: Path) -> None:

@@ -29,11 +29,6 @@ PLAIN = ("precision=fp32", "optimizer.lr=0.01")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
 def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "alone"
     code, _, err = finish(start(arguments(data, out, *PLAIN, epochs=5)))

@@ -33,11 +33,6 @@ EVERY = ("--checkpoint-steps", "5")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing interrupts: 60 steps."""
     out = tmp_path_factory.mktemp("runs") / "whole"

@@ -11,7 +11,7 @@ import torch
 
 from resnets import draws
 from resnets.models.counts import multiply_adds
-from resnets.models.initialize import allocate, create, initialize
+from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.preprocessing import Preprocessing
 from resnets.recipes import paper
@@ -71,8 +71,7 @@ def training_rate(
         steps=steps,
         memory_limit=memory_limit,
     )
-    network = allocate(spec)
-    initialize(network, seed=seed)
+    network = create(spec, seed=seed)
     with environment.threads(chosen.threads):
         training = Training(recipe, chosen, Classification(), network, samples=batch)
         g = draws.generator(seed, "benchmark")

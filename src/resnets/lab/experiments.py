@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from resnets.data.views import PaddedCrop, Views
-from resnets.errors import UsageError, unknown
+from resnets.errors import UsageError, lookup
 from resnets.lab import figures, measures
 from resnets.lab.experiment import Column, Experiment, Net, Outcome
 from resnets.models.catalog import find as model
@@ -341,9 +341,7 @@ def find(name: str) -> Experiment:
     Raises:
         UsageError: there is none; the message names the nearest.
     """
-    if name not in EXPERIMENTS:
-        raise unknown("experiment", name, EXPERIMENTS)
-    return EXPERIMENTS[name]
+    return lookup(EXPERIMENTS, name, "experiment")
 
 
 def chosen(experiment: Experiment, models: str | None) -> tuple[Net, ...]:

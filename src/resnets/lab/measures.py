@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from resnets.preprocessing import TestView
 from resnets.tasks.classification import Classification
 
 PICTURES = 1000  # of the test set, for what takes many passes
+BATCH = 200
 
 
 def curves(trial: Trial) -> Measured:
@@ -84,7 +86,7 @@ def responses(trial: Trial) -> Measured:
             hooks.append(module.register_forward_hook(watch(name)))
             seen[name] = float(module.weight.detach().abs().mean())
     with torch.inference_mode():
-        for images in torch.split(_test_pictures(trial), 200):
+        for images, _ in _test_pictures(trial):
             network(images)
     for hook in hooks:
         hook.remove()
@@ -131,12 +133,11 @@ def gradient_flow(trial: Trial) -> Measured:
 def lesion(trial: Trial) -> Measured:
     """Test error with each single block taken out, and with pairs of blocks of a stage swapped (Veit et al. 2016).
 
-    Blocks that change the shape stay. The first `PICTURES` test pictures.
+    Blocks that change the shape stay. `PICTURES` of the test pictures, evenly spaced.
     """
     network = trial.model.network.eval()
-    images = _test_pictures(trial)[:PICTURES]
-    labels = torch.from_numpy(trial.data.test.labels)[: len(images)]
-    whole = _error(network, images, labels)
+    pictures = list(_test_pictures(trial, PICTURES))
+    whole = _error(network, pictures)
     removed: dict[str, float] = {}
     movable: list[tuple[nn.Sequential, list[int]]] = []
     for stage_name in network.stage_names:
@@ -147,7 +148,7 @@ def lesion(trial: Trial) -> Measured:
         for number in numbers:
             block = stage[number]
             stage[number] = nn.Identity()
-            removed[f"{stage_name}.{number}"] = _error(network, images, labels)
+            removed[f"{stage_name}.{number}"] = _error(network, pictures)
             stage[number] = block
     g = torch.Generator().manual_seed(0)
     swapped: list[float] = []
@@ -158,7 +159,7 @@ def lesion(trial: Trial) -> Measured:
             stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
             i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
             stage[i], stage[j] = stage[j], stage[i]
-        swapped.append(_error(network, images, labels))
+        swapped.append(_error(network, pictures))
         for (stage, _), blocks in zip(movable, originals, strict=True):
             for number, block in enumerate(blocks):
                 stage[number] = block
@@ -175,11 +176,11 @@ def lesion(trial: Trial) -> Measured:
 def shattered(trial: Trial) -> Measured:
     """Autocorrelation of gradients along a line of inputs, at initialisation (Balduzzi et al. 2017, section 2).
 
-    The line goes from one test picture to another in 256 steps; the gradient is of the sum of the logits by the
+    The line goes from the first test picture to the last in 256 steps; the gradient is of the sum of the logits by the
     input. Correlations are means over input positions; a net whose gradients resemble white noise has none.
     """
     network = trial.first().train()
-    ends = _test_pictures(trial)[:2]
+    ends = next(_test_pictures(trial, 2))[0]
     line = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, 256)[:, None, None, None]).requires_grad_()
     network(line).sum().backward()
     assert line.grad is not None
@@ -199,18 +200,23 @@ def _keeps_shape(network: ResNet, block: str) -> bool:
     return not dict(network.spec.blocks())[block].changes
 
 
-def _test_pictures(trial: Trial) -> Tensor:
-    """All test pictures as the net is fed with them."""
+def _test_pictures(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """(N, C, H, W) test pictures as the net is fed with them and (N,) labels: all that can be read, in batches.
+
+    Args:
+        most: take this many, evenly spaced, since the pictures of a class often lie together.
+    """
     recipe, data = trial.resolved
-    judge: Any = Single(nn.Identity(), recipe.preprocessing)
-    pixels = data.test_survey.pixels
-    if pixels is None:
-        seen = [judge.see(data.test, index)[0] for index in range(min(len(data.test), PICTURES))]
-        return normalize(torch.stack([torch.from_numpy(each) for each in seen]), recipe.preprocessing)
-    return normalize(torch.from_numpy(pixels), recipe.preprocessing)
+    judge: Any = Single(nn.Identity(), recipe.preprocessing, pixels=data.test_survey.pixels)
+    numbers = np.array([i for i in range(len(data.test)) if i not in data.test_survey.damaged])
+    if most is not None and most < len(numbers):
+        numbers = numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+    for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):
+        seen = np.stack([judge.see(data.test, int(i))[0] for i in part])
+        yield normalize(torch.from_numpy(seen), recipe.preprocessing), torch.from_numpy(data.test.labels[part])
 
 
 @torch.inference_mode()
-def _error(network: ResNet, images: Tensor, labels: Tensor) -> float:
-    answers = torch.cat([network(part).argmax(1) for part in torch.split(images, 200)])
-    return float((answers != labels).double().mean())
+def _error(network: ResNet, pictures: Sequence[tuple[Tensor, Tensor]]) -> float:
+    answers = torch.cat([network(images).argmax(1) != labels for images, labels in pictures])
+    return float(answers.double().mean())

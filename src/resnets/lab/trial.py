@@ -12,7 +12,7 @@ import torch
 from resnets.artifacts.model import Model, load
 from resnets.errors import UsageError
 from resnets.lab.experiment import Net
-from resnets.models.initialize import initialize
+from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import checkpoint, job
 from resnets.training.job import Data
@@ -98,15 +98,13 @@ class Trial:
     def first(self) -> ResNet:
         """The net before its first step."""
         recipe = self.resolved[0]
-        network = ResNet(recipe.model)
         how = recipe.initialization
-        initialize(network, seed=recipe.seed, fan=how.fan, zero_init_last=how.zero_init_last)
-        return network
+        return create(recipe.model, seed=recipe.seed, fan=how.fan, zero_init_last=how.zero_init_last)
 
     def at(self, step: int) -> ResNet:
         """The net after `step` steps, of which a checkpoint was kept."""
         tensors, _ = checkpoint.read(self.folder.checkpoints, step)
-        network = ResNet(self.resolved[0].model)
+        network = allocate(self.resolved[0].model)
         network.load_state_dict(
             {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.errors import unknown
+from resnets.errors import lookup
 from resnets.models.spec import Spec
 
 # Depths of table 1 of He et al. 2015.
@@ -90,6 +90,4 @@ def find(name: str) -> Spec:
     Raises:
         UsageError: there is none; the message names the nearest.
     """
-    if name not in CATALOG:
-        raise unknown("model", name, CATALOG)
-    return CATALOG[name]
+    return lookup(CATALOG, name, "model")

@@ -89,6 +89,11 @@ class Spec:
             raise UsageError(f"output_stride {self.output_stride} cannot be had here: choose from {known}.")
 
     @property
+    def usual_size(self) -> int:
+        """Height and width of the pictures for which nets with this stem are made."""
+        return 32 if self.stem == "cifar" else 224
+
+    @property
     def stage_channels(self) -> dict[str, int]:
         """Channels of each feature that `ResNet.features` gives, from "C1" (the stem) on."""
         expansion = EXPANSION[self.block]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resnets.errors import unknown
+from resnets.errors import lookup
 from resnets.recipes import paper, successors
 from resnets.recipes.digits import digits
 from resnets.training.recipe import Recipe
@@ -26,6 +26,4 @@ def find(name: str) -> Recipe:
     Raises:
         UsageError: there is none; the message names the nearest.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]()
+    return lookup(RECIPES, name, "recipe")()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
@@ -77,8 +77,8 @@ class Training:
             synchronize(self.network, self.ranks.neighbours(self.group // self.piece), self.device)
         self._forward = self.ranks.wrap(self.network, self.device)
         self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
-        self._norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        self._running = [b for m in self._norms for b in (m.running_mean, m.running_var) if b is not None]
+        self._norms = _batch_norms(self.network)
+        self._running = _running(self._norms)
         # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
         self.first_bad = torch.tensor(-1, device=self.device)
         self.skipped = torch.tensor(0, device=self.device)
@@ -162,7 +162,7 @@ class Training:
         Each is the mean over groups of what the group had, in float32, with everything else as in evaluation.
         """
         network = self.evaluated_network
-        norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = _batch_norms(network)
         if not (self.recipe.exact_statistics and norms):
             return
         network.eval()
@@ -178,10 +178,9 @@ class Training:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         if self.ranks.world > 1:
-            running = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
+            running = _running(norms)
             share = len(self.pieces) * self.piece / self.recipe.batch
-            total = self.ranks.sum(torch.cat(running) * share)
-            torch._foreach_copy_(running, list(torch.split(total, [len(b) for b in running])))
+            _set(running, self.ranks.sum(torch.cat(running) * share))
 
     def observe(self, scores: Scores) -> None:
         """Takes an evaluation into account where the schedule asks for it."""
@@ -249,8 +248,7 @@ class Training:
             later = count - math.ceil(self.pieces.stop / sharing)
             own = (after - keep ** len(self.pieces) * before) / sharing
             after = keep**count * before + self.ranks.sum(own * keep**later)
-        after = torch.where(bad, before, after)
-        torch._foreach_copy_(self._running, list(torch.split(after, [len(b) for b in self._running])))
+        _set(self._running, torch.where(bad, before, after))
         for norm in self._norms if count != len(self.pieces) else ():
             assert norm.num_batches_tracked is not None
             norm.num_batches_tracked += count - len(self.pieces)
@@ -268,6 +266,20 @@ class Training:
             return contextlib.nullcontext()
         assert isinstance(self._forward, nn.parallel.DistributedDataParallel)
         return self._forward.no_sync()
+
+
+def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def _running(norms: Iterable[nn.modules.batchnorm._BatchNorm]) -> list[Tensor]:
+    """Their running means and variances."""
+    return [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
+
+
+def _set(parts: list[Tensor], values: Tensor) -> None:
+    """`values`, one vector, into the vectors `parts`."""
+    torch._foreach_copy_(parts, list(torch.split(values, [len(b) for b in parts])))
 
 
 def group_size(recipe: Recipe, world: int) -> int:
