@@ -129,7 +129,7 @@ def lesions(outcomes: Sequence[Outcome]) -> Figure:
         swapped = 100 * np.mean(outcome.values("swapped"), 0)
         axes[1].plot(range(1, len(swapped) + 1), swapped, f"{style}o", color=color, ms=3)
     axes[0].set(title="one block taken out (dotted: none)", xlabel="block", ylabel="test error, %", ylim=(0, None))
-    axes[1].set(title="blocks swapped", xlabel="pairs")
+    axes[1].set(title="blocks swapped", xlabel="pairs", xticks=range(1, 6))
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 

@@ -21,6 +21,7 @@ from resnets.tasks.classification import Classification
 
 PICTURES = 1000  # of the test set, for what takes many passes
 BATCH = 200
+SWAPS = 5  # ways in which as many pairs of blocks are swapped
 
 
 def curves(trial: Trial) -> Measured:
@@ -133,7 +134,8 @@ def gradient_flow(trial: Trial) -> Measured:
 def lesion(trial: Trial) -> Measured:
     """Test error with each single block taken out, and with pairs of blocks of a stage swapped (Veit et al. 2016).
 
-    Blocks that change the shape stay. `PICTURES` of the test pictures, evenly spaced.
+    Errors of swapped blocks are means over `SWAPS` choices of the pairs. Blocks that change the shape stay.
+    `PICTURES` of the test pictures, evenly spaced.
     """
     network = trial.model.network.eval()
     pictures = list(_test_pictures(trial, PICTURES))
@@ -153,16 +155,19 @@ def lesion(trial: Trial) -> Measured:
     g = torch.Generator().manual_seed(0)
     swapped: list[float] = []
     pairs = [(stage, numbers) for stage, numbers in movable if len(numbers) > 1]
+    originals = [list(stage) for stage, _ in movable]
     for count in range(1, 6) if pairs else ():
-        originals = [list(stage) for stage, _ in movable]
-        for _ in range(count):
-            stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
-            i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
-            stage[i], stage[j] = stage[j], stage[i]
-        swapped.append(_error(network, pictures))
-        for (stage, _), blocks in zip(movable, originals, strict=True):
-            for number, block in enumerate(blocks):
-                stage[number] = block
+        errors = []
+        for _ in range(SWAPS):
+            for _ in range(count):
+                stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
+                i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
+                stage[i], stage[j] = stage[j], stage[i]
+            errors.append(_error(network, pictures))
+            for (stage, _), blocks in zip(movable, originals, strict=True):
+                for number, block in enumerate(blocks):
+                    stage[number] = block
+        swapped.append(sum(errors) / SWAPS)
     return {
         **curves(trial),
         "whole_error": whole,
