@@ -19,6 +19,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 import resnets
+from resnets.devices import find_device
 from resnets.training import environment
 from resnets.training.ranks import joined
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     with joined(given.device) as (ranks, name):
-        device = environment.find_device(name)
+        device = find_device(name)
         network = resnets.create(given.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         wrapped = ranks.wrap(network, device)
         assert isinstance(wrapped, torch.nn.parallel.DistributedDataParallel)

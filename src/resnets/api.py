@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
 from resnets.models import memory as planner
@@ -203,6 +204,9 @@ def evaluate(
     views: TestView = "center",
     out: str | Path | None = None,
     device: Device = "auto",
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    calibrate: str | None = None,
     workers: int | None = None,
 ) -> Scores:
     """Score a model exactly: every picture once, in float32; under torchrun the ranks share the pictures.
@@ -216,49 +220,60 @@ def evaluate(
             crops; or the whole picture at five sizes.
         out: a folder for report.html, metrics.json and predictions.csv.
         device: auto, cpu, cuda or mps.
+        runtime: torch, the reference, or on the CPU folded, compiled, openvino or onnxruntime; see `predict`.
+        precision: auto, fp32, bf16 or int8, as the runtime has it.
+        calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
         workers: threads that decode pictures.
     """
     _check_workers(workers)
     from resnets.artifacts.model import Model
     from resnets.data.catalog import open_dataset
+    from resnets.devices import find_device
     from resnets.evaluation.judge import Ensemble, Member, Single
     from resnets.evaluation.score import labels_for, score
     from resnets.tasks.classification import Classification
-    from resnets.training.environment import find_device, threads
+    from resnets.training.environment import threads
     from resnets.training.ranks import joined
 
-    first, *others = (each if isinstance(each, Model) else load(each) for each in (model, *ensemble))
-    for other in others:
-        if set(other.classes) != set(first.classes):
-            raise UsageError("The models of an ensemble must know the same classes.")
-    name = data if data is not None else first.card.recipe.get("data")
-    if not isinstance(name, str):
-        raise UsageError("The model file does not say what it was trained on: give --data.")
-    dataset = open_dataset(name)
-    source = dataset.test if split == "test" else dataset.train
-    count = first.card.environment.get("threads")
-    computing = threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
-    with joined(device) as (ranks, own_device), computing:
+    if runtime != "torch" and device == "auto":
+        device = "cpu"
+    with joined(device) as (ranks, own_device):
         chosen = find_device(own_device)
+        models = [
+            each
+            if isinstance(each, Model)
+            else load(each, str(chosen), runtime=runtime, precision=precision, calibrate=calibrate)
+            for each in (model, *ensemble)
+        ]
+        first = models[0]
+        if any(set(each.classes) != set(first.classes) for each in models):
+            raise UsageError("The models of an ensemble must know the same classes.")
+        name = data if data is not None else first.card.recipe.get("data")
+        if not isinstance(name, str):
+            raise UsageError("The model file does not say what it was trained on: give --data.")
+        dataset = open_dataset(name)
+        source = dataset.test if split == "test" else dataset.train
         judges = [
-            Single(each.network.to(chosen), each.card.preprocessing, view=views, device=chosen)
-            for each in (first, *others)
+            Single(each.network.to(chosen), each.card.preprocessing, view=views, device=chosen) for each in models
         ]
         members = [
             Member(judge, tuple(map(each.classes.index, first.classes)))
-            for judge, each in zip(judges, (first, *others), strict=True)
+            for judge, each in zip(judges, models, strict=True)
         ]
-        scores = score(
-            Ensemble(members) if others else judges[0],
-            Classification(),
-            source,
-            labels=labels_for(source, first.classes),
-            classes=first.classes,
-            workers=2 if workers is None else workers,
-            rank=ranks.rank,
-            world=ranks.world,
-            gather=ranks.gather,
-        )
+        count = first.card.environment.get("threads")  # that training computed with, for the same last bit
+        known = runtime == "torch" and isinstance(count, int) and 0 < count <= 1024
+        with threads(cast("int", count)) if known else contextlib.nullcontext():
+            scores = score(
+                Ensemble(members) if len(models) > 1 else judges[0],
+                Classification(),
+                source,
+                labels=labels_for(source, first.classes),
+                classes=first.classes,
+                workers=2 if workers is None else workers,
+                rank=ranks.rank,
+                world=ranks.world,
+                gather=ranks.gather,
+            )
     if out is not None and ranks.leads:
         from resnets.evaluation.report import write_predictions, write_report
         from resnets.files import write_json
@@ -271,7 +286,16 @@ def evaluate(
     return scores
 
 
-def predict(model: str | Path | Model, /, *images: Picture, top: int = 5, device: Device = "cpu") -> list[Ranking]:
+def predict(
+    model: str | Path | Model,
+    /,
+    *images: Picture,
+    top: int = 5,
+    device: Device = "cpu",
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    calibrate: str | None = None,
+) -> list[Ranking]:
     """Name the most probable classes of pictures of any size.
 
     Args:
@@ -279,15 +303,20 @@ def predict(model: str | Path | Model, /, *images: Picture, top: int = 5, device
         images: picture files.
         top: how many classes.
         device: auto, cpu, cuda or mps.
+        runtime: torch, the reference, or on the CPU folded (batch norm in the convolutions), compiled, openvino or
+            onnxruntime. What these make of a model is kept beside its file.
+        precision: auto (bf16 where runtime and processor have it, else fp32), fp32, bf16 or int8.
+        calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
     """
     from resnets.artifacts.model import Model
 
     if not images:
         raise UsageError("Give at least one picture.")
     if not isinstance(model, Model):
-        from resnets.training.environment import find_device
+        from resnets.devices import find_device
 
-        model = load(model, str(find_device(device)))
+        found = str(find_device(device)) if runtime == "torch" or device != "auto" else "cpu"
+        model = load(model, found, runtime=runtime, precision=precision, calibrate=calibrate)
     return model.predict_many(images, top)
 
 
@@ -371,9 +400,12 @@ def benchmark(
     steps: int = 10,
     memory_limit: str | None = None,
     device: Device = "auto",
-    precision: Precision = "auto",
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    data: str | None = None,
+    workers: int = 2,
 ) -> dict[str, Any]:
-    """Measure this machine's rates for a network.
+    """Measure this machine's rates for a network: training, inference, loading.
 
     Args:
         model: a name from `resnets models`, or a JSON file with a spec.
@@ -383,16 +415,26 @@ def benchmark(
         steps: how many of each; the first is not timed where there are more.
         memory_limit: such as 2GiB, for training; blocks are computed twice to keep within it.
         device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16.
+        runtime: of inference: torch, folded, compiled, openvino or onnxruntime.
+        precision: of training and inference: auto, fp32 or bf16; int8 is of inference alone.
+        data: a folder of pictures to load (default: 64 made JPEGs of 500 x 375).
+        workers: threads that load.
     """
     if batch < 2 or steps < 1:
         raise UsageError(f"batch must be 2 or more and steps 1 or more, not {batch} and {steps}.")
+    _check_workers(workers)
     spec = _find_spec(model)
-    from resnets.lab.benchmark import inference_rate, training_rate
+    from resnets.lab.benchmark import inference_rate, loading_rate, training_rate
 
     size = spec.usual_size if size is None else size
     training = training_rate(
-        spec, batch=batch, size=size, steps=steps, device=device, precision=precision, memory_limit=memory_limit
+        spec,
+        batch=batch,
+        size=size,
+        steps=steps,
+        device=device,
+        precision="auto" if precision == "int8" else precision,
+        memory_limit=memory_limit,
     )
     found: dict[str, Any] = {
         "model": model if isinstance(model, str) else "spec",
@@ -402,8 +444,11 @@ def benchmark(
         "training": asdict(training),
     }
     if not train:
-        inference = inference_rate(spec, batch=batch, size=size, steps=steps, device=device, precision=precision)
+        inference = inference_rate(
+            spec, batch=batch, size=size, steps=steps, device=device, runtime=runtime, precision=precision
+        )
         found["inference"] = asdict(inference)
+        found["loading"] = asdict(loading_rate(data, batch=batch, size=size, steps=steps, workers=workers))
     return found
 
 
@@ -521,15 +566,26 @@ def create(
     return network
 
 
-def load(model: str | Path, device: Device = "cpu") -> Model:
+def load(
+    model: str | Path,
+    device: Device = "cpu",
+    *,
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    calibrate: str | None = None,
+) -> Model:
     """The trained model in a model file or a run folder; it knows its classes and its preprocessing.
+
+    Args:
+        runtime, precision, calibrate: as of `predict`.
 
     Raises:
         FileError: there is none, or it is damaged.
+        UsageError: the runtime cannot be had here.
     """
     from resnets.artifacts.model import load as load_model
 
-    return load_model(model, device)
+    return load_model(model, device, runtime=runtime, precision=precision, calibrate=calibrate)
 
 
 def _find_recipe(recipe: str | Recipe) -> Recipe:

@@ -211,10 +211,19 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
     if inference := found.get("inference"):
         lines.append(
             f"inference  {inference['images_per_second']:10.1f} images/s, {inference['milliseconds_median']:.1f} ms a "
-            f"batch (95%: {inference['milliseconds_95']:.1f} ms)"
+            f"batch (95%: {inference['milliseconds_95']:.1f} ms), {inference['runtime']}, {inference['precision']}"
+        )
+        if inference["share_of_ceiling"]:
+            lines[-1] += f", {inference['share_of_ceiling']:.0%} of a matrix product's rate"
+    if loading := found.get("loading"):
+        lines.append(
+            f"loading    {loading['images_per_second']:10.1f} images/s by {loading['workers']} workers "
+            f"({loading['pictures']} {loading['data']})"
         )
     where = training["environment"]
-    lines.append(f"on {where['device']} ({where['hardware']}), {where['precision']}, {where['layout']}, eager")
+    lines.append(
+        f"on {where['device']} ({where['hardware']}), training in {where['precision']}, {where['layout']}, eager"
+    )
     return lines, found
 
 

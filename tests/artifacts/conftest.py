@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
+import resnets
 from resnets.artifacts.model import Model
 from resnets.artifacts.model_file import ModelCard
 from resnets.models.initialize import create
+from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
+from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 
 @pytest.fixture
@@ -38,6 +42,22 @@ def model() -> Model:
         metrics={"accuracy": 0.75, "classes": {"ant": {"f1": 0.5}}},
     )
     return Model(network, card)
+
+
+ThirdParty = tuple[ResNet, Tensor, Tensor]
+
+
+@pytest.fixture
+def third_party(shared: Path) -> ThirdParty:
+    """Somebody else's trained CIFAR net, 4,000 normalised pictures and their labels."""
+    weights, folder = shared / "weights" / "cifar_resnet20_thirdparty.th", shared / "cifar10-lossless"
+    if not weights.exists() or not folder.exists():
+        pytest.skip(f"{weights} or {folder} is absent")
+    network = resnets.create("cifar_resnet20", weights=weights).eval()
+    rows = np.concatenate([np.asarray(Image.open(p)) for p in sorted(folder.glob("*.png"))])
+    pixels = torch.from_numpy(rows.reshape(4000, 32, 32, 3)).permute(0, 3, 1, 2).float() / 255
+    x = (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
+    return network, x, torch.from_numpy(np.loadtxt(folder / "labels.txt", np.int64))
 
 
 @pytest.fixture

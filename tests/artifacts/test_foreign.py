@@ -8,12 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
 import torchvision
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -24,7 +22,8 @@ from resnets.errors import FileError, UsageError
 from resnets.models.initialize import create as create_network
 from resnets.models.spec import Spec
 from resnets.nn.shapes import StrideIn
-from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from resnets.preprocessing import Preprocessing
+from tests.artifacts.conftest import ThirdParty
 
 SMALL = Spec(depths=(1, 1), widths=(8, 16), classes=5)
 V15 = Spec(block="bottleneck", depths=(1, 1), widths=(8, 16), stem_width=8, classes=5)
@@ -44,15 +43,8 @@ def save_as_run(path: Path, spec: Spec, seed: int = 1) -> dict[str, Tensor]:
     return state
 
 
-def test_a_third_partys_cifar_net_gets_its_known_number_right(shared: Path) -> None:
-    weights, folder = shared / "weights" / "cifar_resnet20_thirdparty.th", shared / "cifar10-lossless"
-    if not weights.exists() or not folder.exists():
-        pytest.skip(f"{weights} or {folder} is absent")
-    network = resnets.create("cifar_resnet20", weights=weights).eval()
-    rows = np.concatenate([np.asarray(Image.open(p)) for p in sorted(folder.glob("*.png"))])
-    pixels = torch.from_numpy(rows.reshape(4000, 32, 32, 3)).permute(0, 3, 1, 2).float() / 255
-    x = (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
-    labels = torch.from_numpy(np.loadtxt(folder / "labels.txt", np.int64))
+def test_a_third_partys_cifar_net_gets_its_known_number_right(third_party: ThirdParty) -> None:
+    network, x, labels = third_party
     with torch.inference_mode():
         predicted = torch.cat([network(part).argmax(1) for part in torch.split(x, 500)])
     assert int((predicted == labels).sum()) == 3992

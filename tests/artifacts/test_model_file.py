@@ -235,7 +235,7 @@ def assert_loads_or_is_refused(path: Path, data: bytes) -> None:
     except (FileError, UsageError) as error:
         refusal = str(error)
     else:
-        assert len(loaded.classes) == loaded.network.spec.classes
+        assert len(loaded.classes) == loaded.card.spec.classes
         return
     assert str(path) in refusal
 

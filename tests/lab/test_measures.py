@@ -47,7 +47,7 @@ def test_all_test_pictures_are_taken_or_some_of_each_class(trial: Trial) -> None
 
 def test_responses_are_those_behind_each_norm(trial: Trial) -> None:
     found = measures.responses(trial)
-    network: Any = trial.model.network
+    network: Any = trial.network
     x = pictures(trial)[0]
     with torch.inference_mode():
         stem = network.bn1(network.conv1(x))
@@ -76,7 +76,7 @@ def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
 
 def test_a_residual_block_taken_out_leaves_its_shortcut(trial: Trial) -> None:
     found = measures.lesion(trial)
-    network = trial.model.network
+    network = trial.network
     x, labels = pictures(trial)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     block: Any = network.get_submodule("layer2.1")

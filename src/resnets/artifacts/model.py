@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnets.artifacts import model_file
+from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
+from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.data.batches import normalize
-from resnets.data.pictures import open_picture, prepare
-from resnets.errors import FileError, UsageError
+from resnets.data.catalog import open_dataset
+from resnets.data.pictures import ENDINGS, open_picture, prepare
+from resnets.errors import DataError, FileError, UsageError
 from resnets.models.initialize import allocate
-from resnets.models.resnet import ResNet
 from resnets.models.surgery import load_strictly
+from resnets.preprocessing import Preprocessing
 
+CALIBRATION = 300  # pictures, as NNCF's own default
 Picture = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
@@ -28,7 +33,7 @@ Ranking = list[tuple[str, float]]
 class Model:
     """What `resnets.load` gives: the network in evaluation mode, and what its file says of it."""
 
-    network: ResNet
+    network: nn.Module  # a ResNet, or what a runtime made of one
     card: ModelCard
 
     @property
@@ -47,7 +52,7 @@ class Model:
         if not prepared:
             return torch.empty(0, len(self.classes))
         images = torch.from_numpy(np.stack(prepared))
-        device = next(self.network.parameters()).device
+        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
         with torch.inference_mode():
             logits = self.network(normalize(images.to(device), p))
         return torch.softmax(logits.float(), 1).cpu()
@@ -84,11 +89,23 @@ def find_model_file(model: str | Path) -> Path:
     return path
 
 
-def load(model: str | Path, device: str | torch.device = "cpu") -> Model:
+def load(
+    model: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    calibrate: str | None = None,
+) -> Model:
     """The model in a model file or a run folder, ready to predict.
+
+    Args:
+        runtime, precision: see `artifacts.runtimes`; all but torch run on the CPU.
+        calibrate: pictures for int8: a folder, or a dataset's name; None is what the model was trained on.
 
     Raises:
         FileError: there is none, or it is damaged.
+        UsageError: the runtime cannot be had here, or not in this precision.
     """
     path = find_model_file(model)
     state, card = model_file.load(path)
@@ -96,4 +113,29 @@ def load(model: str | Path, device: str | torch.device = "cpu") -> Model:
     load_strictly(network, state, str(path))
     if card.spec.dimensions == 2:  # the layout that training evaluates in, so that the last bit agrees
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(network.to(device).eval(), card)
+    network = network.to(device).eval()
+    pictures = calibrate if calibrate is not None else card.recipe.get("data")
+    calibration = None if pictures is None else lambda: _calibration(pictures, card.preprocessing)
+    return Model(runtimes.build(network, runtime, precision, keep=path, calibration=calibration), card)
+
+
+def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """(1, C, H, W) each of `CALIBRATION` pictures, evenly spaced over those in the folder or dataset `name`."""
+    p = preprocessing
+    if Path(name).is_dir():
+        paths = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in ENDINGS)
+        openers = [partial(open_picture, path, p.color) for path in paths]
+    else:
+        try:
+            source = open_dataset(name).train
+        except DataError as error:
+            raise DataError(
+                f"int8 is calibrated on pictures like those that will come, and {name} is not here: "
+                "give --calibrate FOLDER."
+            ) from error
+        openers = [partial(source.picture, index, p.color) for index in range(len(source))]
+    if not openers:
+        raise DataError(f"There are no pictures in {name} to calibrate int8 on.")
+    for number in np.linspace(0, len(openers) - 1, min(CALIBRATION, len(openers))).round().astype(int):
+        with contextlib.suppress(DataError):  # one that cannot be read calibrates nothing
+            yield normalize(torch.from_numpy(prepare(openers[number](), p))[None], p)

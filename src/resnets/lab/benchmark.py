@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from resnets import draws
+from resnets.artifacts import runtimes
+from resnets.artifacts.names import RunPrecision, Runtime
+from resnets.data.batches import Batches, Order
+from resnets.data.catalog import open_dataset
+from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
+from resnets.preprocessing import Color, Preprocessing
 from resnets.recipes import paper
 from resnets.tasks.classification import Classification
 from resnets.training import environment, memory
@@ -99,20 +109,40 @@ def training_rate(
 
 @dataclass(frozen=True)
 class InferenceRate:
-    """What forward passes took, in evaluation, by torch as it comes."""
+    """What forward passes took, in evaluation.
+
+    Args:
+        share_of_ceiling: of the multiply-adds a second that a large product of matrices reaches in this precision,
+            measured right after; None for int8, which torch has no product of that kind for.
+    """
 
     batch: int
+    runtime: str
+    precision: str
     images_per_second: float
     milliseconds_median: float
     milliseconds_95: float
+    share_of_ceiling: float | None
     environment: dict[str, Any]
 
 
 def inference_rate(
-    spec: Spec, *, batch: int, size: int, steps: int, device: str, precision: Precision, seed: int = 0
+    spec: Spec,
+    *,
+    batch: int,
+    size: int,
+    steps: int,
+    device: str,
+    runtime: Runtime,
+    precision: RunPrecision,
+    seed: int = 0,
 ) -> InferenceRate:
-    """Forward passes on random pictures; the first is not counted where there are more."""
-    chosen = environment.choose(device, precision, multiply_adds(spec, size) * batch)
+    """Forward passes on random pictures; the first is not counted."""
+    chosen = environment.choose(
+        device if runtime == "torch" else "cpu",
+        "auto" if precision == "int8" else precision,
+        multiply_adds(spec, size) * batch,
+    )
     at = torch.device(chosen.device)
     network = create(spec, seed=seed).to(at, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     g = draws.generator(seed, "benchmark")
@@ -120,16 +150,88 @@ def inference_rate(
     images = images.contiguous(memory_format=torch.channels_last)
     seconds = []
     with environment.threads(chosen.threads), torch.inference_mode():
-        for _ in range(steps):
+        execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))
+        for _ in range(steps + 1):
             started = time.perf_counter()
-            with torch.autocast(at.type, torch.bfloat16, enabled=chosen.precision == "bf16"):
-                network(images).float().sum().item()  # reading it waits for the device
+            execute(images).sum().item()  # reading it waits for the device
             seconds.append(time.perf_counter() - started)
-    counted = sorted(seconds[1:] or seconds)
+        used = runtimes.choose(runtime, precision, at)
+        ceiling = None if used == "int8" else _multiply_adds_a_second(at, used)
+    counted = sorted(seconds[1:])
+    rate = batch / statistics.median(counted)
     return InferenceRate(
         batch=batch,
-        images_per_second=batch / statistics.median(counted),
+        runtime=runtime,
+        precision=used,
+        images_per_second=rate,
         milliseconds_median=1000 * statistics.median(counted),
         milliseconds_95=1000 * counted[min(len(counted) - 1, round(0.95 * len(counted)))],
+        share_of_ceiling=ceiling and rate * multiply_adds(spec, size) / ceiling,
         environment=asdict(chosen),
     )
+
+
+def _multiply_adds_a_second(device: torch.device, precision: str, side: int = 2048) -> float:
+    """That a product of large matrices reaches: the best of five."""
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    best = math.inf
+    for _ in range(5):
+        started = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return side**3 / best
+
+
+@dataclass(frozen=True)
+class LoadingRate:
+    """What it took to make training batches of picture files: decoded, cropped at random, mirrored, normalised.
+
+    Args:
+        pictures: distinct files, which the system holds in memory after the first time.
+    """
+
+    batch: int
+    images_per_second: float
+    workers: int
+    pictures: int
+    data: str
+
+
+def loading_rate(
+    data: str | None, *, batch: int, size: int, steps: int, workers: int, color: Color = "RGB", seed: int = 0
+) -> LoadingRate:
+    """Makes `steps` batches from the training pictures of the folder `data`, or from 64 JPEGs made for it."""
+    with tempfile.TemporaryDirectory() as place:
+        if data is None:
+            _write_jpegs(Path(place), draws.generator(seed, "benchmark pictures"))
+        source = open_dataset(data or place).train
+        batches = Batches(
+            source,
+            order=Order(len(source), batch, seed),
+            views=Views(crop=RandomResizedCrop(), augment=(Flip(),)),
+            preprocessing=Preprocessing(resize=size, crop=size, color=color),
+            seed=seed,
+            group=batch,
+            device=torch.device("cpu"),
+            workers=workers,
+        )
+        for _ in batches.between(0, 1):
+            pass
+        started = time.perf_counter()
+        for _ in batches.between(1, steps + 1):
+            pass
+        seconds = time.perf_counter() - started
+    return LoadingRate(batch, steps * batch / seconds, workers, len(source), data or "made JPEGs of 500 x 375")
+
+
+def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:
+    """Two classes of pictures with detail at all sizes, as photographs have."""
+    for number in range(count):
+        picture = np.zeros((375, 500, 3), np.float32)
+        for side in (4, 16, 64, 256):
+            noise = Image.fromarray(g.integers(0, 256, (side, side, 3), np.uint8))
+            picture += np.asarray(noise.resize((500, 375), Image.Resampling.BICUBIC), np.float32)
+        for part in ("train", "val"):
+            path = folder / part / str(number % 2) / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((picture / 4).astype(np.uint8)).save(path, quality=90)

@@ -43,7 +43,7 @@ def viewed(view: TestView):  # type: ignore[no-untyped-def]
     """A measure: the errors under `view`, besides the curves."""
 
     def measure(trial: Trial) -> Measured:
-        judge = Single(trial.model.network, trial.model.card.preprocessing, view=view)
+        judge = Single(trial.network, trial.model.card.preprocessing, view=view)
         return {**curves(trial), **_errors(judge, trial)}
 
     return measure
@@ -69,7 +69,7 @@ def responses(trial: Trial) -> Measured:
     He et al. 2015, figure 7. In a residual net that is the strength of the residual function. Beside each stands the
     learnt scale, the mean size of the norm's weight. All test pictures, in evaluation.
     """
-    network, seen, hooks = trial.model.network.eval(), {}, []
+    network, seen, hooks = trial.network.eval(), {}, []
     sums: dict[str, list[float]] = {}
 
     def watch(name: str):  # type: ignore[no-untyped-def]
@@ -137,7 +137,7 @@ def lesion(trial: Trial) -> Measured:
     Errors of swapped blocks are means over `SWAPS` choices of the pairs. Blocks that change the shape stay.
     `PICTURES` of the test pictures, evenly spaced.
     """
-    network = trial.model.network.eval()
+    network = trial.network.eval()
     pictures = list(_test_pictures(trial, PICTURES))
     whole = _error(network, pictures)
     removed: dict[str, float] = {}

@@ -95,6 +95,12 @@ class Trial:
         """The final weights, which are those that were evaluated."""
         return load(self.path)
 
+    @property
+    def network(self) -> ResNet:
+        network = self.model.network
+        assert isinstance(network, ResNet)  # no runtime was asked for
+        return network
+
     def first(self) -> ResNet:
         """The net before its first step."""
         recipe = self.resolved[0]

@@ -1,16 +1,21 @@
-"""Weights of one network put into another that differs in classes or input channels."""
+"""Networks changed: weights put into one that differs in classes or input channels, norms folded away."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resnets.errors import FileError
 from resnets.models.resnet import ResNet
 
 CLASSIFIER = "fc."
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def load_strictly(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
@@ -66,6 +71,42 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
         notes.append(f"{first} was changed from {channels} to {network.spec.channels} input channels.")
     load_strictly(network, state, origin)
     return notes
+
+
+def fold_norms(network: ResNet) -> ResNet:
+    """A copy in evaluation mode, each batch norm that follows a convolution made part of that convolution.
+
+    It computes the same function but for rounding. Norms that follow an addition (pre-activation nets) stay.
+    """
+    folded = copy.deepcopy(network).eval()
+    for owner, convolution, norm in list(_folding(folded)):
+        fused: nn.Module = fuse_conv_bn_eval(owner.get_submodule(convolution), owner.get_submodule(norm))  # type: ignore[type-var, arg-type]
+        owner.set_submodule(convolution, fused)
+        owner.set_submodule(norm, nn.Identity())
+    return folded
+
+
+def _folding(network: ResNet) -> Iterator[tuple[nn.Module, str, str]]:
+    """Names of each convolution and of the batch norm that alone sees its output, and the module that holds both."""
+    shift = 1 if network.spec.preactivation else 0
+    for module in network.modules():
+        children = list(module.named_children())
+        pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)]
+        if module is network:
+            last = f"conv1.{len(network.conv1) - 1}" if isinstance(network.conv1, nn.Sequential) else "conv1"
+            pairs = [(last, "bn1")]
+        if isinstance(module, nn.Sequential):
+            pairs = [(name, after) for (name, _), (after, _) in itertools.pairwise(children)]
+        for convolution, norm in pairs:
+            if isinstance(_find(module, convolution), _CONVOLUTIONS) and isinstance(_find(module, norm), _BATCH_NORMS):
+                yield module, convolution, norm
+
+
+def _find(module: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 def _recolor(weight: Tensor, channels: int) -> Tensor:

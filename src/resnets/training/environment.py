@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from resnets.errors import UsageError
+from resnets.devices import find_device, has_bf16
 from resnets.training.recipe import Precision
 from resnets.version import __version__
 
@@ -55,9 +55,8 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
         UsageError: the device is not here or cannot do the precision.
     """
     chosen = find_device(device)
-    has_bf16 = _has_bf16(chosen)
     resolved: Literal["fp32", "bf16"] = "fp32"
-    if precision == "bf16" or (precision == "auto" and has_bf16):
+    if precision == "bf16" or (precision == "auto" and has_bf16(chosen)):
         resolved = "bf16"
     return Environment(
         device=str(chosen),
@@ -80,32 +79,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device called `name`, "auto" for the best there is. Raises `UsageError` if it is not here."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "torch cannot use it"
-        raise UsageError(f"Device {name!r} cannot be used ({reason}). Choose auto, cpu, cuda or mps.") from error
-    if device.type == "meta":
-        raise UsageError("Device 'meta' holds no numbers. Choose auto, cpu, cuda or mps.")
-    return device
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        abilities = torch.cpu.get_capabilities()
-        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return False
 
 
 def _hardware(device: torch.device) -> str:
