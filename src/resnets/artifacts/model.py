@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,16 @@ from torch import Tensor, nn
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.names import RunPrecision, Runtime
+from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
 from resnets.data.catalog import open_dataset
-from resnets.data.pictures import ENDINGS, open_picture, prepare
+from resnets.data.pictures import ENDINGS, Pixels, open_picture, prepare
 from resnets.errors import DataError, FileError, UsageError
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
 from resnets.preprocessing import Preprocessing
 
+DECODERS = 2  # threads
 CALIBRATION = 300  # pictures, as NNCF's own default
 Picture = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
@@ -46,15 +49,19 @@ class Model:
         Raises:
             DataError: a picture is missing or damaged.
         """
+        return self._probabilities([self._prepare(picture) for picture in pictures])
+
+    def _prepare(self, picture: Picture) -> Pixels:
         p = self.card.preprocessing
-        opened = (open_picture(Path(x) if isinstance(x, str) else x, p.color) for x in pictures)
-        prepared = [prepare(picture, p) for picture in opened]
+        return prepare(open_picture(Path(picture) if isinstance(picture, str) else picture, p.color), p)
+
+    def _probabilities(self, prepared: Sequence[Pixels]) -> Tensor:
         if not prepared:
             return torch.empty(0, len(self.classes))
         images = torch.from_numpy(np.stack(prepared))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
         with torch.inference_mode():
-            logits = self.network(normalize(images.to(device), p))
+            logits = self.network(normalize(images.to(device), self.card.preprocessing))
         return torch.softmax(logits.float(), 1).cpu()
 
     def predict(self, picture: Picture, top: int = 5) -> Ranking:
@@ -62,14 +69,18 @@ class Model:
         return self.predict_many([picture], top)[0]
 
     def predict_many(self, pictures: Sequence[Picture], top: int = 5, batch: int = 32) -> list[Ranking]:
-        """`predict` for each of `pictures`, `batch` of them at a time."""
+        """`predict` for each of `pictures`, `batch` of them at a time; the next are decoded meanwhile."""
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top}.")
         rankings: list[Ranking] = []
-        for first in range(0, len(pictures), batch):
-            for row in self.probabilities(pictures[first : first + batch]):
-                values, indices = row.topk(min(top, len(self.classes)))
-                rankings.append([(self.classes[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)])
+        with ThreadPoolExecutor(DECODERS) as pool:
+            parts = [pictures[first : first + batch] for first in range(0, len(pictures), batch)]
+            for prepared in ahead(pool, self._prepare, parts):
+                values, indices = self._probabilities(prepared).topk(min(top, len(self.classes)))
+                rankings += [
+                    [(self.classes[i], v) for i, v in zip(*row, strict=True)]
+                    for row in zip(indices.tolist(), values.tolist(), strict=True)
+                ]
         return rankings
 
 

@@ -80,6 +80,19 @@ def random_crop(picture: Image.Image, view: Crop, u: Uniforms, preprocessing: Pr
     return resize(box, (p.crop, p.crop), p.interpolation, antialias=p.antialias)
 
 
+def random_crop_of_pixels(pixels: Tensor, view: RandomResizedCrop, u: Uniforms, preprocessing: Preprocessing) -> Tensor:
+    """`random_crop` for (3, height, width) uint8: the same box, resized by torch to a level or less from Pillow.
+
+    `preprocessing` must be antialiased, and bilinear or bicubic.
+    """
+    p = preprocessing
+    left, top, width, height = crop_box((pixels.shape[2], pixels.shape[1]), view, u)
+    box = pixels[None, :, top : top + height, left : left + width]
+    if (width, height) == (p.crop, p.crop):
+        return box[0]
+    return F.interpolate(box, (p.crop, p.crop), mode=p.interpolation, antialias=True)[0]
+
+
 def _place(room: tuple[int, int], u: Uniforms) -> tuple[int, int]:
     return int(float(u[-2]) * (room[0] + 1)), int(float(u[-1]) * (room[1] + 1))
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnets import draws
-from resnets.data import augment
+from resnets.data import augment, jpeg
 from resnets.data.pictures import Pixels, prepare, to_pixels
 from resnets.data.sources import Source
-from resnets.data.views import Views
+from resnets.data.views import RandomResizedCrop, Views
 from resnets.preprocessing import Preprocessing
 
 Batch = dict[str, Tensor]
@@ -151,12 +151,22 @@ class Batches:
 
     def _decode(self, frames: NDArray[np.uint8], ids: NDArray[np.int64], u: augment.Uniforms, rows: range) -> None:
         p = self.preprocessing
+        crop = self.views.crop
+        direct = (
+            isinstance(crop, RandomResizedCrop) and p.color == "RGB" and p.antialias and p.interpolation != "nearest"
+        )
         for row in rows:
-            picture = self.source.picture(int(ids[row]), p.color)
-            if self.views.crop is None:
-                frames[row] = prepare(picture, p, self.source.name(int(ids[row])))
+            index = int(ids[row])
+            data = self.source.encoded(index) if direct else None
+            pixels = jpeg.decode(data) if data is not None else None
+            if pixels is not None and isinstance(crop, RandomResizedCrop):
+                frames[row] = augment.random_crop_of_pixels(pixels, crop, u[row], p).numpy()
+                continue
+            picture = self.source.picture(index, p.color)
+            if crop is None:
+                frames[row] = prepare(picture, p, self.source.name(index))
             else:
-                frames[row] = to_pixels(augment.random_crop(picture, self.views.crop, u[row], p), p.color)
+                frames[row] = to_pixels(augment.random_crop(picture, crop, u[row], p), p.color)
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)[self.rows]

@@ -45,6 +45,12 @@ class FolderSource:
     def picture(self, index: int, color: Color) -> Image.Image:
         return open_picture(self.path(index), color)
 
+    def encoded(self, index: int) -> bytes | None:
+        try:
+            return self.path(index).read_bytes()
+        except OSError:
+            return None
+
     def name(self, index: int) -> str:
         return str(self.path(index))
 

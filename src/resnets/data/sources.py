@@ -32,6 +32,10 @@ class Source(Protocol):
         """The picture numbered `index`, in mode "RGB" or "L". Raises `DataError` if it is damaged."""
         ...
 
+    def encoded(self, index: int) -> bytes | None:
+        """The picture's file, where it is one that can be read."""
+        ...
+
     def name(self, index: int) -> str:
         """What a person would look for: a path, or a number."""
         ...
@@ -60,6 +64,9 @@ class PixelSource:
         pixels = self.pixels[index]
         picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
         return picture.convert("L" if color == "L" else "RGB")
+
+    def encoded(self, index: int) -> bytes | None:
+        return None
 
     def name(self, index: int) -> str:
         if self.names is not None:
@@ -102,6 +109,9 @@ class Subset:
 
     def picture(self, index: int, color: Color) -> Image.Image:
         return self.source.picture(int(self.indices[index]), color)
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.source.encoded(int(self.indices[index]))
 
     def name(self, index: int) -> str:
         return self.source.name(int(self.indices[index]))

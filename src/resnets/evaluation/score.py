@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnets.data.ahead import ahead
 from resnets.data.sources import Source
 from resnets.errors import DataError
 from resnets.evaluation.judge import BATCH, Judge
@@ -85,10 +86,9 @@ def score(
             return str(error)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for first in range(rank * batch, len(source), world * batch):
-            # Every picture of this share of the order, so that one that is damaged moves no other.
-            indices = range(first, min(first + batch, len(source)))
-            found = list(pool.map(see, indices))
+        # Every picture of this share of the order, so that one that is damaged moves no other.
+        shares = [range(n, min(n + batch, len(source))) for n in range(rank * batch, len(source), world * batch)]
+        for indices, found in zip(shares, ahead(pool, see, shares), strict=True):
             excluded |= {i: seen for i, seen in zip(indices, found, strict=True) if isinstance(seen, str)}
             good = [i for i in indices if i not in excluded]
             if good:

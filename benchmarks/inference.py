@@ -1,0 +1,179 @@
+"""C1 and C2: ResNet-50 inference on the CPU against eager torch, torch.compile, ONNX Runtime and OpenVINO.
+
+    python benchmarks/inference.py PICTURES [--batches 1 32] [--rounds 5] [--model resnet50] [--size 224]
+
+The weights are random, with norms that are nowhere trivial; the pictures are real, since int8 is calibrated on them.
+Every contestant's logits are compared with float32 torch's before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from torch import Tensor, nn
+
+import resnets
+from resnets.artifacts import runtimes
+from resnets.data.batches import normalize
+from resnets.data.pictures import ENDINGS, open_picture, prepare
+from resnets.models.resnet import ResNet
+from resnets.preprocessing import Preprocessing
+from rounds import Contestant, compete, report
+
+CALIBRATION = 100
+
+
+def lively(name: str) -> ResNet:
+    """A network as training leaves one: no norm is trivial."""
+    network = resnets.create(name).eval()
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                module.weight.uniform_(0.5, 1.0, generator=g)
+                module.running_mean.normal_(0, 0.1, generator=g)
+    return network
+
+
+def read(folder: Path, size: int) -> Tensor:
+    """(N, 3, size, size) normalised."""
+    p = Preprocessing(resize=round(size / 0.875), crop=size)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)[:CALIBRATION]
+    return normalize(torch.from_numpy(np.stack([prepare(open_picture(path, p.color), p) for path in paths])), p)
+
+
+def onnx_session(network: ResNet, images: Tensor, folder: Path, *, int8: bool) -> Callable[[Tensor], Tensor]:
+    """ONNX Runtime on the graph that torch exports; int8 as its guide says: QDQ, signed, per channel."""
+    import onnxruntime
+    from onnxruntime import quantization
+
+    path = folder / "model.onnx"
+    if not path.exists():
+        batch = torch.export.Dim("batch")
+        torch.onnx.export(network, (images[:2],), path, dynamic_shapes=({0: batch},), dynamo=True, verbose=False)
+    if int8:
+
+        class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.rest = iter([{"x": image[None].numpy()} for image in images])
+
+            def get_next(self) -> Any:
+                return next(self.rest, None)
+
+        quantization.quantize_static(
+            path,
+            folder / "int8.onnx",
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+        path = folder / "int8.onnx"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+
+
+def openvino_request(graph: Any, images: Tensor, batch: int, precision: str | None) -> Callable[[Tensor], Tensor]:
+    """OpenVINO tuned by hand: a fixed shape, the latency hint, the precision asked for."""
+    graph = graph.clone()
+    graph.reshape([batch, *images.shape[1:]])
+    settings = {"PERFORMANCE_HINT": "LATENCY"}
+    if precision:
+        settings["INFERENCE_PRECISION_HINT"] = precision
+    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    return lambda x: torch.from_numpy(compiled(x.numpy())[0])
+
+
+def contestants(network: ResNet, images: Tensor, batch: int, folder: Path, *, int8: bool) -> list[Contestant]:
+    """Everything that computes `batch` of `images` at a time, checked against float32."""
+    import nncf
+
+    x = images[:batch]
+    with torch.inference_mode():
+        expected = network(x)
+    last = x.contiguous(memory_format=torch.channels_last)
+    channels_last = lively_copy(network)
+    compiled = torch.compile(lively_copy(network))
+
+    def autocast(module: Any) -> Callable[[Tensor], Tensor]:
+        def run(_: Tensor) -> Tensor:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                logits: Tensor = module(last)
+            return logits
+
+        return run
+
+    def eager(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = network(images)
+        return logits
+
+    graph = openvino.convert_model(network, example_input=x)
+    ways: list[tuple[str, Callable[[Tensor], Tensor], bool]] = [("torch eager fp32 (default)", eager, False)]
+    if int8:
+        quantized = nncf.quantize(
+            graph, nncf.Dataset([image[None].numpy() for image in images]), subset_size=len(images)
+        )
+        ours = runtimes.build(network, "openvino", "int8", calibration=lambda: torch.split(images, 1))
+        ways += [
+            ("OpenVINO int8 (NNCF)", openvino_request(quantized, images, batch, None), False),
+            ("ONNX Runtime int8 (QDQ)", onnx_session(network, images, folder, int8=True), False),
+            ("resnets openvino int8", ours, True),
+        ]
+    else:
+        ways += [
+            ("torch eager bf16, channels last", autocast(channels_last), False),
+            ("torch.compile bf16, channels last", autocast(compiled), False),
+            ("ONNX Runtime fp32", onnx_session(network, images, folder, int8=False), False),
+            ("OpenVINO bf16", openvino_request(graph, images, batch, "bf16"), False),
+            ("resnets folded bf16", runtimes.build(network, "folded", "bf16"), True),
+            ("resnets compiled bf16", runtimes.build(network, "compiled", "bf16"), True),
+            ("resnets openvino bf16", runtimes.build(network, "openvino", "bf16"), True),
+        ]
+    for name, run, _ in ways:
+        with torch.inference_mode():
+            away = float((run(x).float() - expected).abs().max() / expected.abs().max())
+        print(f"batch {batch}: {name} differs by {away:.2%} of the largest logit", flush=True)
+        assert away < (0.5 if int8 else 0.1), name
+    return [
+        Contestant(name, lambda run=run: run(x), batch, ours=own, default="default" in name)  # type: ignore[misc]
+        for name, run, own in ways
+    ]
+
+
+def lively_copy(network: ResNet) -> Any:
+    import copy
+
+    return copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--model", default="resnet50")
+    parser.add_argument("--size", type=int, default=224)
+    given = parser.parse_args()
+    network, images = lively(given.model), read(given.pictures, given.size)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for goal, int8 in (("C1", False), ("C2", True)):
+            for batch in given.batches:
+                found = contestants(network, images, batch, Path(folder), int8=int8)
+                title = f"{goal}: {given.model} inference at {given.size}, batch {batch}, {'int8' if int8 else 'bf16'}"
+                results.append(compete(title, found, given.rounds, given.seconds))
+    report("inference", results, ("openvino", "onnxruntime", "nncf"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""C4 and C5: from JPEG files to training batches, and from JPEG files to the five best classes.
+
+    python benchmarks/loading.py PICTURES [--rounds 5] [--batch 32] [--workers 2]
+
+C4: random crops of 224, mirrored, normalised, against torchvision's DataLoader with Pillow (the usual pipeline) and
+with v2 transforms and decode_jpeg. C5: ResNet-50 with random weights, against torchvision's and timm's pipelines as
+their documentation has them. How far our crops are from Pillow's on the same boxes is said first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from PIL import Image
+from timm.data import create_transform, resolve_data_config  # type: ignore[attr-defined]
+from torch import nn
+from torchvision import transforms
+from torchvision.transforms import v2
+
+import resnets
+from resnets.artifacts import runtimes
+from resnets.artifacts.model import Model
+from resnets.artifacts.model_file import ModelCard
+from resnets.data import augment, jpeg
+from resnets.data.batches import Batches, Order
+from resnets.data.catalog import open_dataset
+from resnets.data.pictures import ENDINGS
+from resnets.data.views import Flip, RandomResizedCrop, Views
+from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from rounds import Contestant, compete, report
+
+
+def as_folder(pictures: Path, place: Path) -> list[Path]:
+    """Links to the pictures as train/CLASS and val/CLASS of two classes; returns the pictures."""
+    paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in ENDINGS)
+    for number, path in enumerate(paths):
+        for part in ("train", "val"):
+            link = place / part / str(number % 2) / f"{number}{path.suffix}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return paths
+
+
+class Forever:
+    """Batches from a loader that begins anew when it is through."""
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.loader = loader
+        self.rest: Iterator[Any] = iter(())
+
+    def __call__(self) -> Any:
+        try:
+            return next(self.rest)
+        except StopIteration:
+            self.rest = iter(self.loader)
+            return next(self.rest)
+
+
+def loaders(place: Path, batch: int, workers: int) -> list[Contestant]:
+    def decode(path: str) -> torch.Tensor:
+        data = torchvision.io.read_file(path)
+        pixels: torch.Tensor = torchvision.io.decode_image(data, torchvision.io.ImageReadMode.RGB)
+        return pixels
+
+    usual = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(224),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    second = v2.Compose(
+        [
+            v2.RandomResizedCrop(224, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)),
+        ]
+    )
+    found = []
+    for name, dataset in (
+        ("DataLoader, Pillow (default)", torchvision.datasets.ImageFolder(place / "train", usual)),
+        ("DataLoader, v2, decode_jpeg", torchvision.datasets.ImageFolder(place / "train", second, loader=decode)),
+    ):
+        loader = torch.utils.data.DataLoader(
+            dataset, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
+        )
+        found.append(Contestant(name, Forever(loader), batch, default="default" in name))
+    source = open_dataset(str(place)).train
+    ours = Batches(
+        source,
+        order=Order(len(source), batch, 0),
+        views=Views(crop=RandomResizedCrop(), augment=(Flip(),)),
+        preprocessing=Preprocessing(resize=224, crop=224),
+        seed=0,
+        group=batch,
+        device=torch.device("cpu"),
+        workers=workers,
+    )
+    return [*found, Contestant("resnets", _endless(ours), batch, ours=True)]
+
+
+def crop_error(place: Path, count: int) -> dict[str, float]:
+    """Of our crops from Pillow's with the same boxes, in grey levels of 255."""
+    source, p = open_dataset(str(place)).train, Preprocessing(resize=224, crop=224)
+    g, differences = np.random.default_rng(0), []
+    for number in range(count):
+        index, u = number % len(source), g.random(augment.CROP_NUMBERS, np.float32)
+        data = source.encoded(index)
+        pixels = jpeg.decode(data) if data else None
+        if pixels is not None:
+            ours = augment.random_crop_of_pixels(pixels, RandomResizedCrop(), u, p).numpy().astype(int)
+            plain = np.asarray(augment.random_crop(source.picture(index, "RGB"), RandomResizedCrop(), u, p))
+            differences.append(np.abs(ours - plain.transpose(2, 0, 1)))
+    return {
+        "crops": len(differences),
+        "mean_absolute": float(np.mean([d.mean() for d in differences])),
+        "largest": float(max(d.max() for d in differences)),
+    }
+
+
+def _endless(batches: Batches) -> Any:
+    steps = batches.between(0, 10**9)
+    return lambda: next(steps)
+
+
+def predictors(paths: list[Path], batch: int) -> list[Contestant]:
+    """The pictures' five best classes, by the same weights."""
+    network = resnets.create("resnet50").eval()
+    theirs = torchvision.models.resnet50().eval()
+    theirs.load_state_dict(network.state_dict())
+    by_timm = timm.create_model("resnet50.a1_in1k", pretrained=False).eval()
+    by_timm.load_state_dict(network.state_dict())
+    usual = transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    config = resolve_data_config({}, model=by_timm) | {"crop_pct": 0.875, "interpolation": "bilinear"}  # type: ignore[no-untyped-call]
+    timms = create_transform(**config)
+
+    def plain(module: nn.Module, transform: Any) -> list[list[int]]:
+        answers: list[list[int]] = []
+        with torch.no_grad():
+            for first in range(0, len(paths), batch):
+                images = [transform(Image.open(path).convert("RGB")) for path in paths[first : first + batch]]
+                answers += module(torch.stack(images)).softmax(1).topk(5).indices.tolist()
+        return answers
+
+    card = ModelCard(
+        spec=network.spec, classes=tuple(map(str, range(1000))), preprocessing=Preprocessing(resize=256, crop=224)
+    )
+    reference = plain(theirs, usual)
+    contestants = [
+        Contestant("torchvision (default)", lambda: plain(theirs, usual), len(paths), default=True),
+        Contestant("timm", lambda: plain(by_timm, timms), len(paths)),
+    ]
+    for runtime, precision in (("torch", "fp32"), ("folded", "bf16"), ("openvino", "bf16"), ("openvino", "int8")):
+        model = Model(network, card)
+        calibration = [
+            normalized for path in paths[:64] for normalized in [usual(Image.open(path).convert("RGB"))[None]]
+        ]
+        model = Model(runtimes.build(network, runtime, precision, calibration=lambda c=calibration: c), card)  # type: ignore[arg-type, misc]
+        found = model.predict_many(paths, batch=batch)
+        same = np.mean([int(ranking[0][0]) == best[0] for ranking, best in zip(found, reference, strict=True)])
+        print(f"{runtime} {precision}: the best class is torchvision's for {same:.1%} of {len(paths)}", flush=True)
+        contestants.append(
+            Contestant(
+                f"resnets {runtime} {precision}",
+                lambda m=model: m.predict_many(paths, batch=batch),  # type: ignore[misc]
+                len(paths),
+                ours=True,
+            )
+        )
+    return contestants
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    results, error = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = as_folder(given.pictures, Path(folder))
+        error = crop_error(Path(folder), 1000)
+        print("crops, against Pillow's:", error, flush=True)
+        title = f"C4: {len(paths)} JPEG files to training batches at 224, {given.workers} workers"
+        found = loaders(Path(folder), given.batch, given.workers)
+        results.append(compete(title, found, given.rounds, given.seconds))
+        for contestant in found:  # their workers would go on
+            if isinstance(contestant.once, Forever):
+                contestant.once.rest = iter(())
+        title = f"C5: {len(paths)} JPEG files to the five best classes, batch {given.batch}"
+        results.append(compete(title, predictors(paths, given.batch), given.rounds, given.seconds))
+    report("loading", results, ("torchvision", "timm", "pillow", "openvino"), crop_error=error)
+
+
+if __name__ == "__main__":
+    main()

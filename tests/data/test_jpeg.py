@@ -1,0 +1,94 @@
+"""JPEGs by torchvision's operator: Pillow's pixels, or left to Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnets.data import augment, jpeg
+from resnets.data.batches import Batches, Order
+from resnets.data.folder import open_folder
+from resnets.data.pictures import open_picture
+from resnets.data.views import RandomResizedCrop, Views
+from resnets.errors import DataError
+from resnets.preprocessing import Preprocessing
+from tests.artifacts.test_model import photo
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(8):
+        path = tmp_path / "train" / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(120 + 9 * number, 90, seed=number).save(path, quality=85)
+    return tmp_path
+
+
+def test_the_operator_is_here() -> None:
+    assert jpeg._operator_is_here()
+
+
+@pytest.mark.parametrize("part", ["odd/jpeg", "odd/exif", "photos"])
+def test_pixels_are_pillows_or_none(part: str) -> None:
+    if not (SHARED / part).exists():
+        pytest.skip(f"{SHARED / part} is absent")
+    decoded = 0
+    for path in sorted(p for p in (SHARED / part).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:120]:
+        pixels = jpeg.decode(path.read_bytes())
+        try:
+            expected = np.asarray(open_picture(path))
+        except DataError:
+            assert pixels is None, path
+            continue
+        if pixels is not None:
+            decoded += 1
+            np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), expected, err_msg=str(path))
+    assert decoded >= 18
+
+
+def test_what_only_pillow_judges_is_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = next(folder.rglob("*.jpg")).read_bytes()
+    assert jpeg.decode(data) is not None
+    assert jpeg.decode(data[: len(data) // 2]) is None
+    assert jpeg.decode(data[:200] + b"\xff\xd9") is None
+    assert jpeg.decode(b"\xff\xd8 and nothing \xff\xd9") is None
+    assert jpeg.decode(b"GIF89a") is None
+    monkeypatch.setattr(jpeg, "MAX_PIXELS", 100)
+    assert jpeg.decode(data) is None
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_training_crops_are_pillows_to_a_level(
+    folder: Path, interpolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch() -> torch.Tensor:
+        source = open_folder(folder).train
+        p = Preprocessing(resize=64, crop=64, interpolation=interpolation)  # type: ignore[arg-type]
+        views = Views(crop=RandomResizedCrop())
+        batches = Batches(
+            source, order=Order(len(source), 4, 0), views=views, preprocessing=p, seed=3, group=4,
+            device=torch.device("cpu"),
+        )  # fmt: skip
+        return batches.make(0)["images"] * torch.tensor(p.std)[:, None, None] * 255
+
+    ours = batch()
+    monkeypatch.setattr(jpeg, "decode", lambda data: None)
+    assert 0 < float((ours - batch()).abs().max()) < 1.01
+
+
+def test_a_crop_of_the_right_size_is_not_resized(folder: Path) -> None:
+    path = next(folder.rglob("*.jpg"))
+    pixels = jpeg.decode(path.read_bytes())
+    assert pixels is not None
+    whole = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    square = pixels[:, :90, :90]
+    u = np.zeros(augment.CROP_NUMBERS, np.float32)
+    cut = augment.random_crop_of_pixels(square, whole, u, Preprocessing(resize=90, crop=90))
+    assert cut.equal(square)
+    assert Image.open(path).size[1] == 90
