@@ -8,7 +8,6 @@ Every contestant's logits are compared with float32 torch's before anything is t
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from resnets.data.batches import normalize
 from resnets.data.pictures import ENDINGS, open_picture, prepare
 from resnets.models.resnet import ResNet
 from resnets.preprocessing import Preprocessing
-from rounds import Contestant, compete, report
+from rounds import Contestant, compete, parser_for, report
 
 CALIBRATION = 100
 
@@ -156,11 +155,9 @@ def lively_copy(network: ResNet) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for(__doc__)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--size", type=int, default=224)
     given = parser.parse_args()
@@ -172,7 +169,7 @@ def main() -> None:
                 found = contestants(network, images, batch, Path(folder), int8=int8)
                 title = f"{goal}: {given.model} inference at {given.size}, batch {batch}, {'int8' if int8 else 'bf16'}"
                 results.append(compete(title, found, given.rounds, given.seconds))
-    report("inference", results, ("openvino", "onnxruntime", "nncf"))
+    report(given.out, "inference", results, ("openvino", "onnxruntime", "nncf"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ their documentation has them. How far our crops are from Pillow's on the same bo
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,7 +34,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.pictures import ENDINGS
 from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from rounds import Contestant, compete, report
+from rounds import Contestant, compete, parser_for, report
 
 
 def as_folder(pictures: Path, place: Path) -> list[Path]:
@@ -188,10 +187,8 @@ def predictors(paths: list[Path], batch: int) -> list[Contestant]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for(__doc__, 3.0)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -208,7 +205,7 @@ def main() -> None:
                 contestant.once.rest = iter(())
         title = f"C5: {len(paths)} JPEG files to the five best classes, batch {given.batch}"
         results.append(compete(title, predictors(paths, given.batch), given.rounds, given.seconds))
-    report("loading", results, ("torchvision", "timm", "pillow", "openvino"), crop_error=error)
+    report(given.out, "loading", results, ("torchvision", "timm", "pillow", "openvino"), crop_error=error)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ rounds, to the best peer and to the peer's default; the machine's absolute figur
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import gc
 import importlib.metadata
@@ -40,7 +41,16 @@ class Contestant:
     default: bool = False
 
 
-def compete(title: str, contestants: Sequence[Contestant], rounds: int, seconds: float = 2.0) -> dict[str, Any]:
+def parser_for(description: str | None, seconds: float = 2.0) -> argparse.ArgumentParser:
+    """What every script of rounds is told."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each contestant in each round")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
+    return parser
+
+
+def compete(title: str, contestants: Sequence[Contestant], rounds: int, seconds: float) -> dict[str, Any]:
     """Images a second of each contestant in each round, and the ratios."""
     for each in contestants:
         each.once()
@@ -50,11 +60,10 @@ def compete(title: str, contestants: Sequence[Contestant], rounds: int, seconds:
         for each in contestants:
             gc.collect()
             done, started = 0, time.perf_counter()
-            while (elapsed := time.perf_counter() - started) < seconds or not done:
+            while not done or time.perf_counter() - started < seconds:
                 each.once()
                 done += 1
             rates[each.name].append(done * each.images / (time.perf_counter() - started))
-            del elapsed
     return {"title": title, "rates": rates, **ratios(contestants, rates)}
 
 
@@ -72,8 +81,8 @@ def ratios(contestants: Sequence[Contestant], rates: dict[str, list[float]]) -> 
     }
 
 
-def report(name: str, results: Sequence[dict[str, Any]], packages: Sequence[str], **facts: Any) -> None:
-    """Prints the results and writes them to results/NAME-DATE.json."""
+def report(out: Path, name: str, results: Sequence[dict[str, Any]], packages: Sequence[str], **facts: Any) -> None:
+    """Prints the results and writes them to `out`/DATE-NAME.json."""
     here = environment.choose("auto")
     found = {
         "date": datetime.date.today().isoformat(),
@@ -88,6 +97,6 @@ def report(name: str, results: Sequence[dict[str, Any]], packages: Sequence[str]
             mark = "*" if contestant == result["ours"] else " "
             print(f" {mark} {contestant:44} {median:9.1f} images/s")
         print(f"   {result['to_best_peer']:.2f}x {result['best_peer']}, {result['to_default']:.2f}x the default")
-    path = Path(__file__).parent / "results" / f"{name}-{found['date']}.json"
+    path = out / f"{found['date']}-{name}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\n{path.name} on {here.hardware}, {torch.get_num_threads()} threads")

@@ -52,7 +52,7 @@ def main() -> None:
         "medians": medians,
         "more_than_importing_torch": {name: value - medians["import torch"] for name, value in medians.items()},
     }
-    (Path(__file__).parent / "results" / f"startup-{found['date']}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (Path(__file__).parent / "results" / f"{found['date']}-startup.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["more_than_importing_torch"], indent=1), json.dumps(medians, indent=1))
 
 

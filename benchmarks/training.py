@@ -8,7 +8,6 @@ users write them. All begin with the same weights and batch; after the first ste
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,7 +23,7 @@ from resnets.recipes import paper
 from resnets.tasks.classification import Classification
 from resnets.training import environment
 from resnets.training.loop import Training
-from rounds import Contestant, compete, report
+from rounds import Contestant, compete, parser_for, report
 
 
 def by_hand(
@@ -49,9 +48,7 @@ def by_hand(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser = parser_for(__doc__, 3.0)
     parser.add_argument("--cases", nargs="+", default=["resnet18:32", "resnet50:32", "cifar_resnet20:128"])
     parser.add_argument("--size", type=int, help="of the pictures, in place of the usual")
     given = parser.parse_args()
@@ -87,7 +84,7 @@ def main() -> None:
         found = [Contestant(n, s, batch_size, ours=n == "resnets", default="default" in n) for n, s in steps.items()]
         title = f"C3: training step of {name} at {size}, batch {batch_size}"
         results.append(compete(title, found, given.rounds, given.seconds))
-    report("training", results, ())
+    report(given.out, "training", results, ())
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def random_crop(picture: Image.Image, view: Crop, u: Uniforms, preprocessing: Pr
 
 
 def random_crop_of_pixels(pixels: Tensor, view: RandomResizedCrop, u: Uniforms, preprocessing: Preprocessing) -> Tensor:
-    """`random_crop` for (3, height, width) uint8: the same box, resized by torch to a level or less from Pillow.
+    """`random_crop` for (3, height, width) uint8: the same box, resized by torch, within 2 grey levels of Pillow.
 
     `preprocessing` must be antialiased, and bilinear or bicubic.
     """

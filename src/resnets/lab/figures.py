@@ -67,6 +67,7 @@ def errors_by_depth(outcomes: Sequence[Outcome]) -> Figure:
                     [d for d, _ in known], means, yerr=spread, fmt=style, color=color, label=f"{title}, {name}", ms=4
                 )
     axis.set(xlabel="weighted layers", ylabel="final error, %", ylim=(0, None))
+    axis.set_xticks(sorted({layers_of(o) for o in outcomes}))
     axis.legend(frameon=False, fontsize=8)
     return figure
 

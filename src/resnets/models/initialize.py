@@ -27,7 +27,13 @@ def allocate(spec: Spec) -> ResNet:
     """A network on the CPU whose weights are not set yet: several times faster than setting them twice."""
     with torch.device("meta"):
         network = ResNet(spec)
-    return network.to_empty(device="cpu")
+    for module in network.modules():  # as `to_empty`, which imports sympy: a second
+        for name, parameter in module.named_parameters(recurse=False):
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+            module.register_parameter(name, nn.Parameter(empty, parameter.requires_grad))
+        for name, buffer in module.named_buffers(recurse=False):
+            module.register_buffer(name, torch.empty(buffer.shape, dtype=buffer.dtype))
+    return network
 
 
 @torch.no_grad()

@@ -1,0 +1,49 @@
+"""The scripts behind the claims of speed run through, at small size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training.runs import make_pictures
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+SMALL = ["--rounds", "1", "--seconds", "0.01"]
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, SCRIPTS / script, *arguments], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def results(folder: Path) -> list[dict[str, float]]:
+    (path,) = folder.glob("*.json")
+    found: list[dict[str, float]] = json.loads(path.read_text())["results"]
+    return found
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures")
+
+
+def test_inference(pictures: Path, tmp_path: Path) -> None:
+    model = ["--model", "cifar_resnet20", "--size", "32", "--batches", "2"]
+    run("inference.py", str(pictures), *model, *SMALL, "--out", str(tmp_path))
+    assert [found["to_best_peer"] > 0 for found in results(tmp_path)] == [True, True]
+
+
+def test_training(tmp_path: Path) -> None:
+    run("training.py", "--cases", "cifar_resnet20:8", *SMALL, "--out", str(tmp_path))
+    assert results(tmp_path)[0]["to_default"] > 0
+
+
+def test_loading(pictures: Path, tmp_path: Path) -> None:
+    run("loading.py", str(pictures / "train"), "--batch", "4", *SMALL, "--out", str(tmp_path))
+    assert [found["to_default"] > 0 for found in results(tmp_path)] == [True, True]
