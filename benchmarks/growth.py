@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-DEPTHS = {
+DEPTHS: dict[str, tuple[list[str], int]] = {
     "ImageNet nets at 224, batch 8": (["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"], 8),
     "CIFAR nets at 32, batch 32": ([f"cifar_resnet{n}" for n in (20, 56, 110, 1202)], 32),
 }
