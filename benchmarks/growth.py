@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--small", action="store_true", help="two points of each curve, small")
     given = parser.parse_args()
-    few = slice(2) if given.small else slice(None)
+    few = 2 if given.small else None
 
     def training(model: str, batch: int, size: int | None = None) -> dict[str, float]:
         size = 32 if given.small else size
@@ -65,12 +65,12 @@ def main() -> None:
 
     curves: dict[str, dict[str, dict[str, float]]] = {}
     for title, (models, batch) in DEPTHS.items():
-        curves[f"depth: {title}"] = {name.rpartition("resnet")[2]: training(name, batch) for name in models[few]}
-    curves["batch: resnet50 at 224"] = {str(batch): training("resnet50", batch) for batch in BATCHES[few]}
-    curves["resolution: resnet50, batch 8"] = {str(size): training("resnet50", 8, size) for size in SIZES[few]}
+        curves[f"depth: {title}"] = {name.rpartition("resnet")[2]: training(name, batch) for name in models[:few]}
+    curves["batch: resnet50 at 224"] = {str(batch): training("resnet50", batch) for batch in BATCHES[:few]}
+    curves["resolution: resnet50, batch 8"] = {str(size): training("resnet50", 8, size) for size in SIZES[:few]}
     curves["workers: loading crops of 224 from JPEGs of 500 x 375"] = {
         str(n): measure("cifar_resnet20", batch=32, steps=10, size=32 if given.small else 224, workers=n)["loading"]
-        for n in WORKERS[few]
+        for n in WORKERS[:few]
     }
     environment = measure("cifar_resnet20", batch=2, steps=1)["training"]["environment"]
     facts = {
