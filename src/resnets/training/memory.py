@@ -104,7 +104,9 @@ def _give_back_what_is_freed(device: torch.device) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says so; on the CPU torch has no class of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in ("DefaultCPUAllocator", "could not create a primitive"))  # oneDNN's
 
 
 def advice(training: Training, batches: Batches) -> str:
