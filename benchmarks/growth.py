@@ -112,7 +112,10 @@ def draw(curves: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
         axis.plot(x, [p["images_per_second"] for p in points.values()], "o-", color="#0072b2")
         axis.set(title=title.replace(": ", "\n"), xlabel=title.partition(":")[0], ylim=(0, None))
         axis.title.set_fontsize(9)
+        if max(x) > 10 * max(min(x), 1):
+            axis.set_xscale("log")
         axis.set_xticks(x, list(points))
+        axis.minorticks_off()
         if "mebibytes" in next(iter(points.values())):
             right = axis.twinx()
             right.plot(x, [p["mebibytes"] / 1024 for p in points.values()], "s--", color="#d55e00")
