@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.artifacts.test_model import photo
 from tests.training.runs import make_pictures
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
@@ -44,6 +45,10 @@ def test_training(tmp_path: Path) -> None:
     assert results(tmp_path)[0]["to_default"] > 0
 
 
-def test_loading(pictures: Path, tmp_path: Path) -> None:
-    run("loading.py", str(pictures / "train"), "--batch", "4", *SMALL, "--out", str(tmp_path))
+def test_loading(tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "jpegs" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        photo(300, 240, seed=number).save(path)
+    run("loading.py", str(path.parent), "--batch", "4", *SMALL, "--out", str(tmp_path))
     assert [found["to_default"] > 0 for found in results(tmp_path)] == [True, True]
