@@ -141,7 +141,7 @@ def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
 
 def as_float(images: Tensor) -> Tensor:
     """Values from 0 to 1 as float32, whatever they were."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _padded_crop(images: Tensor, padding: int, u: Tensor) -> Tensor:
