@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.errors import UsageError
@@ -235,9 +235,7 @@ def evaluate(
     from resnets.training.environment import threads
     from resnets.training.ranks import joined
 
-    if runtime != "torch" and device == "auto":
-        device = "cpu"
-    with joined(device) as (ranks, own_device):
+    with joined(_device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
         models = [
             each
@@ -260,9 +258,9 @@ def evaluate(
             Member(judge, tuple(map(each.classes.index, first.classes)))
             for judge, each in zip(judges, models, strict=True)
         ]
-        count = first.card.environment.get("threads")  # that training computed with, for the same last bit
-        known = runtime == "torch" and isinstance(count, int) and 0 < count <= 1024
-        with threads(cast("int", count)) if known else contextlib.nullcontext():
+        # What training computed with, for the same last bit.
+        count = first.card.environment.get("threads") if runtime == "torch" else None
+        with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
             scores = score(
                 Ensemble(members) if len(models) > 1 else judges[0],
                 Classification(),
@@ -315,8 +313,8 @@ def predict(
     if not isinstance(model, Model):
         from resnets.devices import find_device
 
-        found = str(find_device(device)) if runtime == "torch" or device != "auto" else "cpu"
-        model = load(model, found, runtime=runtime, precision=precision, calibrate=calibrate)
+        found = find_device(_device_for(runtime, device))
+        model = load(model, str(found), runtime=runtime, precision=precision, calibrate=calibrate)
     return model.predict_many(images, top)
 
 
@@ -607,6 +605,11 @@ def _find_spec(model: str | Spec) -> Spec:
 
         return decode(Spec, read_json(Path(model)), "")
     return catalog.find(model)
+
+
+def _device_for(runtime: Runtime, device: Device) -> Device:
+    """What "auto" means: the CPU for a runtime that computes nowhere else."""
+    return "cpu" if device == "auto" and runtime != "torch" else device
 
 
 def _check_workers(workers: int | None) -> None:

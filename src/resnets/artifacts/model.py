@@ -21,6 +21,7 @@ from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
 from resnets.data.catalog import open_dataset
 from resnets.data.pictures import ENDINGS, Pixels, open_picture, prepare
+from resnets.data.sources import evenly_spaced
 from resnets.errors import DataError, FileError, UsageError
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
@@ -147,6 +148,6 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
         openers = [partial(source.picture, index, p.color) for index in range(len(source))]
     if not openers:
         raise DataError(f"There are no pictures in {name} to calibrate int8 on.")
-    for number in np.linspace(0, len(openers) - 1, min(CALIBRATION, len(openers))).round().astype(int):
+    for number in evenly_spaced(len(openers), CALIBRATION):
         with contextlib.suppress(DataError):  # one that cannot be read calibrates nothing
             yield normalize(torch.from_numpy(prepare(openers[number](), p))[None], p)

@@ -129,7 +129,9 @@ class _Graphs:
             digest = weights_sha256(network.state_dict())[:16]
             self.folder = keep.with_suffix(".runtimes") / digest
 
-    def find(self, name: str, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], None]):  # type: ignore[no-untyped-def]
+    def find(
+        self, name: str, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], object]
+    ) -> Any:
         """What is kept as `name`, else what `make` makes, which is then kept where the disk allows that."""
         if self.folder is not None and (self.folder / name).exists():
             with contextlib.suppress(Exception):  # damaged, or of another version: made anew
@@ -209,17 +211,15 @@ class _OnnxRuntime(nn.Module):
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
         self.session: Any = runtime.InferenceSession(
-            graphs.find("onnx-fp32.onnx", Path.read_bytes, lambda: _onnx(graphs), lambda data, path: _put(path, data)),
+            graphs.find(
+                "onnx-fp32.onnx", Path.read_bytes, lambda: _onnx(graphs), lambda data, path: path.write_bytes(data)
+            ),
             options,
             providers=["CPUExecutionProvider"],
         )
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.from_numpy(self.session.run(None, {"images": images.contiguous().numpy()})[0])
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 def _onnx(graphs: _Graphs) -> bytes:

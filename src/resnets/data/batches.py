@@ -152,15 +152,14 @@ class Batches:
     def _decode(self, frames: NDArray[np.uint8], ids: NDArray[np.int64], u: augment.Uniforms, rows: range) -> None:
         p = self.preprocessing
         crop = self.views.crop
-        direct = (
-            isinstance(crop, RandomResizedCrop) and p.color == "RGB" and p.antialias and p.interpolation != "nearest"
-        )
+        suited = p.color == "RGB" and p.antialias and p.interpolation != "nearest"
+        direct = crop if suited and isinstance(crop, RandomResizedCrop) else None
         for row in rows:
             index = int(ids[row])
             data = self.source.encoded(index) if direct else None
             pixels = jpeg.decode(data) if data is not None else None
-            if pixels is not None and isinstance(crop, RandomResizedCrop):
-                frames[row] = augment.random_crop_of_pixels(pixels, crop, u[row], p).numpy()
+            if direct and pixels is not None:
+                frames[row] = augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy()
                 continue
             picture = self.source.picture(index, p.color)
             if crop is None:

@@ -117,6 +117,11 @@ class Subset:
         return self.source.name(int(self.indices[index]))
 
 
+def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
+    """`most` of the numbers below `count`, first and last among them, rising; all where there are no more."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
+
+
 def stratified_split(
     labels: NDArray[np.int64], held_out: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.data.batches import normalize
+from resnets.data.sources import evenly_spaced
 from resnets.evaluation.judge import Ensemble, Judge, Member, Single
 from resnets.evaluation.score import score
 from resnets.lab.experiment import Measured
@@ -214,8 +215,8 @@ def _test_pictures(trial: Trial, most: int | None = None) -> Iterator[tuple[Tens
     recipe, data = trial.resolved
     judge: Any = Single(nn.Identity(), recipe.preprocessing, pixels=data.test_survey.pixels)
     numbers = np.array([i for i in range(len(data.test)) if i not in data.test_survey.damaged])
-    if most is not None and most < len(numbers):
-        numbers = numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+    if most is not None:
+        numbers = numbers[evenly_spaced(len(numbers), most)]
     for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):
         seen = np.stack([judge.see(data.test, int(i))[0] for i in part])
         yield normalize(torch.from_numpy(seen), recipe.preprocessing), torch.from_numpy(data.test.labels[part])

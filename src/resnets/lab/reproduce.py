@@ -87,8 +87,9 @@ def reproduce(
     ]
     outcomes += _ensemble(experiment, folder, [t for key, t in trials.items() if "failed" not in measured[key]])
     now = environment.choose(device)
-    options = {"--data": data, "--seeds": seeds, "--models": models, "--epochs": epochs, "--out": folder}
-    options["--runs"] = runs
+    options = {
+        "--data": data, "--seeds": seeds, "--models": models, "--epochs": epochs, "--out": folder, "--runs": runs,
+    }  # fmt: skip
     words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
     facts = Facts(
         command=shlex.join(["resnets", "reproduce", experiment.name, *settings, *words]),
