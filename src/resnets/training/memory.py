@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import mmap
 import sys
 from pathlib import Path
@@ -111,12 +112,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def advice(training: Training, batches: Batches) -> str:
     """Which group of samples would fit, tried here and now."""
-    group = training.group
     text = f"Out of memory with {training.piece} samples at a time on {training.device}."
-    smaller = [size for size in range(group - 1, 1, -1) if training.recipe.batch % size == 0]
-    fitting = next((size for size in smaller if size < training.piece and _fits(training, batches, size)), None)
+    sizes = [size for size in range(2, training.piece) if training.recipe.batch % size == 0]
+    # From small to large: where oneDNN once found no memory, it then refuses what would fit, too.
+    fitting = max(itertools.takewhile(lambda size: _fits(training, batches, size), sizes), default=None)
     if fitting is None:
-        return f"{text} Not even 2 would fit: take smaller pictures, a smaller model or precision=bf16."
+        return (
+            f"{text} Not even 2 fit in what this process has left: take smaller pictures, a smaller model or "
+            "precision=bf16."
+        )
     return (
         f"{text} To go on with the same groups, and to the same result, in less memory and more time: resnets resume "
         f"RUN --memory-limit 8GiB (or what there is). Or train anew with group={fitting}, which was tried and fits "
