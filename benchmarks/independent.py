@@ -72,7 +72,7 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
 
     recipe, data = job.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
     network = ResNet(recipe.model)
-    initialize(network, seed=recipe.seed, fan=recipe.initialization.fan)
+    initialize(network, seed=recipe.seed, how=recipe.initialization)
     theirs = their_network(given.checkout).train()
     own = network.state_dict().values()  # the layers are in the same order
     theirs.load_state_dict(dict(zip(theirs.state_dict(), own, strict=True)))

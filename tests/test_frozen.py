@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedCrop, RandomResizedCrop, Views
 from resnets.errors import UsageError
 from resnets.frozen import decode, encode, override
+from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
 from resnets.preprocessing import Color, Preprocessing, encode_mean_image
 from resnets.recipes.catalog import RECIPES
-from resnets.training.recipe import SGD, AdamW, Initialization, Recipe
+from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Constant, Cosine, OneCycle, Plateau, Step, Warmup
 
 DIGITS = RECIPES["digits"]()
@@ -165,10 +166,14 @@ def recipe_with(**changes: object) -> dict[str, Any]:
             "^views.crop.scale takes 2 values, not 1",
         ),
         (Recipe, recipe_with(views={"augment": [{"kind": "Flip"}, 3]}), r"^views.augment\[1\] takes PaddedCrop or"),
-        (Recipe, recipe_with(optimizer={"lr": 0.1}), '^optimizer takes "kind": SGD or AdamW, not None'),
-        (Recipe, recipe_with(optimizer={"kind": "Adam"}), "^optimizer takes \"kind\": SGD or AdamW, not 'Adam'"),
-        (Recipe, recipe_with(optimizer={"kind": []}), r'^optimizer takes "kind": SGD or AdamW, not \[\]'),
-        (Recipe, recipe_with(optimizer="SGD"), "^optimizer takes SGD or AdamW, not 'SGD'"),
+        (Recipe, recipe_with(optimizer={"lr": 0.1}), '^optimizer takes "kind": SGD or AdamW or Muon, not None'),
+        (
+            Recipe,
+            recipe_with(optimizer={"kind": "Adam"}),
+            "^optimizer takes \"kind\": SGD or AdamW or Muon, not 'Adam'",
+        ),
+        (Recipe, recipe_with(optimizer={"kind": []}), r'^optimizer takes "kind": SGD or AdamW or Muon, not \[\]'),
+        (Recipe, recipe_with(optimizer="SGD"), "^optimizer takes SGD or AdamW or Muon, not 'SGD'"),
         (Recipe, recipe_with(optimizer={"kind": "SGD", "beta1": 0.9}), "^No setting of optimizer is called 'beta1'"),
     ],
 )
@@ -246,7 +251,7 @@ def test_overrides_apply_in_turn() -> None:
         ("optimizer.lr=1e999", "^optimizer.lr takes a number, not inf"),
         ("optimizer.lr=" + "9" * 5000, "^optimizer.lr takes a number"),
         ("optimizer.nesterov=yes", "^optimizer.nesterov takes true or false, not 'yes'"),
-        ("optimizer=Adam", "^optimizer takes SGD or AdamW, not 'Adam'"),
+        ("optimizer=Adam", "^optimizer takes SGD or AdamW or Muon, not 'Adam'"),
         ("precision=fp16", "^precision takes 'auto' or 'fp32' or 'bf16', not 'fp16'"),
         ("model.depths=3", r"^model.depths takes a list such as \[1, 2\], not 3"),
         ("model.depths=[1, 1]", "^model.depths: depths .* need one number for each stage"),

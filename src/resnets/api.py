@@ -201,7 +201,7 @@ def evaluate(
     *ensemble: str | Path | Model,
     data: str | None = None,
     split: Literal["test", "train"] = "test",
-    views: TestView = "center",
+    views: TestView | None = None,
     out: str | Path | None = None,
     device: Device = "auto",
     runtime: Runtime = "torch",
@@ -216,8 +216,9 @@ def evaluate(
         ensemble: more of them, whose probabilities are averaged with the first one's.
         data: a dataset or folder; by default what the model was trained with.
         split: which part of it.
-        views: what of each picture is looked at, the answers averaged: the centre; it and its mirror image; ten
-            crops; or the whole picture at five sizes.
+        views: what of each picture is looked at, the answers averaged: the centre; it and its mirror image; both and
+            the same moved by a pixel two ways; ten crops; or the whole picture at five sizes (default: as the model's
+            recipe says).
         out: a folder for report.html, metrics.json and predictions.csv.
         device: auto, cpu, cuda or mps.
         runtime: torch, the reference, or on the CPU folded, compiled, openvino or onnxruntime; see `predict`.
@@ -252,7 +253,13 @@ def evaluate(
         dataset = open_dataset(name)
         source = dataset.test if split == "test" else dataset.train
         judges = [
-            Single(each.network.to(chosen), each.card.preprocessing, view=views, device=chosen) for each in models
+            Single(
+                each.network.to(chosen),
+                each.card.preprocessing,
+                view=views or each.test_view,
+                device=chosen,
+            )
+            for each in models
         ]
         members = [
             Member(judge, tuple(map(each.classes.index, first.classes)))

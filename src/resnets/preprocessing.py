@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
-TestView = Literal["center", "flip", "ten-crop", "multi-scale"]  # see `resnets.evaluation.judge.look`
+TestView = Literal["center", "flip", "shift", "ten-crop", "multi-scale"]  # see `resnets.evaluation.judge.look`
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -359,3 +359,11 @@ def test_pca_color_adds_the_same_light_to_every_pixel() -> None:
     assert np.allclose(vectors.T @ vectors, np.eye(3), atol=1e-3)
     grey = torch.rand(2, 1, 4, 4)
     assert torch.equal(augment.apply(PCAColor(), grey, u[:2]), grey)
+
+
+def test_a_reflected_border_is_torchvisions() -> None:
+    picture = pictures(1)
+    view = PaddedCrop(padding=3, fill="reflect")
+    for u, (row, column) in {(0.0, 0.0): (0, 0), (0.99, 0.0): (6, 0), (0.5, 0.99): (3, 6)}.items():
+        theirs = tv.crop(tv.pad(picture, [3], padding_mode="reflect"), row, column, 14, 19)
+        assert torch.equal(augment.apply(view, picture, torch.tensor([u])), theirs)

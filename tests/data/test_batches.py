@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -255,3 +256,20 @@ def test_a_mean_image_is_taken_out_pixel_by_pixel() -> None:
     images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     expected = (images.numpy() - mean) / np.array([0.5, 1.0, 2.0], np.float32)[:, None, None]
     torch.testing.assert_close(normalize(images, p), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("batch", [7, 10])
+def test_an_alternating_flip_shows_each_picture_the_other_way_in_the_next_epoch(batch: int) -> None:
+    g = np.random.default_rng(0)
+    source = PixelSource(("a",), np.zeros(40, np.int64), g.integers(0, 255, (40, 3, 8, 8), dtype=np.uint8))
+    made = batches(source, Views(augment=(Flip(alternating=True),)), batch=batch, pixels=source.pixels)
+    straight = batches(source, Views(), batch=batch, pixels=source.pixels)
+    seen: dict[int, list[bool]] = {}
+    for step in range(4 * 40 // batch):
+        flipped, plain = made.make(step), straight.make(step)
+        for i, one, other in zip(flipped["ids"].tolist(), flipped["images"], plain["images"], strict=True):
+            assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
+            seen.setdefault(i, []).append(not torch.equal(one, other))
+    for found in seen.values():
+        assert all(a != b for a, b in itertools.pairwise(found))
+    assert 8 < sum(found[0] for found in seen.values()) < 32

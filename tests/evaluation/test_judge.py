@@ -58,6 +58,10 @@ def naive(network: ResNet, path: Path, view: str) -> Tensor:
         looks = [TF.center_crop(whole, [35])]
     elif view == "flip":
         looks = [TF.center_crop(whole, [35]), TF.hflip(TF.center_crop(whole, [35]))]
+    elif view == "shift":
+        wider = TF.pad(TF.center_crop(whole, [35]), [1], padding_mode="reflect")
+        three = [TF.crop(wider, place, place, 35, 35) for place in (0, 1, 2)]
+        looks = three + [TF.hflip(each) for each in three]
     elif view == "ten-crop":
         # torchvision's ten_crop mirrors the whole picture first, which moves its centre where sides are odd.
         five = list(TF.five_crop(whole, [35, 35]))
@@ -74,7 +78,7 @@ def naive(network: ResNet, path: Path, view: str) -> Tensor:
     return torch.stack(answers).mean(0)
 
 
-@pytest.mark.parametrize("view", ["center", "flip", "ten-crop", "multi-scale"])
+@pytest.mark.parametrize("view", ["center", "flip", "shift", "ten-crop", "multi-scale"])
 def test_views_are_those_of_one_look_at_a_time(view: str, pictures: Path, tmp_path: Path) -> None:
     classes = ("class0", "class1", "class2")
     network = save(tmp_path / "m.safetensors", 0, classes)

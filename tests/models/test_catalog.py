@@ -60,18 +60,18 @@ def on_meta(spec: Spec) -> ResNet:
 
 
 def side(spec: Spec) -> int:
-    return 32 if spec.stem == "cifar" else 224
+    return spec.usual_size
 
 
 @pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
 def test_every_network_runs_forward_and_backward(name: str) -> None:
     spec = CATALOG[name]
     network = create(spec)
-    size = 8 if spec.stem == "cifar" else 17
+    size = 8 if spec.usual_size == 32 else 17
     logits = network(torch.randn(2, 3, size, size))
     assert logits.shape == (2, spec.classes)
     logits.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("name", DEEPEST)
@@ -169,6 +169,8 @@ def test_deeper_branches_are_dropped_more_often() -> None:
         ({"classes": 0}, "1 or more"),
         ({"norm_eps": 0.0}, "norm_eps"),
         ({"stem": "deep", "stem_width": 7}, "even"),
+        ({"stride_in": "max pool", "block": "bottleneck"}, "belongs to basic blocks"),
+        ({"stride_in": "max pool", "preactivation": True}, "belongs to basic blocks"),
     ],
 )
 def test_impossible_specs_are_refused(choices: dict[str, object], message: str) -> None:

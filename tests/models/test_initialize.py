@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from resnets.models.catalog import CATALOG
-from resnets.models.initialize import Fan, create
+from resnets.models.initialization import Initialization
+from resnets.models.initialize import create, whiten
 
 
 @pytest.mark.parametrize("fan", ["fan_in", "fan_out"])
-def test_convolutions_have_hes_variance(fan: Fan) -> None:
-    network = create(CATALOG["resnet50"], fan=fan)
+def test_convolutions_have_hes_variance(fan: Literal["fan_in", "fan_out"]) -> None:
+    network = create(CATALOG["resnet50"], how=Initialization(fan=fan))
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.weight.numel() > 20_000:
             area = module.kernel_size[0] * module.kernel_size[1]
@@ -40,7 +43,7 @@ def test_a_change_elsewhere_in_the_network_changes_no_weight_of_the_rest() -> No
 @pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_preact110", "seresnet50"])
 def test_with_zero_scales_each_block_starts_as_its_shortcut(name: str) -> None:
     spec = replace(CATALOG[name], depths=(2,) * len(CATALOG[name].depths))
-    network = create(spec, zero_init_last=True).eval()
+    network = create(spec, how=Initialization(zero_init_last=True)).eval()
     block = network.get_submodule("layer2.1")
     x = torch.rand(2, spec.stage_channels["C3"], 4, 4)
     torch.testing.assert_close(block(x), x)
@@ -50,3 +53,34 @@ def test_every_weight_and_buffer_is_set() -> None:
     for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="group"), CATALOG["resnet50d"]):
         state = create(spec).state_dict()
         assert all(v.isfinite().all() and v.abs().max() < 1e3 for v in state.values())
+
+
+def test_identity_starts_a_convolution_as_its_input_and_leaves_the_rest_random() -> None:
+    plain, network = (create(CATALOG["resnet18"], how=Initialization(identity=identity)) for identity in (False, True))
+    conv = network.get_submodule("layer2.0.conv1")  # 64 to 128
+    assert isinstance(conv, nn.Conv2d)
+    conv.stride = (1, 1)
+    x = torch.randn(1, 64, 6, 6)
+    torch.testing.assert_close(conv(x)[:, :64], x)
+    assert torch.equal(conv.weight[64:], plain.get_parameter("layer2.0.conv1.weight")[64:])
+
+
+def test_a_classifier_starts_with_the_deviation_asked_for() -> None:
+    weight = create(CATALOG["resnet18"], how=Initialization(classifier_std=0.25)).fc.weight
+    assert weight.std().item() == pytest.approx(0.25, rel=0.01)
+
+
+@pytest.mark.parametrize(("dimensions", "channels"), [(1, 2), (2, 3), (3, 1)])
+def test_a_whitened_stem_answers_with_uncorrelated_numbers_of_variance_one(dimensions: int, channels: int) -> None:
+    spec = replace(CATALOG["cifar_fast"], dimensions=dimensions, channels=channels)
+    network = create(spec)
+    g = torch.Generator().manual_seed(1)
+    noise = torch.randn(64, channels, *[12] * dimensions, generator=g)
+    pictures = noise + 2 * noise.roll(1, -1) + 0.5 * noise.roll(1, 1)  # neighbours and channels alike
+    whiten(network, torch.split(pictures, 10))
+    filters = network.get_parameter("conv1.0.weight")
+    count = filters.shape[0] // 2
+    answers = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[dimensions](pictures, filters).movedim(1, 0).flatten(1)
+    torch.testing.assert_close(answers[:count], -answers[count:])
+    moments = answers[:count] @ answers[:count].T / answers.shape[1]
+    torch.testing.assert_close(moments, torch.eye(count), atol=0.02, rtol=0)

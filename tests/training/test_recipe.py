@@ -10,7 +10,7 @@ from resnets.errors import UsageError
 from resnets.frozen import decode, encode
 from resnets.recipes.catalog import RECIPES, find
 from resnets.training.loop import evaluation_steps
-from resnets.training.recipe import AdamW, Recipe
+from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Cosine, Warmup
 
 
@@ -25,7 +25,7 @@ def test_every_recipe_is_documented_named_and_survives_json(name: str) -> None:
 def test_the_cifar_recipe_is_the_papers() -> None:
     recipe = find("paper/cifar")
     assert (recipe.batch, recipe.steps, recipe.total_steps(50_000)) == (128, 64_000, 64_000)
-    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (0.1, 1e-4)
+    assert recipe.optimizer == SGD(lr=0.1, momentum=0.9, weight_decay=1e-4)
     assert recipe.normalize == "mean image"
 
 

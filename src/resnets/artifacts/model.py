@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from resnets.data.sources import evenly_spaced
 from resnets.errors import DataError, FileError, UsageError
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
-from resnets.preprocessing import Preprocessing
+from resnets.preprocessing import Preprocessing, TestView
 
 DECODERS = 2  # threads
 CALIBRATION = 300  # pictures, as NNCF's own default
@@ -43,6 +44,12 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.card.classes
+
+    @property
+    def test_view(self) -> TestView:
+        """How the recipe that made it looks at test pictures."""
+        said = self.card.recipe.get("test_view")
+        return next((view for view in get_args(TestView) if view == said), "center")
 
     def probabilities(self, pictures: Iterable[Picture]) -> Tensor:
         """(N, classes) float32 probabilities, on the CPU, for pictures of any sizes.

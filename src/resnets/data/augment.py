@@ -127,7 +127,7 @@ def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
     """`images_NCHW` seen through `view`, with the uniform numbers `u` of shape (N, numbers_needed(view))."""
     match view:
         case PaddedCrop():
-            return _padded_crop(images_NCHW, view.padding, u)
+            return _padded_crop(images_NCHW, view, u)
         case Flip():
             chosen = (u[:, 0] < view.chance)[:, None, None, None]
             return torch.where(chosen, images_NCHW.flip(-1), images_NCHW)
@@ -144,10 +144,11 @@ def as_float(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def _padded_crop(images: Tensor, padding: int, u: Tensor) -> Tensor:
+def _padded_crop(images: Tensor, view: PaddedCrop, u: Tensor) -> Tensor:
     count, _, height, width = images.shape
+    padding = view.padding
     offset = (u * (2 * padding + 1)).long()  # 0 to 2 * padding
-    padded = F.pad(images, (padding,) * 4)
+    padded = F.pad(images, (padding,) * 4, "reflect" if view.fill == "reflect" else "constant")
     sample = torch.arange(count, device=images.device)[:, None, None]
     rows = offset[:, 0, None, None] + torch.arange(height, device=images.device)[None, :, None]
     columns = offset[:, 1, None, None] + torch.arange(width, device=images.device)[None, None, :]

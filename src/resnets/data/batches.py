@@ -21,7 +21,7 @@ from resnets import draws
 from resnets.data import augment, jpeg
 from resnets.data.pictures import Pixels, prepare, to_pixels
 from resnets.data.sources import Source
-from resnets.data.views import RandomResizedCrop, Views
+from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.preprocessing import Preprocessing
 
 Batch = dict[str, Tensor]
@@ -47,13 +47,24 @@ class Order:
 
     def ids(self, step: int) -> NDArray[np.int64]:
         """(batch,) sample numbers of `step` (from 0)."""
-        positions = np.arange(step * self.batch, (step + 1) * self.batch)
-        epochs = positions // self.samples
+        positions, epochs = self._positions(step), self.epochs(step)
         ids = np.empty(self.batch, np.int64)
         for epoch in np.unique(epochs):
             chosen = epochs == epoch
             ids[chosen] = _shuffle(self.seed, int(epoch), self.samples)[positions[chosen] % self.samples]
         return ids
+
+    def epochs(self, step: int) -> NDArray[np.int64]:
+        """(batch,) the epoch, from 0, that each sample of `step` belongs to."""
+        return self._positions(step) // self.samples
+
+    def _positions(self, step: int) -> NDArray[np.int64]:
+        return np.arange(step * self.batch, (step + 1) * self.batch)
+
+
+@lru_cache(maxsize=2)
+def _first_numbers(seed: int, purpose: str, samples: int) -> NDArray[np.float64]:
+    return draws.generator(seed, purpose).random(samples)
 
 
 @lru_cache(maxsize=2)
@@ -171,7 +182,11 @@ class Batches:
         ids = self.order.ids(step)[self.rows]
         images = frames().to(self.device, non_blocking=True)
         for number, view in enumerate(self.views.augment):
-            u = self._uniforms(step, f"view {number} {type(view).__name__}", augment.numbers_needed(view))
+            purpose = f"view {number} {type(view).__name__}"
+            if isinstance(view, Flip) and view.alternating:
+                u = self._alternating(step, purpose)
+            else:
+                u = self._uniforms(step, purpose, augment.numbers_needed(view))
             images = augment.apply(view, images, u)
         images = normalize(images, self.preprocessing)
         numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
@@ -190,6 +205,12 @@ class Batches:
         u = self._uniforms(step, "mix place", augment.numbers_needed(view))
         images, shares = augment.mix(view, batch["images"], partners, shares, u)
         return batch | {"images": images, "partner_labels": batch["labels"][partners], "shares": shares}
+
+    def _alternating(self, step: int, purpose: str) -> Tensor:
+        """(rows, 1) numbers, each in the other half of [0, 1) than the same picture's in the epoch before."""
+        first = _first_numbers(self.seed, purpose, self.order.samples)[self.order.ids(step)[self.rows]]
+        u = (first + 0.5 * (self.order.epochs(step)[self.rows] % 2)) % 1.0
+        return torch.from_numpy(u.astype(np.float32)[:, None]).to(self.device, non_blocking=True)
 
     def _uniforms(self, step: int, purpose: str, count: int) -> Tensor:
         u = draws.generator(self.seed, purpose, step).random((self.order.batch, count), np.float32)

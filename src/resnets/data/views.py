@@ -56,9 +56,14 @@ class ScaledCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class PaddedCrop:
-    """`padding` black pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2)."""
+    """`padding` pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2).
+
+    Args:
+        fill: with black, or with the picture as a mirror at its edge would show it.
+    """
 
     padding: int = 4
+    fill: Literal["black", "reflect"] = "black"
 
     def __post_init__(self) -> None:
         _check(self.padding >= 0, f"padding must be 0 or more, not {self.padding}.")
@@ -66,11 +71,19 @@ class PaddedCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class Flip:
-    """Left and right swapped with this chance."""
+    """Left and right swapped.
+
+    Args:
+        chance: of each picture in each epoch.
+        alternating: chance decides in the first epoch only, and from then on every picture is swapped in every other
+            epoch, so that two epochs show both (Jordan 2024, 2404.00498, section 3.6).
+    """
 
     chance: float = 0.5
+    alternating: bool = False
 
     def __post_init__(self) -> None:
+        _check(not self.alternating or self.chance == 0.5, "an alternating flip has a chance of 0.5.")
         _check(0 <= self.chance <= 1, f"chance must be in [0, 1], not {self.chance}.")
 
 

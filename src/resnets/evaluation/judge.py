@@ -24,6 +24,7 @@ from resnets.errors import UsageError
 from resnets.preprocessing import Preprocessing, TestView
 
 SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
+CENTRAL: tuple[TestView, ...] = ("center", "flip", "shift")  # those that look at the central square alone
 BATCH = 128
 
 
@@ -46,11 +47,13 @@ class Single:
     """One network.
 
     Args:
-        view: "center": the central square. "flip": it and its mirror image. "ten-crop": the central square, those in
-            the corners, and the mirror images of the five. "multi-scale": the whole picture with its shorter side at
-            each of `SIDES` (for other crops than 224, in proportion), and its mirror image; the last layer is
-            linear, so that the mean over positions is taken before it or after it alike.
-        pixels: the source's pictures as `prepare` makes them, where they are in memory; for "center".
+        view: "center": the central square. "flip": it and its mirror image. "shift": it, it moved by a pixel up and
+            left and down and right, and the mirror images of the three (Jordan 2024, 2404.00498, section 3.5).
+            "ten-crop": the central square, those in the corners, and the mirror images of the five. "multi-scale":
+            the whole picture with its shorter side at each of `SIDES` (for other crops than 224, in proportion), and
+            its mirror image; the last layer is linear, so that the mean over positions is taken before it or after it
+            alike.
+        pixels: the source's pictures as `prepare` makes them, where they are in memory.
     """
 
     def __init__(
@@ -66,11 +69,11 @@ class Single:
         self.preprocessing = preprocessing
         self.view = view
         self.device = device or torch.device("cpu")
-        self.pixels = pixels if view == "center" else None
+        self.pixels = pixels if view in CENTRAL else None
 
     def see(self, source: Source, index: int) -> list[Pixels]:
         if self.pixels is not None:
-            return [self.pixels[index]]
+            return _central_looks(self.pixels[index], self.view)
         p = self.preprocessing
         return look(source.picture(index, p.color), p, self.view, source.name(index))
 
@@ -133,23 +136,34 @@ def look(picture: Image.Image, preprocessing: Preprocessing, view: TestView, nam
         DataError: a picture too narrow to be resized.
     """
     p = preprocessing
-    if view == "center":
-        return [to_pixels(center_crop(picture, p, name), p.color)]
-    if view == "flip":
-        return _mirrored([center_crop(picture, p, name)], p)
+    if view in CENTRAL:
+        return _central_looks(to_pixels(center_crop(picture, p, name), p.color), view)
     if view == "ten-crop":
         whole = shorter_side_to(picture, p.resize, p, name)
         right, bottom = whole.width - p.crop, whole.height - p.crop
         corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
-        return _mirrored([*(crop_at(whole, corner, p) for corner in corners), center_crop(picture, p, name)], p)
+        crops = [*(crop_at(whole, corner, p) for corner in corners), center_crop(picture, p, name)]
+        return _with_mirror_images([to_pixels(crop, p.color) for crop in crops])
     if p.mean_image is not None and view == "multi-scale":
         raise UsageError(
             f"This network subtracts a mean image of {p.crop} x {p.crop}, which other sizes do not have: "
             "use --views center, flip or ten-crop, or a network that subtracts a mean of channels."
         )
-    return _mirrored([shorter_side_to(picture, round(side * p.crop / 224), p, name) for side in SIDES], p)
+    sizes = [shorter_side_to(picture, round(side * p.crop / 224), p, name) for side in SIDES]
+    return _with_mirror_images([to_pixels(whole, p.color) for whole in sizes])
 
 
-def _mirrored(pictures: Sequence[Image.Image], preprocessing: Preprocessing) -> list[Pixels]:
-    straight = [to_pixels(picture, preprocessing.color) for picture in pictures]
+def _central_looks(pixels: Pixels, view: TestView) -> list[Pixels]:
+    """What a view of `CENTRAL` makes of the central square."""
+    if view == "center":
+        return [pixels]
+    if view == "flip":
+        return _with_mirror_images([pixels])
+    height, width = pixels.shape[1:]
+    wider = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), "reflect" if min(height, width) > 1 else "edge")
+    moved = [wider[:, 2:, 2:], wider[:, :height, :width]]
+    return _with_mirror_images([pixels, *map(np.ascontiguousarray, moved)])
+
+
+def _with_mirror_images(straight: Sequence[Pixels]) -> list[Pixels]:
     return [*straight, *(np.ascontiguousarray(pixels[:, :, ::-1]) for pixels in straight)]

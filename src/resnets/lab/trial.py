@@ -104,8 +104,7 @@ class Trial:
     def first(self) -> ResNet:
         """The net before its first step."""
         recipe = self.resolved[0]
-        how = recipe.initialization
-        return create(recipe.model, seed=recipe.seed, fan=how.fan, zero_init_last=how.zero_init_last)
+        return create(recipe.model, seed=recipe.seed, how=recipe.initialization)
 
     def at(self, step: int) -> ResNet:
         """The net after `step` steps, of which a checkpoint was kept."""

@@ -39,6 +39,13 @@ def _wide(layers: int, factor: int) -> Spec:
     return replace(_cifar(layers), depths=depths, widths=widths, preactivation=True, shortcut="B")
 
 
+def _fast() -> Spec:
+    """Three residual blocks for fast/cifar10, after the speedruns' nets (Page 2018; Jordan 2024)."""
+    widths = (64, 192, 256)
+    stem = Spec(depths=(1, 1, 1), widths=widths, stem="whitened", classes=10)
+    return replace(stem, shortcut="D", stride_in="max pool", norm_momentum=0.4, pool="max")
+
+
 CATALOG: dict[str, Spec] = {
     # He et al. 2015, table 1; v1.5 bottlenecks as in torchvision, then the paper's own
     "resnet18": _basic(_18),
@@ -81,6 +88,7 @@ CATALOG: dict[str, Spec] = {
     "cifar_preact1001": _cifar_preact_bottleneck(1001),
     "wrn28_10": _wide(28, 10),
     "wrn40_4": _wide(40, 4),
+    "cifar_fast": _fast(),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from resnets.errors import UsageError
 from resnets.models.spec import Spec
-from resnets.nn.shapes import STEM_STRIDES, BlockShape
+from resnets.nn.shapes import STEM_STRIDES, BlockShape, whitening_filters
 
 Size = tuple[int, ...]
 
@@ -93,6 +93,12 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
         yield walk.conv("conv1.3", half, half, 3)
         yield from walk.norms("conv1.4", half)
         yield walk.conv("conv1.6", half, spec.stem_width, 3)
+    elif spec.stem == "whitened":
+        filters, behind = whitening_filters(spec.channels, spec.dimensions), strided(walk.size, conv_stride)
+        walk.size = tuple(n + 1 for n in walk.size)
+        yield walk.conv("conv1.0", spec.channels, filters, 2)
+        yield walk.conv("conv1.2", filters, spec.stem_width, 3)
+        walk.size = behind
     else:
         kernel = 7 if spec.stem == "imagenet" else 3
         yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
@@ -113,8 +119,9 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
 
 def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
     spec, size_in = walk.spec, walk.size
+    pool = block.stride if spec.stride_in == "max pool" else 1
     if spec.block == "basic":
-        convs = [(block.inputs, block.inner, 3, block.stride), (block.inner, block.outputs, 3, 1)]
+        convs = [(block.inputs, block.inner, 3, block.stride // pool), (block.inner, block.outputs, 3, 1)]
     else:
         stride_1, stride_2 = block.bottleneck_strides
         convs = [
@@ -128,6 +135,8 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         yield walk.conv(
             f"{name}.conv{i}", inputs, outputs, kernel, stride=stride, groups=block.groups if kernel == 3 else 1
         )
+        if i == 1:
+            walk.size = strided(walk.size, pool)
         if not spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", outputs)
     if block.gate_reduction:

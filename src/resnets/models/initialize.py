@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnets import draws
+from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 
-Fan = Literal["fan_in", "fan_out"]
+WHITENING_EPS = 5e-4  # added to each variance
 
 
-def create(spec: Spec, *, seed: int = 0, fan: Fan = "fan_out", zero_init_last: bool = False) -> ResNet:
+def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> ResNet:
     """A new network with its first weights."""
     network = allocate(spec)
-    initialize(network, seed=seed, fan=fan, zero_init_last=zero_init_last)
+    initialize(network, seed=seed, how=how)
     return network
 
 
@@ -37,23 +38,20 @@ def allocate(spec: Spec) -> ResNet:
 
 
 @torch.no_grad()
-def initialize(network: ResNet, *, seed: int, fan: Fan = "fan_out", zero_init_last: bool = False) -> None:
-    """Sets every weight and buffer of `network`.
-
-    Convolutions are normal with variance 2 / fan (He et al. 2015, 1502.01852, equations 10 and 14): "fan_in" as the
-    ResNet paper cites it, "fan_out" as fb.resnet.torch and torchvision do. The classifier is uniform within
-    1 / sqrt(inputs), torch's usual. Scales are 1, shifts and biases 0.
-
-    Args:
-        zero_init_last: start the last norm's scale of every branch at 0, so that each block begins as its shortcut
-            (Goyal et al. 2017, section 5.1). In pre-activation nets, which end in a convolution, that is 0.
-    """
+def initialize(network: ResNet, *, seed: int, how: Initialization | None = None) -> None:
+    """Sets every weight and buffer of `network`: norms' scales are 1, shifts and biases 0, the rest as `how` says."""
+    how = how or Initialization()
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             inputs, outputs = nn.init._calculate_fan_in_and_fan_out(module.weight)
-            std = math.sqrt(2 / (inputs if fan == "fan_in" else outputs))
+            std = math.sqrt(2 / (inputs if how.fan == "fan_in" else outputs))
             normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
             module.weight.copy_(torch.from_numpy(normal).mul_(std))
+            if how.identity and module.groups == 1:
+                nn.init.dirac_(module.weight[: module.in_channels])
+        elif isinstance(module, nn.Linear) and how.classifier_std is not None:
+            normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
+            module.weight.copy_(torch.from_numpy(normal).mul_(how.classifier_std))
         elif isinstance(module, nn.Linear):
             uniform = _generator(seed, name).random(tuple(module.weight.shape), np.float32)
             module.weight.copy_(torch.from_numpy(2 * uniform - 1).mul_(1 / math.sqrt(module.in_features)))
@@ -63,11 +61,44 @@ def initialize(network: ResNet, *, seed: int, fan: Fan = "fan_out", zero_init_la
             module.reset_running_stats()
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(module.bias)
-    if zero_init_last:
+    if how.zero_init_last:
         last = {"basic": 2, "bottleneck": 3}[network.spec.block]
         kind = "conv" if network.spec.preactivation or network.spec.norm == "none" else "bn"
         for name, _ in network.spec.blocks():
             nn.init.zeros_(network.get_parameter(f"{name}.{kind}{last}.weight"))
+
+
+@torch.no_grad()
+def whiten(network: nn.Module, pictures: Iterable[Tensor], total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
+    """Gives `network`'s stem, one that whitens, filters whose answers to `pictures` are uncorrelated and of variance 1.
+
+    They are the eigenvectors of the windows' second moments, each over its deviation, and their negatives (Page 2018;
+    Jordan 2024, 2404.00498, section 3.2).
+
+    Args:
+        pictures: batches of (N, C, ...), normalised.
+        total: sums over ranks.
+    """
+    weight = network.get_parameter("conv1.0.weight")
+    numbers = weight[0].numel()
+    moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=weight.device)  # the last row counts
+    for images in pictures:
+        windows = _windows(images, weight.shape[2:])
+        moments[:-1] += (windows.T @ windows).double()
+        moments[-1] += len(windows)
+    moments = total(moments)
+    variances, vectors = torch.linalg.eigh(moments[:-1] / moments[-1])
+    filters = vectors.T / torch.sqrt(variances.clamp(min=0) + WHITENING_EPS)[:, None]
+    weight.copy_(torch.cat([filters, -filters]).reshape(weight.shape))
+
+
+def _windows(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Every window of `size` in `images` (N, C, ...), as the rows of a matrix."""
+    spatial = len(size)
+    for dimension, length in enumerate(size, start=2):
+        images = images.unfold(dimension, length, 1)
+    images = images.movedim(1, spatial + 1)  # (N, *places, C, *window)
+    return images.flatten(spatial + 1).flatten(0, spatial)
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

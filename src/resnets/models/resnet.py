@@ -46,7 +46,7 @@ class ResNet(nn.Module):
         for name, blocks in zip(self.stage_names, stages.values(), strict=True):
             self.add_module(name, nn.Sequential(*blocks))
         self.bn = layers.normalization(outputs) if spec.preactivation else nn.Identity()
-        self.avgpool = layers.global_pool()
+        self.avgpool = layers.global_pool(spec.pool)
         self.fc = nn.Linear(outputs, spec.classes)
         self.recomputed: Segments = {}  # see `models.memory`; set it to train in less memory
         number_stochastic_layers(self)

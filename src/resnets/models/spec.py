@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnets.errors import UsageError
-from resnets.nn.shapes import STEM_STRIDES, Block, BlockShape, Gate, Norm, Shortcut, Stem, StrideIn
+from resnets.nn.shapes import STEM_STRIDES, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 
 EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 
@@ -23,9 +23,10 @@ class Spec:
         stem, stem_width: what comes before the blocks, and the channels it gives.
         preactivation: norm and ReLU before each convolution (He et al. 2016) instead of after.
         shortcut: how the signal goes around blocks; "none" is the plain twin.
-        stride_in: the bottleneck convolution that strides: "1x1" as in the paper (v1), or "3x3" as in torchvision
-            and nearly all public weights (v1.5). Shapes are the same, so the weights of one load into the other
-            without a word, and are wrong there.
+        stride_in: the layer that strides. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
+            and nearly all public weights (v1.5). In basic blocks "3x3", the first, or "max pool", a pool of 2 behind
+            it (Page 2018). Shapes are the same, so the weights of one load into the other without a word, and are
+            wrong there.
         groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
             groups (Xie et al. 2017; torchvision's width_per_group).
         gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
@@ -34,6 +35,7 @@ class Spec:
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
         drop_path: rate of the last block's stochastic depth; it rises linearly to there (Huang et al. 2016, eq. 4).
         output_stride: where given, later stages dilate instead of striding beyond it (Chen et al. 2017).
+        pool: what the classifier sees of each channel: its mean over all positions, or its largest value.
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
         classes: outputs.
@@ -60,6 +62,7 @@ class Spec:
     dropout: float = 0.0
     drop_path: float = 0.0
     output_stride: int | None = None
+    pool: Pool = "average"
     dimensions: int = 2
     channels: int = 3
     classes: int = 1000
@@ -78,6 +81,8 @@ class Spec:
             raise UsageError("norm_eps must be above 0 and norm_momentum in (0, 1].")
         if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
             raise UsageError("groups and group_width belong to bottlenecks; basic blocks have none.")
+        if self.stride_in == "max pool" and (self.block != "basic" or self.preactivation):
+            raise UsageError("stride_in 'max pool' belongs to basic blocks without pre-activation.")
         if self.drop_path and self.shortcut == "none":
             raise UsageError("drop_path leaves out residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
@@ -91,7 +96,7 @@ class Spec:
     @property
     def usual_size(self) -> int:
         """Height and width of the pictures for which nets with this stem are made."""
-        return 32 if self.stem == "cifar" else 224
+        return 32 if self.stem in ("cifar", "whitened") else 224
 
     @property
     def stage_channels(self) -> dict[str, int]:

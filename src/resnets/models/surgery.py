@@ -92,6 +92,8 @@ def _folding(network: ResNet) -> Iterator[tuple[nn.Module, str, str]]:
     for module in network.modules():
         children = list(module.named_children())
         pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)]
+        if isinstance(getattr(module, "pool", None), nn.modules.pooling._MaxPoolNd):
+            pairs.remove(("conv1", f"bn{1 + shift}"))  # a pool between them, which a negative scale would turn around
         if module is network:
             last = f"conv1.{len(network.conv1) - 1}" if isinstance(network.conv1, nn.Sequential) else "conv1"
             pairs = [(last, "bn1")]

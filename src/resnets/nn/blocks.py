@@ -37,7 +37,10 @@ class Basic(nn.Module):
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()
         s = shape
-        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.stride, groups=s.groups, dilation=s.dilation)
+        pooled = s.stride_in == "max pool" and s.stride > 1
+        stride = 1 if pooled else s.stride
+        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=stride, groups=s.groups, dilation=s.dilation)
+        self.pool = layers.halving_pool() if pooled else nn.Identity()
         self.bn1 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
@@ -46,7 +49,7 @@ class Basic(nn.Module):
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn1(self.pool(self.conv1(x))))
         y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
         return F.relu(y if self.downsample is None else y + self.downsample(x))
 

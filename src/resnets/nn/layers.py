@@ -11,13 +11,20 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from resnets.nn.shapes import Norm
+from resnets.nn.shapes import Norm, Pool
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_GLOBAL_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+_GLOBAL_POOL: dict[tuple[Pool, int], Callable[..., nn.Module]] = {
+    ("average", 1): nn.AdaptiveAvgPool1d,
+    ("average", 2): nn.AdaptiveAvgPool2d,
+    ("average", 3): nn.AdaptiveAvgPool3d,
+    ("max", 1): nn.AdaptiveMaxPool1d,
+    ("max", 2): nn.AdaptiveMaxPool2d,
+    ("max", 3): nn.AdaptiveMaxPool3d,
+}
 
 GROUPS_OF_GROUP_NORM = 32
 
@@ -48,15 +55,17 @@ class Layers:
         stride: int = 1,
         groups: int = 1,
         dilation: int = 1,
+        padding: int | None = None,
         bias: bool = False,
     ) -> nn.Module:
-        """A convolution that keeps the size at stride 1 (odd `kernel`); no bias, as a norm follows."""
+        """A convolution that keeps the size at stride 1 (odd `kernel`), or pads by `padding`; no bias, as a norm
+        follows."""
         return _CONV[self.dimensions](
             inputs,
             outputs,
             kernel,
             stride=stride,
-            padding=dilation * (kernel - 1) // 2,
+            padding=dilation * (kernel - 1) // 2 if padding is None else padding,
             dilation=dilation,
             groups=groups,
             bias=bias,
@@ -74,13 +83,17 @@ class Layers:
         """The 3-wide pool of stride 2 behind the ImageNet stem."""
         return _MAX_POOL[self.dimensions](3, stride=2, padding=1)
 
+    def halving_pool(self, *, round_up: bool = True) -> nn.Module:
+        """The largest of every 2 in each direction; an odd one left over counts alone, or not at all."""
+        return _MAX_POOL[self.dimensions](2, ceil_mode=round_up)
+
     def average_pool(self, stride: int) -> nn.Module:
         """A pool of window and stride `stride`; windows that hang over the edge average what they hold."""
         return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=True, count_include_pad=False)
 
-    def global_pool(self) -> nn.Module:
-        """The mean over all positions, as size 1 in each dimension."""
-        return _GLOBAL_POOL[self.dimensions](1)
+    def global_pool(self, pool: Pool = "average") -> nn.Module:
+        """The mean or the largest over all positions, as size 1 in each dimension."""
+        return _GLOBAL_POOL[pool, self.dimensions](1)
 
 
 def broadcast(values: Tensor, like: Tensor) -> Tensor:

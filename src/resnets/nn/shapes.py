@@ -8,12 +8,18 @@ from typing import Literal
 Block = Literal["basic", "bottleneck"]
 Gate = Literal["none", "se"]
 Norm = Literal["batch", "group", "none"]
+Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
-Stem = Literal["imagenet", "deep", "cifar"]
-StrideIn = Literal["1x1", "3x3"]
+Stem = Literal["imagenet", "deep", "cifar", "whitened"]
+StrideIn = Literal["1x1", "3x3", "max pool"]
 
 # Stride of a stem's convolutions, and of the pool behind them.
-STEM_STRIDES: dict[Stem, tuple[int, int]] = {"imagenet": (2, 2), "deep": (2, 2), "cifar": (1, 1)}
+STEM_STRIDES: dict[Stem, tuple[int, int]] = {"imagenet": (2, 2), "deep": (2, 2), "cifar": (1, 1), "whitened": (2, 1)}
+
+
+def whitening_filters(channels: int, dimensions: int) -> int:
+    """Outputs of the first layer of a stem that whitens: a filter and its negative for each number of a window of 2."""
+    return 2 * channels * int(2**dimensions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,8 @@ class BlockShape:
         inputs, outputs: channels of x and y.
         inner: channels of the 3x3 convolution (of the first one, in a basic block).
         stride: of the block; each spatial size is divided by it.
-        stride_in: which convolution of a bottleneck strides: "1x1" is the paper's (v1), "3x3" everyone's (v1.5).
+        stride_in: which layer strides. Of a bottleneck "1x1" is the paper's (v1), "3x3" everyone's (v1.5); in basic
+            blocks "3x3" is the first convolution, "max pool" a pool behind it.
         first: whether this is the network's first block, whose pre-activation serves shortcut and branch alike
             (He et al. 2016, appendix).
     """

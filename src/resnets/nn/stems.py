@@ -5,6 +5,10 @@
 | imagenet | 7x7/2                 | 3x3/2 max  | 4      | He et al. 2015, table 1                 |
 | deep     | 3x3/2, 3x3, 3x3       | 3x3/2 max  | 4      | He et al. 2019 (1812.01187), figure 2b  |
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
+| whitened | 2x2 fixed, ReLU, 3x3  | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
+
+The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Its pool comes
+before the norm, where there is a quarter of the numbers to normalise.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from torch import nn
 
 from resnets.nn.layers import Layers
-from resnets.nn.shapes import STEM_STRIDES, Stem
+from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
@@ -30,6 +34,11 @@ def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.
             nn.ReLU(),
             layers.conv(half, width, 3),
         )
+    elif stem == "whitened":
+        filters = whitening_filters(inputs, layers.dimensions)
+        whitening = layers.conv(inputs, filters, 2, padding=1).requires_grad_(False)
+        # One wider than the input, so that what the pool leaves is half of it, rounded up as by a stride.
+        conv = nn.Sequential(whitening, nn.ReLU(), layers.conv(filters, width, 3), layers.halving_pool(round_up=False))
     else:
         conv = layers.conv(inputs, width, 7 if stem == "imagenet" else 3, stride=conv_stride)
     return conv, layers.max_pool() if pool_stride > 1 else nn.Identity()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resnets.errors import lookup
-from resnets.recipes import paper, successors
+from resnets.recipes import fast, paper, successors
 from resnets.recipes.digits import digits
 from resnets.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "digits": digits,
+    "fast/cifar10": fast.cifar10,
     "paper/cifar": paper.cifar,
     "paper/cifar110": paper.cifar110,
     "paper/imagenet": paper.imagenet,

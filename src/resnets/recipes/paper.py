@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from resnets.data.views import Flip, PaddedCrop, PCAColor, ScaledCrop, Views
 from resnets.models.catalog import find
+from resnets.models.initialization import Initialization
 from resnets.preprocessing import Preprocessing
-from resnets.training.recipe import SGD, Initialization, Recipe
+from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import Step
 
 # At lr 0.01 for the first 400 steps of 128 pictures, 1.024 epochs of 50,000.

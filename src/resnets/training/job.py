@@ -256,14 +256,14 @@ def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
     task = Classification(label_smoothing=recipe.label_smoothing)
     network = task.build(recipe.model)
     assert isinstance(network, ResNet)
-    first = recipe.initialization
-    initialize(network, seed=recipe.seed, fan=first.fan, zero_init_last=first.zero_init_last)
+    initialize(network, seed=recipe.seed, how=recipe.initialization)
     training = Training(recipe, plan.environment, task, network, len(data.train), ranks)
     if recipe.memory_limit is not None:
         memory.keep_within_limit(training)
     batches = batches_for(
         recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
     )
+    training.prepare(batches)
     return training, batches
 
 
@@ -310,7 +310,13 @@ def _go(
 
     def scores_of(source: Source, found: Survey) -> Scores:
         pixels = None if found.damaged else found.pixels
-        judge = Single(training.evaluated_network, plan.recipe.preprocessing, device=training.device, pixels=pixels)
+        judge = Single(
+            training.evaluated_network,
+            plan.recipe.preprocessing,
+            view=plan.recipe.test_view,
+            device=training.device,
+            pixels=pixels,
+        )
         return score(
             judge,
             training.task,

@@ -22,6 +22,7 @@ from resnets import draws
 from resnets.data.batches import Batch, Batches
 from resnets.errors import UsageError
 from resnets.evaluation.score import Scores
+from resnets.models.initialize import whiten
 from resnets.nn.stochastic import Stochastic, deal
 from resnets.tasks.task import Task
 from resnets.training import optimizers, schedules
@@ -63,7 +64,7 @@ class Training:
         self.device = torch.device(environment.device)
         self.precision = environment.precision
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = optimizers.build(recipe.optimizer, self.network)
+        self.optimizer = optimizers.build(recipe.optimizer, self.network, self.precision)
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
         self.steps_done = 0
@@ -115,7 +116,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.accumulate(batch)
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = self.learning_rate(self.steps_done)
+            parameters["lr"] = self.learning_rate(self.steps_done) * parameters["relative_lr"]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         bad = ~norm.isfinite()
@@ -154,6 +155,15 @@ class Training:
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    @torch.no_grad()
+    def prepare(self, batches: Batches) -> None:
+        """Before the first step: a stem that whitens gets its filters from the first training pictures."""
+        steps = math.ceil(self.recipe.initialization.whiten / self.recipe.batch)
+        if steps and self.recipe.model.stem == "whitened":
+            whiten(self.network, (batch["images"] for batch in batches.between(0, steps)), self.ranks.sum)
+            if self.ema:
+                self.ema.network.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
     def finish(self, batches: Batches) -> None:

@@ -11,8 +11,9 @@ from resnets import frozen
 from resnets.data.views import Normalize, ScaledCrop, Views
 from resnets.draws import MAX_SEED
 from resnets.errors import UsageError
+from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
+from resnets.preprocessing import Preprocessing, TestView
 from resnets.sizes import parse_bytes
 from resnets.training.schedules import Cosine, Schedule, Warmup
 
@@ -55,11 +56,36 @@ class AdamW:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialization:
-    """First weights; see `resnets.models.initialize`."""
+class Muon:
+    """Convolutions step along their momentum made orthogonal, all else is SGD with Nesterov momentum.
 
-    fan: Literal["fan_in", "fan_out"] = "fan_out"
-    zero_init_last: bool = False
+    Jordan et al. 2024 (Muon), as in cifar10-airbench: each kernel, seen as a matrix of outputs by the rest, is kept at
+    the Frobenius norm of the square root of its outputs, so it needs no weight decay.
+
+    Args:
+        lr: of the convolutions.
+        momentum: of the convolutions.
+        iterations: of Newton and Schulz, which make the momentum nearly orthogonal.
+        classifier_lr, vector_lr: of the classifier, and of norms' scales and shifts and other biases; each follows the
+            schedule as `lr` does.
+        vector_momentum: of both.
+        decay: share that both lose in a step at the full rate.
+    """
+
+    lr: float = 0.24
+    momentum: float = 0.6
+    iterations: int = 3
+    classifier_lr: float = 0.02
+    vector_lr: float = 0.1
+    vector_momentum: float = 0.85
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        rates = (self.lr, self.classifier_lr, self.vector_lr)
+        if not (all(0 < rate < math.inf for rate in rates) and 0 <= self.decay < 1 and self.iterations >= 1):
+            raise UsageError("Muon needs rates above 0, decay in [0, 1) and iterations of 1 or more.")
+        if not (0 < self.momentum < 1 and 0 < self.vector_momentum < 1):
+            raise UsageError("Muon needs momentum and vector_momentum between 0 and 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +120,7 @@ class Recipe:
         exact_statistics: training pictures over which batch norm's means and variances are averaged anew after the last
             step, as the paper's authors did (their release notes); 0 keeps the running ones.
         score_training: also score the training pictures at every evaluation, seen as test pictures are.
+        test_view: what of each test picture is looked at; see `resnets.evaluation.judge.Single`.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         seed: of every draw.
 
@@ -113,7 +140,7 @@ class Recipe:
     group: int | None = None
     epochs: float | None = None
     steps: int | None = None
-    optimizer: SGD | AdamW = field(default_factory=SGD)
+    optimizer: SGD | AdamW | Muon = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     warmup: Warmup | None = None
     label_smoothing: float = 0.0
@@ -125,6 +152,7 @@ class Recipe:
     precision: Precision = "auto"
     exact_statistics: int = 0
     score_training: bool = False
+    test_view: TestView = "center"
     evaluate_every: float = 1.0
     seed: int = 0
 

@@ -54,15 +54,19 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle:
-    """From `start` up to 1 at `peak`, then down to `final`, in straight lines (Smith and Topin 2018, 1708.07120)."""
+    """From `start` up to 1 at `peak`, then down to `final`, in straight lines (Smith and Topin 2018, 1708.07120).
+
+    Args:
+        peak: the share of the run at which it is reached; at 0, there is no way up.
+    """
 
     peak: float = 0.25
     start: float = 0.1
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.peak < 1:
-            raise UsageError(f"peak must be between 0 and 1 (a share of the run), not {self.peak}.")
+        if not 0 <= self.peak < 1:
+            raise UsageError(f"peak must be in [0, 1), a share of the run, not {self.peak}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,196 @@
+"""CIFAR-10 in a fixed time: fast/cifar10, paper/cifar shortened, and a public speedrun, cifar10-airbench, on the CPU.
+
+    git clone https://github.com/KellerJordan/cifar10-airbench
+    python benchmarks/cifar10.py CIFAR_FOLDER cifar10-airbench --minutes 30 --seeds 0 1 2 --out results.json
+
+First the speed of each is measured, in turn. Each then trains for as many epochs as its median speed puts into the
+time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else the machine does changes the
+seconds of a run but not its error. The time is that of training steps with their data: setting up and testing are left
+out for all. What is finished stands in `--out`; called again, the script goes on with the rest.
+
+All see the same pictures. airbench94_muon.py runs as it is but for these changes: the CPU in place of CUDA, float32
+weights under bf16 autocast in place of float16, torch.compile without autotuning, no test but the last, the number of
+epochs, and the seed. Its error is that of its own test-time augmentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import resnets
+from resnets.data.pictures import prepare
+from resnets.models.initialize import create
+from resnets.recipes.catalog import find
+from resnets.tasks.classification import Classification
+from resnets.training import environment, job
+from resnets.training.loop import Training
+from resnets.training.recipe import Recipe
+from rounds import Contestant, compete
+
+OURS = ("fast/cifar10", "paper/cifar")
+PEER = "airbench94_muon"
+
+
+def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
+    """Ours, tested once, at the end."""
+    return replace(find(name), data=data, evaluate_every=1e5, **changes)
+
+
+def our_steps(name: str, data: str) -> tuple[Callable[[], object], int]:
+    """One training step with its data, and the pictures in it."""
+    recipe, found = job.resolve(recipe_for(name, data))
+    training = Training(recipe, environment.choose(), Classification(), create(recipe.model), len(found.train))
+    batches = job.batches_for(recipe, found, device=training.device)
+    training.prepare(batches)
+    steps = batches.between(0, 10**9)
+    return lambda: training.step(next(steps)), recipe.batch
+
+
+def train_ours(name: str, data: str, epochs: float, seed: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        recipe = recipe_for(name, data, seed=seed).with_length(epochs=epochs)
+        started = time.perf_counter()
+        run = resnets.train(recipe, out=out)
+        return {"error": 100 * (1 - run.metrics["accuracy"]), "seconds_in_all": time.perf_counter() - started}
+
+
+def their_module(checkout: Path, pictures: Path) -> dict[str, Any]:
+    """airbench94_muon.py, changed as the module says; its `main` gives a value after every step."""
+    text = (checkout / f"{PEER}.py").read_text().split('if __name__ == "__main__":')[0]
+    for old, new in (
+        ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
+        ('torch.device("cuda")', 'torch.device("cpu")'),
+        (".half()", ".float()"),
+        ('CifarLoader("cifar10"', f'CifarLoader("{pictures}"'),
+        ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
+        ("torch.cuda.Event(enable_timing=True)", "Event()"),
+        ("torch.cuda.synchronize()", "None"),
+        ("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),
+        ("            step += 1\n", "            step += 1\n            yield\n"),
+    ):
+        if old not in text:
+            raise SystemExit(f"{PEER}.py is not the version that this script knows: it lacks {old!r}.")
+        text = text.replace(old, new)
+    module: dict[str, Any] = {"Event": _Event, "EPOCHS": 8.0, "math": math}
+    exec(compile(text, PEER, "exec"), module)
+    plain = module["CifarNet"].forward
+
+    def forward(self: torch.nn.Module, *arguments: Any, **named: Any) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return plain(self, *arguments, **named).float()  # type: ignore[no-any-return]
+
+    module["CifarNet"].forward = forward
+    return module
+
+
+class _Event:
+    """A CUDA event's face on the CPU's clock."""
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, later: _Event) -> float:
+        return 1e3 * (later.at - self.at)
+
+
+def their_run(module: dict[str, Any], epochs: float) -> Generator[None, None, float]:
+    """Their training, step by step; it returns the accuracy."""
+    module["EPOCHS"] = epochs
+    model = module["CifarNet"]().to(memory_format=torch.channels_last)
+    model.compile()
+    return (yield from module["main"](0, model))  # type: ignore[no-any-return]
+
+
+def train_theirs(module: dict[str, Any], epochs: float, seed: int) -> dict[str, float]:
+    torch.manual_seed(seed)
+    started = time.perf_counter()
+    run = their_run(module, epochs)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return {"error": 100 * (1 - end.value), "seconds_in_all": time.perf_counter() - started}
+
+
+def write_pictures(data: str, folder: Path) -> int:
+    """The pictures as their loader's cache has them, decoded as ours are; returns how many there are for training."""
+    recipe, found = job.resolve(recipe_for(OURS[0], data))
+    for name, source in (("train", found.train), ("test", found.test)):
+        pixels = [
+            prepare(source.picture(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(source))
+        ]
+        images = torch.stack([torch.from_numpy(each.copy()) for each in pixels])
+        labels = torch.from_numpy(source.labels)
+        torch.save({"images": images, "labels": labels, "classes": list(source.classes)}, folder / f"{name}.pt")
+    return len(found.train)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5, help="of each in each round, for the speeds")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10.json")
+    given = parser.parse_args()
+    done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
+
+    def keep() -> None:
+        given.out.write_text(json.dumps(done, indent=1) + "\n")
+
+    with tempfile.TemporaryDirectory() as folder:
+        samples = write_pictures(given.data, Path(folder))
+        module = their_module(given.checkout, Path(folder))
+        if "speeds" not in done:
+            ours = [Contestant(name, *our_steps(name, given.data), ours=True) for name in OURS]
+            torch.manual_seed(0)
+            steps = their_run(module, 1e3)
+            theirs = Contestant(PEER, lambda: next(steps), 2000, default=True)
+            here = environment.choose()
+            done |= {
+                "date": datetime.date.today().isoformat(),
+                "hardware": here.hardware,
+                "torch": here.torch,
+                "minutes": given.minutes,
+                "speeds": compete("training with its data", [ours[0], theirs, *ours[1:]], given.rounds, given.seconds),
+                "runs": {},
+            }
+            done["epochs"] = {
+                name: round(60 * given.minutes * speed / samples, 2)
+                for name, speed in done["speeds"]["medians"].items()
+            }
+            keep()
+        for seed in given.seeds:
+            for name, epochs in done["epochs"].items():
+                if f"{name} {seed}" not in done["runs"]:
+                    if name == PEER:
+                        found = train_theirs(module, epochs, seed)
+                    else:
+                        found = train_ours(name, given.data, epochs, seed)
+                    done["runs"][f"{name} {seed}"] = found
+                    print(f"{name} seed {seed}, {epochs:.1f} epochs: {found}", file=sys.stderr)
+                    keep()
+    for name, epochs in done["epochs"].items():
+        errors = [run["error"] for key, run in done["runs"].items() if key.rpartition(" ")[0] == name]
+        spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+        print(f"{name:16} {epochs:6.1f} epochs   error {statistics.fmean(errors):.2f}%{spread} ({len(errors)} seeds)")
+
+
+if __name__ == "__main__":
+    main()

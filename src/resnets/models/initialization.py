@@ -1,0 +1,33 @@
+"""How a network's first weights are drawn, as frozen data, read without torch; `models.initialize` draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resnets.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialization:
+    """Convolutions are normal with variance 2 / fan (He et al. 2015, 1502.01852, equations 10 and 14).
+
+    Args:
+        fan: "fan_in" as the ResNet paper cites it, "fan_out" as fb.resnet.torch and torchvision have it.
+        zero_init_last: start the last norm's scale of every branch at 0, so that each block begins as its shortcut
+            (Goyal et al. 2017, section 5.1). In pre-activation nets, which end in a convolution, that is 0.
+        identity: the first outputs of each convolution start as its inputs (Jordan 2024, 2404.00498, section 3.3).
+        classifier_std: the classifier's weights are normal with this deviation; None makes them uniform within
+            1 / sqrt(inputs), torch's usual.
+        whiten: training pictures of which the filters of a stem that whitens are made, before the first step.
+    """
+
+    fan: Literal["fan_in", "fan_out"] = "fan_out"
+    zero_init_last: bool = False
+    identity: bool = False
+    classifier_std: float | None = None
+    whiten: int = 5000
+
+    def __post_init__(self) -> None:
+        if self.whiten < 0 or (self.classifier_std is not None and not self.classifier_std > 0):
+            raise UsageError("initialization needs whiten of 0 or more and a classifier_std above 0.")
