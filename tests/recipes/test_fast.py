@@ -1,16 +1,22 @@
-"""fast/cifar10 on real files, from the command line, to the end and back."""
+"""The fast recipes on real files, from the command line, to the end and back."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import resnets
 from resnets.artifacts.model import load
 from resnets.cli import main
+from resnets.data.views import Growth
+from resnets.errors import UsageError
+from resnets.recipes.catalog import find
+from resnets.training import job
 from tests.training.runs import make_pictures
 
 SMALL = ("batch=24", "group=12", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60")
@@ -53,3 +59,43 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     capsys.readouterr()
     assert main(["predict", str(out), str(next((data / "val").glob("*/*.png"))), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+def test_crops_grow_towards_the_end_as_ffcvs_do() -> None:
+    growth = find("fast/imagenet").views.growth
+    assert growth is not None
+    for epoch in np.linspace(0, 88, 177):  # of theirs, from 160 to 192 between epochs 65 and 76 of 88
+        theirs = int(np.round(np.interp(epoch, [65, 76], [160, 192]) / 32)) * 32
+        if abs(epoch - 70.5) > 0.5:  # where theirs goes over
+            assert growth.at(epoch / 88) == theirs
+    assert Growth(start=100, stop=150, since=0, until=1, multiple=20).at(0.5) == 120
+
+
+def test_imagenet_trains_on_growing_crops_and_is_tested_larger_and_mirrored(data: Path, tmp_path: Path) -> None:
+    settings = ["model.depths=[1,1]", "model.widths=[8,8]", "model.stem_width=8", "batch=12"]
+    settings += ["preprocessing.resize=48", "preprocessing.crop=40"]
+    settings += ["views.growth.start=16", "views.growth.stop=32", "views.growth.multiple=8"]
+    recipe, found = job.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
+    batches = job.batches_for(recipe, found, device=torch.device("cpu"))
+    total = recipe.total_steps(len(found.train))
+    sizes = [batches.make(step)["images"].shape[-1] for step in range(0, total, 4)]
+    assert sizes == sorted(sizes)
+    assert {16, 24, 32} <= set(sizes) <= {16, 24, 32}
+    torch.testing.assert_close(
+        list(batches.between(total - 3, total))[-1]["images"], batches.make(total - 1)["images"], atol=0, rtol=0
+    )
+    run = resnets.train("fast/imagenet", *settings, data=str(data), epochs=4, out=tmp_path / "run", workers=2)
+    model = load(run.model)
+    assert (model.card.preprocessing.crop, model.test_view) == (40, "flip")
+    assert resnets.evaluate(run.model, data=str(data)).metrics["loss"] == run.metrics["loss"]
+
+
+def test_growth_that_cannot_be_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"growth is of a crop: set views\.crop"):
+        find("fast/imagenet").with_overrides(["views.crop=none"])
+    with pytest.raises(UsageError, match="normalize=channels"):
+        find("fast/imagenet").with_overrides(["normalize=mean image"])
+    with pytest.raises(UsageError, match="start <= stop"):
+        find("fast/imagenet").with_overrides(["views.growth.start=200"])
+    with pytest.raises(UsageError, match=r"sides \(100, 180\) must reach the crop of 192"):
+        find("fast/imagenet").with_overrides(['views.crop={"kind": "ScaledCrop", "sides": [100, 180]}'])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -83,6 +83,7 @@ class Batches:
         workers: threads that decode and crop ahead of the training step; 0 does it in between. (Pillow's decoders
             and resizers leave Python's lock free.) The batches are the same.
         pixels: all of the source's pictures as `prepare` makes them, where they are in memory.
+        size_at: height and width of the pictures of a step; by default the preprocessing's.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Batches:
         rows: slice | None = None,
         workers: int = 0,
         pixels: Pixels | None = None,
+        size_at: Callable[[int], int] | None = None,
     ) -> None:
         self.source = source
         self.order = order
@@ -112,6 +114,7 @@ class Batches:
         self.rows = slice(start, stop) if views.mix else rows
         self._wanted = slice(rows.start - self.rows.start, rows.stop - self.rows.start)
         self.workers = workers
+        self._size_at = size_at or (lambda step: preprocessing.crop)
         self._labels = torch.from_numpy(source.labels).to(device)
         usable = pixels is not None and views.crop is None
         self._resident = torch.from_numpy(pixels).to(device) if usable else None
@@ -143,7 +146,7 @@ class Batches:
         ids = self.order.ids(step)[self.rows]
         if (resident := self._resident) is not None:
             return lambda: resident[torch.from_numpy(ids).to(self.device)]
-        size = self.preprocessing.crop
+        size = self._size_at(step)
         frames = torch.empty((len(ids), self.preprocessing.channels, size, size), dtype=torch.uint8)
         u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)[
             self.rows
@@ -161,8 +164,10 @@ class Batches:
         return wait
 
     def _decode(self, frames: NDArray[np.uint8], ids: NDArray[np.int64], u: augment.Uniforms, rows: range) -> None:
-        p = self.preprocessing
         crop = self.views.crop
+        p, size = self.preprocessing, frames.shape[-1]
+        if size != p.crop:
+            p = replace(p, crop=size, resize=max(size, p.resize))
         suited = p.color == "RGB" and p.antialias and p.interpolation != "nearest"
         direct = crop if suited and isinstance(crop, RandomResizedCrop) else None
         for row in rows:

@@ -55,6 +55,38 @@ class ScaledCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Crops that grow as training goes on: most of it then costs less (progressive resizing, as in ffcv-imagenet).
+
+    Args:
+        start, stop: height and width before and after, in pixels.
+        since, until: the shares of the run between which they grow, in a straight line.
+        multiple: of which every size in between is one, in pixels.
+    """
+
+    start: int = 160
+    stop: int = 192
+    since: float = 0.74
+    until: float = 0.86
+    multiple: int = 32
+
+    def __post_init__(self) -> None:
+        _check(
+            1 <= self.start <= self.stop <= 16384, f"growth needs 1 <= start <= stop, not {self.start}, {self.stop}."
+        )
+        _check(0 <= self.since <= self.until <= 1, "growth needs 0 <= since <= until <= 1, shares of the run.")
+        _check(self.multiple >= 1, f"multiple must be 1 or more, not {self.multiple}.")
+
+    def at(self, share: float) -> int:
+        """Height and width of the crops when `share` of the run is done, from 0 to 1."""
+        if share <= self.since or share >= self.until:
+            return self.start if share <= self.since else self.stop
+        grown = (share - self.since) / (self.until - self.since)
+        size = self.multiple * round((self.start + grown * (self.stop - self.start)) / self.multiple)
+        return min(max(size, self.start), self.stop)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaddedCrop:
     """`padding` pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2).
 
@@ -175,10 +207,15 @@ class Views:
 
     Args:
         crop: without one, pictures are resized and cropped as in evaluation.
+        growth: of what a crop gives; without it, crops are as large as in evaluation.
         augment: done in this order.
         mix: one of these, drawn evenly for each step.
     """
 
     crop: Crop | None = None
+    growth: Growth | None = None
     augment: tuple[View, ...] = ()
     mix: tuple[Mix, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self.growth is None or self.crop is not None, "growth is of a crop: set views.crop as well.")

@@ -150,7 +150,7 @@ def _jobs(trials: Sequence[Trial]) -> int:
         environment.choose(
             trial.device,
             trial.recipe.precision,
-            multiply_adds(trial.recipe.model, trial.recipe.preprocessing.crop) * trial.recipe.batch,
+            multiply_adds(trial.recipe.model, trial.recipe.largest_size) * trial.recipe.batch,
         )
         for trial in trials
     }

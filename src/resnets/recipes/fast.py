@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from resnets.data.views import Flip, PaddedCrop, Views
+from resnets.data.views import Flip, Growth, PaddedCrop, RandomResizedCrop, Views
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
 from resnets.preprocessing import Preprocessing
-from resnets.training.recipe import Muon, Recipe
+from resnets.training.recipe import SGD, Muon, Recipe
 from resnets.training.schedules import OneCycle
 
 
@@ -33,4 +33,30 @@ def cifar10() -> Recipe:
         initialization=Initialization(identity=True, classifier_std=1 / 256),
         test_view="shift",
         evaluate_every=8,
+    )
+
+
+def imagenet() -> Recipe:
+    """ImageNet in 16 epochs: crops of 160 pixels, towards the end of 192; tested at 256 and mirrored.
+
+    Source: Leclerc et al. 2023 (ffcv, 2306.12517) and its ffcv-imagenet configurations for ResNet-50, whose rate of 1.7
+    for 4,096 pictures a step is 0.425 for these 1,024 (Goyal et al. 2017). It rises for two of 16 epochs and then falls
+    in a straight line. Theirs blurs before every stride, which this does not.
+    Cost: 16 epochs, of 0.5 to 0.7 of the work of pictures of 224.
+    Expected: theirs is right on 73.8% in 16 epochs, 75.6% in 24, 77.2% in 40 and 78.4% in 88. Ours: not measured.
+    Command: resnets train fast/imagenet --data FOLDER --epochs 16
+    """
+    return Recipe(
+        name="fast/imagenet",
+        data="imagenet",
+        model=find("resnet50"),
+        preprocessing=Preprocessing(resize=293, crop=256),
+        views=Views(crop=RandomResizedCrop(), growth=Growth(), augment=(Flip(),)),
+        batch=1024,
+        epochs=16,
+        optimizer=SGD(lr=0.425, momentum=0.9, weight_decay=1e-4, decay_norms=False),
+        schedule=OneCycle(peak=0.125, start=1e-4),
+        label_smoothing=0.1,
+        test_view="flip",
+        evaluate_every=4,
     )

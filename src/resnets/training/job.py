@@ -143,7 +143,7 @@ def train(
         group = group_size(recipe, ranks.world)
         environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
         recipe, data = resolve(replace(recipe, group=group))
-        work = multiply_adds(recipe.model, recipe.preprocessing.crop) * group
+        work = multiply_adds(recipe.model, recipe.largest_size) * group
         environment = environments.choose(own_device, recipe.precision, work)
         notes: list[str] = []
         if recipe.memory_limit is not None:
@@ -288,6 +288,7 @@ def batches_for(
         rows=rows,
         workers=workers,
         pixels=data.train_survey.pixels,
+        size_at=lambda step: recipe.size_at(step, len(data.train)),
     )
 
 

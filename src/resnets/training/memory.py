@@ -62,7 +62,7 @@ def keep_within_limit(training: Training) -> Memory:
     """
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
-    size, numbers = recipe.preprocessing.crop, numbers_of(recipe, training.precision)
+    size, numbers = recipe.largest_size, numbers_of(recipe, training.precision)
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     program = max(0, in_use(training.device) - held)
     if recipe.memory_limit is not None:
@@ -85,7 +85,7 @@ def group_within_limit(recipe: Recipe, precision: str, group: int, program: int)
     for size in range(group, 1, -1):
         if group % size == 0:
             try:
-                fit(recipe.model, recipe.preprocessing.crop, size, limit, numbers=numbers)
+                fit(recipe.model, recipe.largest_size, size, limit, numbers=numbers)
                 return size
             except UsageError as error:
                 refusal = error
@@ -129,13 +129,13 @@ def advice(training: Training, batches: Batches) -> str:
 
 
 def _fits(training: Training, batches: Batches, size: int) -> bool:
-    network, views = training.network, batches.preprocessing
+    network, side = training.network, training.recipe.largest_size
     training.optimizer.zero_grad(set_to_none=True)
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
-        images = torch.zeros((size, views.channels, views.crop, views.crop), device=training.device)
+        images = torch.zeros((size, batches.preprocessing.channels, side, side), device=training.device)
         deal(network, torch.zeros(size, dtype=torch.int64, device=training.device))
         with training.autocast():
             outputs = network.train()(images.contiguous(memory_format=torch.channels_last))

@@ -175,8 +175,10 @@ class Recipe:
             raise UsageError(f"optimizer.lr must be above 0, not {self.optimizer.lr}.")
         if not 0 < self.evaluate_every < 1e6:
             raise UsageError(f"evaluate_every must be above 0 epochs, not {self.evaluate_every}.")
-        if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.preprocessing.crop:
-            raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.preprocessing.crop} pixels.")
+        if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.largest_size:
+            raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.largest_size} pixels.")
+        if self.views.growth and (self.normalize == "mean image" or self.preprocessing.mean_image is not None):
+            raise UsageError("A mean image has one size: with views.growth, take normalize=channels.")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
         if min(self.holdout, self.exact_statistics) < 0:
@@ -187,6 +189,16 @@ class Recipe:
             raise UsageError(
                 "training needs a model of 2 dimensions; sources of sequences and volumes do not exist yet."
             )
+
+    @property
+    def largest_size(self) -> int:
+        """Height and width of the largest pictures that a training step sees."""
+        return self.views.growth.stop if self.views.growth else self.preprocessing.crop
+
+    def size_at(self, step: int, samples: int) -> int:
+        """Height and width of the pictures of `step` (from 0), in a run over `samples` training samples."""
+        growth = self.views.growth
+        return growth.at(min(1.0, step / self.total_steps(samples))) if growth else self.preprocessing.crop
 
     def total_steps(self, samples: int) -> int:
         """Steps of the whole run over `samples` training samples."""
