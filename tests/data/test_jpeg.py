@@ -13,7 +13,7 @@ from resnets.data import augment, jpeg
 from resnets.data.batches import Batches, Order
 from resnets.data.folder import open_folder
 from resnets.data.pictures import open_picture
-from resnets.data.views import RandomResizedCrop, Views
+from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.errors import DataError
 from resnets.preprocessing import Preprocessing
 from tests.artifacts.test_model import photo
@@ -90,3 +90,17 @@ def test_a_crop_of_the_right_size_is_not_resized(folder: Path) -> None:
     cut = augment.random_crop_of_pixels(square, whole, u, Preprocessing(resize=90, crop=90))
     assert cut.equal(square)
     assert Image.open(path).size[1] == 90
+
+
+def test_pictures_finished_where_they_are_decoded_are_those_finished_by_the_batch(folder: Path) -> None:
+    source = open_folder(folder).train
+    views = Views(crop=RandomResizedCrop(), augment=(Flip(), Flip(alternating=True)))
+    batches = Batches(
+        source, order=Order(len(source), 4, 0), views=views, preprocessing=Preprocessing(resize=64, crop=64), seed=3,
+        group=4, device=torch.device("cpu"), workers=2,
+    )  # fmt: skip
+    assert batches._finished_where_decoded
+    at_once = [batch["images"] for batch in batches.between(0, 6)]
+    batches._finished_where_decoded = False  # as on other devices
+    for step, images in enumerate(at_once):
+        assert images.equal(batches.make(step)["images"])

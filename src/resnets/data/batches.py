@@ -21,7 +21,7 @@ from resnets import draws
 from resnets.data import augment, jpeg
 from resnets.data.pictures import Pixels, prepare, to_pixels
 from resnets.data.sources import Source
-from resnets.data.views import Flip, RandomResizedCrop, Views
+from resnets.data.views import Flip, RandomResizedCrop, View, Views
 from resnets.preprocessing import Preprocessing
 
 Batch = dict[str, Tensor]
@@ -118,6 +118,11 @@ class Batches:
         self._labels = torch.from_numpy(source.labels).to(device)
         usable = pixels is not None and views.crop is None
         self._resident = torch.from_numpy(pixels).to(device) if usable else None
+        # Decoded on the CPU for the CPU, a picture is also mirrored and normalised where it was decoded, while it is in
+        # that core's cache: one pass over memory in place of four over whole batches, to the same bits.
+        self._finished_where_decoded = (
+            self._resident is None and device.type == "cpu" and all(isinstance(v, Flip) for v in views.augment)
+        )
 
     def make(self, step: int) -> Batch:
         """The batch of `step`: "ids" (N,), "images" (N, C, H, W) float32 normalised, "labels" (N,) and, where
@@ -142,17 +147,30 @@ class Batches:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _frames(self, step: int, submit: Callable[..., Future[None]]) -> Callable[[], Tensor]:
-        """Starts decoding the pictures of `step`; the result waits for them: (N, C, H, W) uint8."""
+        """Starts decoding the pictures of `step`; the result waits for them: (N, C, H, W) uint8, or, where they are
+        finished on the way, float32 normalised."""
         ids = self.order.ids(step)[self.rows]
         if (resident := self._resident) is not None:
             return lambda: resident[torch.from_numpy(ids).to(self.device)]
         size = self._size_at(step)
-        frames = torch.empty((len(ids), self.preprocessing.channels, size, size), dtype=torch.uint8)
+        shape = (len(ids), self.preprocessing.channels, size, size)
         u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)[
             self.rows
         ]
+        if self._finished_where_decoded:
+            frames = torch.empty(shape, dtype=torch.float32)
+            mirrored = self._mirrored(step)
+
+            def keep(row: int, pixels: Pixels) -> None:
+                _normalize_into(frames[row].numpy(), pixels[..., ::-1] if mirrored[row] else pixels, self.preprocessing)
+        else:
+            frames = torch.empty(shape, dtype=torch.uint8)
+
+            def keep(row: int, pixels: Pixels) -> None:
+                frames[row].numpy()[:] = pixels
+
         tasks = [
-            submit(self._decode, frames.numpy(), ids, u, range(first, min(first + PICTURES_A_TASK, len(ids))))
+            submit(self._decode, keep, size, ids, u, range(first, min(first + PICTURES_A_TASK, len(ids))))
             for first in range(0, len(ids), PICTURES_A_TASK)
         ]
 
@@ -163,9 +181,16 @@ class Batches:
 
         return wait
 
-    def _decode(self, frames: NDArray[np.uint8], ids: NDArray[np.int64], u: augment.Uniforms, rows: range) -> None:
+    def _decode(
+        self,
+        keep: Callable[[int, Pixels], None],
+        size: int,
+        ids: NDArray[np.int64],
+        u: augment.Uniforms,
+        rows: range,
+    ) -> None:
         crop = self.views.crop
-        p, size = self.preprocessing, frames.shape[-1]
+        p = self.preprocessing
         if size != p.crop:
             p = replace(p, crop=size, resize=max(size, p.resize))
         suited = p.color == "RGB" and p.antialias and p.interpolation != "nearest"
@@ -175,25 +200,21 @@ class Batches:
             data = self.source.encoded(index) if direct else None
             pixels = jpeg.decode(data) if data is not None else None
             if direct and pixels is not None:
-                frames[row] = augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy()
+                keep(row, augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy())
                 continue
             picture = self.source.picture(index, p.color)
             if crop is None:
-                frames[row] = prepare(picture, p, self.source.name(index))
+                keep(row, prepare(picture, p, self.source.name(index)))
             else:
-                frames[row] = to_pixels(augment.random_crop(picture, crop, u[row], p), p.color)
+                keep(row, to_pixels(augment.random_crop(picture, crop, u[row], p), p.color))
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)[self.rows]
         images = frames().to(self.device, non_blocking=True)
-        for number, view in enumerate(self.views.augment):
-            purpose = f"view {number} {type(view).__name__}"
-            if isinstance(view, Flip) and view.alternating:
-                u = self._alternating(step, purpose)
-            else:
-                u = self._uniforms(step, purpose, augment.numbers_needed(view))
-            images = augment.apply(view, images, u)
-        images = normalize(images, self.preprocessing)
+        if not self._finished_where_decoded:
+            for number, view in enumerate(self.views.augment):
+                images = augment.apply(view, images, self._numbers_for(number, view, step))
+            images = normalize(images, self.preprocessing)
         numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
         batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}
         if self.views.mix:
@@ -211,6 +232,21 @@ class Batches:
         images, shares = augment.mix(view, batch["images"], partners, shares, u)
         return batch | {"images": images, "partner_labels": batch["labels"][partners], "shares": shares}
 
+    def _mirrored(self, step: int) -> NDArray[np.bool_]:
+        """(rows,) which pictures the views, all of them flips, leave mirrored."""
+        mirrored = np.zeros(self.rows.stop - self.rows.start, np.bool_)
+        for number, view in enumerate(self.views.augment):
+            assert isinstance(view, Flip)
+            mirrored ^= self._numbers_for(number, view, step)[:, 0].numpy() < view.chance
+        return mirrored
+
+    def _numbers_for(self, number: int, view: View, step: int) -> Tensor:
+        """The uniform numbers for the view in place `number`."""
+        purpose = f"view {number} {type(view).__name__}"
+        if isinstance(view, Flip) and view.alternating:
+            return self._alternating(step, purpose)
+        return self._uniforms(step, purpose, augment.numbers_needed(view))
+
     def _alternating(self, step: int, purpose: str) -> Tensor:
         """(rows, 1) numbers, each in the other half of [0, 1) than the same picture's in the epoch before."""
         first = _first_numbers(self.seed, purpose, self.order.samples)[self.order.ids(step)[self.rows]]
@@ -226,6 +262,14 @@ def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """(N, C, H, W) uint8, or float from 0 to 1, to float32 with mean and std taken out."""
     mean, std = _statistics(preprocessing, images.device)
     return (augment.as_float(images) - mean).div_(std)  # in place: a new block of memory costs more than the pass
+
+
+def _normalize_into(place: NDArray[np.float32], pixels: Pixels, preprocessing: Preprocessing) -> None:
+    """`normalize` of one picture, without torch's threads: the same operations in the same order."""
+    mean, std = _statistics(preprocessing, torch.device("cpu"))
+    np.divide(pixels, np.float32(255), out=place)
+    np.subtract(place, mean.numpy(), out=place)
+    np.divide(place, std.numpy(), out=place)
 
 
 @lru_cache(maxsize=8)
