@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from resnets.tasks.classification import Classification
 from resnets.training import environment, job
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
-from rounds import Contestant, compete
+from rounds import Contestant, clock, compete
 
 OURS = ("fast/cifar10", "paper/cifar")
 PEER = "airbench94_muon"
@@ -158,10 +159,13 @@ def main() -> None:
         samples = write_pictures(given.data, Path(folder))
         module = their_module(given.checkout, Path(folder))
         if "speeds" not in done:
-            ours = [Contestant(name, *our_steps(name, given.data), ours=True) for name in OURS]
+            ours = []
+            for name in OURS:
+                step, images = our_steps(name, given.data)
+                ours.append(Contestant(name, partial(clock, step), images, ours=True))
             torch.manual_seed(0)
             steps = their_run(module, 1e3)
-            theirs = Contestant(PEER, lambda: next(steps), 2000, default=True)
+            theirs = Contestant(PEER, partial(clock, lambda: next(steps)), 2000, default=True)
             here = environment.choose()
             done |= {
                 "date": datetime.date.today().isoformat(),

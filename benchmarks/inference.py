@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from resnets.data.batches import normalize
 from resnets.data.pictures import ENDINGS, open_picture, prepare
 from resnets.models.resnet import ResNet
 from resnets.preprocessing import Preprocessing
-from rounds import Contestant, compete, parser_for, report
+from rounds import Contestant, clock, compete, parser_for, report
 
 CALIBRATION = 100
 
@@ -143,7 +144,7 @@ def contestants(network: ResNet, images: Tensor, batch: int, folder: Path, *, in
         print(f"batch {batch}: {name} differs by {away:.2%} of the largest logit", flush=True)
         assert away < (0.5 if int8 else 0.1), name
     return [
-        Contestant(name, lambda run=run: run(x), batch, ours=own, default="default" in name)  # type: ignore[misc]
+        Contestant(name, partial(clock, partial(run, x)), batch, ours=own, default="default" in name)
         for name, run, own in ways
     ]
 

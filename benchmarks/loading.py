@@ -9,10 +9,12 @@ their documentation has them. How far our crops are from Pillow's on the same bo
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import timm
@@ -34,7 +36,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.pictures import ENDINGS
 from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from rounds import Contestant, compete, parser_for, report
+from rounds import Contestant, clock, compete, parser_for, report
 
 
 def as_folder(pictures: Path, place: Path) -> list[Path]:
@@ -67,7 +69,13 @@ class Forever:
             return next(self.rest)
 
 
-def loaders(place: Path, batch: int, workers: int) -> list[Contestant]:
+def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) -> list[Contestant]:
+    """Endless batches of each; `stack` ends their workers."""
+
+    def contestant(name: str, loader: Iterable[Any], *, ours: bool = False) -> Contestant:
+        batches = stack.enter_context(contextlib.closing(Forever(loader)))
+        return Contestant(name, partial(clock, batches), batch, ours=ours, default="default" in name)
+
     def decode(path: str) -> torch.Tensor:
         data = torchvision.io.read_file(path)
         pixels: torch.Tensor = torchvision.io.decode_image(data, torchvision.io.ImageReadMode.RGB)
@@ -97,7 +105,7 @@ def loaders(place: Path, batch: int, workers: int) -> list[Contestant]:
         loader = torch.utils.data.DataLoader(
             dataset, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
         )
-        found.append(Contestant(name, Forever(loader), batch, default="default" in name))
+        found.append(contestant(name, loader))
     source = open_dataset(str(place)).train
     ours = Batches(
         source,
@@ -109,7 +117,7 @@ def loaders(place: Path, batch: int, workers: int) -> list[Contestant]:
         device=torch.device("cpu"),
         workers=workers,
     )
-    return [*found, Contestant("resnets", Forever(ours.between(0, 10**9)), batch, ours=True)]
+    return [*found, contestant("resnets", ours.between(0, 10**9), ours=True)]
 
 
 def crop_error(place: Path, count: int) -> dict[str, float]:
@@ -162,8 +170,8 @@ def predictors(paths: list[Path], batch: int) -> list[Contestant]:
     )
     reference = plain(theirs, usual)
     contestants = [
-        Contestant("torchvision (default)", lambda: plain(theirs, usual), len(paths), default=True),
-        Contestant("timm", lambda: plain(by_timm, timms), len(paths)),
+        Contestant("torchvision (default)", partial(clock, partial(plain, theirs, usual)), len(paths), default=True),
+        Contestant("timm", partial(clock, partial(plain, by_timm, timms)), len(paths)),
     ]
     for runtime, precision in (("torch", "fp32"), ("folded", "bf16"), ("openvino", "bf16"), ("openvino", "int8")):
         model = Model(network, card)
@@ -177,7 +185,7 @@ def predictors(paths: list[Path], batch: int) -> list[Contestant]:
         contestants.append(
             Contestant(
                 f"resnets {runtime} {precision}",
-                lambda m=model: m.predict_many(paths, batch=batch),  # type: ignore[misc]
+                partial(clock, partial(model.predict_many, paths, batch=batch)),
                 len(paths),
                 ours=True,
             )
@@ -197,10 +205,9 @@ def main() -> None:
         error = crop_error(Path(folder), 1000)
         print("crops, against Pillow's:", error, flush=True)
         title = f"C4: {len(paths)} JPEG files to training batches at 224, {given.workers} workers"
-        found = loaders(Path(folder), given.batch, given.workers)
-        results.append(compete(title, found, given.rounds, given.seconds))
-        for contestant in found:
-            cast("Forever", contestant.once).close()
+        with contextlib.ExitStack() as stack:
+            found = loaders(Path(folder), given.batch, given.workers, stack)
+            results.append(compete(title, found, given.rounds, given.seconds))
         title = f"C5: {len(paths)} JPEG files to the five best classes, batch {given.batch}"
         results.append(compete(title, predictors(paths, given.batch), given.rounds, given.seconds))
     report(given.out, "loading", results, ("torchvision", "timm", "pillow", "openvino"), crop_error=error)

@@ -1,7 +1,8 @@
 """Us and the peers in turn, A B C A B C ..., as every claim of speed here is made.
 
-A contestant is a function that works for about `seconds` and returns its rate. The claim is the ratio of medians over
-rounds, to the best peer and to the peer's default; the machine's absolute figures are noise.
+A contestant does its work as often as fills about `seconds`; its rate follows. The claim is the ratio of medians over
+rounds, to the best peer and to the peer's default; the machine's absolute figures are noise. Where one contestant would
+change what another finds (its memory, its threads, its compiler), each has a process of its own: `remote`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import datetime
 import gc
 import importlib.metadata
 import json
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnets.training import environment
+from resnets.training import environment, memory
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,92 @@ class Contestant:
     """One way to do the work.
 
     Args:
-        once: does the work once.
-        images: that this takes in.
+        clock: does the work as often as it is told, and returns the seconds.
+        images: that the work takes in.
         ours: whether it is this library's.
         default: whether it is what a user of a peer gets who sets nothing.
     """
 
     name: str
-    once: Callable[[], object]
+    clock: Callable[[int], float]
     images: int
     ours: bool = False
     default: bool = False
+
+
+def clock(once: Callable[[], object], times: int) -> float:
+    """Seconds that `once` takes `times` times; on CUDA between two events of the device."""
+    if torch.cuda.is_available():
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        for _ in range(times):
+            once()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
+    started = time.perf_counter()
+    for _ in range(times):
+        once()
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Work in a process of its own."""
+
+    pipe: Connection
+
+    def clock(self, times: int) -> float:
+        return float(self._ask("clock", times))
+
+    def result(self) -> Any:
+        """What the work gave when it was last done."""
+        return self._ask("result", 0)
+
+    def peak(self) -> int:
+        """The most memory that its process held so far, in bytes; on CUDA what torch took there."""
+        return int(self._ask("peak", 0))
+
+    def _ask(self, what: str, times: int) -> Any:
+        self.pipe.send((what, times))
+        return self.pipe.recv()
+
+
+@contextmanager
+def remote(build: Callable[..., Callable[[], Any]], *arguments: Any) -> Iterator[Remote]:
+    """A process that does what `build(*arguments)` returns, until the end of the context."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, build, arguments))
+    process.start()
+    there.close()
+    try:
+        yield Remote(here)
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(pipe: Connection, build: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
+    once = build(*arguments)
+    result: Any = None
+
+    def work() -> None:
+        nonlocal result
+        result = once()
+
+    while True:
+        try:
+            what, times = pipe.recv()
+        except EOFError:
+            return
+        if what == "clock":
+            pipe.send(clock(work, times))
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()  # the others take turns on the same device
+        elif what == "result":
+            pipe.send(float(result))
+        else:
+            pipe.send(memory.highest(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
 
 
 def parser_for(description: str | None, seconds: float = 2.0) -> argparse.ArgumentParser:
@@ -52,18 +131,15 @@ def parser_for(description: str | None, seconds: float = 2.0) -> argparse.Argume
 
 def compete(title: str, contestants: Sequence[Contestant], rounds: int, seconds: float) -> dict[str, Any]:
     """Images a second of each contestant in each round, and the ratios."""
+    times = {}
     for each in contestants:
-        each.once()
-        each.once()
+        each.clock(2)
+        times[each.name] = max(1, round(seconds / each.clock(1)))
     rates: dict[str, list[float]] = {each.name: [] for each in contestants}
     for _ in range(rounds):
         for each in contestants:
             gc.collect()
-            done, started = 0, time.perf_counter()
-            while not done or time.perf_counter() - started < seconds:
-                each.once()
-                done += 1
-            rates[each.name].append(done * each.images / (time.perf_counter() - started))
+            rates[each.name].append(times[each.name] * each.images / each.clock(times[each.name]))
     return {"title": title, "rates": rates, **ratios(contestants, rates)}
 
 

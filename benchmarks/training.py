@@ -1,18 +1,19 @@
-"""C3: the training step on the CPU against eager torch and torch.compile.
+"""C3, G1 and G3: the training step against eager torch, torch.compile and timm; its rate and its peak of memory.
 
-    python benchmarks/training.py [--rounds 5] [--cases resnet18:32 resnet50:32 cifar_resnet20:128] [--size N]
+    PYTHONPATH=src python benchmarks/training.py [--rounds 5] [--cases resnet50:32 ...] [--memory 0.6] [--size N]
 
 Ours is the loop's own step, with its guard against numbers that are not finite; the peers' are written by hand as
-users write them. All begin with the same weights and batch; after the first step the losses are compared.
+users write them. Each runs in a process of its own, since what the loop does about the allocator would serve all in one
+process. All begin with the same weights and batch; after the first step the losses are compared. Where CUDA is, it is
+used. With --memory, one more contestant is told to keep within that share of what eager bf16 took.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,69 +22,124 @@ import resnets
 from resnets.preprocessing import Preprocessing
 from resnets.recipes import paper
 from resnets.tasks.classification import Classification
-from resnets.training import environment
+from resnets.training import environment, memory
 from resnets.training.loop import Training
-from rounds import Contestant, compete, parser_for, report
+from rounds import Contestant, Remote, compete, parser_for, remote, report
+
+CPU_CASES = ["resnet18:32", "resnet50:32", "cifar_resnet20:128"]
+CUDA_CASES = ["resnet50:256", "cifar_resnet1202:128"]
+OURS, DEFAULT, EAGER = "resnets", "eager fp32 (default)", "eager bf16, channels last"
 
 
-def by_hand(
-    network: nn.Module, batch: dict[str, Tensor], *, bf16: bool, channels_last: bool, compiled: bool
-) -> Callable[[], float]:
+@dataclass(frozen=True)
+class Case:
+    """A network by name, pictures a step, and their height and width."""
+
+    model: str
+    batch: int
+    size: int
+
+    def pictures(self, classes: int) -> tuple[Tensor, Tensor]:
+        g = torch.Generator().manual_seed(0)
+        images = torch.randn(self.batch, 3, self.size, self.size, generator=g)
+        return images, torch.randint(classes, (self.batch,), generator=g)
+
+
+def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, timm: bool) -> Callable[[], Tensor]:
     """A step as torchvision's reference has it, with the usual improvements where asked for."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    network = copy.deepcopy(network).train().to(memory_format=layout)  # type: ignore[call-overload]
-    images = batch["images"].contiguous(memory_format=layout)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    run: Any = torch.compile(network) if compiled else network
+    device = environment.choose().device
+    own = resnets.create(case.model)
+    images, labels = (each.to(device) for each in case.pictures(own.spec.classes))
+    network: nn.Module = own
+    if timm:
+        import timm as library
 
-    def step() -> float:
+        network = library.create_model(case.model, pretrained=False)
+        network.load_state_dict(own.state_dict())
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = network.train().to(device, memory_format=layout)  # type: ignore[call-overload]
+    images = images.contiguous(memory_format=layout)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    run = torch.compile(network, mode=compiler) if compiler else network
+
+    def step() -> Tensor:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            loss = nn.functional.cross_entropy(run(images), batch["labels"])
+        with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
+            loss = nn.functional.cross_entropy(run(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     return step
 
 
+def by_the_loop(case: Case, memory_limit: str | None) -> Callable[[], Tensor]:
+    """The loop's step, in the environment that it chooses itself."""
+    here = environment.choose()
+    network = resnets.create(case.model)
+    recipe = replace(
+        paper.cifar(),
+        model=network.spec,
+        preprocessing=Preprocessing(resize=case.size, crop=case.size),
+        normalize="given",
+        batch=case.batch,
+        steps=10**6,
+        memory_limit=memory_limit,
+    )
+    contextlib.ExitStack().enter_context(memory.allocation(here.device, limited=memory_limit is not None))
+    training = Training(recipe, here, Classification(), network, samples=case.batch)
+    memory.keep_within_limit(training)
+    images, labels = (each.to(training.device) for each in case.pictures(network.spec.classes))
+    batch = {"images": images, "labels": labels}
+    return lambda: training.step(batch)
+
+
+def ways(case: Case) -> dict[str, tuple[object, ...]]:
+    """The arguments of `by_hand` for each peer: bf16, channels last, the compiler's mode, timm's network."""
+    cuda = torch.cuda.is_available()
+    found: dict[str, tuple[object, ...]] = {
+        DEFAULT: (case, False, False, None, False),
+        EAGER: (case, True, True, None, False),
+        "torch.compile bf16, channels last": (case, True, True, "max-autotune" if cuda else "default", False),
+    }
+    if cuda and not case.model.startswith("cifar"):
+        found["timm bf16, channels last"] = (case, True, True, None, True)
+    return found
+
+
 def main() -> None:
     parser = parser_for(__doc__, 3.0)
-    parser.add_argument("--cases", nargs="+", default=["resnet18:32", "resnet50:32", "cifar_resnet20:128"])
+    parser.add_argument("--cases", nargs="+", default=CUDA_CASES if torch.cuda.is_available() else CPU_CASES)
     parser.add_argument("--size", type=int, help="of the pictures, in place of the usual")
+    parser.add_argument("--memory", type=float, help="share of eager's peak that ours is to keep within as well")
     given = parser.parse_args()
     results = []
-    for case in given.cases:
-        name, _, count = case.partition(":")
-        batch_size = int(count)
-        network = resnets.create(name)
-        size = given.size or network.spec.usual_size
-        g = torch.Generator().manual_seed(0)
-        batch = {
-            "images": torch.randn(batch_size, 3, size, size, generator=g),
-            "labels": torch.randint(network.spec.classes, (batch_size,), generator=g),
-        }
-        recipe = replace(
-            paper.cifar(),
-            model=network.spec,
-            preprocessing=Preprocessing(resize=size, crop=size),
-            normalize="given",
-            batch=batch_size,
-            steps=10**6,
-        )
-        ours = Training(recipe, environment.choose("cpu"), Classification(), copy.deepcopy(network), samples=batch_size)
-        steps: dict[str, Callable[[], float]] = {
-            "eager fp32 (default)": by_hand(network, batch, bf16=False, channels_last=False, compiled=False),
-            "eager bf16, channels last": by_hand(network, batch, bf16=True, channels_last=True, compiled=False),
-            "torch.compile bf16, channels last": by_hand(network, batch, bf16=True, channels_last=True, compiled=True),
-            "resnets": lambda: float(ours.step(batch)),  # noqa: B023
-        }
-        losses = {way: step() for way, step in steps.items()}
-        print(case, losses, flush=True)
-        assert max(losses.values()) - min(losses.values()) < 0.05, losses
-        found = [Contestant(n, s, batch_size, ours=n == "resnets", default="default" in n) for n, s in steps.items()]
-        title = f"C3: training step of {name} at {size}, batch {batch_size}"
-        results.append(compete(title, found, given.rounds, given.seconds))
+    for text in given.cases:
+        name, _, count = text.partition(":")
+        case = Case(name, int(count), given.size or resnets.describe(name).spec.usual_size)
+        with contextlib.ExitStack() as stack:
+            found: dict[str, Remote] = {
+                way: stack.enter_context(remote(by_hand, *arguments)) for way, arguments in ways(case).items()
+            }
+            found[OURS] = stack.enter_context(remote(by_the_loop, case, None))
+            for each in found.values():
+                each.clock(1)
+            if given.memory:
+                limit = round(given.memory * found[EAGER].peak() / 2**20)
+                found[f"{OURS} within {limit} MiB"] = stack.enter_context(remote(by_the_loop, case, f"{limit}MiB"))
+                found[f"{OURS} within {limit} MiB"].clock(1)
+            losses = {way: each.result() for way, each in found.items()}
+            print(text, losses, flush=True)
+            assert max(losses.values()) - min(losses.values()) < 0.05, losses
+            contestants = [
+                Contestant(way, each.clock, case.batch, ours=way.startswith(OURS), default=way == DEFAULT)
+                for way, each in found.items()
+            ]
+            title = f"Training step of {name} at {case.size}, batch {case.batch}"
+            result = compete(title, contestants, given.rounds, given.seconds)
+            peaks = {way: each.peak() for way, each in found.items()}
+        print({way: f"{peak / 2**20:.0f} MiB" for way, peak in peaks.items()}, flush=True)
+        results.append(result | {"peak_memory_bytes": peaks})
     report(given.out, "training", results, ())
 
 

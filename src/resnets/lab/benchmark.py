@@ -82,7 +82,8 @@ def training_rate(
         memory_limit=memory_limit,
     )
     network = create(spec, seed=seed)
-    with environment.threads(chosen.threads):
+    kept = memory.allocation(chosen.device, limited=memory_limit is not None)
+    with environment.threads(chosen.threads), kept:
         training = Training(recipe, chosen, Classification(), network, samples=batch)
         g = draws.generator(seed, "benchmark")
         images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))

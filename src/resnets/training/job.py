@@ -33,7 +33,6 @@ from resnets.tasks.classification import Classification
 from resnets.training import checkpoint, memory
 from resnets.training import environment as environments
 from resnets.training.diagnosis import Diagnosis, diagnose
-from resnets.training.environment import Environment
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
 from resnets.training.ranks import Ranks, joined
@@ -164,7 +163,7 @@ def train(
             workers=workers,
             data_sha256=data.sha256(),
         )
-        with _held(folder, ranks, environment):
+        with _held(folder, ranks, plan):
             if ranks.leads:
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
@@ -191,7 +190,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe)
         _check_data(plan, data, folder)
-        with _held(folder, ranks, plan.environment):
+        with _held(folder, ranks, plan):
             return _go(plan, data, folder, ranks, listeners, notes)
 
 
@@ -244,10 +243,12 @@ def _check_data(plan: Plan, data: Data, folder: RunFolder) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: RunFolder, ranks: Ranks, environment: Environment) -> Iterator[None]:
-    """The run's folder for these ranks alone, and its number of threads."""
+def _held(folder: RunFolder, ranks: Ranks, plan: Plan) -> Iterator[None]:
+    """The run's folder for these ranks alone, its number of threads, and its way with memory."""
+    limited = plan.recipe.memory_limit is not None
     lock = locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext()
-    with lock, environments.threads(environment.threads):
+    here = plan.environment
+    with lock, environments.threads(here.threads), memory.allocation(here.device, limited=limited):
         yield
 
 
