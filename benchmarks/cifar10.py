@@ -1,4 +1,4 @@
-"""CIFAR-10 in a fixed time: fast/cifar10, paper/cifar shortened, and a public speedrun, cifar10-airbench, on the CPU.
+"""CIFAR-10 in a fixed time: fast/cifar10, paper/cifar shortened, and a public speedrun, cifar10-airbench.
 
     git clone https://github.com/KellerJordan/cifar10-airbench
     python benchmarks/cifar10.py CIFAR_FOLDER cifar10-airbench --minutes 30 --seeds 0 1 2 --out results.json
@@ -8,9 +8,9 @@ time, with its schedule stretched or shortened to that, seed by seed, in turn; s
 seconds of a run but not its error. The time is that of training steps with their data: setting up and testing are left
 out for all. What is finished stands in `--out`; called again, the script goes on with the rest.
 
-All see the same pictures. airbench94_muon.py runs as it is but for these changes: the CPU in place of CUDA, float32
-weights under bf16 autocast in place of float16, torch.compile without autotuning, no test but the last, the number of
-epochs, and the seed. Its error is that of its own test-time augmentation.
+All see the same pictures. airbench94_muon.py runs as it is but for these changes: no test but the last, the number of
+epochs, and the seed; where there is no CUDA, also the CPU in its place, float32 weights under bf16 autocast in place of
+float16, and torch.compile without autotuning. Its error is that of its own test-time augmentation.
 """
 
 from __future__ import annotations
@@ -71,23 +71,30 @@ def train_ours(name: str, data: str, epochs: float, seed: int) -> dict[str, floa
 
 def their_module(checkout: Path, pictures: Path) -> dict[str, Any]:
     """airbench94_muon.py, changed as the module says; its `main` gives a value after every step."""
+    cuda = torch.cuda.is_available()
     text = (checkout / f"{PEER}.py").read_text().split('if __name__ == "__main__":')[0]
-    for old, new in (
+    changes = [
         ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
-        ('torch.device("cuda")', 'torch.device("cpu")'),
-        (".half()", ".float()"),
         ('CifarLoader("cifar10"', f'CifarLoader("{pictures}"'),
         ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
-        ("torch.cuda.Event(enable_timing=True)", "Event()"),
-        ("torch.cuda.synchronize()", "None"),
         ("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),
         ("            step += 1\n", "            step += 1\n            yield\n"),
-    ):
+    ]
+    if not cuda:
+        changes += [
+            ('torch.device("cuda")', 'torch.device("cpu")'),
+            (".half()", ".float()"),
+            ("torch.cuda.Event(enable_timing=True)", "Event()"),
+            ("torch.cuda.synchronize()", "None"),
+        ]
+    for old, new in changes:
         if old not in text:
             raise SystemExit(f"{PEER}.py is not the version that this script knows: it lacks {old!r}.")
         text = text.replace(old, new)
     module: dict[str, Any] = {"Event": _Event, "EPOCHS": 8.0, "math": math}
     exec(compile(text, PEER, "exec"), module)
+    if cuda:
+        return module
     plain = module["CifarNet"].forward
 
     def forward(self: torch.nn.Module, *arguments: Any, **named: Any) -> torch.Tensor:
@@ -111,8 +118,8 @@ class _Event:
 def their_run(module: dict[str, Any], epochs: float) -> Generator[None, None, float]:
     """Their training, step by step; it returns the accuracy."""
     module["EPOCHS"] = epochs
-    model = module["CifarNet"]().to(memory_format=torch.channels_last)
-    model.compile()
+    model = module["CifarNet"]().to(environment.choose().device, memory_format=torch.channels_last)
+    model.compile(**{"mode": "max-autotune"} if torch.cuda.is_available() else {})
     return (yield from module["main"](0, model))  # type: ignore[no-any-return]
 
 

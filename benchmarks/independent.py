@@ -111,10 +111,13 @@ class Pictures(torch.utils.data.Dataset[tuple[object, int]]):
 
 
 def train(given: argparse.Namespace) -> dict[str, object]:
-    """Their training, for `--epochs`."""
+    """Their training, for `--epochs`; on CUDA, where it is."""
+    from resnets.training import environment
+
     torch.manual_seed(given.seed)
     random.seed(given.seed)
-    network = their_network(given.checkout)
+    device = environment.choose().device
+    network = their_network(given.checkout).to(device)
     end = [transforms.ToTensor(), transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])]
     augment = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, 4)]
     folder = Path(given.data)
@@ -129,14 +132,15 @@ def train(given: argparse.Namespace) -> dict[str, object]:
         network.train()
         for images, labels in loader:
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(images.to(memory_format=torch.channels_last)), labels)
+            images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+            loss = nn.functional.cross_entropy(network(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         network.eval()
         with torch.inference_mode():
             wrong = sum(
-                int((network(images).argmax(1) != labels).sum())
+                int((network(images.to(device)).argmax(1) != labels.to(device)).sum())
                 for images, labels in torch.utils.data.DataLoader(testing, batch_size=128)
             )
         errors.append(wrong / len(testing))

@@ -1,13 +1,15 @@
-"""C1 and C2: ResNet-50 inference on the CPU against eager torch, torch.compile, ONNX Runtime and OpenVINO.
+"""C1, C2 and G2: ResNet-50 inference against eager torch, torch.compile and, on the CPU, ONNX Runtime and OpenVINO.
 
     python benchmarks/inference.py PICTURES [--batches 1 32] [--rounds 5] [--model resnet50] [--size 224]
 
 The weights are random, with norms that are nowhere trivial; the pictures are real, since int8 is calibrated on them.
-Every contestant's logits are compared with float32 torch's before anything is timed.
+Every contestant's logits are compared with float32 torch's before anything is timed. Where CUDA is, it is used: bf16
+alone, in batches of 1, whose rate is one over the latency, and 256.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +84,8 @@ def onnx_session(network: ResNet, images: Tensor, folder: Path, *, int8: bool) -
 
 def openvino_request(graph: Any, images: Tensor, batch: int, precision: str | None) -> Callable[[Tensor], Tensor]:
     """OpenVINO tuned by hand: a fixed shape, the latency hint, the precision asked for."""
+    import openvino
+
     graph = graph.clone()
     graph.reshape([batch, *images.shape[1:]])
     settings = {"PERFORMANCE_HINT": "LATENCY"}
@@ -92,32 +95,45 @@ def openvino_request(graph: Any, images: Tensor, batch: int, precision: str | No
     return lambda x: torch.from_numpy(compiled(x.numpy())[0])
 
 
-def contestants(network: ResNet, images: Tensor, batch: int, folder: Path, *, int8: bool) -> list[Contestant]:
-    """Everything that computes `batch` of `images` at a time, checked against float32."""
-    import nncf
+Way = tuple[str, Callable[[Tensor], Tensor], bool]  # its name, what computes it, whether it is ours
 
-    x = images[:batch]
-    with torch.inference_mode():
-        expected = network(x)
-    last = x.contiguous(memory_format=torch.channels_last)
-    channels_last = lively_copy(network)
-    compiled = torch.compile(lively_copy(network))
 
-    def autocast(module: Any) -> Callable[[Tensor], Tensor]:
-        def run(_: Tensor) -> Tensor:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                logits: Tensor = module(last)
-            return logits
-
-        return run
-
-    def eager(images: Tensor) -> Tensor:
+def eager(network: ResNet) -> Way:
+    def run(images: Tensor) -> Tensor:
         with torch.no_grad():
             logits: Tensor = network(images)
         return logits
 
+    return "torch eager fp32 (default)", run, False
+
+
+def in_bf16(name: str, module: Any) -> Way:
+    """A peer's way to bf16: autocast, channels last."""
+
+    def run(images: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+            logits: Tensor = module(images.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    return f"{name} bf16, channels last", run, False
+
+
+def on_cuda(network: ResNet, x: Tensor) -> list[Contestant]:
+    network, x = network.cuda(), x.cuda()
+    compiled = torch.compile(channels_last(network), mode="max-autotune")
+    ours = runtimes.build(channels_last(network), "torch", "bf16")
+    peers = [eager(network), in_bf16("torch eager", channels_last(network)), in_bf16("torch.compile", compiled)]
+    return checked(network, x, [*peers, ("resnets torch bf16", ours, True)], 0.1)
+
+
+def on_the_cpu(network: ResNet, images: Tensor, x: Tensor, folder: Path, *, int8: bool) -> list[Contestant]:
+    """Everything that computes `x`, of which int8 is calibrated on `images`."""
+    import nncf
+    import openvino
+
+    batch = len(x)
     graph = openvino.convert_model(network, example_input=x)
-    ways: list[tuple[str, Callable[[Tensor], Tensor], bool]] = [("torch eager fp32 (default)", eager, False)]
+    ways = [eager(network)]
     if int8:
         quantized = nncf.quantize(
             graph, nncf.Dataset([image[None].numpy() for image in images]), subset_size=len(images)
@@ -130,47 +146,55 @@ def contestants(network: ResNet, images: Tensor, batch: int, folder: Path, *, in
         ]
     else:
         ways += [
-            ("torch eager bf16, channels last", autocast(channels_last), False),
-            ("torch.compile bf16, channels last", autocast(compiled), False),
+            in_bf16("torch eager", channels_last(network)),
+            in_bf16("torch.compile", torch.compile(channels_last(network))),
             ("ONNX Runtime fp32", onnx_session(network, images, folder, int8=False), False),
             ("OpenVINO bf16", openvino_request(graph, images, batch, "bf16"), False),
             ("resnets folded bf16", runtimes.build(network, "folded", "bf16"), True),
             ("resnets compiled bf16", runtimes.build(network, "compiled", "bf16"), True),
             ("resnets openvino bf16", runtimes.build(network, "openvino", "bf16"), True),
         ]
+    return checked(network, x, ways, 0.5 if int8 else 0.1)
+
+
+def checked(network: ResNet, x: Tensor, ways: list[Way], bound: float) -> list[Contestant]:
+    """The ways as contestants, once their logits are within `bound` of float32's."""
+    with torch.inference_mode():
+        expected = network(x)
     for name, run, _ in ways:
         with torch.inference_mode():
             away = float((run(x).float() - expected).abs().max() / expected.abs().max())
-        print(f"batch {batch}: {name} differs by {away:.2%} of the largest logit", flush=True)
-        assert away < (0.5 if int8 else 0.1), name
+        print(f"batch {len(x)}: {name} differs by {away:.2%} of the largest logit", flush=True)
+        assert away < bound, name
     return [
-        Contestant(name, partial(clock, partial(run, x)), batch, ours=own, default="default" in name)
+        Contestant(name, partial(clock, partial(run, x)), len(x), ours=own, default="default" in name)
         for name, run, own in ways
     ]
 
 
-def lively_copy(network: ResNet) -> Any:
-    import copy
-
+def channels_last(network: ResNet) -> Any:
+    """A copy of it."""
     return copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def main() -> None:
     parser = parser_for(__doc__)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    cuda = torch.cuda.is_available()
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 256] if cuda else [1, 32])
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--size", type=int, default=224)
     given = parser.parse_args()
     network, images = lively(given.model), read(given.pictures, given.size)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for goal, int8 in (("C1", False), ("C2", True)):
+        for goal, int8 in (("G2", False),) if cuda else (("C1", False), ("C2", True)):
             for batch in given.batches:
-                found = contestants(network, images, batch, Path(folder), int8=int8)
+                x = images.repeat(-(-batch // len(images)), 1, 1, 1)[:batch]
+                found = on_cuda(network, x) if cuda else on_the_cpu(network, images, x, Path(folder), int8=int8)
                 title = f"{goal}: {given.model} inference at {given.size}, batch {batch}, {'int8' if int8 else 'bf16'}"
                 results.append(compete(title, found, given.rounds, given.seconds))
-    report(given.out, "inference", results, ("openvino", "onnxruntime", "nncf"))
+    report(given.out, "inference", results, () if cuda else ("openvino", "onnxruntime", "nncf"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import resnets
 from tests.artifacts.test_model import photo
 from tests.training.runs import make_pictures
 
@@ -52,3 +53,30 @@ def test_loading(tmp_path: Path) -> None:
         photo(300, 240, seed=number).save(path)
     run("loading.py", str(path.parent), "--batch", "4", *SMALL, "--out", str(tmp_path))
     assert [found["to_default"] > 0 for found in results(tmp_path)] == [True, True]
+
+
+def test_training_within_a_share_of_eagers_memory(tmp_path: Path) -> None:
+    run("training.py", "--cases", "cifar_resnet110:128", "--memory", "0.9", *SMALL, "--out", str(tmp_path))
+    (found,) = results(tmp_path)
+    assert len(found["peak_memory_bytes"]) == 5  # type: ignore[arg-type]
+
+
+def test_overhead(pictures: Path, tmp_path: Path) -> None:
+    small = ["batch=24", "group=24", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60"]
+    run("overhead.py", str(pictures), "--rounds", "1", "--steps", "2", "--out", str(tmp_path), *small)
+    (path,) = tmp_path.glob("*-overhead.json")
+    assert len(json.loads(path.read_text())["seconds"]["bare"]) == 1
+
+
+def test_crops(tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "data" / ("val" if number % 3 else "train") / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(60, 50, seed=number).save(path)
+    small = ["model.depths=[1]", "model.widths=[8]", "model.stem_width=8", "batch=4"]
+    out = resnets.train("paper/cifar", *small, data=str(tmp_path / "data"), epochs=1, out=tmp_path / "run")
+    run("crops.py", str(out.folder), "--split", "test", "--crops", "100", "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-crops.json")
+    found = json.loads(path.read_text())
+    assert found["crops"] == 128
+    assert found["answers_that_differ"] < 20

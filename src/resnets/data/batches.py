@@ -164,7 +164,8 @@ class Batches:
             def keep(row: int, pixels: Pixels) -> None:
                 _normalize_into(frames[row].numpy(), pixels[..., ::-1] if mirrored[row] else pixels, self.preprocessing)
         else:
-            frames = torch.empty(shape, dtype=torch.uint8)
+            # Pinned, they are copied to the device while the host goes on.
+            frames = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
 
             def keep(row: int, pixels: Pixels) -> None:
                 frames[row].numpy()[:] = pixels
