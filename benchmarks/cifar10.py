@@ -16,6 +16,7 @@ float16, and torch.compile without autotuning. Its error is that of its own test
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import math
@@ -36,10 +37,10 @@ from resnets.data.pictures import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification import Classification
-from resnets.training import environment, job
+from resnets.training import environment, job, memory
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
-from rounds import Contestant, clock, compete
+from rounds import Contestant, clock, compete, remote
 
 OURS = ("fast/cifar10", "paper/cifar")
 PEER = "airbench94_muon"
@@ -50,14 +51,16 @@ def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
     return replace(find(name), data=data, evaluate_every=1e5, **changes)
 
 
-def our_steps(name: str, data: str) -> tuple[Callable[[], object], int]:
-    """One training step with its data, and the pictures in it."""
+def our_steps(name: str, data: str) -> Callable[[], object]:
+    """One training step with its data, as a run of the recipe does it."""
     recipe, found = job.resolve(recipe_for(name, data))
-    training = Training(recipe, environment.choose(), Classification(), create(recipe.model), len(found.train))
+    here = environment.choose()
+    contextlib.ExitStack().enter_context(memory.allocation(here.device, limited=False))
+    training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
     batches = job.batches_for(recipe, found, device=training.device)
     training.prepare(batches)
     steps = batches.between(0, 10**9)
-    return lambda: training.step(next(steps)), recipe.batch
+    return lambda: training.step(next(steps))
 
 
 def train_ours(name: str, data: str, epochs: float, seed: int) -> dict[str, float]:
@@ -166,20 +169,21 @@ def main() -> None:
         samples = write_pictures(given.data, Path(folder))
         module = their_module(given.checkout, Path(folder))
         if "speeds" not in done:
-            ours = []
-            for name in OURS:
-                step, images = our_steps(name, given.data)
-                ours.append(Contestant(name, partial(clock, step), images, ours=True))
             torch.manual_seed(0)
             steps = their_run(module, 1e3)
-            theirs = Contestant(PEER, partial(clock, lambda: next(steps)), 2000, default=True)
+            contestants = [Contestant(PEER, partial(clock, lambda: next(steps)), 2000, default=True)]
+            with contextlib.ExitStack() as stack:
+                for name in OURS:
+                    process = stack.enter_context(remote(our_steps, name, given.data))
+                    contestants.append(Contestant(name, process.clock, find(name).batch, ours=True))
+                speeds = compete("training with its data", contestants, given.rounds, given.seconds)
             here = environment.choose()
             done |= {
                 "date": datetime.date.today().isoformat(),
                 "hardware": here.hardware,
                 "torch": here.torch,
                 "minutes": given.minutes,
-                "speeds": compete("training with its data", [ours[0], theirs, *ours[1:]], given.rounds, given.seconds),
+                "speeds": speeds,
                 "runs": {},
             }
             done["epochs"] = {

@@ -1,6 +1,6 @@
 """What the loop costs on fast/cifar10, against a bare loop written by hand that does the same step.
 
-    python benchmarks/overhead.py CIFAR_FOLDER [--rounds 5] [--steps 20] [recipe settings, such as batch=250]
+    python benchmarks/overhead.py CIFAR_FOLDER [--rounds 15] [--steps 8] [recipe settings, such as batch=250]
 
 Ours is `resnets.training.loop.run` with its batches drawn from counters, its guard against numbers that are not finite,
 its statistics in group order and its log; only the test and the checkpoints are left out. The bare loop holds all
@@ -81,8 +81,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
     parser.add_argument("settings", nargs="*")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=20, help="of each loop in each round")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=8, help="of each loop in each round")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)

@@ -58,7 +58,10 @@ class Muon(torch.optim.Optimizer):
                 self._put(momentum, new)
 
     def _put(self, place: Tensor, value: Tensor) -> None:
-        place.copy_(value if self.found_inf is None else torch.where(self.found_inf == 0, value, place))
+        if self.found_inf is None:
+            place.copy_(value)
+        else:
+            torch.where(self.found_inf == 0, value, place, out=place)
 
 
 def orthogonal(kernel: Tensor, iterations: int) -> Tensor:
