@@ -100,26 +100,30 @@ def allocation(device: str, *, limited: bool) -> Iterator[None]:
     instead, which makes a step 5 to 10% faster (docs/log.md). Under a limit, blocks of 1 MiB and more are returned at
     once: what lies between blocks that are kept is, for the activations of a deep net, several times what is in use.
     """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        option, trim = libc.mallopt, libc.malloc_trim
-    except (OSError, AttributeError):  # another C library
-        yield
-        return
-    if device == "cpu":
-        if limited:
-            option(_MMAP_THRESHOLD, 2**20)
-        else:
-            option(_MMAP_MAX, 0)
-            option(_TRIM_THRESHOLD, -1)
+    if device == "cpu" and limited:
+        _allocate(_MMAP_THRESHOLD, 2**20)
+    elif device == "cpu":
+        _allocate(_MMAP_MAX, 0)
+        _allocate(_TRIM_THRESHOLD, -1)
     try:
         yield
     finally:
-        if device == "cpu":  # about what glibc settles at by itself
-            option(_MMAP_THRESHOLD, 2**25)
-            option(_MMAP_MAX, 2**16)
-            option(_TRIM_THRESHOLD, 2**26)
-            trim(0)
+        if device == "cpu":
+            _allocate_as_usual()
+
+
+def _allocate(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").mallopt(option, value)
+
+
+def _allocate_as_usual() -> None:
+    """About what glibc settles at by itself; what was kept is returned."""
+    _allocate(_MMAP_THRESHOLD, 2**25)
+    _allocate(_MMAP_MAX, 2**16)
+    _allocate(_TRIM_THRESHOLD, 2**26)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -131,6 +135,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def advice(training: Training, batches: Batches) -> str:
     """Which group of samples would fit, tried here and now."""
+    if training.device.type == "cpu":
+        _allocate_as_usual()
     text = f"Out of memory with {training.piece} samples at a time on {training.device}."
     sizes = [size for size in range(2, training.piece) if training.recipe.batch % size == 0]
     # From small to large: where oneDNN once found no memory, it then refuses what would fit, too.
