@@ -14,8 +14,9 @@ def cifar10() -> Recipe:
     """CIFAR-10 in few epochs: a short, wide residual net behind a stem that whitens, trained with Muon.
 
     Source: Jordan 2024 (2404.00498) and its later scripts (cifar10-airbench), for a residual net in the manner of Page
-    2018: whitened stem, identity in the first weights, Muon, a rate that falls in a straight line, alternating flip,
-    reflected borders, tests that look at six moved and mirrored views.
+    2018: whitened stem, Muon, a rate that falls in a straight line, alternating flip, reflected borders, tests that look
+    at six moved and mirrored views. Blocks begin as their shortcuts (Goyal et al. 2017). Its settings were chosen for
+    few epochs on held-out pictures (docs/log.md).
     Command: resnets train fast/cifar10
     """
     return Recipe(
