@@ -17,6 +17,8 @@ def cifar10() -> Recipe:
     2018: whitened stem, Muon, a rate that falls in a straight line, alternating flip, reflected borders, tests that look
     at six moved and mirrored views. Blocks begin as their shortcuts (Goyal et al. 2017). Its settings were chosen for
     few epochs on held-out pictures (docs/log.md).
+    Cost: an epoch takes 95 s on two cores with bf16.
+    Expected: 12.5% error in 3.8 epochs on the JPEG copy of CIFAR-10 (two seeds; docs/log.md). More epochs: not measured.
     Command: resnets train fast/cifar10
     """
     return Recipe(
