@@ -14,11 +14,11 @@ def cifar10() -> Recipe:
     """CIFAR-10 in few epochs: a short, wide residual net behind a stem that whitens, trained with Muon.
 
     Source: Jordan 2024 (2404.00498) and its later scripts (cifar10-airbench), for a residual net in the manner of Page
-    2018: whitened stem, Muon, a rate that falls in a straight line, alternating flip, reflected borders, tests that look
-    at six moved and mirrored views. Blocks begin as their shortcuts (Goyal et al. 2017). Its settings were chosen for
-    few epochs on held-out pictures (docs/log.md).
+    2018: whitened stem, Muon, a rate that falls in a straight line, alternating flip, reflected borders, tests that
+    look at six moved and mirrored views. Blocks begin as their shortcuts (Goyal et al. 2017). Its settings were chosen
+    for few epochs on held-out pictures (docs/log.md).
     Cost: an epoch takes 95 s on two cores with bf16.
-    Expected: 12.5% error in 3.8 epochs on the JPEG copy of CIFAR-10 (two seeds; docs/log.md). More epochs: not measured.
+    Expected: an error of 12.5% in 3.8 epochs on a JPEG copy of CIFAR-10 (two seeds; docs/log.md); longer: not measured.
     Command: resnets train fast/cifar10
     """
     return Recipe(
