@@ -16,7 +16,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +25,9 @@ from typing import Any
 import torch
 
 from resnets.training import environment, memory
+
+# What holds until the process ends. A context manager that nothing refers to would end at once.
+FOREVER = ExitStack()
 
 
 @dataclass(frozen=True)
