@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the speeds alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5, help="of each in each round, for the speeds")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10.json")
@@ -204,7 +204,8 @@ def main() -> None:
     for name, epochs in done["epochs"].items():
         errors = [run["error"] for key, run in done["runs"].items() if key.rpartition(" ")[0] == name]
         spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-        print(f"{name:16} {epochs:6.1f} epochs   error {statistics.fmean(errors):.2f}%{spread} ({len(errors)} seeds)")
+        mean = f"error {statistics.fmean(errors):.2f}%{spread}" if errors else "not trained"
+        print(f"{name:16} {epochs:6.1f} epochs   {mean} ({len(errors)} seeds)")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def bare(recipe: Recipe, data: Data) -> Callable[[], object]:
     here = environment.choose()
     network = create(recipe.model).to(here.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = optimizers.build(recipe.optimizer, network, here.precision)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    finite = torch.zeros((), device=here.device)
     pixels = data.train_survey.pixels
     assert pixels is not None
     assert recipe.steps is not None
@@ -64,13 +64,11 @@ def bare(recipe: Recipe, data: Data) -> Callable[[], object]:
             columns = torch.randint(0, 2 * padding + 1, (len(ids), 1, 1), device=here.device) + side[None, :]
             x = padded[ids[:, None, None], rows, columns].permute(0, 3, 1, 2)
             x = torch.where(torch.rand(len(ids), 1, 1, 1, device=here.device) < 0.5, x.flip(-1), x)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             with torch.autocast(here.device, torch.bfloat16, enabled=here.precision == "bf16"):
                 logits = network(x.contiguous(memory_format=torch.channels_last))
             F.cross_entropy(logits.float(), labels[ids], label_smoothing=recipe.label_smoothing).backward()  # type: ignore[no-untyped-call]
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * (1 - step / steps)
-            optimizer.step()
+            optimizer.step(recipe.optimizer.lr * (1 - step / steps), finite)
         if here.device != "cpu":
             torch.cuda.synchronize()
 

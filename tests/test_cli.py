@@ -212,6 +212,20 @@ def test_help_comes_at_once_and_without_torch() -> None:
     assert min(times) < 0.5
 
 
+def test_the_first_step_waits_for_no_package_that_it_does_not_need(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, resnets\n"
+        "slow = ['torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'matplotlib']\n"
+        "def hear(event):\n"
+        "    if event['event'] == 'step':\n"
+        "        print('imported:', [name for name in slow if name in sys.modules], flush=True)\n"
+        "        os._exit(0)\n"
+        f"resnets.train('digits', 'steps=1', out={str(tmp_path / 'run')!r}, listeners=(hear,))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "imported: []" in ran.stdout
+
+
 def break_folder(folder: Path, to: Path, what: str) -> Path:
     shutil.copytree(folder, to)
     if what == "empty class":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnets.errors import UsageError
 from resnets.models.initialize import create
@@ -31,15 +32,15 @@ def test_a_step_is_torchs_muon_but_for_the_norm_that_weights_are_kept_at() -> No
     start = torch.randn(12, 20, generator=g)
     start *= 12**0.5 / start.norm()
     peer = torch.optim.Muon([theirs], lr=0.1, momentum=0.6, weight_decay=0.0, nesterov=True, ns_steps=5)
-    group = {"params": [ours], "kind": "kernels", "lr": 0.1, "momentum": 0.6, "iterations": 5}
-    own = muon.Muon([group], torch.bfloat16)  # as theirs
+    rule = muon.Orthogonal(momentum=0.6, iterations=5, dtype=torch.bfloat16)  # as theirs
+    own = optimizers.Optimizer([optimizers.Group([ours], rule)])
     for _ in range(3):
         gradient = torch.randn(12, 20, generator=g)
         before = theirs.detach().clone()
-        for parameter, optimizer in ((ours, own), (theirs, peer)):
+        for parameter, step in ((ours, partial(own.step, 0.1, torch.zeros(()))), (theirs, peer.step)):
             parameter.data.copy_(start)
             parameter.grad = gradient.clone()
-            optimizer.step()
+            step()
         assert not torch.equal(before, theirs)
         # Theirs blends gradient and momentum with weights that add up to 1: another scale, which is divided out.
         torch.testing.assert_close(ours, theirs, atol=4e-3, rtol=0)
@@ -59,11 +60,22 @@ def test_weights_keep_their_norm_and_everything_moves() -> None:
 def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
     choice = Muon(lr=0.2, classifier_lr=0.1, vector_lr=0.4)
     training, batches = training_of(replace(RECIPE, optimizer=choice))
+    heard: list[float] = []
+
+    class Heard:
+        def begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+            return {}
+
+        def step(self, parameters: object, gradients: object, states: object, lr: float, found_inf: object) -> None:
+            heard.append(lr)
+
+    groups = [replace(group, rule=Heard()) for group in training.optimizer.groups]
+    training.optimizer = optimizers.Optimizer(groups)
     for batch in batches.between(0, 6):
         training.step(batch)
     rate = training.learning_rate(5)
     assert 0 < rate < 0.2
-    assert [g["lr"] for g in training.optimizer.param_groups] == pytest.approx([rate, rate / 2, rate * 2])
+    assert heard[-3:] == pytest.approx([rate, rate / 2, rate * 2])
 
 
 def test_decay_is_a_share_of_the_weights_at_the_full_rate() -> None:
@@ -72,7 +84,7 @@ def test_decay_is_a_share_of_the_weights_at_the_full_rate() -> None:
     before = network.fc.weight.detach().clone()
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
+    optimizer.step(Muon().lr, found_inf=torch.zeros(()))
     # Nesterov: a first step counts 1 + momentum times.
     torch.testing.assert_close(network.fc.weight, before * (1 - 0.01 * (1 + 0.85)))
 

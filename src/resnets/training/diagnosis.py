@@ -75,7 +75,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         if not any(module.children())
     ]
     hooks.append(network.register_forward_pre_hook(lambda module, inputs: groups.append(None)))
-    training.optimizer.zero_grad(set_to_none=True)
+    training.optimizer.zero_grad()
     done, training.steps_done = training.steps_done, step
     try:
         loss = float(training.accumulate(batch))

@@ -113,10 +113,8 @@ class Training:
             batch: this rank's rows of the global batch.
         """
         statistics = self._statistics()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss = self.accumulate(batch)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = self.learning_rate(self.steps_done) * parameters["relative_lr"]
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         bad = ~norm.isfinite()
@@ -127,9 +125,7 @@ class Training:
             bad = self.first_bad >= 0
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.clip_norm, norm, foreach=True)
-        # torch's fused optimisers then change nothing
-        self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
-        self.optimizer.step()
+        self.optimizer.step(self.learning_rate(self.steps_done), found_inf=bad.float())
         self._combine(statistics, bad)
         self.steps_done += 1
         if self.ema:
@@ -210,8 +206,7 @@ class Training:
             tensors |= {f"average.{name}": value for name, value in self.ema.network.state_dict().items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{name}.{key}"] = value
+                tensors[f"optimizer.{name}.{key}"] = value
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], steps_done: int, plateau: PlateauState) -> None:
@@ -225,7 +220,6 @@ class Training:
         if self.ema:
             self.ema.network.load_state_dict(parts["average"])
         parameters = dict(self.network.named_parameters())
-        self.optimizer.state.clear()
         for name, value in parts["optimizer"].items():
             owner, _, key = name.rpartition(".")
             parameter = parameters[owner]

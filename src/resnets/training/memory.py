@@ -155,7 +155,7 @@ def advice(training: Training, batches: Batches) -> str:
 
 def _fits(training: Training, batches: Batches, size: int) -> bool:
     network, side = training.network, training.recipe.largest_size
-    training.optimizer.zero_grad(set_to_none=True)
+    training.optimizer.zero_grad()
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     buffers = [buffer.clone() for buffer in network.buffers()]
@@ -170,7 +170,7 @@ def _fits(training: Training, batches: Batches, size: int) -> bool:
             raise
         return False
     finally:
-        training.optimizer.zero_grad(set_to_none=True)
+        training.optimizer.zero_grad()
         with contextlib.suppress(RuntimeError):
             torch._foreach_copy_(list(network.buffers()), buffers)
     return True

@@ -2,66 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.optim.sgd import sgd
+from torch import Tensor, nn
 
 # Of the quintic a x + b x^3 + c x^5: steepest at 0, so that small singular values grow fast; all end within about
 # 0.7 and 1.2 of 1, not at 1, which training does not notice (Jordan et al. 2024).
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
-class Muon(torch.optim.Optimizer):
-    """Groups of `kind` "kernels" step along orthogonal momentum, the others are torch's fused SGD with Nesterov.
-
-    Where `found_inf` is set and not 0, a step changes nothing, as with torch's fused optimisers.
+@dataclass(frozen=True)
+class Orthogonal:
+    """The rule of convolutions: a step along the orthogonal momentum.
 
     Args:
-        groups: each with "params", "lr", "momentum", "kind", "weight_decay" (of the others) and "iterations" (of
-            kernels).
+        iterations: of Newton and Schulz.
         dtype: in which the momentum is made orthogonal: bf16 will do where the hardware has it.
     """
 
-    found_inf: Tensor | None = None
+    momentum: float
+    iterations: int
+    dtype: torch.dtype = torch.float32
 
-    def __init__(self, groups: list[dict[str, Any]], dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(groups, {})
-        self.dtype = dtype
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    def begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        return {"momentum_buffer": torch.zeros_like(parameter)}
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step with the gradients that the parameters have."""
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            momenta = [self.state[p]["momentum_buffer"] for p in parameters]
-            if not parameters:
-                continue
-            if group["kind"] != "kernels":
-                sgd(
-                    parameters, gradients, momenta,
-                    fused=True, found_inf=self.found_inf, lr=group["lr"], momentum=group["momentum"],
-                    weight_decay=group["weight_decay"], dampening=0.0, nesterov=True, maximize=False,
-                )  # fmt: skip
-                continue
-            for parameter, gradient, momentum in zip(parameters, gradients, momenta, strict=True):
-                new = momentum * group["momentum"] + gradient
-                along = orthogonal((gradient + group["momentum"] * new).to(self.dtype), group["iterations"])
-                scaled = parameter * (len(parameter) ** 0.5 / parameter.norm())
-                moved = scaled - group["lr"] * along.to(parameter.dtype)
-                self._put(parameter, moved)
-                self._put(momentum, new)
-
-    def _put(self, place: Tensor, value: Tensor) -> None:
-        if self.found_inf is None:
-            place.copy_(value)
-        else:
-            torch.where(self.found_inf == 0, value, place, out=place)
+    def step(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        states: list[dict[str, Tensor]],
+        lr: float,
+        found_inf: Tensor,
+    ) -> None:
+        for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
+            momentum = state["momentum_buffer"]
+            new = momentum * self.momentum + gradient
+            along = orthogonal((gradient + self.momentum * new).to(self.dtype), self.iterations)
+            scaled = parameter * (len(parameter) ** 0.5 / parameter.norm())
+            moved = scaled - lr * along.to(parameter.dtype)
+            torch.where(found_inf == 0, moved, parameter, out=parameter)
+            torch.where(found_inf == 0, new, momentum, out=momentum)
 
 
 def orthogonal(kernel: Tensor, iterations: int) -> Tensor:

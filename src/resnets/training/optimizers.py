@@ -1,54 +1,167 @@
-"""From a recipe's optimiser to torch's."""
+"""From a recipe's optimiser to torch's kernels.
+
+An `Optimizer` is groups of parameters, each with a rule. The rules call the functions beneath torch's optimisers, whose
+classes import its compiler when they are made: a second of every start.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from resnets.training import muon
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+from resnets.training.muon import Orthogonal
 from resnets.training.recipe import SGD, AdamW, Muon
 
+State = dict[str, Tensor]
 
-def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32") -> torch.optim.Optimizer:
+
+class Rule(Protocol):
+    """How parameters move."""
+
+    def begin(self, parameter: nn.Parameter) -> State:
+        """What the rule remembers of `parameter`, before its first step."""
+        ...
+
+    def step(
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+    ) -> None:
+        """One step, in place.
+
+        Args:
+            found_inf: a float32 scalar: where it is not 0, nothing changes.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """torch's fused SGD."""
+
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+
+    def begin(self, parameter: nn.Parameter) -> State:
+        return {"momentum_buffer": torch.zeros_like(parameter)} if self.momentum else {}
+
+    def step(
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+    ) -> None:
+        sgd(
+            parameters, gradients, [state.get("momentum_buffer") for state in states],
+            fused=True, found_inf=found_inf, lr=lr, momentum=self.momentum, nesterov=self.nesterov,
+            weight_decay=self.weight_decay, dampening=0.0, maximize=False,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Adam:
+    """torch's fused AdamW."""
+
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+
+    def begin(self, parameter: nn.Parameter) -> State:
+        return {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+
+    def step(
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+    ) -> None:
+        averages, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
+        adamw(
+            parameters, gradients, averages, squares, [], steps,
+            fused=True, found_inf=found_inf, lr=lr, beta1=self.beta1, beta2=self.beta2, eps=self.eps,
+            weight_decay=self.weight_decay, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that move by one rule.
+
+    Args:
+        relative_lr: their rate as a share of the recipe's.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rule: Rule
+    relative_lr: float = 1.0
+
+
+class Optimizer:
+    """Moves the parameters of its groups, each by its rule.
+
+    Attributes:
+        state: what is remembered of each parameter.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.state: dict[nn.Parameter, State] = {p: g.rule.begin(p) for g in groups for p in g.parameters}
+
+    def zero_grad(self) -> None:
+        """Forgets all gradients."""
+        for parameter in self.state:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, lr: float, found_inf: Tensor) -> None:
+        """One step with the gradients that the parameters have.
+
+        Args:
+            lr: the recipe's rate at this step.
+            found_inf: a float32 scalar: where it is not 0, nothing changes.
+        """
+        for group in self.groups:
+            moving = [(p, p.grad, self.state[p]) for p in group.parameters if p.grad is not None]
+            if moving:
+                parameters, gradients, states = map(list, zip(*moving, strict=True))
+                group.rule.step(parameters, gradients, states, lr * group.relative_lr, found_inf)
+
+
+def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32") -> Optimizer:
     """The optimiser of `network`.
-
-    Each of its groups has "relative_lr", its rate as a share of the recipe's.
 
     Args:
         precision: of the training steps.
     """
-    if isinstance(choice, Muon):
-        return _muon(choice, network, torch.bfloat16 if precision == "bf16" else torch.float32)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    kernels, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
-    groups = [
-        {"params": kernels, "weight_decay": choice.weight_decay, "relative_lr": 1.0},
-        {"params": vectors, "weight_decay": choice.weight_decay if choice.decay_norms else 0.0, "relative_lr": 1.0},
-    ]
-    if isinstance(choice, AdamW):
-        betas = (choice.beta1, choice.beta2)
-        return torch.optim.AdamW(groups, lr=choice.lr, betas=betas, eps=choice.eps, fused=True)
-    optimizer = torch.optim.SGD(groups, lr=choice.lr, momentum=choice.momentum, nesterov=choice.nesterov, fused=True)
-    if choice.momentum:
-        for parameter in parameters:
-            # Where its first step is left out for a bad gradient, torch would go on with memory that nobody set.
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
-
-
-def _muon(choice: Muon, network: nn.Module, dtype: torch.dtype) -> torch.optim.Optimizer:
-    def plain(parameters: list[nn.Parameter], lr: float) -> dict[str, object]:
-        return {
-            "params": parameters, "kind": "other", "lr": lr, "relative_lr": lr / choice.lr,
-            "momentum": choice.vector_momentum, "weight_decay": choice.decay / lr,
-        }  # fmt: skip
-
-    linear = {id(p) for module in network.modules() if isinstance(module, nn.Linear) for p in module.parameters()}
     learnt = [p for p in network.parameters() if p.requires_grad]
-    others = [p for p in learnt if id(p) not in linear]
-    kernels = {
-        "params": [p for p in others if p.ndim > 1], "kind": "kernels", "lr": choice.lr, "relative_lr": 1.0,
-        "momentum": choice.momentum, "iterations": choice.iterations,
-    }  # fmt: skip
-    classifier = plain([p for p in learnt if id(p) in linear], choice.classifier_lr)
-    return muon.Muon([kernels, classifier, plain([p for p in others if p.ndim <= 1], choice.vector_lr)], dtype)
+    if isinstance(choice, Muon):
+        linear = {p for module in network.modules() if isinstance(module, nn.Linear) for p in module.parameters()}
+        return _muon(choice, learnt, linear, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+    def rule(decay: float) -> Rule:
+        if isinstance(choice, AdamW):
+            return Adam(choice.beta1, choice.beta2, choice.eps, decay)
+        return Momentum(choice.momentum, choice.nesterov, decay)
+
+    kernels, vectors = [p for p in learnt if p.ndim > 1], [p for p in learnt if p.ndim <= 1]
+    decay = choice.weight_decay
+    return Optimizer([Group(kernels, rule(decay)), Group(vectors, rule(decay if choice.decay_norms else 0.0))])
+
+
+def _muon(choice: Muon, learnt: list[nn.Parameter], linear: set[nn.Parameter], dtype: torch.dtype) -> Optimizer:
+    def plain(parameters: list[nn.Parameter], lr: float) -> Group:
+        rule = Momentum(choice.vector_momentum, nesterov=True, weight_decay=choice.decay / lr)
+        return Group(parameters, rule, lr / choice.lr)
+
+    others = [p for p in learnt if p not in linear]
+    return Optimizer(
+        [
+            Group([p for p in others if p.ndim > 1], Orthogonal(choice.momentum, choice.iterations, dtype)),
+            plain([p for p in learnt if p in linear], choice.classifier_lr),
+            plain([p for p in others if p.ndim <= 1], choice.vector_lr),
+        ]
+    )
