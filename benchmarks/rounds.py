@@ -177,5 +177,6 @@ def report(out: Path, name: str, results: Sequence[dict[str, Any]], packages: Se
             print(f" {mark} {contestant:44} {median:9.1f} images/s")
         print(f"   {result['to_best_peer']:.2f}x {result['best_peer']}, {result['to_default']:.2f}x the default")
     path = out / f"{found['date']}-{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\n{path.name} on {here.hardware}, {torch.get_num_threads()} threads")

@@ -3,14 +3,16 @@
     PYTHONPATH=src python benchmarks/training.py [--rounds 5] [--cases resnet50:32 ...] [--memory 0.6] [--size N]
 
 Ours is the loop's own step, with its guard against numbers that are not finite; the peers' are written by hand as
-users write them. Each runs in a process of its own, since what the loop does about the allocator would serve all in one
-process. All begin with the same weights and batch; after the first step the losses are compared. Where CUDA is, it is
-used. With --memory, one more contestant is told to keep within that share of what eager bf16 took.
+users write them, with torchvision's networks or, for CIFAR, ours with the shortcuts of the open CIFAR nets. Each runs
+in a process of its own, since what the loop does about the allocator would serve all in one process. All begin with the
+same weights and batch; after the first step the losses are compared. Where CUDA is, it is used. With --memory, one more
+contestant is told to keep within that share of what eager bf16 took.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import resnets
+from resnets.nn.shortcuts import ZeroPad
 from resnets.preprocessing import Preprocessing
 from resnets.recipes import paper
 from resnets.tasks.classification import Classification
@@ -45,6 +48,19 @@ class Case:
         return images, torch.randint(classes, (self.batch,), generator=g)
 
 
+class Sliced(nn.Module):
+    """Shortcut A as open CIFAR nets have it."""
+
+    def __init__(self, own: ZeroPad) -> None:
+        super().__init__()
+        self.own = own
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(
+            x[:, :, :: self.own.stride, :: self.own.stride], (0, 0, 0, 0, self.own.before, self.own.after)
+        )
+
+
 def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, timm: bool) -> Callable[[], Tensor]:
     """A step as torchvision's reference has it, with the usual improvements where asked for."""
     device = environment.choose().device
@@ -52,10 +68,14 @@ def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, t
     images, labels = (each.to(device) for each in case.pictures(own.spec.classes))
     network: nn.Module = own
     if timm:
-        import timm as library
-
-        network = library.create_model(case.model, pretrained=False)
+        network = importlib.import_module("timm").create_model(case.model, pretrained=False)
         network.load_state_dict(own.state_dict())
+    elif not case.model.startswith("cifar"):
+        network = importlib.import_module("torchvision.models").get_model(case.model)
+        network.load_state_dict(own.state_dict())
+    for block in network.modules():
+        if isinstance(shortcut := getattr(block, "downsample", None), ZeroPad):
+            block.downsample = Sliced(shortcut)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.train().to(device, memory_format=layout)  # type: ignore[call-overload]
     images = images.contiguous(memory_format=layout)

@@ -64,6 +64,16 @@ def test_shortcut_a_subsamples_and_pads_with_zeros() -> None:
     assert not y[:, 5:].any()
 
 
+def test_shortcut_a_leaves_the_layout_of_gradients_as_it_was() -> None:
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = ZeroPad(4, 8, 2)(x)
+    (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    expected = torch.zeros(6, 6)
+    expected[::2, ::2] = 1
+    torch.testing.assert_close(gradient, expected.expand(2, 4, 6, 6))
+
+
 @pytest.mark.parametrize(("option", "weights"), [("A", 0), ("B", 0), ("C", 1), ("D", 0)])
 def test_only_option_c_projects_where_nothing_changes(option: Shortcut, weights: int) -> None:
     shortcut = build_shortcut(Layers(2), option, 4, 4, 1)

@@ -13,11 +13,15 @@ D is "ResNet-D" of He et al. 2019 (1812.01187, figure 2c). In pre-activation net
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.nn.layers import Layers
 from resnets.nn.shapes import Shortcut
+
+_AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class ZeroPad(nn.Module):
@@ -36,8 +40,10 @@ class ZeroPad(nn.Module):
         self.after = outputs - inputs - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        every = (slice(None), slice(None)) + (slice(None, None, self.stride),) * (x.ndim - 2)
-        return F.pad(x[every], (0, 0) * (x.ndim - 2) + (self.before, self.after))
+        # A pool of one position picks as a slice does, but its gradient keeps the layout, where a slice's would make
+        # every operation before it mix two.
+        every = _AVERAGE_POOL[x.ndim - 2](x, 1, self.stride)
+        return F.pad(every, (0, 0) * (x.ndim - 2) + (self.before, self.after))
 
 
 def build_shortcut(

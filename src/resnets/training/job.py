@@ -146,6 +146,7 @@ def train(
         environment = environments.choose(own_device, recipe.precision, work)
         notes: list[str] = []
         if recipe.memory_limit is not None:
+            memory.import_recomputation()
             program = memory.in_use(torch.device(environment.device))
             fitting = memory.group_within_limit(recipe, environment.precision, group, program)
             if fitting < group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import itertools
 import mmap
 import sys
@@ -44,6 +45,11 @@ def highest(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def import_recomputation() -> None:
+    """What computing blocks twice imports when it is first done, which is torch's compiler: some 200 MB of a limit."""
+    importlib.import_module("torch._dynamo")
+
+
 def numbers_of(recipe: Recipe, precision: str) -> Numbers:
     """What one number takes under `recipe`."""
     return Numbers(
@@ -64,6 +70,8 @@ def keep_within_limit(training: Training) -> Memory:
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
     size, numbers = recipe.largest_size, numbers_of(recipe, training.precision)
+    if recipe.memory_limit is not None:
+        import_recomputation()
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     program = max(0, in_use(training.device) - held)
     if recipe.memory_limit is not None:
