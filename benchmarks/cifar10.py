@@ -162,6 +162,9 @@ def main() -> None:
     given = parser.parse_args()
     done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
 
+    if done and done["minutes"] != given.minutes:
+        raise SystemExit(f"{given.out} is of {done['minutes']:g} minutes a run: give another --out.")
+
     def keep() -> None:
         given.out.write_text(json.dumps(done, indent=1) + "\n")
 

@@ -1,6 +1,6 @@
 """Whether a trained model sees the loader's crops as it sees Pillow's.
 
-    python benchmarks/crops.py RUN [--split train] [--crops 10000] [--out results.json]
+    python benchmarks/crops.py RUN [--split train] [--crops 10000] [--out FOLDER]
 
 RUN was trained on a folder of JPEGs. The same random crops of its pictures are made twice, by the loader (torchvision's
 decoder, torch's resizing) and by Pillow alone, and the model answers both.
@@ -70,6 +70,7 @@ def main() -> None:
         "standard_error": float((pillows == labels).double().std() / len(labels) ** 0.5),
         "answers_that_differ": int((ours != pillows).sum()),
     }
+    given.out.mkdir(parents=True, exist_ok=True)
     (given.out / f"{results['date']}-crops.json").write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
 

@@ -27,10 +27,11 @@ from resnets.evaluation.score import Scores
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification import Classification
-from resnets.training import environment, job, optimizers
+from resnets.training import environment, job, memory, optimizers
 from resnets.training.job import Data
 from resnets.training.loop import Training, run
 from resnets.training.recipe import Recipe
+from rounds import FOREVER
 
 
 def ours(recipe: Recipe, data: Data) -> Callable[[], object]:
@@ -82,10 +83,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=8, help="of each loop in each round")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)
     recipe, data = job.resolve(recipe.with_length(steps=given.steps))
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    FOREVER.enter_context(memory.allocation(environment.choose().device, limited=False))  # as a run does
     for number in range(given.rounds + 1):  # the first warms up
         for name, loop in (("ours", ours(recipe, data)), ("bare", bare(recipe, data))):
             started = time.perf_counter()
@@ -103,6 +105,7 @@ def main() -> None:
         "seconds": seconds,
         "overhead": overhead,
     }
+    given.out.mkdir(parents=True, exist_ok=True)
     (given.out / f"{found['date']}-overhead.json").write_text(json.dumps(found, indent=1) + "\n")
     print(f"{overhead:+.1%} against the bare loop, batch {recipe.batch}, {given.rounds} rounds, on {here.hardware}")
 

@@ -47,7 +47,9 @@ def training_of(recipe: Recipe) -> tuple[Training, Batches]:
     assert isinstance(source, PixelSource)
     chosen = environment.choose("cpu", recipe.precision)
     task = Classification(label_smoothing=recipe.label_smoothing)
-    training = Training(recipe, chosen, task, create(recipe.model, seed=recipe.seed), len(source))
+    training = Training(
+        recipe, chosen, task, create(recipe.model, seed=recipe.seed, how=recipe.initialization), len(source)
+    )
     batches = Batches(
         source,
         order=Order(len(source), recipe.batch, recipe.seed),

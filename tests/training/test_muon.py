@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
+from resnets.models.initialization import Initialization
 from resnets.models.initialize import create
 from resnets.training import muon, optimizers
 from resnets.training.recipe import Muon
@@ -99,6 +100,18 @@ def test_a_bad_step_leaves_weights_and_momentum_as_they_were() -> None:
     after = training.state()
     assert int(training.skipped) == 1
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_branch_that_begins_as_nothing_learns() -> None:
+    how = Initialization(zero_init_last=True)
+    recipe = replace(RECIPE, model=replace(RECIPE.model, preactivation=True), initialization=how, steps=4)
+    training, batches = training_of(replace(recipe, optimizer=Muon(lr=0.02)))
+    last = training.network.get_parameter("layer1.0.conv2.weight")
+    assert not last.any()
+    for batch in batches.between(0, 4):
+        assert training.step(batch).isfinite()
+    assert all(p.isfinite().all() for p in training.network.parameters())
+    assert last.any()
 
 
 def test_groups_of_a_batch_change_only_rounding() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from resnets.data.views import PaddedCrop, Views
 from resnets.errors import UsageError
 from resnets.frozen import decode, encode
 from resnets.recipes.catalog import RECIPES, find
@@ -58,11 +60,17 @@ def test_overrides_reach_every_depth_and_type() -> None:
         ("precision=fp8", "'bf16'"),
         ("seed=-1", "from 0 to"),
         ("epochs=0", "above 0"),
+        ("test_view=multi-scale", "take normalize=channels"),
     ],
 )
 def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find("paper/cifar").with_overrides([override])
+
+
+def test_no_picture_reflects_more_than_it_has() -> None:
+    with pytest.raises(UsageError, match="reflect more"):
+        replace(find("fast/cifar10"), views=Views(augment=(PaddedCrop(padding=32, fill="reflect"),)))
 
 
 def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:

@@ -89,12 +89,12 @@ class Single:
             at_once = max(1, BATCH * self.preprocessing.crop**2 // (shape[1] * shape[2]))
             for first in range(0, len(members), at_once):
                 part = members[first : first + at_once]
-                answers = F.softmax(self._logits(np.stack([pixels for _, pixels in part])).double(), 1)
+                answers = F.softmax(self._logits(np.stack([pixels for _, pixels in part])).cpu().double(), 1)
                 if total is None:
                     total = answers.new_zeros(len(seen), answers.shape[1])
-                total.index_add_(0, torch.tensor([row for row, _ in part], device=self.device), answers)
+                total.index_add_(0, torch.tensor([row for row, _ in part]), answers)
         assert total is not None
-        counts = torch.tensor([[len(looks)] for looks in seen], device=self.device)
+        counts = torch.tensor([[len(looks)] for looks in seen])
         return (total / counts).log()
 
     def _logits(self, pixels: Pixels) -> Tensor:
@@ -123,7 +123,7 @@ class Ensemble:
 
     def outputs(self, seen: Sequence[list[Any]]) -> Tensor:
         answers = [
-            F.softmax(member.judge.outputs([views[number] for views in seen]).double(), 1)[:, list(member.order)]
+            F.softmax(member.judge.outputs([views[number] for views in seen]).cpu().double(), 1)[:, list(member.order)]
             for number, member in enumerate(self.members)
         ]
         return torch.stack(answers).mean(0).log()

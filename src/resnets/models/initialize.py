@@ -81,13 +81,16 @@ def whiten(network: nn.Module, pictures: Iterable[Tensor], total: Callable[[Tens
     """
     weight = network.get_parameter("conv1.0.weight")
     numbers = weight[0].numel()
-    moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=weight.device)  # the last row counts
+    exact = torch.device("cpu") if weight.device.type == "mps" else weight.device  # MPS has no float64
+    moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts
     for images in pictures:
         windows = _windows(images, weight.shape[2:])
-        moments[:-1] += (windows.T @ windows).double()
+        moments[:-1] += (windows.T @ windows).to(exact).double()
         moments[-1] += len(windows)
-    moments = total(moments)
+    moments = total(moments).cpu()
     variances, vectors = torch.linalg.eigh(moments[:-1] / moments[-1])
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    vectors = vectors * largest.sign()  # which of two signs an eigenvector has, a solver is free to choose
     filters = vectors.T / torch.sqrt(variances.clamp(min=0) + WHITENING_EPS)[:, None]
     weight.copy_(torch.cat([filters, -filters]).reshape(weight.shape))
 

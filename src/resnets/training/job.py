@@ -204,7 +204,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     plan, _ = _here(read_plan(folder.recipe), None)
     _, data = resolve(plan.recipe)
     _check_data(plan, data, folder)
-    with environments.threads(plan.environment.threads):
+    with _as_planned(plan):
         training, batches = _build(plan, data, Ranks())
         if not 1 <= step <= training.total_steps:
             raise UsageError(f"The run has steps 1 to {training.total_steps}, not {step}.")
@@ -245,11 +245,17 @@ def _check_data(plan: Plan, data: Data, folder: RunFolder) -> None:
 
 @contextlib.contextmanager
 def _held(folder: RunFolder, ranks: Ranks, plan: Plan) -> Iterator[None]:
-    """The run's folder for these ranks alone, its number of threads, and its way with memory."""
-    limited = plan.recipe.memory_limit is not None
+    """The run's folder for these ranks alone, with its threads and its way with memory."""
     lock = locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext()
-    here = plan.environment
-    with lock, environments.threads(here.threads), memory.allocation(here.device, limited=limited):
+    with lock, _as_planned(plan):
+        yield
+
+
+@contextlib.contextmanager
+def _as_planned(plan: Plan) -> Iterator[None]:
+    """The plan's number of threads and its way with memory."""
+    here, limited = plan.environment, plan.recipe.memory_limit is not None
+    with environments.threads(here.threads), memory.allocation(here.device, limited=limited):
         yield
 
 

@@ -157,7 +157,8 @@ class Training:
         """Before the first step: a stem that whitens gets its filters from the first training pictures."""
         steps = math.ceil(self.recipe.initialization.whiten / self.recipe.batch)
         if steps and self.recipe.model.stem == "whitened":
-            whiten(self.network, (batch["images"] for batch in batches.between(0, steps)), self.ranks.sum)
+            pictures = (part for b in batches.between(0, steps) for part in torch.split(b["images"], self.piece))
+            whiten(self.network, pictures, self.ranks.sum)
             if self.ema:
                 self.ema.network.load_state_dict(self.network.state_dict())
 

@@ -40,8 +40,9 @@ class Orthogonal:
             momentum = state["momentum_buffer"]
             new = momentum * self.momentum + gradient
             along = orthogonal((gradient + self.momentum * new).to(self.dtype), self.iterations)
-            scaled = parameter * (len(parameter) ** 0.5 / parameter.norm())
-            moved = scaled - lr * along.to(parameter.dtype)
+            norm = parameter.norm()  # 0 where a branch begins as nothing
+            kept = torch.where(norm > 0, len(parameter) ** 0.5 / norm, 1.0)
+            moved = parameter * kept - lr * along.to(parameter.dtype)
             torch.where(found_inf == 0, moved, parameter, out=parameter)
             torch.where(found_inf == 0, new, momentum, out=momentum)
 

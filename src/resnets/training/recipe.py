@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resnets import frozen
-from resnets.data.views import Normalize, ScaledCrop, Views
+from resnets.data.views import Normalize, PaddedCrop, ScaledCrop, Views
 from resnets.draws import MAX_SEED
 from resnets.errors import UsageError
 from resnets.models.initialization import Initialization
@@ -69,7 +69,8 @@ class Muon:
         classifier_lr, vector_lr: of the classifier, and of norms' scales and shifts and other biases; each follows the
             schedule as `lr` does.
         vector_momentum: of both.
-        decay: share that both lose in a step at the full rate.
+        decay: share that both lose in a step at the full rate, before Nesterov's momentum, by which it grows as a
+            gradient's does.
     """
 
     lr: float = 0.24
@@ -179,6 +180,14 @@ class Recipe:
             raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.largest_size} pixels.")
         if self.views.growth and (self.normalize == "mean image" or self.preprocessing.mean_image is not None):
             raise UsageError("A mean image has one size: with views.growth, take normalize=channels.")
+        if self.test_view == "multi-scale" and (
+            self.normalize == "mean image" or self.preprocessing.mean_image is not None
+        ):
+            raise UsageError("A mean image has one size: with test_view=multi-scale, take normalize=channels.")
+        for view in self.views.augment:
+            smallest = self.views.growth.start if self.views.growth else self.preprocessing.crop
+            if isinstance(view, PaddedCrop) and view.fill == "reflect" and view.padding >= smallest:
+                raise UsageError(f"{view.padding} pixels of padding reflect more than pictures of {smallest} have.")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
         if min(self.holdout, self.exact_statistics) < 0:
