@@ -37,10 +37,10 @@ from resnets.data.pictures import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification import Classification
-from resnets.training import environment, job, memory
+from resnets.training import environment, job
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
-from rounds import FOREVER, Contestant, clock, compete, remote
+from rounds import Contestant, allocate_as_runs_do, clock, compete, remote
 
 OURS = ("fast/cifar10", "paper/cifar")
 PEER = "airbench94_muon"
@@ -55,7 +55,7 @@ def our_steps(name: str, data: str) -> Callable[[], object]:
     """One training step with its data, as a run of the recipe does it."""
     recipe, found = job.resolve(recipe_for(name, data))
     here = environment.choose()
-    FOREVER.enter_context(memory.allocation(here.device, limited=False))
+    allocate_as_runs_do(here.device)
     training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
     batches = job.batches_for(recipe, found, device=training.device)
     training.prepare(batches)

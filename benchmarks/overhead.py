@@ -27,11 +27,11 @@ from resnets.evaluation.score import Scores
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification import Classification
-from resnets.training import environment, job, memory, optimizers
+from resnets.training import environment, job, optimizers
 from resnets.training.job import Data
 from resnets.training.loop import Training, run
 from resnets.training.recipe import Recipe
-from rounds import FOREVER
+from rounds import allocate_as_runs_do
 
 
 def ours(recipe: Recipe, data: Data) -> Callable[[], object]:
@@ -87,7 +87,7 @@ def main() -> None:
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)
     recipe, data = job.resolve(recipe.with_length(steps=given.steps))
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
-    FOREVER.enter_context(memory.allocation(environment.choose().device, limited=False))  # as a run does
+    allocate_as_runs_do(environment.choose().device)
     for number in range(given.rounds + 1):  # the first warms up
         for name, loop in (("ours", ours(recipe, data)), ("bare", bare(recipe, data))):
             started = time.perf_counter()

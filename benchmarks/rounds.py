@@ -27,7 +27,12 @@ import torch
 from resnets.training import environment, memory
 
 # What holds until the process ends. A context manager that nothing refers to would end at once.
-FOREVER = ExitStack()
+_FOREVER = ExitStack()
+
+
+def allocate_as_runs_do(device: str, *, limited: bool = False) -> None:
+    """From now on, freed memory is treated as in training."""
+    _FOREVER.enter_context(memory.allocation(device, limited=limited))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from resnets.recipes import paper
 from resnets.tasks.classification import Classification
 from resnets.training import environment, memory
 from resnets.training.loop import Training
-from rounds import FOREVER, Contestant, Remote, compete, parser_for, remote, report
+from rounds import Contestant, Remote, allocate_as_runs_do, compete, parser_for, remote, report
 
 CPU_CASES = ["resnet18:32", "resnet50:32", "cifar_resnet20:128"]
 CUDA_CASES = ["resnet50:256", "cifar_resnet1202:128"]
@@ -106,7 +106,7 @@ def by_the_loop(case: Case, memory_limit: str | None) -> Callable[[], Tensor]:
         steps=10**6,
         memory_limit=memory_limit,
     )
-    FOREVER.enter_context(memory.allocation(here.device, limited=memory_limit is not None))
+    allocate_as_runs_do(here.device, limited=memory_limit is not None)
     training = Training(recipe, here, Classification(), network, samples=case.batch)
     memory.keep_within_limit(training)
     images, labels = (each.to(training.device) for each in case.pictures(network.spec.classes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from resnets.errors import DataError, FileError, InterruptedRunError, ResnetsError, TrainingError, UsageError, unknown
@@ -20,6 +22,11 @@ def test_every_error_is_of_the_family_and_has_its_exit_code(error: type[ResnetsE
 def test_an_interrupted_run_exits_as_its_signal_asks() -> None:
     assert InterruptedRunError("stopped", 15).exit_code == 143
     assert str(InterruptedRunError("stopped", 15)) == "stopped"
+
+
+def test_an_interrupted_run_can_be_told_to_another_process() -> None:
+    told = pickle.loads(pickle.dumps(InterruptedRunError("stopped", 2)))
+    assert (str(told), told.exit_code) == ("stopped", 130)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

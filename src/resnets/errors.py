@@ -7,6 +7,7 @@ The command line prints the message alone and exits with `exit_code`: 2 where th
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -44,7 +45,8 @@ class InterruptedRunError(ResnetsError):
         number: of the signal.
     """
 
-    def __init__(self, message: str, number: int) -> None:
+    # A default, so that it can be pickled, as what ends a process for its parent is; `exit_code` goes along.
+    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
 

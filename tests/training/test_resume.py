@@ -24,6 +24,7 @@ import torch
 import resnets
 from resnets.cli import main
 from resnets.errors import DataError, FileError, TrainingError, UsageError
+from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, loop, memory
 from resnets.training.keeping import locked
@@ -413,11 +414,32 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
     assert checkpoint.steps(out / "checkpoint") == [last - 1]
 
 
+WIDE = [
+    *(setting for setting in SETTINGS if not setting.startswith(("precision", "ema"))),
+    *("model.widths=[64,128]", "model.stem_width=64", "preprocessing.resize=64", "preprocessing.crop=64"),
+    *("batch=96", "group=96", "precision=fp32"),
+]
+
+
+def test_out_of_memory_says_which_group_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = ResNet.forward
+
+    def starved(network: ResNet, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 24:
+            torch.empty(2**55)
+        return forward(network, images)
+
+    monkeypatch.setattr(ResNet, "forward", starved)
+    recipe = find("paper/cifar").with_overrides(WIDE)
+    with pytest.raises(TrainingError, match="Out of memory with 96 samples at a time on cpu") as caught:
+        resnets.train(recipe, data=str(make_pictures(tmp_path / "data")), epochs=3, out=str(tmp_path / "r"), workers=0)
+    assert "resnets resume RUN --memory-limit" in str(caught.value)
+    assert "train anew with group=24, which was tried and fits" in str(caught.value)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
-def test_out_of_memory_says_which_group_fits(tmp_path: Path) -> None:
-    data = make_pictures(tmp_path / "data")
-    settings = [*SETTINGS, "model.widths=[64,128]", "model.stem_width=64", "preprocessing.resize=64"]
-    settings += ["preprocessing.crop=64", "batch=96", "group=96", "precision=fp32", "ema=none"]
+def test_really_out_of_memory_a_group_is_found(tmp_path: Path) -> None:
     program = f"""
 import resource, sys, resnets
 from resnets.recipes.catalog import find
@@ -428,16 +450,19 @@ def limit(event):
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 500 * 2**20,) * 2)
 
 try:
-    recipe = find("paper/cifar").with_overrides({settings!r})
-    resnets.train(recipe, data={str(data)!r}, epochs=3, out={str(tmp_path / "r")!r}, workers=0, listeners=(limit,))
+    recipe = find("paper/cifar").with_overrides({WIDE!r})
+    data = {str(make_pictures(tmp_path / "data"))!r}
+    resnets.train(recipe, data=data, epochs=3, out={str(tmp_path / "r")!r}, workers=0, listeners=(limit,))
 except resnets.TrainingError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+    for _ in range(3):  # one time in ten, native code crashes where it finds no room
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+        if done.returncode != -signal.SIGSEGV:
+            break
     assert "Out of memory with 96 samples at a time on cpu." in done.stdout, done.stderr
-    assert "resnets resume RUN --memory-limit" in done.stdout
     fitting = re.search(r"train anew with group=(\d+), which was tried and fits", done.stdout)
-    assert fitting
+    assert fitting, done.stdout
     assert 96 % int(fitting[1]) == 0
     assert int(fitting[1]) < 96
 
@@ -454,7 +479,7 @@ def test_a_run_goes_on_in_less_memory_to_the_same_weights(data: Path, whole: Pat
 def test_groups_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
     settings = [a for a in arguments(data, tmp_path) if "=" in a]
     recipe = find("paper/cifar").with_overrides([*settings, "preprocessing.resize=96", "preprocessing.crop=96"])
-    assert memory.group_within_limit(replace(recipe, memory_limit="1GiB"), "fp32", 96, 0) == 96
-    assert memory.group_within_limit(replace(recipe, memory_limit="30MiB"), "fp32", 96, 0) < 96
+    assert memory.group_within_limit(recipe, "fp32", 96, 2**30) == 96
+    assert memory.group_within_limit(recipe, "fp32", 96, 30 * 2**20) < 96
     with pytest.raises(UsageError, match="memory_limit=1MiB cannot be kept"):
-        memory.group_within_limit(replace(recipe, memory_limit="1MiB"), "fp32", 96, 0)
+        memory.group_within_limit(replace(recipe, memory_limit="1MiB"), "fp32", 96, 2**20)

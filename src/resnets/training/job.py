@@ -146,9 +146,8 @@ def train(
         environment = environments.choose(own_device, recipe.precision, work)
         notes: list[str] = []
         if recipe.memory_limit is not None:
-            memory.import_recomputation()
-            program = memory.in_use(torch.device(environment.device))
-            fitting = memory.group_within_limit(recipe, environment.precision, group, program)
+            left = memory.room(recipe, torch.device(environment.device))
+            fitting = memory.group_within_limit(recipe, environment.precision, group, left)
             if fitting < group:
                 recipe = replace(recipe, group=fitting)
                 notes.append(
@@ -211,6 +210,8 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
         if found is not None:
             training.restore(found[0], found[1].step, found[1].plateau)
+        else:
+            training.prepare(batches)
         for batch in batches.between(training.steps_done, step - 1):
             training.step(batch)
         return diagnose(training, batches, step - 1)
@@ -271,7 +272,6 @@ def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
     batches = batches_for(
         recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
     )
-    training.prepare(batches)
     return training, batches
 
 
@@ -367,6 +367,7 @@ def _go(
         resumed = f"Going on after step {found[1].step} of {training.total_steps}."
         _say(history, listeners if ranks.leads else (), [resumed, *notes, *damaged])
     else:
+        training.prepare(batches)
         tell(_start(plan, data, training, [*notes, *damaged]))
     with stopping() as asked:
         watch = Watch(

@@ -45,11 +45,6 @@ def highest(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def import_recomputation() -> None:
-    """What computing blocks twice imports when it is first done, which is torch's compiler: some 200 MB of a limit."""
-    importlib.import_module("torch._dynamo")
-
-
 def numbers_of(recipe: Recipe, precision: str) -> Numbers:
     """What one number takes under `recipe`."""
     return Numbers(
@@ -70,30 +65,33 @@ def keep_within_limit(training: Training) -> Memory:
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
     size, numbers = recipe.largest_size, numbers_of(recipe, training.precision)
-    if recipe.memory_limit is not None:
-        import_recomputation()
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
-    program = max(0, in_use(training.device) - held)
     if recipe.memory_limit is not None:
-        limit = parse_bytes(recipe.memory_limit)
-        network.recomputed = fit(network.spec, size, training.piece, limit - program, numbers=numbers)
+        left = room(recipe, training.device, held)
+        network.recomputed = fit(network.spec, size, training.piece, left, numbers=numbers)
+    program = max(0, in_use(training.device) - held)
     return predict(network.spec, size, training.piece, numbers=numbers, segments=network.recomputed, program=program)
 
 
-def group_within_limit(recipe: Recipe, precision: str, group: int, program: int) -> int:
-    """The largest group of samples, `group` or a smaller share of the batch, with which the limit can be kept.
+def room(recipe: Recipe, device: torch.device, held: int = 0) -> int:
+    """Bytes that the recipe's limit leaves to a step, whose state takes `held` of what this process holds."""
+    assert recipe.memory_limit is not None
+    importlib.import_module("torch._dynamo")  # some 200 MB, which computing blocks twice imports when it is first done
+    return parse_bytes(recipe.memory_limit) - max(0, in_use(device) - held)
+
+
+def group_within_limit(recipe: Recipe, precision: str, group: int, room: int) -> int:
+    """The largest group of samples, `group` or a smaller share of the batch, whose step fits into `room` bytes.
 
     Raises:
         UsageError: there is none.
     """
-    assert recipe.memory_limit is not None
-    limit = parse_bytes(recipe.memory_limit) - program
     numbers = numbers_of(recipe, precision)
     refusal: UsageError | None = None
     for size in range(group, 1, -1):
         if group % size == 0:
             try:
-                fit(recipe.model, recipe.largest_size, size, limit, numbers=numbers)
+                fit(recipe.model, recipe.largest_size, size, room, numbers=numbers)
                 return size
             except UsageError as error:
                 refusal = error

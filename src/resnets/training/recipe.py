@@ -178,14 +178,15 @@ class Recipe:
             raise UsageError(f"evaluate_every must be above 0 epochs, not {self.evaluate_every}.")
         if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.largest_size:
             raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.largest_size} pixels.")
-        if self.views.growth and (self.normalize == "mean image" or self.preprocessing.mean_image is not None):
-            raise UsageError("A mean image has one size: with views.growth, take normalize=channels.")
-        if self.test_view == "multi-scale" and (
-            self.normalize == "mean image" or self.preprocessing.mean_image is not None
+        one_size = self.normalize == "mean image" or self.preprocessing.mean_image is not None
+        for setting, used in (
+            ("views.growth", self.views.growth is not None),
+            ("test_view=multi-scale", self.test_view == "multi-scale"),
         ):
-            raise UsageError("A mean image has one size: with test_view=multi-scale, take normalize=channels.")
+            if one_size and used:
+                raise UsageError(f"A mean image has one size: with {setting}, take normalize=channels.")
+        smallest = self.views.growth.start if self.views.growth else self.preprocessing.crop
         for view in self.views.augment:
-            smallest = self.views.growth.start if self.views.growth else self.preprocessing.crop
             if isinstance(view, PaddedCrop) and view.fill == "reflect" and view.padding >= smallest:
                 raise UsageError(f"{view.padding} pixels of padding reflect more than pictures of {smallest} have.")
         if self.memory_limit is not None:
