@@ -15,6 +15,8 @@ from resnets.artifacts.model import load
 from resnets.cli import main
 from resnets.data.views import Growth
 from resnets.errors import UsageError
+from resnets.lab.experiment import Net
+from resnets.lab.trial import Trial
 from resnets.recipes.catalog import find
 from resnets.training import job
 from tests.training.runs import make_pictures
@@ -36,6 +38,8 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     whole = load(out)
     filters = whole.network.get_parameter("conv1.0.weight")
     assert torch.equal(filters[:12], -filters[12:])  # made of the pictures, and never trained
+    recipe = replace(find("fast/cifar10").with_overrides(SMALL), data=str(data))
+    assert torch.equal(Trial(Net("small", recipe.model), recipe, out).first().get_parameter("conv1.0.weight"), filters)
     assert whole.test_view == "shift"
     last = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][-2]
     assert resnets.evaluate(out, data=str(data)).metrics["loss"] == last["loss"]

@@ -16,6 +16,7 @@ from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import checkpoint, job
 from resnets.training.job import Data
+from resnets.training.loop import whiten_stem
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import Event, Keeping, RunFolder, read_log, read_plan
 
@@ -103,8 +104,11 @@ class Trial:
 
     def first(self) -> ResNet:
         """The net before its first step."""
-        recipe = self.resolved[0]
-        return create(recipe.model, seed=recipe.seed, how=recipe.initialization)
+        recipe, data = self.resolved
+        network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
+        batches = job.batches_for(recipe, data, device=torch.device("cpu"))
+        whiten_stem(network, recipe, batches, recipe.group or recipe.batch)
+        return network
 
     def at(self, step: int) -> ResNet:
         """The net after `step` steps, of which a checkpoint was kept."""

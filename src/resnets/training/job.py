@@ -367,7 +367,6 @@ def _go(
         resumed = f"Going on after step {found[1].step} of {training.total_steps}."
         _say(history, listeners if ranks.leads else (), [resumed, *notes, *damaged])
     else:
-        training.prepare(batches)
         tell(_start(plan, data, training, [*notes, *damaged]))
     with stopping() as asked:
         watch = Watch(
@@ -383,6 +382,8 @@ def _go(
             unlogged=losses,
         )
         try:
+            if not found:
+                training.prepare(batches)
             scores = run(training, batches, evaluate, tell, watch, losses)
             if ranks.leads:
                 save_model(scores)

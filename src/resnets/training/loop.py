@@ -154,13 +154,10 @@ class Training:
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
-        """Before the first step: a stem that whitens gets its filters from the first training pictures."""
-        steps = math.ceil(self.recipe.initialization.whiten / self.recipe.batch)
-        if steps and self.recipe.model.stem == "whitened":
-            pictures = (part for b in batches.between(0, steps) for part in torch.split(b["images"], self.piece))
-            whiten(self.network, pictures, self.ranks.sum)
-            if self.ema:
-                self.ema.network.load_state_dict(self.network.state_dict())
+        """Before the first step: a stem that whitens gets its filters."""
+        whiten_stem(self.network, self.recipe, batches, self.piece, self.ranks.sum)
+        if self.ema:
+            self.ema.network.load_state_dict(self.network.state_dict())
 
     @torch.no_grad()
     def finish(self, batches: Batches) -> None:
@@ -271,6 +268,19 @@ class Training:
             return contextlib.nullcontext()
         assert isinstance(self._forward, nn.parallel.DistributedDataParallel)
         return self._forward.no_sync()
+
+
+def whiten_stem(
+    network: nn.Module,
+    recipe: Recipe,
+    batches: Batches,
+    piece: int,
+    total: Callable[[Tensor], Tensor] = lambda t: t,
+) -> None:
+    """Gives a stem that whitens its filters, from the first training pictures, `piece` of them at a time."""
+    steps = math.ceil(recipe.initialization.whiten / recipe.batch)
+    if steps and recipe.model.stem == "whitened":
+        whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], piece)), total)
 
 
 def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
