@@ -23,6 +23,7 @@ from resnets.data.views import (
     Affine,
     ColorJitter,
     CutMix,
+    Cutout,
     Flip,
     Mix,
     Mixup,
@@ -233,7 +234,7 @@ def test_changes_beyond_all_stop_at_black() -> None:
     assert augment.apply(jitter(brightness=3.0), pictures(1), torch.zeros(1, 4)).max() == 0
 
 
-@pytest.mark.parametrize("view", [PaddedCrop(), Flip(), Affine(shear=5), ColorJitter(hue=0.2)])
+@pytest.mark.parametrize("view", [PaddedCrop(), Flip(), Affine(shear=5), ColorJitter(hue=0.2), Cutout(size=3)])
 def test_each_sample_is_seen_by_its_own_numbers_alone(view: View) -> None:
     images, u = pictures(6), uniforms(view, 6)
     together = augment.apply(view, images, u)
@@ -309,6 +310,7 @@ def test_a_cutmix_rectangle_may_lie_anywhere() -> None:
         lambda: RandomResizedCrop(scale=(0.5, 1.1)),
         lambda: RandomResizedCrop(ratio=(2.0, 1.0)),
         lambda: PaddedCrop(padding=-1),
+        lambda: Cutout(size=0),
         lambda: Flip(chance=1.5),
         lambda: Affine(zoom=1.0),
         lambda: Affine(shear=90.0),
@@ -367,3 +369,18 @@ def test_a_reflected_border_is_torchvisions() -> None:
     for u, (row, column) in {(0.0, 0.0): (0, 0), (0.99, 0.0): (6, 0), (0.5, 0.99): (3, 6)}.items():
         theirs = tv.crop(tv.pad(picture, [3], padding_mode="reflect"), row, column, 14, 19)
         assert torch.equal(augment.apply(view, picture, torch.tensor([u])), theirs)
+
+
+@pytest.mark.parametrize(("u", "rows", "columns"), [((0, 0), (0, 2), (0, 2)), ((0.5, 0.999), (3, 7), (8, 11))])
+def test_cutout_hides_a_square_about_its_centre(
+    u: tuple[float, float], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    """Against the same in NumPy, in bytes and in float."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, 3, 10, 11), np.uint8)
+    expected = picture.copy()
+    hidden = np.s_[:, :, rows[0] : rows[1], columns[0] : columns[1]]
+    expected[hidden] = picture.mean((2, 3)).astype(np.uint8)[:, :, None, None]
+    seen = augment.apply(Cutout(size=4), torch.from_numpy(picture), torch.tensor([u]))
+    assert np.array_equal(seen.numpy(), expected)
+    as_float = augment.apply(Cutout(size=4), torch.from_numpy(picture).float() / 255, torch.tensor([u]))
+    assert np.allclose(as_float[hidden].numpy(), picture.mean((2, 3))[:, :, None, None] / 255)

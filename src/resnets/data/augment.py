@@ -22,6 +22,7 @@ from resnets.data.views import (
     ColorJitter,
     Crop,
     CutMix,
+    Cutout,
     Flip,
     Mix,
     Mixup,
@@ -42,7 +43,7 @@ Uniforms = NDArray[np.float32]
 def numbers_needed(view: View | Mix) -> int:
     """How many uniform numbers a sample needs for `view`."""
     match view:
-        case PaddedCrop():
+        case PaddedCrop() | Cutout():
             return 2
         case Flip():
             return 1
@@ -137,6 +138,8 @@ def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
             return _color_jitter(as_float(images_NCHW), view, u)
         case PCAColor():
             return _pca_color(as_float(images_NCHW), view, u)
+        case Cutout():
+            return _cutout(images_NCHW, view, u)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -200,6 +203,17 @@ def _pca_color(images: Tensor, view: PCAColor, u: Tensor) -> Tensor:
     values, vectors = (torch.tensor(each, device=images.device) for each in (_PCA_VALUES, _PCA_VECTORS))
     light: Tensor = (normal * values) @ vectors.T
     return images + light[:, :, None, None]
+
+
+def _cutout(images: Tensor, view: Cutout, u: Tensor) -> Tensor:
+    def hidden(length: int, u: Tensor) -> Tensor:
+        start = (u * length).long() - view.size // 2
+        place = torch.arange(length, device=images.device) - start[:, None]
+        return (place >= 0) & (place < view.size)
+
+    rows, columns = hidden(images.shape[2], u[:, 0]), hidden(images.shape[3], u[:, 1])
+    mean = images.float().mean((2, 3), keepdim=True).to(images.dtype)
+    return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], mean, images)
 
 
 def _grey(images: Tensor) -> Tensor:

@@ -177,6 +177,22 @@ class PCAColor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cutout:
+    """A square hidden under the picture's mean colour (DeVries and Taylor 2017, 1708.04552).
+
+    Its centre is any pixel, so that it may reach over an edge.
+
+    Args:
+        size: of the square, in pixels.
+    """
+
+    size: int = 16
+
+    def __post_init__(self) -> None:
+        _check(self.size >= 1, f"size must be 1 or more, not {self.size}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mixup:
     """Two pictures blended, and their labels (Zhang et al. 2018, 1710.09412): the share is Beta(alpha, alpha)."""
 
@@ -197,7 +213,7 @@ class CutMix:
 
 
 Crop = RandomResizedCrop | ScaledCrop
-View = PaddedCrop | Flip | Affine | ColorJitter | PCAColor
+View = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
 
 
