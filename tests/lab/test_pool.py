@@ -12,34 +12,34 @@ import pytest
 
 from resnets.errors import TrainingError, UsageError
 from resnets.lab import pool
-from resnets.lab.experiment import Measured
 from resnets.lab.pool import Tell
-from resnets.training.keeping import stopping
 
 
-def _square(number: int, tell: Tell) -> Measured:
+def _square(number: int, tell: Tell) -> dict[str, int]:
     tell(f"{number} begun")
     return {"square": number**2, "process": os.getpid()}
 
 
-def _refused(tell: Tell) -> Measured:
+def _refused(tell: Tell) -> dict[str, int]:
     raise UsageError("cannot be meant")
 
 
-def _killed(tell: Tell) -> Measured:
+def _killed(tell: Tell) -> dict[str, int]:
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
 
-def _train(folder: Path, tell: Tell) -> Measured:
+def _train(folder: Path, tell: Tell) -> dict[str, int]:
     """Until it is asked to stop; then it saves, which takes a while."""
-    with stopping() as asked:
-        tell("trains")
-        while not asked:
-            time.sleep(0.01)
-        tell("saves")
-        time.sleep(0.5)
-        (folder / str(os.getpid())).touch()
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    tell("trains")
+    while not asked:
+        time.sleep(0.01)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tell("saves")
+    time.sleep(0.5)
+    (folder / str(os.getpid())).touch()
     return {}
 
 
@@ -61,7 +61,7 @@ def test_an_error_of_a_task_is_raised_with_where_it_was() -> None:
 
 def test_a_task_that_is_killed_is_told_and_holds_up_none(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="exit code -9"):
-        list(pool.run([partial(_train, tmp_path), _killed, partial(_square, 3)], 2, print))
+        list(pool.run([partial(_train, tmp_path), partial(_killed), partial(_train, tmp_path)], 2, print))
 
 
 @pytest.mark.parametrize("heard", [1, 2])

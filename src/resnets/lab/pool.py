@@ -10,17 +10,18 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from resnets.errors import TrainingError
-from resnets.lab.experiment import Measured
 
+T = TypeVar("T")
 Tell = Callable[[str], None]
-Task = Callable[[Tell], Measured]  # must be picklable
 
 
-def run(tasks: Sequence[Task], jobs: int, tell: Tell) -> Iterator[tuple[int, Measured]]:
+def run(tasks: Sequence[Callable[[Tell], T]], jobs: int, tell: Tell) -> Iterator[tuple[int, T]]:
     """Yields (number of the task, what it returned) as tasks end, `jobs` at a time; one at a time, they run here.
+
+    Tasks and what they return must be picklable.
 
     Left early, by an error or by who asked, it lets each worker save the step that it is at. A worker has a pipe of its
     own and shares no lock, so that one which is killed holds up no other.
@@ -92,7 +93,7 @@ def _work(tasks: Connection) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            task: Task = tasks.recv()
+            task: Callable[[Tell], Any] = tasks.recv()
             try:
                 send(task(send))
             except BaseException as error:
