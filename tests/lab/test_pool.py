@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -15,37 +19,63 @@ from resnets.lab import pool
 from resnets.lab.pool import Tell
 
 
-def _square(number: int, tell: Tell) -> dict[str, int]:
+class StubbornError(Exception):
+    """Cannot be made again from what it is pickled as."""
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+
+
+def square(number: int, tell: Tell) -> dict[str, int]:
     tell(f"{number} begun")
     return {"square": number**2, "process": os.getpid()}
 
 
-def _refused(tell: Tell) -> dict[str, int]:
+def refused(tell: Tell) -> dict[str, int]:
     raise UsageError("cannot be meant")
 
 
-def _killed(tell: Tell) -> dict[str, int]:
+def stubborn(tell: Tell) -> dict[str, int]:
+    raise StubbornError("the reason", number=3)
+
+
+def killed(tell: Tell) -> dict[str, int]:
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
 
-def _train(folder: Path, tell: Tell) -> dict[str, int]:
-    """Until it is asked to stop; then it saves, which takes a while."""
+def large(tell: Tell) -> str:
+    return "x" * 5_000_000
+
+
+def train(folder: Path, tell: Tell) -> dict[str, int]:
+    """Until it is asked to stop; then it saves, which takes a while, unless it is asked again."""
     asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)
     tell("trains")
     while not asked:
         time.sleep(0.01)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     tell("saves")
     time.sleep(0.5)
     (folder / str(os.getpid())).touch()
     return {}
 
 
+def train_two(folder: str) -> None:
+    """For a process of its own."""
+    list(pool.run([partial(train, Path(folder)) for _ in range(3)], 2, partial(print, flush=True)))
+
+
 def test_all_are_done_by_so_many_processes() -> None:
     told: list[str] = []
-    found = dict(pool.run([partial(_square, number) for number in range(5)], 2, told.append))
+    found = dict(pool.run([partial(square, number) for number in range(5)], 2, told.append))
     assert [found[number]["square"] for number in range(5)] == [0, 1, 4, 9, 16]
     assert sorted(told) == [f"{number} begun" for number in range(5)]
     processes = {answer["process"] for answer in found.values()}
@@ -53,15 +83,39 @@ def test_all_are_done_by_so_many_processes() -> None:
     assert os.getpid() not in processes
 
 
+def test_answers_may_be_strings_larger_than_a_pipe() -> None:
+    assert [len(answer) for _, answer in pool.run([large, large], 2, print)] == [5_000_000] * 2
+
+
 def test_an_error_of_a_task_is_raised_with_where_it_was() -> None:
     with pytest.raises(UsageError, match="cannot be meant") as caught:
-        list(pool.run([_refused, _refused], 2, print))
-    assert "in _refused" in caught.value.__notes__[0]
+        list(pool.run([refused, refused], 2, print))
+    assert "in refused" in caught.value.__notes__[0]
+
+
+def test_of_an_error_that_cannot_be_pickled_the_words_remain() -> None:
+    with pytest.raises(TrainingError, match="StubbornError: the reason"):
+        list(pool.run([stubborn, stubborn], 2, print))
 
 
 def test_a_task_that_is_killed_is_told_and_holds_up_none(tmp_path: Path) -> None:
+    tasks: list[Callable[[Tell], dict[str, int]]] = [partial(train, tmp_path), killed, partial(train, tmp_path)]
     with pytest.raises(TrainingError, match="exit code -9"):
-        list(pool.run([partial(_train, tmp_path), partial(_killed), partial(_train, tmp_path)], 2, print))
+        list(pool.run(tasks, 2, print))
+
+
+def test_a_worker_that_is_killed_before_it_has_its_task_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing.context import SpawnProcess
+
+    start = SpawnProcess.start
+
+    def start_and_kill(process: SpawnProcess) -> None:
+        start(process)
+        process.kill()
+
+    monkeypatch.setattr(SpawnProcess, "start", start_and_kill)
+    with pytest.raises(TrainingError, match="exit code -9"):
+        list(pool.run([partial(square, number) for number in range(3)], 2, print))
 
 
 @pytest.mark.parametrize("heard", [1, 2])
@@ -74,5 +128,27 @@ def test_stopped_each_saves_what_it_is_at_and_begins_nothing_more(heard: int, tm
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(pool.run([partial(_train, tmp_path) for _ in range(6)], 2, tell))
+        list(pool.run([partial(train, tmp_path) for _ in range(6)], 2, tell))
     assert heard <= len(list(tmp_path.iterdir())) <= 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes as Unix has them")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_each_saves_what_it_is_at_when_the_parent_is_stopped(number: int, tmp_path: Path) -> None:
+    program = f"from tests.lab.test_pool import train_two; train_two({str(tmp_path)!r})"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+    )
+    assert parent.stdout
+    assert [parent.stdout.readline() for _ in range(2)] == ["trains\n"] * 2
+    os.killpg(parent.pid, number)  # as a terminal does
+    parent.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -14,11 +14,12 @@ import resnets
 from resnets.artifacts.model import load
 from resnets.cli import main
 from resnets.data.views import Growth
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.lab.experiment import Net
 from resnets.lab.trial import Trial
 from resnets.recipes.catalog import find
 from resnets.training import job
+from resnets.training.loop import Training
 from tests.training.runs import make_pictures
 
 SMALL = ("batch=24", "group=12", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60")
@@ -63,6 +64,25 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     capsys.readouterr()
     assert main(["predict", str(out), str(next((data / "val").glob("*/*.png"))), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(folder: str) -> None:
+        resnets.train("fast/cifar10", *SMALL, data=str(data), epochs=0.5, out=tmp_path / folder)
+
+    def gone(*_: object) -> None:
+        raise DataError("A picture is gone.")
+
+    train("whole")
+    with monkeypatch.context() as m:
+        m.setattr(Training, "prepare", gone)
+        with pytest.raises(DataError, match="resnets resume"):
+            train("cut")
+    resnets.resume(tmp_path / "cut")
+    whole, again = (load(tmp_path / folder).network.state_dict() for folder in ("whole", "cut"))
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
 def test_crops_grow_towards_the_end_as_ffcvs_do() -> None:

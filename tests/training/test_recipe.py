@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from resnets.data.views import PaddedCrop, Views
+from resnets.data.views import Cutout, PaddedCrop, Views
 from resnets.errors import UsageError
 from resnets.frozen import decode, encode
 from resnets.recipes.catalog import RECIPES, find
@@ -71,6 +71,11 @@ def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, me
 def test_no_picture_reflects_more_than_it_has() -> None:
     with pytest.raises(UsageError, match="reflect more"):
         replace(find("fast/cifar10"), views=Views(augment=(PaddedCrop(padding=32, fill="reflect"),)))
+
+
+def test_no_square_hides_a_whole_picture() -> None:
+    with pytest.raises(UsageError, match="hide all of pictures of 8"):
+        replace(find("digits"), views=Views(augment=(Cutout(),)))
 
 
 def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:

@@ -440,6 +440,7 @@ def test_out_of_memory_says_which_group_fits(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 def test_really_out_of_memory_a_group_is_found(tmp_path: Path) -> None:
+    data = make_pictures(tmp_path / "data")
     program = f"""
 import resource, sys, resnets
 from resnets.recipes.catalog import find
@@ -451,13 +452,13 @@ def limit(event):
 
 try:
     recipe = find("paper/cifar").with_overrides({WIDE!r})
-    data = {str(make_pictures(tmp_path / "data"))!r}
-    resnets.train(recipe, data=data, epochs=3, out={str(tmp_path / "r")!r}, workers=0, listeners=(limit,))
+    resnets.train(recipe, data={str(data)!r}, epochs=3, out=sys.argv[1], workers=0, listeners=(limit,))
 except resnets.TrainingError as error:
     print(error)
 """
-    for _ in range(3):  # one time in ten, native code crashes where it finds no room
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+    for attempt in range(3):  # one time in ten, native code crashes where it finds no room
+        argv = [sys.executable, "-c", program, str(tmp_path / str(attempt))]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=200)
         if done.returncode != -signal.SIGSEGV:
             break
     assert "Out of memory with 96 samples at a time on cpu." in done.stdout, done.stderr

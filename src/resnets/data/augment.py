@@ -206,14 +206,15 @@ def _pca_color(images: Tensor, view: PCAColor, u: Tensor) -> Tensor:
 
 
 def _cutout(images: Tensor, view: Cutout, u: Tensor) -> Tensor:
-    def hidden(length: int, u: Tensor) -> Tensor:
-        start = (u * length).long() - view.size // 2
+    def hidden(length: int, centre: Tensor) -> Tensor:
+        start = (centre * length).long() - view.size // 2
         place = torch.arange(length, device=images.device) - start[:, None]
         return (place >= 0) & (place < view.size)
 
     rows, columns = hidden(images.shape[2], u[:, 0]), hidden(images.shape[3], u[:, 1])
-    mean = images.float().mean((2, 3), keepdim=True).to(images.dtype)
-    return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], mean, images)
+    mean = images.float().mean((2, 3), keepdim=True)
+    mean = mean if images.is_floating_point() else mean.round()
+    return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], mean.to(images.dtype), images)
 
 
 def _grey(images: Tensor) -> Tensor:

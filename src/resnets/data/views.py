@@ -178,7 +178,7 @@ class PCAColor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout:
-    """A square hidden under the picture's mean colour (DeVries and Taylor 2017, 1708.04552).
+    """A square hidden under the picture's mean colour (DeVries and Taylor 2017, 1708.04552, under the data's mean).
 
     Its centre is any pixel, so that it may reach over an edge.
 

@@ -210,7 +210,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
         if found is not None:
             training.restore(found[0], found[1].step, found[1].plateau)
-        else:
+        if not training.steps_done:
             training.prepare(batches)
         for batch in batches.between(training.steps_done, step - 1):
             training.step(batch)
@@ -382,7 +382,7 @@ def _go(
             unlogged=losses,
         )
         try:
-            if not found:
+            if not training.steps_done:
                 training.prepare(batches)
             scores = run(training, batches, evaluate, tell, watch, losses)
             if ranks.leads:

@@ -80,8 +80,8 @@ def room(recipe: Recipe, device: torch.device, held: int = 0) -> int:
     return parse_bytes(recipe.memory_limit) - max(0, in_use(device) - held)
 
 
-def group_within_limit(recipe: Recipe, precision: str, group: int, room: int) -> int:
-    """The largest group of samples, `group` or a smaller share of the batch, whose step fits into `room` bytes.
+def group_within_limit(recipe: Recipe, precision: str, group: int, left: int) -> int:
+    """The largest group of samples, `group` or a smaller share of the batch, whose step fits into `left` bytes.
 
     Raises:
         UsageError: there is none.
@@ -91,7 +91,7 @@ def group_within_limit(recipe: Recipe, precision: str, group: int, room: int) ->
     for size in range(group, 1, -1):
         if group % size == 0:
             try:
-                fit(recipe.model, recipe.largest_size, size, room, numbers=numbers)
+                fit(recipe.model, recipe.largest_size, size, left, numbers=numbers)
                 return size
             except UsageError as error:
                 refusal = error

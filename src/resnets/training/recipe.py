@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resnets import frozen
-from resnets.data.views import Normalize, PaddedCrop, ScaledCrop, Views
+from resnets.data.views import Cutout, Normalize, PaddedCrop, ScaledCrop, Views
 from resnets.draws import MAX_SEED
 from resnets.errors import UsageError
 from resnets.models.initialization import Initialization
@@ -189,6 +189,8 @@ class Recipe:
         for view in self.views.augment:
             if isinstance(view, PaddedCrop) and view.fill == "reflect" and view.padding >= smallest:
                 raise UsageError(f"{view.padding} pixels of padding reflect more than pictures of {smallest} have.")
+            if isinstance(view, Cutout) and view.size >= smallest:
+                raise UsageError(f"Cutout's square of {view.size} pixels can hide all of pictures of {smallest}.")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
         if min(self.holdout, self.exact_statistics) < 0:
