@@ -413,9 +413,9 @@ def benchmark(
     """Measure this machine's rates for a network: training, inference, loading.
 
     Args:
-        model: a name from `resnets models`, or a JSON file with a spec.
+        model: a name from `resnets models`, a JSON file with a spec, or a model file or run folder.
         train: training steps alone, so that the peak of memory is theirs.
-        batch: pictures at a time.
+        batch: pictures at a time; training takes two at least, as batch norm does.
         size: side of the input in pixels (default: 224, or 32 for a CIFAR stem).
         steps: how many of each; the first is not timed where there are more.
         memory_limit: such as 2GiB, for training; blocks are computed twice to keep within it.
@@ -425,8 +425,8 @@ def benchmark(
         data: a folder of pictures to load (default: 64 made JPEGs of 500 x 375).
         workers: threads that load.
     """
-    if batch < 2 or steps < 1:
-        raise UsageError(f"batch must be 2 or more and steps 1 or more, not {batch} and {steps}.")
+    if batch < 1 or steps < 1:
+        raise UsageError(f"batch and steps must be 1 or more, not {batch} and {steps}.")
     _check_workers(workers)
     spec = _find_spec(model)
     from resnets.lab.benchmark import inference_rate, loading_rate, training_rate
@@ -434,7 +434,7 @@ def benchmark(
     size = spec.usual_size if size is None else size
     training = training_rate(
         spec,
-        batch=batch,
+        batch=max(batch, 2),
         size=size,
         steps=steps,
         device=device,
@@ -611,6 +611,11 @@ def _find_spec(model: str | Spec) -> Spec:
         from resnets.frozen import decode
 
         return decode(Spec, read_json(Path(model)), "")
+    if Path(model).exists() and model not in catalog.CATALOG:
+        from resnets.artifacts import model_file
+        from resnets.artifacts.model import find_model_file
+
+        return model_file.load(find_model_file(model))[1].spec
     return catalog.find(model)
 
 

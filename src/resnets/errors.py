@@ -58,6 +58,14 @@ def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
     return table[name]
 
 
+def not_installed(what: str, extra: str) -> UsageError:
+    """The error for a package that an extra of this project would bring."""
+    return UsageError(
+        f"{what}, which is not installed. In a clone: pip install -e '.[{extra}]', or begin the command with "
+        f"uv run --extra {extra}."
+    )
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that is none of `choices`: it names the nearest one, or all where they are few.
 

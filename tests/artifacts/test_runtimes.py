@@ -21,6 +21,7 @@ from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
 from tests.artifacts.conftest import ThirdParty
 from tests.artifacts.test_model import photo
+from tests.training.runs import make_pictures
 
 BF16 = pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this CPU does not compute in bf16")
 CASES = [
@@ -136,6 +137,32 @@ def test_int8_is_calibrated_on_pictures_and_says_where_they_are_missing(file: Pa
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(tmp_path / "empty"))
 
 
+def test_each_calibration_has_a_graph_of_its_own(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    export = runtimes._OpenVINO._export
+
+    def unquantized(self: Any, graphs: Any, calibration: Any, name: str) -> Any:
+        made.append(f"{sum(1 for _ in calibration())} pictures")
+        return export(self, graphs, None, "fp32")
+
+    monkeypatch.setattr(runtimes._OpenVINO, "_export", unquantized)
+    folders = [make_pictures(tmp_path / str(count), train=count) for count in (2, 3)]
+    for folder in [*folders, folders[0]]:
+        resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(folder / "train"))
+    assert made == ["6 pictures", "9 pictures"]
+    with pytest.raises(DataError, match="give --calibrate FOLDER"):
+        resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate="nowhere")
+
+
+def test_a_trained_model_is_benchmarked_one_picture_at_a_time(file: Path) -> None:
+    found = resnets.benchmark(str(file), batch=1, steps=1, runtime="openvino", precision="fp32")
+    assert found["inference"]["batch"] == 1
+    assert found["inference"]["environment"]["precision"] == found["inference"]["precision"] == "fp32"
+    assert found["training"]["batch"] == 2
+    assert found["size"] == 32
+    assert all(found[part]["images_per_second"] > 0 for part in ("inference", "training", "loading"))
+
+
 def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     with pytest.raises(UsageError, match="for int8 take openvino"):
         load(file, runtime="folded", precision="int8")
@@ -143,7 +170,11 @@ def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, 
         load(file, "meta", runtime="openvino")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     assert main(["predict", str(file), "x.png", "--runtime", "openvino"]) == 2
-    assert "pip install 'resnets[export]'" in capsys.readouterr().err
+    assert "pip install -e '.[export]'" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="No runtime is called 'openvin': did you mean openvino"):
+        load(file, runtime="openvin")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Only int8 is calibrated"):
+        load(file, calibrate="photos")
 
 
 @pytest.mark.slow

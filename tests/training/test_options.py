@@ -34,6 +34,15 @@ def test_held_out_pictures_are_scored_and_never_trained_on(data: Path, tmp_path:
         job.resolve(recipe.with_overrides(["holdout=119"]))
 
 
+def test_a_batch_of_more_than_there_is_is_noted(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(data, tmp_path / "r", "batch=240", epochs=1)) == 0
+    assert "A step takes 240 pictures and there are 120" in capsys.readouterr().out
+    assert events(tmp_path / "r")[0]["notes"] == [
+        "A step takes 240 pictures and there are 120: steps are few, and see some twice. Take a smaller batch, such as "
+        "batch=15."
+    ]
+
+
 def test_training_errors_are_those_of_evaluation(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert main(arguments(data, out, "score_training=true", epochs=2)) == 0

@@ -27,7 +27,7 @@ from resnets.errors import DataError, FileError, TrainingError, UsageError
 from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, loop, memory
-from resnets.training.keeping import locked
+from resnets.training.keeping import locked, stopping
 from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start
 
 EVERY = ("--checkpoint-steps", "5")
@@ -261,6 +261,8 @@ def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, w
     process = start(arguments(data, out))
     wait_for(out, 10, process)
     process.send_signal(number)
+    time.sleep(0.02)
+    process.send_signal(number)  # from what started it, as from the terminal
     code, _, err = finish(process)
     assert code == 128 + number
     assert f"resnets resume {out}" in err
@@ -268,6 +270,17 @@ def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, w
     resnets.resume(out)
     assert sha_of(out) == sha_of(whole)
     assert curve(out) == curve(whole)
+
+
+def test_a_later_signal_interrupts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stopping() as asked:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked == [signal.SIGINT]
+        later = time.monotonic() + 2
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def killed_and_resumed(data: Path, out: Path, seconds: float, workers: int) -> None:

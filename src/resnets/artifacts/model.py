@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.pictures import ENDINGS, Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
 from resnets.errors import DataError, FileError, UsageError
+from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
 from resnets.preprocessing import Preprocessing, TestView
@@ -101,10 +103,14 @@ def find_model_file(model: str | Path) -> Path:
     path = Path(model)
     if path.is_dir():
         if not (path / model_file.MODEL_NAME).is_file():
-            raise FileError(f"{path} holds no {model_file.MODEL_NAME}; has its training ended?")
+            raise FileError(
+                f"{path} holds no {model_file.MODEL_NAME}, which comes when training ends. Where it was cut off: "
+                f"resnets resume {path}."
+            )
         return path / model_file.MODEL_NAME
     if not path.exists():
-        raise FileError(f"There is no model file or run folder {path}.")
+        network = f": {path} is a network without weights, to be trained first" if str(path) in CATALOG else ""
+        raise FileError(f"There is no model file or run folder {path}{network}.")
     return path
 
 
@@ -126,6 +132,8 @@ def load(
         FileError: there is none, or it is damaged.
         UsageError: the runtime cannot be had here, or not in this precision.
     """
+    if calibrate is not None and precision != "int8":
+        raise UsageError(f"Only int8 is calibrated on pictures, not precision {precision}.")
     path = find_model_file(model)
     state, card = model_file.load(path)
     network = allocate(card.spec)
@@ -135,15 +143,32 @@ def load(
     network = network.to(device).eval()
     pictures = calibrate if calibrate is not None else card.recipe.get("data")
     calibration = None if pictures is None else lambda: _calibration(pictures, card.preprocessing)
-    return Model(runtimes.build(network, runtime, precision, keep=path, calibration=calibration), card)
+    execute = runtimes.build(
+        network,
+        runtime,
+        precision,
+        keep=path,
+        calibration=calibration,
+        calibrated_on="" if calibrate is None else _digest(calibrate),
+    )
+    return Model(execute, card)
+
+
+def _digest(name: str) -> str:
+    """Of the pictures in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
+    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in _pictures_in(name)]
+    return hashlib.sha256("\n".join(files or [name]).encode()).hexdigest()[:8]
+
+
+def _pictures_in(folder: str) -> list[Path]:
+    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS)
 
 
 def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
     """(1, C, H, W) each of `CALIBRATION` pictures, evenly spaced over those in the folder or dataset `name`."""
     p = preprocessing
     if Path(name).is_dir():
-        paths = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in ENDINGS)
-        openers = [partial(open_picture, path, p.color) for path in paths]
+        openers = [partial(open_picture, path, p.color) for path in _pictures_in(name)]
     else:
         try:
             source = open_dataset(name).train

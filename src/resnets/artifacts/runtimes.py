@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from resnets.artifacts.model_file import weights_sha256
 from resnets.artifacts.names import PRECISIONS, RunPrecision, Runtime
 from resnets.devices import has_bf16
-from resnets.errors import UsageError
+from resnets.errors import UsageError, not_installed, unknown
 from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
 
@@ -48,6 +48,7 @@ def build(
     *,
     keep: Path | None = None,
     calibration: Calibration | None = None,
+    calibrated_on: str = "",
 ) -> nn.Module:
     """`network`, executed by `runtime`.
 
@@ -56,9 +57,10 @@ def build(
         precision: "auto" is fp32 for torch; for others bf16 where runtime and hardware have it, else fp32.
         keep: the model file beside which graphs are kept; None keeps none.
         calibration: normalised pictures for int8.
+        calibrated_on: tells a kept graph that was calibrated on these pictures from those that were on others.
 
     Raises:
-        UsageError: the runtime is not installed, or has no such precision here.
+        UsageError: there is no such runtime, it is not installed, or has no such precision here.
     """
     device = next(network.parameters()).device
     if runtime != "torch" and device.type != "cpu":
@@ -71,7 +73,7 @@ def build(
     graphs = _Graphs(network, keep)
     if runtime == "onnxruntime":
         return _OnnxRuntime(graphs)
-    return _OpenVINO(graphs, chosen, calibration)
+    return _OpenVINO(graphs, chosen, calibration, calibrated_on)
 
 
 def choose(runtime: Runtime, precision: RunPrecision, device: torch.device) -> RunPrecision:
@@ -80,6 +82,8 @@ def choose(runtime: Runtime, precision: RunPrecision, device: torch.device) -> R
     Raises:
         UsageError: it has no such precision, or the hardware has not.
     """
+    if runtime not in PRECISIONS:
+        raise unknown("runtime", runtime, PRECISIONS)
     known = PRECISIONS[runtime]
     if precision == "auto":
         return "bf16" if runtime != "torch" and "bf16" in known and has_bf16(device) else "fp32"
@@ -158,13 +162,11 @@ def _need(module: str, runtime: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(
-            f"Runtime {runtime} needs {module}, which is not installed: pip install 'resnets[export]'."
-        ) from error
+        raise not_installed(f"Runtime {runtime} needs {module}", "export") from error
 
 
 class _OpenVINO(nn.Module):
-    def __init__(self, graphs: _Graphs, precision: str, calibration: Calibration | None) -> None:
+    def __init__(self, graphs: _Graphs, precision: str, calibration: Calibration | None, calibrated_on: str) -> None:
         super().__init__()
         self.openvino = _need("openvino", "openvino")
         self.core = self.openvino.Core()
@@ -172,8 +174,9 @@ class _OpenVINO(nn.Module):
         if precision != "int8":
             self.settings["INFERENCE_PRECISION_HINT"] = "f32" if precision == "fp32" else "bf16"
         name = "int8" if precision == "int8" else "fp32"
+        of = f"-{calibrated_on}" if name == "int8" and calibrated_on else ""
         self.graph = graphs.find(
-            f"openvino-{name}.xml",
+            f"openvino-{name}{of}.xml",
             self.core.read_model,
             lambda: self._export(graphs, calibration if name == "int8" else None, name),
             lambda graph, path: self.openvino.save_model(graph, path, compress_to_fp16=False),

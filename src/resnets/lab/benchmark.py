@@ -168,7 +168,7 @@ def inference_rate(
         milliseconds_median=1000 * statistics.median(counted),
         milliseconds_95=1000 * counted[min(len(counted) - 1, round(0.95 * len(counted)))],
         share_of_ceiling=ceiling and rate * multiply_adds(spec, size) / ceiling,
-        environment=asdict(chosen),
+        environment={**asdict(chosen), "precision": used},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resnets.errors import UsageError
+from resnets.errors import not_installed
 from resnets.training.run_folder import Event
 
 
@@ -16,7 +16,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UsageError("--tensorboard needs TensorBoard: pip install 'resnets[tensorboard]'.") from None
+            raise not_installed("--tensorboard needs TensorBoard", "tensorboard") from None
         self._make = lambda: SummaryWriter(str(folder))
         self._writer: Any = None
 

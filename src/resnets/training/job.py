@@ -145,6 +145,11 @@ def train(
         work = multiply_adds(recipe.model, recipe.largest_size) * group
         environment = environments.choose(own_device, recipe.precision, work)
         notes: list[str] = []
+        if recipe.batch > len(data.train):
+            notes.append(
+                f"A step takes {recipe.batch:,} pictures and there are {len(data.train):,}: steps are few, and see "
+                f"some twice. Take a smaller batch, such as batch={max(2, min(64, len(data.train) // 8))}."
+            )
         if recipe.memory_limit is not None:
             left = memory.room(recipe, torch.device(environment.device))
             fitting = memory.group_within_limit(recipe, environment.precision, group, left)

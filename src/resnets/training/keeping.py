@@ -27,16 +27,23 @@ _LOSSES = "losses"
 
 @contextlib.contextmanager
 def stopping() -> Iterator[list[int]]:
-    """Within, the first SIGTERM or SIGINT is only noted, in the list that is given; the second interrupts at once."""
+    """Within, the first SIGTERM or SIGINT is only noted, in the list that is given; the second interrupts at once.
+
+    One that comes within a second of the first is the same wish: a terminal and what started this process both tell it.
+    """
     asked: list[int] = []
+    first = -math.inf
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked:
+        nonlocal first
+        if asked and time.monotonic() > first + 1:
             raise KeyboardInterrupt
-        asked.append(number)
+        if not asked:
+            first = time.monotonic()
+            asked.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
