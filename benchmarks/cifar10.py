@@ -6,7 +6,8 @@
 First the speed of each is measured, in turn. Each then trains for as many epochs as its median speed puts into the
 time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else the machine does changes the
 seconds of a run but not its error. The time is that of training steps with their data: setting up and testing are left
-out for all. What is finished stands in `--out`; called again, the script goes on with the rest.
+out for all. What is finished stands in `--out`, with our runs beside it; called again, the script goes on with the rest,
+and with a run of ours that was cut off where it was.
 
 All see the same pictures. airbench94_muon.py runs as it is but for these changes: no test but the last, the number of
 epochs, and the seed; where there is no CUDA, also the CPU in its place, float32 weights under bf16 autocast in place of
@@ -32,8 +33,9 @@ from typing import Any
 
 import torch
 
-import resnets
 from resnets.data.pictures import prepare
+from resnets.lab.experiment import Net
+from resnets.lab.trial import Trial
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification import Classification
@@ -63,13 +65,11 @@ def our_steps(name: str, data: str) -> Callable[[], object]:
     return lambda: training.step(next(steps))
 
 
-def train_ours(name: str, data: str, epochs: float, seed: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        recipe = recipe_for(name, data, seed=seed).with_length(epochs=epochs)
-        started = time.perf_counter()
-        run = resnets.train(recipe, out=out)
-        return {"error": 100 * (1 - run.metrics["accuracy"]), "seconds_in_all": time.perf_counter() - started}
+def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path) -> dict[str, float]:
+    recipe = recipe_for(name, data, seed=seed).with_length(epochs=epochs)
+    trial = Trial(Net(name, recipe.model), recipe, runs / f"{name.replace('/', '-')}-{seed}")
+    trial.run(lambda event: None)
+    return {"error": 100 * (1 - trial.model.card.metrics["accuracy"]), "seconds_in_all": trial.seconds}
 
 
 def their_module(checkout: Path, pictures: Path) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def main() -> None:
                     if name == PEER:
                         found = train_theirs(module, epochs, seed)
                     else:
-                        found = train_ours(name, given.data, epochs, seed)
+                        found = train_ours(name, given.data, epochs, seed, given.out.with_suffix(".runs"))
                     done["runs"][f"{name} {seed}"] = found
                     print(f"{name} seed {seed}, {epochs:.1f} epochs: {found}", file=sys.stderr)
                     keep()
