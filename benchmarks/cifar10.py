@@ -6,8 +6,8 @@
 First the speed of each is measured, in turn. Each then trains for as many epochs as its median speed puts into the
 time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else the machine does changes the
 seconds of a run but not its error. The time is that of training steps with their data: setting up and testing are left
-out for all. What is finished stands in `--out`, with our runs beside it; called again, the script goes on with the rest,
-and with a run of ours that was cut off where it was.
+out for all. What is finished stands in `--out`, with our runs beside it; called again, the script goes on with the
+rest, and with a run of ours that was cut off where it was.
 
 All see the same pictures. airbench94_muon.py runs as it is but for these changes: no test but the last, the number of
 epochs, and the seed; where there is no CUDA, also the CPU in its place, float32 weights under bf16 autocast in place of
