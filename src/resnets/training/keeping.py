@@ -23,13 +23,14 @@ from resnets.training.loop import Training
 from resnets.training.run_folder import Keeping
 
 _LOSSES = "losses"
+_SAME_WISH = 0.3  # seconds
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[list[int]]:
     """Within, the first SIGTERM or SIGINT is only noted, in the list that is given; the second interrupts at once.
 
-    One that comes within a second of the first is the same wish: a terminal and what started this process both tell it.
+    One that comes within 0.3 s of the first is the same wish: a terminal and what started this process both tell it.
     """
     asked: list[int] = []
     first = -math.inf
@@ -39,7 +40,7 @@ def stopping() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if asked and time.monotonic() > first + 1:
+        if asked and time.monotonic() > first + _SAME_WISH:
             raise KeyboardInterrupt
         if not asked:
             first = time.monotonic()
@@ -49,6 +50,7 @@ def stopping() -> Iterator[list[int]]:
     try:
         yield asked
     finally:
+        time.sleep(max(0.0, first + _SAME_WISH - time.monotonic()))
         for number, handler in before.items():
             signal.signal(number, handler)
 
