@@ -27,6 +27,8 @@ TORCHVISION = (
     "wide_resnet101_2",
 )
 TIMM = ("seresnet50", "resnet50d", "resnetv2_50")
+LARGE = ("resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2")  # of kinds that smaller ones have, too
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in TORCHVISION + TIMM]
 PIXELS = 24
 
 
@@ -51,7 +53,7 @@ def ours(name: str, state: dict[str, Tensor]) -> ResNet:
     return network
 
 
-@pytest.mark.parametrize("name", TORCHVISION + TIMM)
+@pytest.mark.parametrize("name", NAMES)
 def test_logits_and_gradients_are_the_peers(name: str) -> None:
     peer = theirs(name)
     network = ours(name, peer.state_dict())
