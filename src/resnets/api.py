@@ -351,8 +351,7 @@ def describe(
         raise UsageError(f"batch must be 1 or more, not {batch}.")
     name = str(model) if not isinstance(model, Spec) else "spec"
     classes = digest = card = None
-    path = Path(name)
-    if isinstance(model, Spec) or name in catalog.CATALOG or path.suffix == ".json" or not path.exists():
+    if not _is_trained(model):
         spec = _find_spec(name if not isinstance(model, Spec) else model)
         size = spec.usual_size if size is None else size
     else:
@@ -360,7 +359,7 @@ def describe(
         from resnets.artifacts.model_file import weights_sha256
         from resnets.frozen import encode
 
-        loaded = load_model(path)
+        loaded = load_model(name)
         spec, classes = loaded.card.spec, loaded.classes
         digest = weights_sha256(loaded.network.state_dict())
         card = {
@@ -428,8 +427,11 @@ def benchmark(
     if batch < 1 or steps < 1:
         raise UsageError(f"batch and steps must be 1 or more, not {batch} and {steps}.")
     _check_workers(workers)
-    spec = _find_spec(model)
+    from resnets.artifacts import model_file
+    from resnets.artifacts.model import find_model_file
     from resnets.lab.benchmark import inference_rate, loading_rate, training_rate
+
+    spec = model_file.load(find_model_file(str(model)))[1].spec if _is_trained(model) else _find_spec(model)
 
     size = spec.usual_size if size is None else size
     training = training_rate(
@@ -611,12 +613,14 @@ def _find_spec(model: str | Spec) -> Spec:
         from resnets.frozen import decode
 
         return decode(Spec, read_json(Path(model)), "")
-    if Path(model).exists() and model not in catalog.CATALOG:
-        from resnets.artifacts import model_file
-        from resnets.artifacts.model import find_model_file
-
-        return model_file.load(find_model_file(model))[1].spec
     return catalog.find(model)
+
+
+def _is_trained(model: str | Path | Spec) -> bool:
+    """Whether `model` is a model file or run folder, not a name or a spec."""
+    if isinstance(model, Spec) or str(model) in catalog.CATALOG:
+        return False
+    return Path(model).suffix != ".json" and Path(model).exists()
 
 
 def _device_for(runtime: Runtime, device: Device) -> Device:

@@ -163,6 +163,12 @@ def test_a_trained_model_is_benchmarked_one_picture_at_a_time(file: Path) -> Non
     assert all(found[part]["images_per_second"] > 0 for part in ("inference", "training", "loading"))
 
 
+def test_a_trained_model_is_no_architecture_to_train(file: Path, tmp_path: Path) -> None:
+    data = make_pictures(tmp_path / "data", train=4, val=2)
+    with pytest.raises(UsageError, match="No model is called"):  # its weights would be left out without a word
+        resnets.train("paper/cifar", data=str(data), model=str(file), out=tmp_path / "run")
+
+
 def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     with pytest.raises(UsageError, match="for int8 take openvino"):
         load(file, runtime="folded", precision="int8")

@@ -215,8 +215,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
         if found is not None:
             training.restore(found[0], found[1].step, found[1].plateau)
-        if not training.steps_done:
-            training.prepare(batches)
+        training.prepare(batches)
         for batch in batches.between(training.steps_done, step - 1):
             training.step(batch)
         return diagnose(training, batches, step - 1)
@@ -387,8 +386,7 @@ def _go(
             unlogged=losses,
         )
         try:
-            if not training.steps_done:
-                training.prepare(batches)
+            training.prepare(batches)
             scores = run(training, batches, evaluate, tell, watch, losses)
             if ranks.leads:
                 save_model(scores)

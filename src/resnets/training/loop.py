@@ -154,8 +154,9 @@ class Training:
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
-        """Before the first step: a stem that whitens gets its filters."""
-        whiten_stem(self.network, self.recipe, batches, self.piece, self.ranks.sum)
+        """A stem that whitens gets its filters, unless steps were done, which had them."""
+        if self.steps_done or not whiten_stem(self.network, self.recipe, batches, self.piece, self.ranks.sum):
+            return
         if self.ema:
             self.ema.network.load_state_dict(self.network.state_dict())
 
@@ -276,11 +277,16 @@ def whiten_stem(
     batches: Batches,
     piece: int,
     total: Callable[[Tensor], Tensor] = lambda t: t,
-) -> None:
-    """Gives a stem that whitens its filters, from the first training pictures, `piece` of them at a time."""
+) -> bool:
+    """Gives a stem that whitens its filters, from the first training pictures, `piece` of them at a time.
+
+    Returns whether there is such a stem.
+    """
     steps = math.ceil(recipe.initialization.whiten / recipe.batch)
-    if steps and recipe.model.stem == "whitened":
-        whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], piece)), total)
+    if not steps or recipe.model.stem != "whitened":
+        return False
+    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], piece)), total)
+    return True
 
 
 def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
