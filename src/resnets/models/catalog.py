@@ -41,7 +41,7 @@ def _wide(layers: int, factor: int) -> Spec:
 
 def _fast() -> Spec:
     """Three residual blocks for fast/cifar10, after the speedruns' nets (Page 2018; Jordan 2024)."""
-    widths = (64, 128, 256)
+    widths = (64, 256, 256)
     stem = Spec(depths=(1, 1, 1), widths=widths, stem="whitened", classes=10)
     return replace(stem, shortcut="D", stride_in="max pool", norm_momentum=0.4, pool="max")
 

@@ -30,7 +30,7 @@ def cifar10() -> Recipe:
         views=Views(augment=(PaddedCrop(padding=2, fill="reflect"), Flip(alternating=True))),
         batch=250,
         epochs=8,
-        optimizer=Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=1.4e-3),
+        optimizer=Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=3.5e-4),
         schedule=OneCycle(peak=0),
         label_smoothing=0.2,
         initialization=Initialization(zero_init_last=True, classifier_std=1 / 256),
