@@ -53,9 +53,9 @@ def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
     return replace(find(name), data=data, evaluate_every=1e5, **changes)
 
 
-def our_steps(name: str, data: str) -> Callable[[], object]:
+def our_steps(name: str, data: str, capture: bool) -> Callable[[], object]:
     """One training step with its data, as a run of the recipe does it."""
-    recipe, found = job.resolve(recipe_for(name, data))
+    recipe, found = job.resolve(recipe_for(name, data, capture=capture))
     here = environment.choose()
     allocate_as_runs_do(here.device)
     training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
@@ -65,8 +65,8 @@ def our_steps(name: str, data: str) -> Callable[[], object]:
     return lambda: training.step(next(steps))
 
 
-def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path) -> dict[str, float]:
-    recipe = recipe_for(name, data, seed=seed).with_length(epochs=epochs)
+def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path, capture: bool) -> dict[str, float]:
+    recipe = recipe_for(name, data, seed=seed, capture=capture).with_length(epochs=epochs)
     trial = Trial(Net(name, recipe.model), recipe, runs / f"{name.replace('/', '-')}-{seed}")
     trial.run(lambda event: None)
     return {"error": 100 * (1 - trial.model.card.metrics["accuracy"]), "seconds_in_all": trial.seconds}
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the speeds alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5, help="of each in each round, for the speeds")
+    parser.add_argument("--capture", action="store_true", help="our steps in a CUDA graph")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10.json")
     given = parser.parse_args()
     done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
@@ -177,7 +178,7 @@ def main() -> None:
             contestants = [Contestant(PEER, partial(clock, lambda: next(steps)), 2000, default=True)]
             with contextlib.ExitStack() as stack:
                 for name in OURS:
-                    process = stack.enter_context(remote(our_steps, name, given.data))
+                    process = stack.enter_context(remote(our_steps, name, given.data, given.capture))
                     contestants.append(Contestant(name, process.clock, find(name).batch, ours=True))
                 speeds = compete("training with its data", contestants, given.rounds, given.seconds)
             here = environment.choose()
@@ -200,7 +201,8 @@ def main() -> None:
                     if name == PEER:
                         found = train_theirs(module, epochs, seed)
                     else:
-                        found = train_ours(name, given.data, epochs, seed, given.out.with_suffix(".runs"))
+                        runs = given.out.with_suffix(".runs")
+                        found = train_ours(name, given.data, epochs, seed, runs, given.capture)
                     done["runs"][f"{name} {seed}"] = found
                     print(f"{name} seed {seed}, {epochs:.1f} epochs: {found}", file=sys.stderr)
                     keep()

@@ -5,8 +5,8 @@
 Ours is the loop's own step, with its guard against numbers that are not finite; the peers' are written by hand as
 users write them, with torchvision's networks or, for CIFAR, ours with the shortcuts of the open CIFAR nets. Each runs
 in a process of its own, since what the loop does about the allocator would serve all in one process. All begin with the
-same weights and batch; after the first step the losses are compared. Where CUDA is, it is used. With --memory, one more
-contestant is told to keep within that share of what eager bf16 took.
+same weights and batch; after the first step the losses are compared. Where CUDA is, it is used, by our step also
+captured in a CUDA graph. With --memory, one more contestant is told to keep within that share of what eager bf16 took.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, t
     return step
 
 
-def by_the_loop(case: Case, memory_limit: str | None) -> Callable[[], Tensor]:
+def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = False) -> Callable[[], Tensor]:
     """The loop's step, in the environment that it chooses itself."""
     here = environment.choose()
     network = resnets.create(case.model)
@@ -105,6 +105,7 @@ def by_the_loop(case: Case, memory_limit: str | None) -> Callable[[], Tensor]:
         batch=case.batch,
         steps=10**6,
         memory_limit=memory_limit,
+        capture=capture,
     )
     allocate_as_runs_do(here.device, limited=memory_limit is not None)
     training = Training(recipe, here, Classification(), network, samples=case.batch)
@@ -141,7 +142,9 @@ def main() -> None:
             found: dict[str, Remote] = {
                 way: stack.enter_context(remote(by_hand, *arguments)) for way, arguments in ways(case).items()
             }
-            found[OURS] = stack.enter_context(remote(by_the_loop, case, None))
+            found[OURS] = stack.enter_context(remote(by_the_loop, case))
+            if torch.cuda.is_available():
+                found[f"{OURS}, captured"] = stack.enter_context(remote(by_the_loop, case, None, True))
             for each in found.values():
                 each.clock(1)
             if given.memory:

@@ -42,10 +42,10 @@ RECIPE = Recipe(
 GOLDEN = [2.365188, 2.328598, 2.367294, 2.295127, 2.335722, 2.343398, 2.360203, 2.334393, 2.218875, 2.302704]
 
 
-def training_of(recipe: Recipe) -> tuple[Training, Batches]:
+def training_of(recipe: Recipe, device: str = "cpu") -> tuple[Training, Batches]:
     source = digits().train
     assert isinstance(source, PixelSource)
-    chosen = environment.choose("cpu", recipe.precision)
+    chosen = environment.choose(device, recipe.precision)
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(
         recipe, chosen, task, create(recipe.model, seed=recipe.seed, how=recipe.initialization), len(source)

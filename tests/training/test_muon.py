@@ -61,13 +61,15 @@ def test_weights_keep_their_norm_and_everything_moves() -> None:
 def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
     choice = Muon(lr=0.2, classifier_lr=0.1, vector_lr=0.4)
     training, batches = training_of(replace(RECIPE, optimizer=choice))
-    heard: list[float] = []
+    heard: list[optimizers.Rate] = []
 
     class Heard:
         def begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
             return {}
 
-        def step(self, parameters: object, gradients: object, states: object, lr: float, found_inf: object) -> None:
+        def step(
+            self, parameters: object, gradients: object, states: object, lr: optimizers.Rate, found_inf: object
+        ) -> None:
             heard.append(lr)
 
     groups = [replace(group, rule=Heard()) for group in training.optimizer.groups]

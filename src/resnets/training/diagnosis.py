@@ -78,7 +78,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
     training.optimizer.zero_grad()
     done, training.steps_done = training.steps_done, step
     try:
-        loss = float(training.accumulate(batch))
+        loss = float(training.accumulate(training.dealt(batch)))
     finally:
         training.steps_done = done
         for hook in hooks:

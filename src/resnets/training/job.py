@@ -140,7 +140,9 @@ def train(
     with joined(device) as (ranks, own_device):
         # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
         group = group_size(recipe, ranks.world)
-        environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
+        found = environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
+        if recipe.capture and (ranks.world > 1 or not found.device.startswith("cuda")):
+            raise UsageError(f"capture=true is for one CUDA device, not {ranks.world} of {found.device}.")
         recipe, data = resolve(replace(recipe, group=group))
         work = multiply_adds(recipe.model, recipe.largest_size) * group
         environment = environments.choose(own_device, recipe.precision, work)

@@ -26,6 +26,7 @@ from resnets.models.initialize import whiten
 from resnets.nn.stochastic import Stochastic, deal
 from resnets.tasks.task import Task
 from resnets.training import optimizers, schedules
+from resnets.training.captured import Captured
 from resnets.training.diagnosis import NonFiniteError, diagnose
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
@@ -83,6 +84,9 @@ class Training:
         # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
         self.first_bad = torch.tensor(-1, device=self.device)
         self.skipped = torch.tensor(0, device=self.device)
+        # Resumed elsewhere, or on more ranks, what was captured is done as it is written.
+        captures = recipe.capture and self.device.type == "cuda" and self.ranks.world == 1
+        self._captured = Captured(self._move, self.device) if captures else None
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -112,6 +116,15 @@ class Training:
         Args:
             batch: this rank's rows of the global batch.
         """
+        move = self._captured or self._move
+        loss = move(self.dealt(batch), self.learning_rate(self.steps_done), self.steps_done)
+        self.steps_done += 1
+        if self.ema:
+            self.ema.update(self.network, self.steps_done)
+        return loss
+
+    def _move(self, batch: Batch, rate: float | Tensor, number: int | Tensor) -> Tensor:
+        """Step `number` with a batch that was dealt its keys. All that it changes, it changes in place."""
         statistics = self._statistics()
         self.optimizer.zero_grad()
         loss = self.accumulate(batch)
@@ -121,27 +134,35 @@ class Training:
         if self.recipe.nonfinite == "skip":
             self.skipped += bad
         else:
-            self.first_bad = torch.where(bad & (self.first_bad < 0), self.steps_done, self.first_bad)
+            self.first_bad.masked_fill_(bad & (self.first_bad < 0), number)
             bad = self.first_bad >= 0
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.clip_norm, norm, foreach=True)
-        self.optimizer.step(self.learning_rate(self.steps_done), found_inf=bad.float())
+        self.optimizer.step(rate, found_inf=bad.float())
         self._combine(statistics, bad)
-        self.steps_done += 1
-        if self.ema:
-            self.ema.update(self.network, self.steps_done)
         return loss
 
+    def dealt(self, batch: Batch) -> Batch:
+        """`batch` with `keys` of the network's own draws in the coming step, one a sample, where it draws."""
+        if not self._draws_keys:
+            return batch
+        g = draws.generator(self.recipe.seed, "network", self.steps_done)
+        keys = torch.from_numpy(g.integers(0, 2**63 - 1, self.recipe.batch)[self.rows])
+        return batch | {"keys": keys.to(self.device, non_blocking=True)}
+
     def accumulate(self, batch: Batch) -> Tensor:
-        """Adds the gradient of this rank's pieces to the network's; returns their part of the mean loss."""
+        """Adds the gradient of this rank's pieces to the network's; returns their part of the mean loss.
+
+        Args:
+            batch: `dealt`.
+        """
         self.network.train()
-        keys = self._keys()
         total = torch.zeros((), device=self.device)
         for number in range(len(self.pieces)):
             rows = slice(number * self.piece, (number + 1) * self.piece)
-            if keys is not None:
-                deal(self.network, keys[self.rows][rows])
             part = {name: value[rows] for name, value in batch.items()}
+            if "keys" in part:
+                deal(self.network, part["keys"])
             last = number == len(self.pieces) - 1
             with self._synchronizing(last), self.ranks.naming_the_missing():
                 with self.autocast():
@@ -255,13 +276,6 @@ class Training:
         for norm in self._norms if count != len(self.pieces) else ():
             assert norm.num_batches_tracked is not None
             norm.num_batches_tracked += count - len(self.pieces)
-
-    def _keys(self) -> Tensor | None:
-        """(batch,) keys of the network's own draws, one a sample of the global batch."""
-        if not self._draws_keys:
-            return None
-        g = draws.generator(self.recipe.seed, "network", self.steps_done)
-        return torch.from_numpy(g.integers(0, 2**63 - 1, self.recipe.batch)).to(self.device, non_blocking=True)
 
     def _synchronizing(self, last: bool) -> contextlib.AbstractContextManager[object]:
         """Ranks add up their gradients in the backward pass of their last group alone."""

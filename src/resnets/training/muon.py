@@ -33,15 +33,15 @@ class Orthogonal:
         parameters: list[Tensor],
         gradients: list[Tensor],
         states: list[dict[str, Tensor]],
-        lr: float,
+        lr: float | Tensor,
         found_inf: Tensor,
     ) -> None:
         for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
             momentum = state["momentum_buffer"]
             new = momentum * self.momentum + gradient
             along = orthogonal((gradient + self.momentum * new).to(self.dtype), self.iterations)
-            norm = parameter.norm()  # 0 where a branch begins as nothing
-            kept = torch.where(norm > 0, len(parameter) ** 0.5 / norm, 1.0)
+            norm = parameter.norm()
+            kept = (len(parameter) ** 0.5 / norm).masked_fill(norm == 0, 1.0)  # where a branch begins as nothing
             moved = parameter * kept - lr * along.to(parameter.dtype)
             torch.where(found_inf == 0, moved, parameter, out=parameter)
             torch.where(found_inf == 0, new, momentum, out=momentum)

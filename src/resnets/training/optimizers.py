@@ -19,6 +19,7 @@ from resnets.training.muon import Orthogonal
 from resnets.training.recipe import SGD, AdamW, Muon
 
 State = dict[str, Tensor]
+Rate = float | Tensor  # in a captured step a float32 scalar
 
 
 class Rule(Protocol):
@@ -29,7 +30,7 @@ class Rule(Protocol):
         ...
 
     def step(
-        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
         """One step, in place.
 
@@ -51,11 +52,11 @@ class Momentum:
         return {"momentum_buffer": torch.zeros_like(parameter)} if self.momentum else {}
 
     def step(
-        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
         sgd(
             parameters, gradients, [state.get("momentum_buffer") for state in states],
-            fused=True, found_inf=found_inf, lr=lr, momentum=self.momentum, nesterov=self.nesterov,
+            fused=True, found_inf=found_inf, lr=lr, momentum=self.momentum, nesterov=self.nesterov,  # type: ignore[arg-type]
             weight_decay=self.weight_decay, dampening=0.0, maximize=False,
         )  # fmt: skip
 
@@ -77,7 +78,7 @@ class Adam:
         }
 
     def step(
-        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: float, found_inf: Tensor
+        self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
         averages, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
         adamw(
@@ -117,7 +118,7 @@ class Optimizer:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, lr: float, found_inf: Tensor) -> None:
+    def step(self, lr: Rate, found_inf: Tensor) -> None:
         """One step with the gradients that the parameters have.
 
         Args:

@@ -118,6 +118,8 @@ class Recipe:
             result; where that is not enough, the groups are made smaller when the run begins, and the run says so.
             On the CPU it is of the whole process, on a GPU of what torch takes there.
         precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
+        capture: training steps are captured in a CUDA graph and replayed: the same kernels with no time between them.
+            For one CUDA device and no `memory_limit`; not yet run on a GPU, where it is to become the rule.
         exact_statistics: training pictures over which batch norm's means and variances are averaged anew after the last
             step, as the paper's authors did (their release notes); 0 keeps the running ones.
         score_training: also score the training pictures at every evaluation, seen as test pictures are.
@@ -151,6 +153,7 @@ class Recipe:
     initialization: Initialization = field(default_factory=Initialization)
     memory_limit: str | None = None
     precision: Precision = "auto"
+    capture: bool = False
     exact_statistics: int = 0
     score_training: bool = False
     test_view: TestView = "center"
@@ -193,6 +196,8 @@ class Recipe:
                 raise UsageError(f"Cutout's square of {view.size} pixels can hide all of pictures of {smallest}.")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
+            if self.capture:
+                raise UsageError("Blocks that are computed twice cannot be captured: give capture or memory_limit.")
         if min(self.holdout, self.exact_statistics) < 0:
             raise UsageError("holdout and exact_statistics must be 0 or more.")
         if not 0 <= self.seed <= MAX_SEED:

@@ -104,7 +104,7 @@ class Plan:
     def sha256(self) -> str:
         """Over all that decides the result."""
         recipe = encode(decode(Recipe, encode(self.recipe)))  # in which 6 epochs are 6.0, as when it was read
-        del recipe["memory_limit"]
+        del recipe["memory_limit"], recipe["capture"]  # how it is computed
         decisive = {"recipe": recipe, "data": self.data_sha256}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
