@@ -61,7 +61,7 @@ def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, na
     except FileNotFoundError:
         raise DataError(f"There is no picture at {name}.") from None
     except IsADirectoryError:
-        raise DataError(f"{name} is a folder, not a picture.") from None
+        raise DataError(f"{name} is a folder, not a picture: name its pictures, such as {name}/*.jpg.") from None
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a picture that can be read: damaged, or of an unknown format.") from None
     except PermissionError:
