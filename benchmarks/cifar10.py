@@ -3,11 +3,11 @@
     git clone https://github.com/KellerJordan/cifar10-airbench
     python benchmarks/cifar10.py CIFAR_FOLDER cifar10-airbench --minutes 30 --seeds 0 1 2 --out results.json
 
-First the speed of each is measured, in turn. Each then trains for as many epochs as its median speed puts into the
-time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else the machine does changes the
-seconds of a run but not its error. The time is that of training steps with their data: setting up and testing are left
-out for all. What is finished stands in `--out`, with our runs beside it; called again, the script goes on with the
-rest, and with a run of ours that was cut off where it was.
+First the speed of each is measured, in turn, each in a process of its own. Each then trains for as many epochs as its
+median speed puts into the time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else
+the machine does changes the seconds of a run but not its error. The time is that of training steps with their data:
+setting up and testing are left out for all. What is finished stands in `--out`, with our runs beside it; called again,
+the script goes on with the rest, and with a run of ours that was cut off where it was.
 
 All see the same pictures. airbench94_muon.py runs as it is but for these changes: no test but the last, the number of
 epochs, and the seed; where there is no CUDA, also the CPU in its place, float32 weights under bf16 autocast in place of
@@ -27,7 +27,6 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ from resnets.tasks.classification import Classification
 from resnets.training import environment, job
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
-from rounds import Contestant, allocate_as_runs_do, clock, compete, remote
+from rounds import Contestant, allocate_as_runs_do, compete, remote
 
 OURS = ("fast/cifar10", "paper/cifar")
 PEER = "airbench94_muon"
@@ -126,6 +125,13 @@ def their_run(module: dict[str, Any], epochs: float) -> Generator[None, None, fl
     return (yield from module["main"](0, model))  # type: ignore[no-any-return]
 
 
+def their_steps(checkout: Path, pictures: Path) -> Callable[[], object]:
+    """One training step with its data, as their script does it."""
+    torch.manual_seed(0)
+    steps = their_run(their_module(checkout, pictures), 1e3)
+    return lambda: next(steps)
+
+
 def train_theirs(module: dict[str, Any], epochs: float, seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     started = time.perf_counter()
@@ -173,10 +179,10 @@ def main() -> None:
         samples = write_pictures(given.data, Path(folder))
         module = their_module(given.checkout, Path(folder))
         if "speeds" not in done:
-            torch.manual_seed(0)
-            steps = their_run(module, 1e3)
-            contestants = [Contestant(PEER, partial(clock, lambda: next(steps)), 2000, default=True)]
+            contestants = []
             with contextlib.ExitStack() as stack:
+                process = stack.enter_context(remote(their_steps, given.checkout, Path(folder)))
+                contestants.append(Contestant(PEER, process.clock, 2000, default=True))
                 for name in OURS:
                     process = stack.enter_context(remote(our_steps, name, given.data, given.capture))
                     contestants.append(Contestant(name, process.clock, find(name).batch, ours=True))
