@@ -432,7 +432,6 @@ def benchmark(
     from resnets.lab.benchmark import inference_rate, loading_rate, training_rate
 
     spec = model_file.load(find_model_file(str(model)))[1].spec if _is_trained(model) else _find_spec(model)
-
     size = spec.usual_size if size is None else size
     training = training_rate(
         spec,

@@ -18,7 +18,7 @@ from resnets.errors import UsageError
 from resnets.models.initialization import Initialization
 from resnets.training.captured import Captured
 from resnets.training.loop import Training
-from resnets.training.recipe import SGD, AdamW, Muon, Recipe
+from resnets.training.recipe import SGD, AdamW, Muon
 from resnets.training.schedules import OneCycle
 from tests.training.test_loop import RECIPE, training_of
 
@@ -127,8 +127,7 @@ def test_each_shape_is_captured_anew() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_cuda_graph_does_the_plain_steps() -> None:
-    found: list[Recipe] = [RECIPE, replace(RECIPE, optimizer=Muon(), model=replace(RECIPE.model, drop_path=0.5))]
-    for recipe in found:
+    for recipe in (RECIPE, replace(RECIPE, optimizer=Muon(), model=replace(RECIPE.model, drop_path=0.5))):
         (plain, batches), (captured, _) = (training_of(replace(recipe, capture=c), "cuda") for c in (False, True))
         for batch in batches.between(0, 10):
             assert float(plain.step(batch)) == pytest.approx(float(captured.step(batch)), rel=1e-4)

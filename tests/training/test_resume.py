@@ -490,6 +490,16 @@ def test_a_run_goes_on_in_less_memory_to_the_same_weights(data: Path, whole: Pat
     assert sha_of(out) == sha_of(whole)
 
 
+def test_a_captured_run_goes_on_elsewhere_and_in_less_memory(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    cut_after(data, out, 20)
+    plan = json.loads((out / "recipe.json").read_text())
+    plan["recipe"]["capture"] = True  # as a run on a GPU has it
+    (out / "recipe.json").write_text(json.dumps(plan))
+    resnets.resume(out, memory_limit="20GiB")
+    assert sha_of(out) == sha_of(whole)
+
+
 def test_groups_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
     settings = [a for a in arguments(data, tmp_path) if "=" in a]
     recipe = find("paper/cifar").with_overrides([*settings, "preprocessing.resize=96", "preprocessing.crop=96"])

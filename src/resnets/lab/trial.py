@@ -21,7 +21,7 @@ from resnets.training.recipe import Recipe
 from resnets.training.run_folder import Event, Keeping, RunFolder, read_log, read_plan
 
 # Of a recipe, what leaves the final weights alone; the group is settled when a run begins.
-_SAME_WEIGHTS = ("name", "group", "memory_limit", "score_training", "evaluate_every")
+_SAME_WEIGHTS = ("name", "group", "memory_limit", "capture", "score_training", "evaluate_every")
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
     """Goes on with the run in `folder` where its last whole checkpoint was written; None if it had ended.
 
     Args:
-        memory_limit: in place of the recipe's, for the same groups and the same result.
+        memory_limit: in place of the recipe's and of its `capture`, for the same groups and the same result.
 
     Raises:
         FileError: no run is there, or it is damaged beyond its checkpoints.
@@ -192,7 +192,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
     if is_finished(folder):
         return None
     if memory_limit is not None:
-        plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit))
+        plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
     with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe)
