@@ -13,7 +13,7 @@ from resnets.errors import UsageError
 from resnets.frozen import decode, encode
 from resnets.models import counts
 from resnets.models.catalog import CATALOG, find
-from resnets.models.initialize import create
+from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 
@@ -67,7 +67,7 @@ def side(spec: Spec) -> int:
 def test_every_network_runs_forward_and_backward(name: str) -> None:
     spec = CATALOG[name]
     network = create(spec)
-    size = 8 if spec.usual_size == 32 else 17
+    size = max(8, spec.least_size) if spec.usual_size == 32 else 17
     logits = network(torch.randn(2, 3, size, size))
     assert logits.shape == (2, spec.classes)
     logits.square().sum().backward()
@@ -150,6 +150,18 @@ def test_whole_networks_work_on_sequences_and_volumes(name: str, dimensions: int
     assert counts.multiply_adds(spec, SIDE) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["cifar_fast", "cifar_resnet20", "resnet18"])
+def test_pictures_of_the_least_size_pass_and_no_smaller_ones(name: str) -> None:
+    network, least = allocate(CATALOG[name]).eval(), CATALOG[name].least_size
+    assert network(torch.randn(1, 3, least, least)).shape == (1, CATALOG[name].classes)
+    assert counts.layers(CATALOG[name], least)
+    if least > 1:
+        with pytest.raises(RuntimeError, match="too small"):
+            network(torch.randn(1, 3, least - 1, least - 1))
+    with pytest.raises(UsageError, match=f"{least} or more"):
+        counts.layers(CATALOG[name], least - 1)
+
+
 def test_deeper_branches_are_dropped_more_often() -> None:
     rates = [block.drop_path for _, block in Spec(depths=(2, 2), widths=(8, 16), drop_path=0.5).blocks()]
     assert rates == [0.125, 0.25, 0.375, 0.5]
@@ -171,6 +183,7 @@ def test_deeper_branches_are_dropped_more_often() -> None:
         ({"stem": "deep", "stem_width": 7}, "even"),
         ({"stride_in": "max pool", "block": "bottleneck"}, "belongs to basic blocks"),
         ({"stride_in": "max pool", "preactivation": True}, "belongs to basic blocks"),
+        ({"stride_in": "max pool", "shortcut": "B"}, "needs a shortcut that pools too"),
     ],
 )
 def test_impossible_specs_are_refused(choices: dict[str, object], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
@@ -77,9 +79,18 @@ def test_logits_and_gradients_are_the_peers(name: str) -> None:
         assert error <= 1e-6 * gradients[key].abs().max() + 1e-15, key
 
 
-def test_dilated_networks_are_torchvisions() -> None:
-    from dataclasses import replace
+def test_gelu_in_place_of_relu_is_timms() -> None:
+    torch.manual_seed(0)
+    peer = timm.create_model("resnet50d", act_layer="gelu").eval()
+    network = allocate(replace(CATALOG["resnet50d"], activation="gelu")).eval()
+    network.load_state_dict(rename(peer.state_dict(), network))
+    x = torch.randn(2, 3, PIXELS, PIXELS)
+    with torch.inference_mode():
+        expected = peer(x)
+        assert (network(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
+
+def test_dilated_networks_are_torchvisions() -> None:
     torch.manual_seed(0)
     peer = torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True]).eval()
     network = allocate(replace(CATALOG["resnet50"], output_stride=8)).eval()

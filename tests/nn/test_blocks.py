@@ -47,6 +47,17 @@ def test_the_place_of_the_stride_decides_what_a_bottleneck_sees(
     assert (not torch.equal(block(x), block(changed))) == first_odd_pixel_matters
 
 
+def test_a_pool_that_strides_leaves_out_what_is_odd_and_so_does_its_shortcut() -> None:
+    shape = BlockShape(inputs=2, outputs=4, inner=4, stride=2, stride_in="max pool", shortcut="D")
+    block = Basic(Layers(2, activation="gelu"), shape)
+    x = torch.randn(3, 2, 7, 5)
+    branch = F.gelu(block.bn1(F.max_pool2d(block.conv1(x)[:, :, :6, :4], 2)))
+    shortcut = block.downsample[2](block.downsample[1](F.avg_pool2d(x[:, :, :6, :4], 2)))  # type: ignore[index]
+    expected = F.gelu(block.bn2(block.conv2(branch)) + shortcut)
+    assert expected.shape == (3, 4, 3, 2)
+    torch.testing.assert_close(block(x), expected)
+
+
 def test_a_plain_block_is_its_residual_branch_alone() -> None:
     shape = BlockShape(inputs=4, outputs=4, inner=4, shortcut="none")
     plain = Basic(Layers(2), shape).eval()

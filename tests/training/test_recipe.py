@@ -10,6 +10,7 @@ import pytest
 from resnets.data.views import Cutout, PaddedCrop, Views
 from resnets.errors import UsageError
 from resnets.frozen import decode, encode
+from resnets.preprocessing import Preprocessing
 from resnets.recipes.catalog import RECIPES, find
 from resnets.training.loop import evaluation_steps
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -71,6 +72,8 @@ def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, me
 def test_no_picture_reflects_more_than_it_has() -> None:
     with pytest.raises(UsageError, match="reflect more"):
         replace(find("fast/cifar10"), views=Views(augment=(PaddedCrop(padding=32, fill="reflect"),)))
+    with pytest.raises(UsageError, match="it needs 9"):
+        replace(find("fast/cifar10"), preprocessing=Preprocessing(resize=8, crop=8))
 
 
 def test_no_square_hides_a_whole_picture() -> None:

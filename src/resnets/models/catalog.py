@@ -43,7 +43,7 @@ def _fast() -> Spec:
     """Three residual blocks for fast/cifar10, after the speedruns' nets (Page 2018; Jordan 2024)."""
     widths = (64, 256, 256)
     stem = Spec(depths=(1, 1, 1), widths=widths, stem="whitened", classes=10)
-    return replace(stem, shortcut="D", stride_in="max pool", norm_momentum=0.4, pool="max")
+    return replace(stem, shortcut="D", stride_in="max pool", activation="gelu", norm_momentum=0.4, pool="max")
 
 
 CATALOG: dict[str, Spec] = {

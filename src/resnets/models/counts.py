@@ -69,6 +69,20 @@ def strided(size: Size, stride: int) -> Size:
     return tuple(-(-n // stride) for n in size)
 
 
+def halved(size: Size) -> Size:
+    """The size behind a pool of 2."""
+    return tuple(n // 2 for n in size)
+
+
+def behind_stem(spec: Spec, size: int) -> Size:
+    """The size that the first block is given."""
+    conv_stride, pool_stride = STEM_STRIDES[spec.stem]
+    sides = (size,) * spec.dimensions
+    if spec.stem == "whitened":
+        return halved(tuple(n - 1 for n in sides))
+    return strided(strided(sides, conv_stride), pool_stride)
+
+
 def layers(spec: Spec, size: int) -> list[Layer]:
     """Every layer with parameters, in the order in which a signal meets them.
 
@@ -76,10 +90,10 @@ def layers(spec: Spec, size: int) -> list[Layer]:
         size: pixels of each side of the input.
 
     Raises:
-        UsageError: `size` is below 1.
+        UsageError: `size` is below `spec.least_size`.
     """
-    if size < 1:
-        raise UsageError(f"the input's size must be 1 or more, not {size}.")
+    if size < spec.least_size:
+        raise UsageError(f"the input's size must be {spec.least_size} or more, not {size}.")
     return list(_walk(spec, size))
 
 
@@ -94,11 +108,11 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
         yield from walk.norms("conv1.4", half)
         yield walk.conv("conv1.6", half, spec.stem_width, 3)
     elif spec.stem == "whitened":
-        filters, behind = whitening_filters(spec.channels, spec.dimensions), strided(walk.size, conv_stride)
-        walk.size = tuple(n + 1 for n in walk.size)
+        filters = whitening_filters(spec.channels, spec.dimensions)
+        walk.size = tuple(n - 1 for n in walk.size)
         yield walk.conv("conv1.0", spec.channels, filters, 2)
         yield walk.conv("conv1.2", filters, spec.stem_width, 3)
-        walk.size = behind
+        walk.size = halved(walk.size)
     else:
         kernel = 7 if spec.stem == "imagenet" else 3
         yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
@@ -119,9 +133,8 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
 
 def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
     spec, size_in = walk.spec, walk.size
-    pool = block.stride if spec.stride_in == "max pool" else 1
     if spec.block == "basic":
-        convs = [(block.inputs, block.inner, 3, block.stride // pool), (block.inner, block.outputs, 3, 1)]
+        convs = [(block.inputs, block.inner, 3, 1 if block.pools else block.stride), (block.inner, block.outputs, 3, 1)]
     else:
         stride_1, stride_2 = block.bottleneck_strides
         convs = [
@@ -135,8 +148,8 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         yield walk.conv(
             f"{name}.conv{i}", inputs, outputs, kernel, stride=stride, groups=block.groups if kernel == 3 else 1
         )
-        if i == 1:
-            walk.size = strided(walk.size, pool)
+        if i == 1 and block.pools:
+            walk.size = halved(walk.size)
         if not spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", outputs)
     if block.gate_reduction:
@@ -145,7 +158,7 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         yield walk.conv(f"{name}.se.fc2", hidden, block.outputs, 1, bias=True, size=one)
     if block.shortcut == "C" or (block.changes and block.shortcut in ("B", "D")):
         pooled = block.shortcut == "D"  # the pool takes the stride, and Sequential's first place
-        size = strided(size_in, block.stride) if pooled else size_in
+        size = walk.size if pooled else size_in
         place = 1 if pooled else 0
         yield walk.conv(
             f"{name}.downsample.{place}",

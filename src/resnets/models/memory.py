@@ -15,7 +15,6 @@ from functools import lru_cache
 from resnets.errors import UsageError
 from resnets.models import counts
 from resnets.models.spec import Spec, stage_of
-from resnets.nn.shapes import STEM_STRIDES
 from resnets.sizes import show_bytes
 
 Segments = dict[str, tuple[int, ...]]  # by stage: the lengths, from its first block on, of the segments computed twice
@@ -158,8 +157,7 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
     for layer in counts.layers(spec, size):
         if layer.name.startswith("layer"):
             by_block.setdefault(".".join(layer.name.split(".")[:2]), []).append(layer)
-    stem_size = counts.strided((size,) * spec.dimensions, spec.stage_strides["C1"])
-    inputs = spec.stem_width * math.prod(counts.strided(stem_size, STEM_STRIDES[spec.stem][1]))
+    inputs = spec.stem_width * math.prod(counts.behind_stem(spec, size))
     blocks = []
     for name, shape in spec.blocks():
         layers = by_block[name]
@@ -168,10 +166,12 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
         shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
         gate = 2 * convolutions[-1] if shape.gate_reduction else 0
         # A pool keeps what it gives (the norm's input) and, as int64, the places it took.
-        pool = 5 * convolutions[-1] if shape.stride_in == "max pool" and shape.stride > 1 else 0
-        # A norm keeps what it is given, ReLU what it gives; without norms only ReLU is left.
-        saved = sum(convolutions) + (sum(norms) if spec.norm != "none" else 0)
-        saved += gate + pool + (shortcut if not spec.preactivation and spec.norm != "none" else 0)
+        pool = 5 * convolutions[-1] if shape.pools else 0
+        # A norm keeps what it is given, and the next layer what comes from ReLU, which keeps just that, or from GELU,
+        # which keeps what it is given as well.
+        activated = sum(norms or convolutions)
+        saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if norms else 0)
+        saved += gate + pool + (shortcut if norms and not spec.preactivation else 0)
         blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions)))
         inputs = convolutions[-1]
     return tuple(blocks)

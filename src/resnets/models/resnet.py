@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.models.memory import Segments
@@ -33,10 +32,11 @@ class ResNet(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
-        layers = Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum)
+        layers = Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation)
         block_class = _BLOCKS[spec.block, spec.preactivation]
         self.conv1, self.maxpool = build_stem(layers, spec.stem, spec.channels, spec.stem_width)
         self.bn1 = nn.Identity() if spec.preactivation else layers.normalization(spec.stem_width)
+        self.act = layers.nonlinearity()
         stages: dict[int, list[nn.Module]] = {}
         outputs = spec.stem_width
         for name, shape in spec.blocks():
@@ -59,14 +59,14 @@ class ResNet(nn.Module):
         """
         x = self.conv1(x)
         if not self.spec.preactivation:
-            x = F.relu(self.bn1(x))
+            x = self.act(self.bn1(x))
         stages = {"C1": x}
         x = self.maxpool(x)
         for number, name in enumerate(self.stage_names, start=2):
             x = run(self.get_submodule(name), x, self.recomputed.get(name, ()))
             stages[f"C{number}"] = x
         if self.spec.preactivation:
-            stages[f"C{number}"] = F.relu(self.bn(x))
+            stages[f"C{number}"] = self.act(self.bn(x))
         return stages
 
     def forward(self, x: Tensor) -> Tensor:

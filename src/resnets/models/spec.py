@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnets.errors import UsageError
-from resnets.nn.shapes import STEM_STRIDES, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
+from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 
 EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 
@@ -25,11 +25,13 @@ class Spec:
         shortcut: how the signal goes around blocks; "none" is the plain twin.
         stride_in: the layer that strides. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
             and nearly all public weights (v1.5). In basic blocks "3x3", the first, or "max pool", a pool of 2 behind
-            it (Page 2018). Shapes are the same, so the weights of one load into the other without a word, and are
-            wrong there.
+            it, which leaves out the last row and column of an odd size (Page 2018). Shapes are the same, so the
+            weights of one load into the other without a word, and are wrong there.
         groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
             groups (Xie et al. 2017; torchvision's width_per_group).
         gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
+        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); a gate's own is always ReLU. As with `stride_in`,
+            the weights of one load into the other without a word.
         norm, norm_eps, norm_momentum: kind of normalisation, the number added to its variance, and the share of a
             new batch in the running statistics.
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
@@ -56,6 +58,7 @@ class Spec:
     group_width: int = 64
     gate: Gate = "none"
     gate_reduction: int = 16
+    activation: Activation = "relu"
     norm: Norm = "batch"
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
@@ -83,6 +86,8 @@ class Spec:
             raise UsageError("groups and group_width belong to bottlenecks; basic blocks have none.")
         if self.stride_in == "max pool" and (self.block != "basic" or self.preactivation):
             raise UsageError("stride_in 'max pool' belongs to basic blocks without pre-activation.")
+        if self.stride_in == "max pool" and self.shortcut not in ("D", "none"):
+            raise UsageError(f"stride_in 'max pool' needs a shortcut that pools too: D, or none, not {self.shortcut}.")
         if self.drop_path and self.shortcut == "none":
             raise UsageError("drop_path leaves out residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
@@ -97,6 +102,12 @@ class Spec:
     def usual_size(self) -> int:
         """Height and width of the pictures for which nets with this stem are made."""
         return 32 if self.stem in ("cifar", "whitened") else 224
+
+    @property
+    def least_size(self) -> int:
+        """The fewest pixels of a side of which something is left behind every layer."""
+        least = 1 << sum(shape.pools for _, shape in self.blocks())
+        return 2 * least + 1 if self.stem == "whitened" else least
 
     @property
     def stage_channels(self) -> dict[str, int]:

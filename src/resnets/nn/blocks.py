@@ -9,7 +9,6 @@ without its shortcut is the plain twin. Attribute names are torchvision's, so it
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.nn.gates import SqueezeExcitation
@@ -37,21 +36,21 @@ class Basic(nn.Module):
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()
         s = shape
-        pooled = s.stride_in == "max pool" and s.stride > 1
-        stride = 1 if pooled else s.stride
+        stride = 1 if s.pools else s.stride
         self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=stride, groups=s.groups, dilation=s.dilation)
-        self.pool = layers.halving_pool() if pooled else nn.Identity()
+        self.pool = layers.halving_pool() if s.pools else nn.Identity()
         self.bn1 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
         self.se = _gate(layers, s)
+        self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
-        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
+        self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, round_up=not s.pools)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.pool(self.conv1(x))))
+        y = self.act(self.bn1(self.pool(self.conv1(x))))
         y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
-        return F.relu(y if self.downsample is None else y + self.downsample(x))
+        return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 
 
 class Bottleneck(nn.Module):
@@ -68,14 +67,15 @@ class Bottleneck(nn.Module):
         self.conv3 = layers.conv(s.inner, s.outputs, 1)
         self.bn3 = layers.normalization(s.outputs)
         self.se = _gate(layers, s)
+        self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(self.dropout(y))))
+        y = self.act(self.bn1(self.conv1(x)))
+        y = self.act(self.bn2(self.conv2(self.dropout(y))))
         y = self.drop_path(self.se(self.bn3(self.conv3(y))))
-        return F.relu(y if self.downsample is None else y + self.downsample(x))
+        return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 
 
 def _shares_activation(shape: BlockShape) -> bool:
@@ -94,13 +94,14 @@ class PreActBasic(nn.Module):
         self.bn2 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.se = _gate(layers, s)
+        self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)
         self.shares_activation = _shares_activation(s)
 
     def forward(self, x: Tensor) -> Tensor:
-        active = F.relu(self.bn1(x))
-        y: Tensor = self.conv2(self.dropout(F.relu(self.bn2(self.conv1(active)))))
+        active = self.act(self.bn1(x))
+        y: Tensor = self.conv2(self.dropout(self.act(self.bn2(self.conv1(active)))))
         y = self.drop_path(self.se(y))
         return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)
 
@@ -119,13 +120,14 @@ class PreActBottleneck(nn.Module):
         self.bn3 = layers.normalization(s.inner)
         self.conv3 = layers.conv(s.inner, s.outputs, 1)
         self.se = _gate(layers, s)
+        self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)
         self.shares_activation = _shares_activation(s)
 
     def forward(self, x: Tensor) -> Tensor:
-        active = F.relu(self.bn1(x))
-        y: Tensor = self.dropout(F.relu(self.bn2(self.conv1(active))))
-        y = self.conv3(F.relu(self.bn3(self.conv2(y))))
+        active = self.act(self.bn1(x))
+        y: Tensor = self.dropout(self.act(self.bn2(self.conv1(active))))
+        y = self.conv3(self.act(self.bn3(self.conv2(y))))
         y = self.drop_path(self.se(y))
         return y if self.downsample is None else y + self.downsample(active if self.shares_activation else x)

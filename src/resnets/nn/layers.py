@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from resnets.nn.shapes import Norm, Pool
+from resnets.nn.shapes import Activation, Norm, Pool
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -25,6 +25,7 @@ _GLOBAL_POOL: dict[tuple[Pool, int], Callable[..., nn.Module]] = {
     ("max", 2): nn.AdaptiveMaxPool2d,
     ("max", 3): nn.AdaptiveMaxPool3d,
 }
+_NONLINEARITY: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 GROUPS_OF_GROUP_NORM = 32
 
@@ -39,12 +40,14 @@ class Layers:
             channels) or "none".
         eps: added to the variance.
         momentum: share of a new batch in the running statistics of batch norm.
+        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016, 1606.08415).
     """
 
     dimensions: int = 2
     norm: Norm = "batch"
     eps: float = 1e-5
     momentum: float = 0.1
+    activation: Activation = "relu"
 
     def conv(
         self,
@@ -79,17 +82,20 @@ class Layers:
             return nn.GroupNorm(groups, channels, eps=self.eps)
         return nn.Identity()
 
+    def nonlinearity(self) -> nn.Module:
+        return _NONLINEARITY[self.activation]()
+
     def max_pool(self) -> nn.Module:
         """The 3-wide pool of stride 2 behind the ImageNet stem."""
         return _MAX_POOL[self.dimensions](3, stride=2, padding=1)
 
-    def halving_pool(self, *, round_up: bool = True) -> nn.Module:
-        """The largest of every 2 in each direction; an odd one left over counts alone, or not at all."""
-        return _MAX_POOL[self.dimensions](2, ceil_mode=round_up)
+    def halving_pool(self) -> nn.Module:
+        """The largest of every 2 in each direction; an odd one left over does not count."""
+        return _MAX_POOL[self.dimensions](2)
 
-    def average_pool(self, stride: int) -> nn.Module:
-        """A pool of window and stride `stride`; windows that hang over the edge average what they hold."""
-        return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=True, count_include_pad=False)
+    def average_pool(self, stride: int, *, round_up: bool = True) -> nn.Module:
+        """A pool of window and stride `stride`; windows that hang over the edge count what they hold, or not at all."""
+        return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=round_up, count_include_pad=False)
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
         """The mean or the largest over all positions, as size 1 in each dimension."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Activation = Literal["relu", "gelu"]
 Block = Literal["basic", "bottleneck"]
 Gate = Literal["none", "se"]
 Norm = Literal["batch", "group", "none"]
@@ -31,7 +32,7 @@ class BlockShape:
         inner: channels of the 3x3 convolution (of the first one, in a basic block).
         stride: of the block; each spatial size is divided by it.
         stride_in: which layer strides. Of a bottleneck "1x1" is the paper's (v1), "3x3" everyone's (v1.5); in basic
-            blocks "3x3" is the first convolution, "max pool" a pool behind it.
+            blocks "3x3" is the first convolution, "max pool" a pool behind it, of which the size is rounded down.
         first: whether this is the network's first block, whose pre-activation serves shortcut and branch alike
             (He et al. 2016, appendix).
     """
@@ -53,6 +54,11 @@ class BlockShape:
     def changes(self) -> bool:
         """Whether y has another shape than x."""
         return self.stride != 1 or self.inputs != self.outputs
+
+    @property
+    def pools(self) -> bool:
+        """Whether a pool strides."""
+        return self.stride_in == "max pool" and self.stride > 1
 
     @property
     def bottleneck_strides(self) -> tuple[int, int]:

@@ -47,12 +47,20 @@ class ZeroPad(nn.Module):
 
 
 def build_shortcut(
-    layers: Layers, option: Shortcut, inputs: int, outputs: int, stride: int, *, normalized: bool = True
+    layers: Layers,
+    option: Shortcut,
+    inputs: int,
+    outputs: int,
+    stride: int,
+    *,
+    normalized: bool = True,
+    round_up: bool = True,
 ) -> nn.Module | None:
     """The shortcut around one block, or None for a plain net.
 
     Args:
         normalized: whether a norm follows a projection; pre-activation nets have none there.
+        round_up: what the pool of option D makes of an odd size; its branch has to do the same.
     """
     changes = stride != 1 or inputs != outputs
     if option == "none":
@@ -63,6 +71,6 @@ def build_shortcut(
         return ZeroPad(inputs, outputs, stride)
     norm = [layers.normalization(outputs)] if normalized else []
     if option == "D":
-        pool = layers.average_pool(stride) if stride != 1 else nn.Identity()
+        pool = layers.average_pool(stride, round_up=round_up) if stride != 1 else nn.Identity()
         return nn.Sequential(pool, layers.conv(inputs, outputs, 1), *norm)
     return nn.Sequential(layers.conv(inputs, outputs, 1, stride=stride), *norm)

@@ -5,10 +5,10 @@
 | imagenet | 7x7/2                 | 3x3/2 max  | 4      | He et al. 2015, table 1                 |
 | deep     | 3x3/2, 3x3, 3x3       | 3x3/2 max  | 4      | He et al. 2019 (1812.01187), figure 2b  |
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
-| whitened | 2x2 fixed, ReLU, 3x3  | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
+| whitened | 2x2 fixed, 3x3        | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
 
-The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Its pool comes
-before the norm, where there is a quarter of the numbers to normalise.
+The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Without a border,
+they leave a row and a column fewer. Its pool comes before the norm, where there is a quarter of the numbers to normalise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
-    """The stem's convolutions (whose last norm and ReLU the network adds) and its pool; `width` channels come out."""
+    """The stem's convolutions (whose last norm and activation the network adds) and its pool; `width` channels come out."""
     conv_stride, pool_stride = STEM_STRIDES[stem]
     conv: nn.Module
     if stem == "deep":
@@ -28,17 +28,17 @@ def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.
         conv = nn.Sequential(
             layers.conv(inputs, half, 3, stride=conv_stride),
             layers.normalization(half),
-            nn.ReLU(),
+            layers.nonlinearity(),
             layers.conv(half, half, 3),
             layers.normalization(half),
-            nn.ReLU(),
+            layers.nonlinearity(),
             layers.conv(half, width, 3),
         )
     elif stem == "whitened":
         filters = whitening_filters(inputs, layers.dimensions)
-        whitening = layers.conv(inputs, filters, 2, padding=1).requires_grad_(False)
-        # One wider than the input, so that what the pool leaves is half of it, rounded up as by a stride.
-        conv = nn.Sequential(whitening, nn.ReLU(), layers.conv(filters, width, 3), layers.halving_pool(round_up=False))
+        whitening = layers.conv(inputs, filters, 2, padding=0).requires_grad_(False)
+        learnt = layers.conv(filters, width, 3)
+        conv = nn.Sequential(whitening, layers.nonlinearity(), learnt, layers.halving_pool())
     else:
         conv = layers.conv(inputs, width, 7 if stem == "imagenet" else 3, stride=conv_stride)
     return conv, layers.max_pool() if pool_stride > 1 else nn.Identity()
