@@ -7,8 +7,9 @@
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
 | whitened | 2x2 fixed, 3x3        | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
 
-The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Without a border,
-they leave a row and a column fewer. Its pool comes before the norm, where there is a quarter of the numbers to normalise.
+The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Without a
+border, they leave a row and a column fewer. Its pool comes before the norm, where there is a quarter of the numbers to
+normalise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
-    """The stem's convolutions (whose last norm and activation the network adds) and its pool; `width` channels come out."""
+    """The convolutions (the network adds the last norm and activation) and the pool, which gives `width` channels."""
     conv_stride, pool_stride = STEM_STRIDES[stem]
     conv: nn.Module
     if stem == "deep":
