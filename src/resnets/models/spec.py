@@ -106,7 +106,8 @@ class Spec:
     @property
     def least_size(self) -> int:
         """The fewest pixels of a side of which something is left behind every layer."""
-        least = 1 << sum(shape.pools for _, shape in self.blocks())
+        reachable = self._reachable_strides()
+        least = (self.output_stride or reachable[-1]) // reachable[0] if self.stride_in == "max pool" else 1
         return 2 * least + 1 if self.stem == "whitened" else least
 
     @property
