@@ -33,6 +33,7 @@ from typing import Any
 import torch
 
 from resnets.data.pictures import prepare
+from resnets.frozen import encode
 from resnets.lab.experiment import Net
 from resnets.lab.trial import Trial
 from resnets.models.initialize import create
@@ -169,8 +170,9 @@ def main() -> None:
     given = parser.parse_args()
     done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
 
-    if done and done["minutes"] != given.minutes:
-        raise SystemExit(f"{given.out} is of {done['minutes']:g} minutes a run: give another --out.")
+    recipes = {name: encode(find(name)) for name in OURS}
+    if done and (done["minutes"], done["recipes"]) != (given.minutes, recipes):
+        raise SystemExit(f"{given.out} is of {done['minutes']:g} minutes or of other recipes: give another --out.")
 
     def keep() -> None:
         given.out.write_text(json.dumps(done, indent=1) + "\n")
@@ -193,6 +195,7 @@ def main() -> None:
                 "hardware": here.hardware,
                 "torch": here.torch,
                 "minutes": given.minutes,
+                "recipes": recipes,
                 "speeds": speeds,
                 "runs": {},
             }

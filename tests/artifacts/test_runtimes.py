@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def test_logits_are_within_what_is_stated(runtime: Any, precision: Any, toleranc
     built = runtimes.build(network, runtime, precision)
     for images in (pictures(network), pictures(network, 1), pictures(network, 2, size=48)):
         assert difference(network, images, built) < tolerance
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_the_same_weights_with_another_activation_get_a_graph_of_their_own(runtime: Any, tmp_path: Path) -> None:
+    gelu = lively("cifar_fast")
+    relu = create(replace(gelu.spec, activation="relu")).eval()
+    relu.load_state_dict(gelu.state_dict())
+    for network in (gelu, relu, gelu):
+        built = runtimes.build(network, runtime, "fp32", keep=tmp_path / "model.safetensors")
+        for images in (pictures(network), pictures(network, 1, size=47)):
+            assert difference(network, images, built) < 1e-3
 
 
 def test_auto_is_the_reference_for_torch(model: Model) -> None:

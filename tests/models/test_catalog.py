@@ -13,7 +13,7 @@ from resnets.errors import UsageError
 from resnets.frozen import decode, encode
 from resnets.models import counts
 from resnets.models.catalog import CATALOG, find
-from resnets.models.initialize import allocate, create
+from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 
@@ -137,7 +137,9 @@ def test_features_have_the_channels_and_strides_that_the_spec_says(name: str, ou
 
 
 @pytest.mark.parametrize("dimensions", [1, 3])
-@pytest.mark.parametrize("name", ["resnet18", "resnet50d", "seresnet50", "cifar_preact110", "cifar_preact164"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50d", "seresnet50", "cifar_preact110", "cifar_preact164", "cifar_fast"]
+)
 def test_whole_networks_work_on_sequences_and_volumes(name: str, dimensions: int) -> None:
     spec = replace(CATALOG[name], dimensions=dimensions, depths=(1,) * len(CATALOG[name].depths), channels=2, classes=3)
     network = create(spec)
@@ -150,16 +152,40 @@ def test_whole_networks_work_on_sequences_and_volumes(name: str, dimensions: int
     assert counts.multiply_adds(spec, SIDE) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["cifar_fast", "cifar_resnet20", "resnet18"])
-def test_pictures_of_the_least_size_pass_and_no_smaller_ones(name: str) -> None:
-    network, least = allocate(CATALOG[name]).eval(), CATALOG[name].least_size
-    assert network(torch.randn(1, 3, least, least)).shape == (1, CATALOG[name].classes)
-    assert counts.layers(CATALOG[name], least)
+POOLED = Spec(widths=(8, 8, 8, 8), stem_width=8, stride_in="max pool", shortcut="D")
+
+
+@pytest.mark.parametrize(
+    ("spec", "least"),
+    [
+        (CATALOG["cifar_fast"], 9),
+        (replace(CATALOG["cifar_fast"], output_stride=4), 5),
+        (replace(CATALOG["cifar_fast"], output_stride=2), 3),
+        (CATALOG["cifar_resnet20"], 1),
+        (CATALOG["resnet18"], 1),
+        (POOLED, 29),
+        (replace(POOLED, stem="deep", output_stride=8), 5),
+    ],
+)
+def test_pictures_of_the_least_size_pass_and_no_smaller_ones(spec: Spec, least: int) -> None:
+    network = on_meta(spec).eval()
+    assert spec.least_size == least
+    network(torch.empty(1, 3, least, least, device="meta"))
+    assert all(min(layer.shape) >= 1 for layer in counts.layers(spec, least))
     if least > 1:
-        with pytest.raises(RuntimeError, match="too small"):
-            network(torch.randn(1, 3, least - 1, least - 1))
+        with pytest.raises(RuntimeError, match=r"too small|greater than actual"):
+            network(torch.empty(1, 3, least - 1, least - 1, device="meta"))
     with pytest.raises(UsageError, match=f"{least} or more"):
-        counts.layers(CATALOG[name], least - 1)
+        counts.layers(spec, least - 1)
+
+
+@pytest.mark.parametrize("size", [32, 33, 40])
+def test_sizes_behind_pools_are_as_counted(size: int) -> None:
+    spec = CATALOG["cifar_fast"]
+    features = create(spec).eval().features(torch.randn(1, 3, size, size))
+    shapes = {layer.name: layer.shape for layer in counts.layers(spec, size)}
+    for number in (1, 2, 3):
+        assert features[f"C{number + 1}"].shape[1:] == shapes[f"layer{number}.0.conv2"]
 
 
 def test_deeper_branches_are_dropped_more_often() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import resnets
 from resnets.cli import main
 from resnets.errors import UsageError
+from resnets.models import memory
 from resnets.models.catalog import find
+from resnets.models.initialize import create
 from resnets.models.memory import Numbers, fit, predict
+from resnets.nn.shapes import Activation
 from resnets.sizes import parse_bytes
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process in /proc")
@@ -88,3 +93,30 @@ def test_amounts_as_people_write_them(text: str, count: int) -> None:
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="2GiB"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize(
+    ("name", "size", "most"),
+    [("cifar_resnet20", 32, 1.1), ("cifar_preact164", 16, 1.1), ("resnet50d", 64, 1.1), ("cifar_fast", 32, 1.5)],
+)
+def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
+    name: str, size: int, most: float, activation: Activation
+) -> None:
+    spec = replace(find(name), activation=activation)
+    network, images = create(spec), torch.randn(2, 3, size, size)
+    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images)}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in others:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = network(images)
+    assert logits.requires_grad
+    found = sum(storage.nbytes() for storage in kept.values())
+    predicted = memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
+    assert 0.98 <= predicted * len(images) * 4 / found <= most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import timm
@@ -34,11 +35,11 @@ NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name
 PIXELS = 24
 
 
-def theirs(name: str) -> nn.Module:
+def theirs(name: str, **choices: Any) -> nn.Module:
     """The peer's network with weights and running statistics that are nowhere trivial."""
     torch.manual_seed(0)
     network: nn.Module = (
-        torchvision.models.get_model(name, weights=None) if name in TORCHVISION else timm.create_model(name)
+        torchvision.models.get_model(name, weights=None) if name in TORCHVISION else timm.create_model(name, **choices)
     )
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -49,8 +50,8 @@ def theirs(name: str) -> nn.Module:
     return network
 
 
-def ours(name: str, state: dict[str, Tensor]) -> ResNet:
-    network = allocate(CATALOG[name])
+def ours(name: str, state: dict[str, Tensor], **choices: Any) -> ResNet:
+    network = allocate(replace(CATALOG[name], **choices))
     network.load_state_dict(state if name in TORCHVISION else rename(state, network))
     return network
 
@@ -79,11 +80,10 @@ def test_logits_and_gradients_are_the_peers(name: str) -> None:
         assert error <= 1e-6 * gradients[key].abs().max() + 1e-15, key
 
 
-def test_gelu_in_place_of_relu_is_timms() -> None:
-    torch.manual_seed(0)
-    peer = timm.create_model("resnet50d", act_layer="gelu").eval()
-    network = allocate(replace(CATALOG["resnet50d"], activation="gelu")).eval()
-    network.load_state_dict(rename(peer.state_dict(), network))
+@pytest.mark.parametrize("name", ["resnet50d", "seresnet50"])
+def test_gelu_in_place_of_relu_is_timms(name: str) -> None:
+    peer = theirs(name, act_layer="gelu").eval()
+    network = ours(name, peer.state_dict(), activation="gelu").eval()
     x = torch.randn(2, 3, PIXELS, PIXELS)
     with torch.inference_mode():
         expected = peer(x)

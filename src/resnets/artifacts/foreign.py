@@ -137,7 +137,9 @@ def _translate(name: str) -> str:
 
 
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
-    for choice in ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions"):
+    shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions")
+    stride = ("stride_in",) if own.block == "basic" else ()  # of bottlenecks, `_check_stride` says more
+    for choice in (*shapes, "activation", "pool", *stride):
         if getattr(own, choice) != getattr(theirs, choice):
             raise FileError(
                 f"{origin} holds a network with {choice} {getattr(theirs, choice)}, not {getattr(own, choice)}."

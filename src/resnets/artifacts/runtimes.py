@@ -18,7 +18,9 @@ network takes any of them. Graphs are kept beside the model file, in `NAME.runti
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import json
 import shutil
 import sys
 import tempfile
@@ -33,6 +35,7 @@ from resnets.artifacts.model_file import weights_sha256
 from resnets.artifacts.names import PRECISIONS, RunPrecision, Runtime
 from resnets.devices import has_bf16
 from resnets.errors import UsageError, not_installed, unknown
+from resnets.frozen import encode
 from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
 
@@ -130,7 +133,8 @@ class _Graphs:
         self.network = network
         self.folder: Path | None = None
         if keep is not None:
-            digest = weights_sha256(network.state_dict())[:16]
+            spec = json.dumps(encode(network.spec), sort_keys=True)
+            digest = hashlib.sha256(f"{weights_sha256(network.state_dict())} {spec}".encode()).hexdigest()[:16]
             self.folder = keep.with_suffix(".runtimes") / digest
 
     def find(

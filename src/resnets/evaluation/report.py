@@ -116,7 +116,11 @@ def _headline(title: str, scores: Scores) -> str:
 def _facts(card: ModelCard, history: Sequence[dict[str, Any]]) -> str:
     spec, p = card.spec, card.preprocessing
     rows = [
-        ("Network", f"{spec.block} blocks, {'-'.join(map(str, spec.depths))}, shortcut {spec.shortcut}"),
+        (
+            "Network",
+            f"{spec.block} blocks, {'-'.join(map(str, spec.depths))}, shortcut {spec.shortcut}, "
+            f"stride in {spec.stride_in}, {spec.activation}",
+        ),
         ("Parameters", f"{counts.parameters(spec):,}"),
         ("Multiply-adds", f"{counts.multiply_adds(spec, p.crop):,} at {p.crop} x {p.crop}"),
         ("Input", f"{p.color}, shorter side {p.resize}, centre {p.crop}, {p.interpolation}"),

@@ -65,7 +65,7 @@ def ensemble_errors(trials: Sequence[Trial], view: TestView) -> Measured:
 
 
 def responses(trial: Trial) -> Measured:
-    """Standard deviation of each 3x3 layer's response: its output behind the norm, before ReLU and addition.
+    """Standard deviation of each 3x3 layer's response: its output behind the norm, before addition and activation.
 
     He et al. 2015, figure 7. In a residual net that is the strength of the residual function. Beside each stands the
     learnt scale, the mean size of the norm's weight. All test pictures, in evaluation.

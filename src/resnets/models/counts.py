@@ -99,7 +99,7 @@ def layers(spec: Spec, size: int) -> list[Layer]:
 
 def _walk(spec: Spec, size: int) -> Iterator[Layer]:
     walk = _Walk(spec, (size,) * spec.dimensions)
-    conv_stride, pool_stride = STEM_STRIDES[spec.stem]
+    conv_stride, _ = STEM_STRIDES[spec.stem]
     if spec.stem == "deep":
         half = spec.stem_width // 2
         yield walk.conv("conv1.0", spec.channels, half, 3, stride=conv_stride)
@@ -112,13 +112,13 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
         walk.size = tuple(n - 1 for n in walk.size)
         yield walk.conv("conv1.0", spec.channels, filters, 2)
         yield walk.conv("conv1.2", filters, spec.stem_width, 3)
-        walk.size = halved(walk.size)
+        walk.size = behind_stem(spec, size)
     else:
         kernel = 7 if spec.stem == "imagenet" else 3
         yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
     if not spec.preactivation:
         yield from walk.norms("bn1", spec.stem_width)
-    walk.size = strided(walk.size, pool_stride)
+    walk.size = behind_stem(spec, size)
     channels = spec.stem_width
     for name, block in spec.blocks():
         yield from _block(walk, name, block)

@@ -1,7 +1,8 @@
 """What a training step needs of memory, predicted from a `Spec`; and which blocks to compute twice to need less.
 
-A block keeps for its backward pass what its convolutions give and what ReLU makes of that. A segment of blocks that
-is recomputed keeps its input alone; when its turn comes, all of it is computed again (Chen et al. 2016, 1604.06174).
+A block keeps for its backward pass what its convolutions give and what norm and activation make of that. A segment of
+blocks that is recomputed keeps its input alone; when its turn comes, all of it is computed again (Chen et al. 2016,
+1604.06174).
 """
 
 from __future__ import annotations
@@ -179,12 +180,13 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
 
 @lru_cache(maxsize=8)
 def _stem(spec: Spec, size: int) -> int:
-    """What the stem keeps: its convolutions' outputs and those of ReLU, and of a pool the places it took (int64)."""
+    """What the stem keeps: its convolutions' outputs and those of norms and activations that a backward pass reads, and
+    of a pool the places it took (int64)."""
     outputs = [
         math.prod(la.shape) for la in counts.layers(spec, size) if la.name.startswith("conv1") and "conv" in la.kind
     ]
     pooled = 0 if spec.stem == "cifar" else outputs[-1] // 2**spec.dimensions
-    return 2 * sum(outputs) + 5 * pooled
+    return (3 if spec.activation == "gelu" else 2) * sum(outputs) + 5 * pooled
 
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:

@@ -55,7 +55,7 @@ class ResNet(nn.Module):
         """The named stages: "C1" behind the stem's convolutions, "C2" behind the first stage, and so on.
 
         Channels and strides are `spec.stage_channels` and `spec.stage_strides`. In pre-activation nets the last
-        one is normalised and rectified, as the classifier sees it; the others are the bare sums.
+        one is normalised and activated, as the classifier sees it; the others are the bare sums.
         """
         x = self.conv1(x)
         if not self.spec.preactivation:

@@ -21,7 +21,7 @@ class Spec:
         depths: blocks in each stage.
         widths: channels of the 3x3 convolutions of each stage, before groups and expansion.
         stem, stem_width: what comes before the blocks, and the channels it gives.
-        preactivation: norm and ReLU before each convolution (He et al. 2016) instead of after.
+        preactivation: norm and activation before each convolution (He et al. 2016) instead of after.
         shortcut: how the signal goes around blocks; "none" is the plain twin.
         stride_in: the layer that strides. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
             and nearly all public weights (v1.5). In basic blocks "3x3", the first, or "max pool", a pool of 2 behind
@@ -30,8 +30,8 @@ class Spec:
         groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
             groups (Xie et al. 2017; torchvision's width_per_group).
         gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
-        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); a gate's own is always ReLU. As with `stride_in`,
-            the weights of one load into the other without a word.
+        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); a gate's own is always ReLU. Weights that do not say
+            which was theirs load into either.
         norm, norm_eps, norm_momentum: kind of normalisation, the number added to its variance, and the share of a
             new batch in the running statistics.
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
@@ -107,8 +107,8 @@ class Spec:
     def least_size(self) -> int:
         """The fewest pixels of a side of which something is left behind every layer."""
         reachable = self._reachable_strides()
-        least = (self.output_stride or reachable[-1]) // reachable[0] if self.stride_in == "max pool" else 1
-        return 2 * least + 1 if self.stem == "whitened" else least
+        behind_stem = (self.output_stride or reachable[-1]) // reachable[0] if self.stride_in == "max pool" else 1
+        return 2 * behind_stem + 1 if self.stem == "whitened" else reachable[0] * (behind_stem - 1) + 1
 
     @property
     def stage_channels(self) -> dict[str, int]:
@@ -118,7 +118,10 @@ class Spec:
 
     @property
     def stage_strides(self) -> dict[str, int]:
-        """Input pixels per feature pixel, in each direction, for each feature that `ResNet.features` gives."""
+        """Input pixels per feature pixel, in each direction, for each feature that `ResNet.features` gives.
+
+        A size that is no multiple is rounded up; behind pools that stride, and a stem that whitens, down.
+        """
         conv_stride, pool_stride = STEM_STRIDES[self.stem]
         strides, stride = {"C1": conv_stride}, conv_stride * pool_stride
         for name, block in self.blocks():

@@ -2,8 +2,8 @@
 
     y = F(x) + shortcut(x)                          (He et al. 2015, equations 1 and 2)
 
-`Basic` and `Bottleneck` are the post-activation blocks of 2015 (ReLU after the addition), `PreActBasic` and
-`PreActBottleneck` those of 2016 (1603.05027; norm and ReLU before each convolution, a clean identity path). Each
+`Basic` and `Bottleneck` are the post-activation blocks of 2015 (activation after the addition), `PreActBasic` and
+`PreActBottleneck` those of 2016 (1603.05027; norm and activation before each convolution, a clean identity path). Each
 without its shortcut is the plain twin. Attribute names are torchvision's, so its weights load with no map.
 """
 
@@ -84,7 +84,7 @@ def _shares_activation(shape: BlockShape) -> bool:
 
 
 class PreActBasic(nn.Module):
-    """Norm, ReLU, 3x3 convolution, twice; nothing after the addition. (N, inputs, ...) to (N, outputs, ...)."""
+    """Norm, activation, 3x3 convolution, twice; nothing after the addition. (N, inputs, ...) to (N, outputs, ...)."""
 
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class PreActBasic(nn.Module):
 
 
 class PreActBottleneck(nn.Module):
-    """Norm, ReLU, convolution, three times: 1x1, 3x3, 1x1. (N, inputs, ...) to (N, outputs, ...)."""
+    """Norm, activation, convolution, three times: 1x1, 3x3, 1x1. (N, inputs, ...) to (N, outputs, ...)."""
 
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()

@@ -58,17 +58,15 @@ class Layers:
         stride: int = 1,
         groups: int = 1,
         dilation: int = 1,
-        padding: int | None = None,
         bias: bool = False,
     ) -> nn.Module:
-        """A convolution that keeps the size at stride 1 (odd `kernel`), or pads by `padding`; no bias, as a norm
-        follows."""
+        """At stride 1 it keeps the size (odd `kernel`) or takes one off (even); no bias, as a norm follows."""
         return _CONV[self.dimensions](
             inputs,
             outputs,
             kernel,
             stride=stride,
-            padding=dilation * (kernel - 1) // 2 if padding is None else padding,
+            padding=dilation * (kernel - 1) // 2,
             dilation=dilation,
             groups=groups,
             bias=bias,

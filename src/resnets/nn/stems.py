@@ -21,7 +21,7 @@ from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
-    """The convolutions (the network adds the last norm and activation) and the pool, which gives `width` channels."""
+    """The convolutions and the pool behind the norm and activation that the network adds; `width` channels come out."""
     conv_stride, pool_stride = STEM_STRIDES[stem]
     conv: nn.Module
     if stem == "deep":
@@ -37,7 +37,7 @@ def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.
         )
     elif stem == "whitened":
         filters = whitening_filters(inputs, layers.dimensions)
-        whitening = layers.conv(inputs, filters, 2, padding=0).requires_grad_(False)
+        whitening = layers.conv(inputs, filters, 2).requires_grad_(False)
         learnt = layers.conv(filters, width, 3)
         conv = nn.Sequential(whitening, layers.nonlinearity(), learnt, layers.halving_pool())
     else:

@@ -189,8 +189,9 @@ class Recipe:
             if one_size and used:
                 raise UsageError(f"A mean image has one size: with {setting}, take normalize=channels.")
         smallest = self.views.growth.start if self.views.growth else self.preprocessing.crop
-        if smallest < self.model.least_size:
-            raise UsageError(f"Of {smallest} pixels the model leaves nothing: it needs {self.model.least_size}.")
+        least = min(smallest, self.preprocessing.crop)
+        if least < self.model.least_size:
+            raise UsageError(f"Of {least} pixels the model leaves nothing: it needs {self.model.least_size}.")
         for view in self.views.augment:
             if isinstance(view, PaddedCrop) and view.fill == "reflect" and view.padding >= smallest:
                 raise UsageError(f"{view.padding} pixels of padding reflect more than pictures of {smallest} have.")
