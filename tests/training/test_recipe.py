@@ -72,6 +72,9 @@ def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, me
 def test_no_picture_reflects_more_than_it_has() -> None:
     with pytest.raises(UsageError, match="reflect more"):
         replace(find("fast/cifar10"), views=Views(augment=(PaddedCrop(padding=32, fill="reflect"),)))
+
+
+def test_no_picture_is_smaller_than_the_model_takes() -> None:
     with pytest.raises(UsageError, match="it needs 9"):
         replace(find("fast/cifar10"), preprocessing=Preprocessing(resize=8, crop=8))
 
