@@ -1,4 +1,4 @@
-"""CIFAR-10 in a fixed time: fast/cifar10, paper/cifar shortened, and a public speedrun, cifar10-airbench.
+"""CIFAR-10 in a fixed time: a fast recipe, paper/cifar shortened, and a public speedrun, cifar10-airbench.
 
     git clone https://github.com/KellerJordan/cifar10-airbench
     python benchmarks/cifar10.py CIFAR_FOLDER cifar10-airbench --minutes 30 --seeds 0 1 2 --out results.json
@@ -9,9 +9,9 @@ the machine does changes the seconds of a run but not its error. The time is tha
 setting up and testing are left out for all. What is finished stands in `--out`, with our runs beside it; called again,
 the script goes on with the rest, and with a run of ours that was cut off where it was.
 
-All see the same pictures. airbench94_muon.py runs as it is but for these changes: no test but the last, the number of
-epochs, and the seed; where there is no CUDA, also the CPU in its place, float32 weights under bf16 autocast in place of
-float16, and torch.compile without autotuning. Its error is that of its own test-time augmentation.
+All see the same pictures. `--accuracy 94`, the default, has fast/cifar10 against airbench94_muon; `--accuracy 96` has
+fast/cifar10-96 against airbench96_faster (on the original pictures; airbench.py says what is changed in them). The
+error of each is that of its own test-time augmentation.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import argparse
 import contextlib
 import datetime
 import json
-import math
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from airbench import TO_94, TO_96, Script
 from resnets.data.pictures import prepare
 from resnets.frozen import encode
 from resnets.lab.experiment import Net
@@ -44,8 +44,7 @@ from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
 from rounds import Contestant, allocate_as_runs_do, compete, remote
 
-OURS = ("fast/cifar10", "paper/cifar")
-PEER = "airbench94_muon"
+CONTESTS = {94: (("fast/cifar10", "paper/cifar"), TO_94), 96: (("fast/cifar10-96", "paper/cifar"), TO_96)}
 
 
 def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
@@ -72,81 +71,25 @@ def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path, captu
     return {"error": 100 * (1 - trial.model.card.metrics["accuracy"]), "seconds_in_all": trial.seconds}
 
 
-def their_module(checkout: Path, pictures: Path) -> dict[str, Any]:
-    """airbench94_muon.py, changed as the module says; its `main` gives a value after every step."""
-    cuda = torch.cuda.is_available()
-    text = (checkout / f"{PEER}.py").read_text().split('if __name__ == "__main__":')[0]
-    changes = [
-        ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
-        ('CifarLoader("cifar10"', f'CifarLoader("{pictures}"'),
-        ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
-        ("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),
-        ("            step += 1\n", "            step += 1\n            yield\n"),
-    ]
-    if not cuda:
-        changes += [
-            ('torch.device("cuda")', 'torch.device("cpu")'),
-            (".half()", ".float()"),
-            ("torch.cuda.Event(enable_timing=True)", "Event()"),
-            ("torch.cuda.synchronize()", "None"),
-        ]
-    for old, new in changes:
-        if old not in text:
-            raise SystemExit(f"{PEER}.py is not the version that this script knows: it lacks {old!r}.")
-        text = text.replace(old, new)
-    module: dict[str, Any] = {"Event": _Event, "EPOCHS": 8.0, "math": math}
-    exec(compile(text, PEER, "exec"), module)
-    if cuda:
-        return module
-    plain = module["CifarNet"].forward
-
-    def forward(self: torch.nn.Module, *arguments: Any, **named: Any) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return plain(self, *arguments, **named).float()  # type: ignore[no-any-return]
-
-    module["CifarNet"].forward = forward
-    return module
-
-
-class _Event:
-    """A CUDA event's face on the CPU's clock."""
-
-    def record(self) -> None:
-        self.at = time.perf_counter()
-
-    def elapsed_time(self, later: _Event) -> float:
-        return 1e3 * (later.at - self.at)
-
-
-def their_run(module: dict[str, Any], epochs: float) -> Generator[None, None, float]:
-    """Their training, step by step; it returns the accuracy."""
-    module["EPOCHS"] = epochs
-    model = module["CifarNet"]().to(environment.choose().device, memory_format=torch.channels_last)
-    model.compile(**{"mode": "max-autotune"} if torch.cuda.is_available() else {})
-    return (yield from module["main"](0, model))  # type: ignore[no-any-return]
-
-
-def their_steps(checkout: Path, pictures: Path) -> Callable[[], object]:
+def their_steps(script: Script, checkout: Path, pictures: Path) -> Callable[[], object]:
     """One training step with its data, as their script does it."""
-    torch.manual_seed(0)
-    steps = their_run(their_module(checkout, pictures), 1e3)
+    steps = script.run(checkout, pictures, epochs=1e3, seed=0)
     return lambda: next(steps)
 
 
-def train_theirs(module: dict[str, Any], epochs: float, seed: int) -> dict[str, float]:
-    torch.manual_seed(seed)
+def train_theirs(script: Script, checkout: Path, pictures: Path, epochs: float, seed: int) -> dict[str, float]:
     started = time.perf_counter()
-    run = their_run(module, epochs)
+    steps = script.run(checkout, pictures, epochs, seed)
     while True:
         try:
-            next(run)
+            next(steps)
         except StopIteration as end:
             return {"error": 100 * (1 - end.value), "seconds_in_all": time.perf_counter() - started}
 
 
 def write_pictures(data: str, folder: Path) -> int:
     """The pictures as their loader's cache has them, decoded as ours are; returns how many there are for training."""
-    recipe, found = job.resolve(recipe_for(OURS[0], data))
+    recipe, found = job.resolve(recipe_for("paper/cifar", data))
     for name, source in (("train", found.train), ("test", found.test)):
         pixels = [
             prepare(source.picture(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(source))
@@ -161,6 +104,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
     parser.add_argument("checkout", type=Path)
+    parser.add_argument(
+        "--accuracy", type=int, choices=CONTESTS, default=94, help="%% for which the fast ones are made"
+    )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the speeds alone")
     parser.add_argument("--rounds", type=int, default=5)
@@ -170,7 +116,8 @@ def main() -> None:
     given = parser.parse_args()
     done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
 
-    recipes = {name: encode(find(name)) for name in OURS}
+    names, script = CONTESTS[given.accuracy]
+    recipes = {name: encode(find(name)) for name in names}
     if done and (done["minutes"], done["recipes"]) != (given.minutes, recipes):
         raise SystemExit(f"{given.out} is of {done['minutes']:g} minutes or of other recipes: give another --out.")
 
@@ -179,13 +126,12 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         samples = write_pictures(given.data, Path(folder))
-        module = their_module(given.checkout, Path(folder))
         if "speeds" not in done:
             contestants = []
             with contextlib.ExitStack() as stack:
-                process = stack.enter_context(remote(their_steps, given.checkout, Path(folder)))
-                contestants.append(Contestant(PEER, process.clock, 2000, default=True))
-                for name in OURS:
+                process = stack.enter_context(remote(their_steps, script, given.checkout, Path(folder)))
+                contestants.append(Contestant(script.name, process.clock, script.batch, default=True))
+                for name in names:
                     process = stack.enter_context(remote(our_steps, name, given.data, given.capture))
                     contestants.append(Contestant(name, process.clock, find(name).batch, ours=True))
                 speeds = compete("training with its data", contestants, given.rounds, given.seconds)
@@ -207,8 +153,8 @@ def main() -> None:
         for seed in given.seeds:
             for name, epochs in done["epochs"].items():
                 if f"{name} {seed}" not in done["runs"]:
-                    if name == PEER:
-                        found = train_theirs(module, epochs, seed)
+                    if name == script.name:
+                        found = train_theirs(script, given.checkout, Path(folder), epochs, seed)
                     else:
                         runs = given.out.with_suffix(".runs")
                         found = train_ours(name, given.data, epochs, seed, runs, given.capture)

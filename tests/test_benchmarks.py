@@ -14,6 +14,51 @@ from tests.artifacts.test_model import photo
 from tests.training.runs import make_pictures
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+# What benchmarks/airbench.py asks of airbench94_muon.py, around a net of one layer.
+SPEEDRUN = """
+import sys, torch
+from math import ceil
+import torch.nn.functional as F
+with open(sys.argv[0]) as f:
+    code = f.read()
+
+class CifarLoader:
+    def __init__(self, path, train):
+        data = torch.load(f"{path}/{'train' if train else 'test'}.pt", map_location=torch.device("cuda"))
+        self.images, self.labels = data["images"].half().flatten(1) / 255, data["labels"]
+    def __len__(self):
+        return 2
+    def __iter__(self):
+        return iter([(self.images, self.labels)] * 2)
+
+class CifarNet(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(3072, 10)
+    def forward(self, x, whiten_bias_grad=True):
+        return super().forward(x)
+
+def evaluate(model, loader, tta_level):
+    return (model(loader.images).argmax(1) == loader.labels).float().mean().item()
+
+def main(run, model):
+    test_loader, train_loader = CifarLoader("cifar10", train=False), CifarLoader("cifar10", train=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    starter = torch.cuda.Event(enable_timing=True)
+    starter.record()
+    step, total_train_steps = 0, ceil(8 * len(train_loader))
+    while step < total_train_steps:
+        for inputs, labels in train_loader:
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            step += 1
+        torch.cuda.synchronize()
+        val_acc = evaluate(model, test_loader, tta_level=0)
+    return evaluate(model, test_loader, tta_level=2)
+
+if __name__ == "__main__":
+    main(0, CifarNet())
+"""
 SMALL = ["--rounds", "1", "--seconds", "0.01"]
 
 pytestmark = pytest.mark.slow
@@ -80,3 +125,16 @@ def test_crops(tmp_path: Path) -> None:
     found = json.loads(path.read_text())
     assert found["crops"] == 128
     assert found["answers_that_differ"] < 20
+
+
+def test_cifar10(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "airbench94_muon.py").write_text(SPEEDRUN)
+    (pictures / "val").rename(pictures / "test")
+    arguments = [str(pictures), str(tmp_path), "--minutes", "0.01", *SMALL, "--out", str(tmp_path / "found.json")]
+    run("cifar10.py", *arguments, "--seeds")
+    speeds = json.loads((tmp_path / "found.json").read_text())["speeds"]
+    run("cifar10.py", *arguments, "--seeds", "0")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["speeds"] == speeds
+    assert sorted(found["runs"]) == ["airbench94_muon 0", "fast/cifar10 0", "paper/cifar 0"]
+    assert all(0 <= each["error"] <= 100 for each in found["runs"].values())

@@ -85,6 +85,17 @@ def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
+def test_the_wider_one_trains_with_parts_of_its_pictures_hidden(data: Path, tmp_path: Path) -> None:
+    recipe, found = job.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
+    pictures = job.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
+    colours = pictures.flatten(2)
+    hidden = (colours == colours.mode(dim=2, keepdim=True).values).all(dim=1).sum(dim=1)
+    assert hidden.min() >= 6 * 6  # a square of 12 about any pixel, in one colour
+    assert hidden.max() > 100
+    run = resnets.train("fast/cifar10-96", *SMALL, data=str(data), epochs=1, out=tmp_path / "run")
+    assert load(run.model).test_view == "shift"
+
+
 def test_crops_grow_towards_the_end_as_ffcvs_do() -> None:
     growth = find("fast/imagenet").views.growth
     assert growth is not None

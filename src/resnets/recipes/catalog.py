@@ -12,6 +12,7 @@ from resnets.training.recipe import Recipe
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "digits": digits,
     "fast/cifar10": fast.cifar10,
+    "fast/cifar10-96": fast.cifar10_96,
     "fast/imagenet": fast.imagenet,
     "paper/cifar": paper.cifar,
     "paper/cifar110": paper.cifar110,

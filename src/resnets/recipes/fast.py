@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from resnets.data.views import Flip, Growth, PaddedCrop, RandomResizedCrop, Views
+from dataclasses import replace
+
+from resnets.data.views import Cutout, Flip, Growth, PaddedCrop, RandomResizedCrop, Views
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
 from resnets.preprocessing import Preprocessing
@@ -36,6 +38,27 @@ def cifar10() -> Recipe:
         initialization=Initialization(zero_init_last=True, classifier_std=1 / 256),
         test_view="shift",
         evaluate_every=8,
+    )
+
+
+def cifar10_96() -> Recipe:
+    """`cifar10` towards 96% in place of 94%: a wider net, for longer, on pictures that move further and lose a part.
+
+    Source: Jordan 2024 (2404.00498; its script airbench96): widths of 128, 384 and 512, crops from borders of four
+    pixels, Cutout of 12 pixels, about 40 epochs. The decay is smaller as the run is longer.
+    Cost: an epoch is 2.9 times the work of one of `cifar10`.
+    Expected: theirs is right on 96.0% of CIFAR-10. Ours: not measured.
+    Command: resnets train fast/cifar10-96
+    """
+    short = cifar10()
+    return replace(
+        short,
+        name="fast/cifar10-96",
+        model=replace(short.model, stem_width=128, widths=(128, 384, 512)),
+        views=Views(augment=(PaddedCrop(padding=4, fill="reflect"), Flip(alternating=True), Cutout(size=12))),
+        epochs=40,
+        optimizer=Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=1e-4),
+        evaluate_every=10,
     )
 
 

@@ -1,0 +1,143 @@
+"""The scripts of cifar10-airbench (Jordan 2024), with the fewest changes that make them comparable.
+
+No test but the last, the number of epochs, the seed, and a halt after every step. The small network by which
+airbench96_faster chooses its pictures takes each step when that choice is wanted, in place of all of them beforehand,
+which changes no number. Where there is no CUDA also: the CPU in its place, float32 weights under bf16 autocast in
+place of float16, and torch.compile without autotuning.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Changes = tuple[tuple[str, str], ...]
+Names = dict[str, Any]
+Steps = Generator[None, None, float]
+
+MODE = "max-autotune" if torch.cuda.is_available() else None
+
+
+@dataclass(frozen=True)
+class Script:
+    """One of them.
+
+    Args:
+        name: of the file, without `.py`.
+        batch: pictures whose turn comes in a step.
+        changes, on_cpu: of its text: what stands there and what is to.
+        main: its training, from what its text defines and the number of epochs.
+    """
+
+    name: str
+    batch: int
+    changes: Changes
+    on_cpu: Changes
+    main: Callable[[Names, float], Steps]
+
+    def run(self, checkout: Path, pictures: Path, epochs: float, seed: int) -> Steps:
+        """Trains step by step on `pictures`, a folder of train.pt and test.pt, and returns the accuracy."""
+        text = (checkout / f"{self.name}.py").read_text().split('if __name__ == "__main__":')[0]
+        for old, new in self.changes + (() if torch.cuda.is_available() else self.on_cpu):
+            if old not in text:
+                raise SystemExit(f"{self.name}.py is not the version that this script knows: it lacks {old!r}.")
+            text = text.replace(old, new)
+        names = {"Event": _Event, "autocast": _autocast, "math": math, "PICTURES": str(pictures), "EPOCHS": epochs}
+        exec(compile(text, self.name, "exec"), names)
+        torch.manual_seed(seed)
+        random.seed(seed)
+        return (yield from self.main(names, epochs))
+
+
+class _Event:
+    """A CUDA event's face on the CPU's clock."""
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, later: _Event) -> float:
+        return 1e3 * (later.at - self.at)
+
+
+def _autocast(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    @functools.wraps(forward)
+    def cast(*arguments: Any, **named: Any) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return forward(*arguments, **named).float()
+
+    return cast
+
+
+def _main_94(names: Names, epochs: float) -> Steps:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = names["CifarNet"]().to(device, memory_format=torch.channels_last)
+    model.compile(mode=MODE)
+    return (yield from names["main"](0, model))  # type: ignore[no-any-return]
+
+
+def _main_96(names: Names, epochs: float) -> Steps:
+    hyp = names["hyp"]
+    hyp["opt"]["train_epochs"] = epochs
+    proxy, *nets = [names["make_net"](hyp[name]) for name in ("proxy", "net", "net")]
+    for frozen in (proxy, nets[1]):
+        frozen[0].bias.requires_grad = False
+    compiled = [torch.compile(net, mode=MODE) for net in (proxy, *nets)]
+    return (yield from names["main"](0, hyp, *compiled))  # type: ignore[no-any-return]
+
+
+_CHANGES: Changes = (("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),)
+_ON_CPU: Changes = (
+    (".half()", ".float()"),
+    ("torch.cuda.Event(enable_timing=True)", "Event()"),
+    ("torch.cuda.synchronize()", "None"),
+)
+
+TO_94 = Script(
+    name="airbench94_muon",
+    batch=2000,
+    changes=(
+        *_CHANGES,
+        ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
+        ('CifarLoader("cifar10"', "CifarLoader(PICTURES"),
+        ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
+        ("            step += 1\n", "            step += 1\n            yield\n"),
+    ),
+    on_cpu=(
+        *_ON_CPU,
+        ('torch.device("cuda")', 'torch.device("cpu")'),
+        ("    def forward(self, x, whiten_bias", "    @autocast\n    def forward(self, x, whiten_bias"),
+    ),
+    main=_main_94,
+)
+
+TO_96 = Script(
+    name="airbench96_faster",
+    batch=1024,
+    changes=(
+        *_CHANGES,
+        ("InfiniteCifarLoader('cifar10'", "InfiniteCifarLoader(PICTURES"),
+        (
+            "        current_steps += 1\n        if current_steps == total",
+            "        current_steps += 1\n        yield mask\n        if current_steps == total",
+        ),
+        (
+            "        current_steps += 1\n        if current_steps % 5",
+            "        current_steps += 1\n        yield\n        if current_steps % 5",
+        ),
+    ),
+    on_cpu=(
+        *_ON_CPU,
+        (".cuda()", ""),
+        ("map_location='cuda'", "map_location='cpu'"),
+        ("net = nn.Sequential(", "net = type('Net', (nn.Sequential,), {'forward': autocast(nn.Sequential.forward)})("),
+    ),
+    main=_main_96,
+)
