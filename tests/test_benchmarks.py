@@ -91,6 +91,13 @@ def test_training(tmp_path: Path) -> None:
     assert results(tmp_path)[0]["to_default"] > 0
 
 
+def test_shares(tmp_path: Path) -> None:
+    run("shares.py", "--cases", "cifar_resnet20:8", "--steps", "1", "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-shares.json")
+    for spent in json.loads(path.read_text())["milliseconds"]["cifar_resnet20:8"].values():
+        assert 0 < spent["convolutions"] < spent["all"]
+
+
 def test_loading(tmp_path: Path) -> None:
     for number in range(24):
         path = tmp_path / "jpegs" / f"{number}.jpg"
