@@ -34,19 +34,22 @@ class Script:
         name: of the file, without `.py`.
         batch: pictures whose turn comes in a step.
         changes, on_cpu: of its text: what stands there and what is to.
-        main: its training, from what its text defines and the number of epochs.
+        main: its training, from what its text defines.
     """
 
     name: str
     batch: int
     changes: Changes
     on_cpu: Changes
-    main: Callable[[Names, float], Steps]
+    main: Callable[[Names], Steps]
 
     def run(self, checkout: Path, pictures: Path, epochs: float, seed: int) -> Steps:
         """Trains step by step on `pictures`, a folder of train.pt and test.pt, and returns the accuracy."""
         text = (checkout / f"{self.name}.py").read_text().split('if __name__ == "__main__":')[0]
-        for old, new in self.changes + (() if torch.cuda.is_available() else self.on_cpu):
+        changes = BOTH + self.changes
+        if not torch.cuda.is_available():
+            changes += BOTH_ON_CPU + self.on_cpu
+        for old, new in changes:
             if old not in text:
                 raise SystemExit(f"{self.name}.py is not the version that this script knows: it lacks {old!r}.")
             text = text.replace(old, new)
@@ -54,7 +57,7 @@ class Script:
         exec(compile(text, self.name, "exec"), names)
         torch.manual_seed(seed)
         random.seed(seed)
-        return (yield from self.main(names, epochs))
+        return (yield from self.main(names))
 
 
 class _Event:
@@ -76,16 +79,15 @@ def _autocast(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tenso
     return cast
 
 
-def _main_94(names: Names, epochs: float) -> Steps:
+def _main_94(names: Names) -> Steps:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = names["CifarNet"]().to(device, memory_format=torch.channels_last)
     model.compile(mode=MODE)
     return (yield from names["main"](0, model))  # type: ignore[no-any-return]
 
 
-def _main_96(names: Names, epochs: float) -> Steps:
+def _main_96(names: Names) -> Steps:
     hyp = names["hyp"]
-    hyp["opt"]["train_epochs"] = epochs
     proxy, *nets = [names["make_net"](hyp[name]) for name in ("proxy", "net", "net")]
     for frozen in (proxy, nets[1]):
         frozen[0].bias.requires_grad = False
@@ -93,8 +95,8 @@ def _main_96(names: Names, epochs: float) -> Steps:
     return (yield from names["main"](0, hyp, *compiled))  # type: ignore[no-any-return]
 
 
-_CHANGES: Changes = (("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),)
-_ON_CPU: Changes = (
+BOTH: Changes = (("val_acc = evaluate(model, test_loader, tta_level=0)", "val_acc = math.nan"),)
+BOTH_ON_CPU: Changes = (
     (".half()", ".float()"),
     ("torch.cuda.Event(enable_timing=True)", "Event()"),
     ("torch.cuda.synchronize()", "None"),
@@ -104,14 +106,12 @@ TO_94 = Script(
     name="airbench94_muon",
     batch=2000,
     changes=(
-        *_CHANGES,
         ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
         ('CifarLoader("cifar10"', "CifarLoader(PICTURES"),
         ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
         ("            step += 1\n", "            step += 1\n            yield\n"),
     ),
     on_cpu=(
-        *_ON_CPU,
         ('torch.device("cuda")', 'torch.device("cpu")'),
         ("    def forward(self, x, whiten_bias", "    @autocast\n    def forward(self, x, whiten_bias"),
     ),
@@ -122,8 +122,8 @@ TO_96 = Script(
     name="airbench96_faster",
     batch=1024,
     changes=(
-        *_CHANGES,
         ("InfiniteCifarLoader('cifar10'", "InfiniteCifarLoader(PICTURES"),
+        ("'train_epochs': 45.0", "'train_epochs': EPOCHS"),
         (
             "        current_steps += 1\n        if current_steps == total",
             "        current_steps += 1\n        yield mask\n        if current_steps == total",
@@ -134,7 +134,6 @@ TO_96 = Script(
         ),
     ),
     on_cpu=(
-        *_ON_CPU,
         (".cuda()", ""),
         ("map_location='cuda'", "map_location='cpu'"),
         ("net = nn.Sequential(", "net = type('Net', (nn.Sequential,), {'forward': autocast(nn.Sequential.forward)})("),

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-import resnets
 from resnets.training import environment
 from training import CPU_CASES, DEFAULT, OURS, Case, by_hand, by_the_loop
 
@@ -28,6 +27,8 @@ KINDS = {
     "threshold": "ReLU",
     "clamp_min": "ReLU",
     "relu": "ReLU",
+    "mm": "classifier",
+    "foreach": "optimiser and guard",
     "sgd": "optimiser and guard",
     "norm": "optimiser and guard",
     "copy_": "casts and copies",
@@ -62,8 +63,7 @@ def main() -> None:
     date = datetime.date.today().isoformat()
     found: dict[str, dict[str, dict[str, float]]] = {}
     for text in given.cases:
-        name, _, count = text.partition(":")
-        case = Case(name, int(count), given.size or resnets.describe(name).spec.usual_size)
+        case = Case.parse(text, given.size)
         spent = {}
         for contestant in (OURS, DEFAULT):
             with multiprocessing.get_context("spawn").Pool(1) as alone:

@@ -42,6 +42,12 @@ class Case:
     batch: int
     size: int
 
+    @classmethod
+    def parse(cls, text: str, size: int | None) -> Case:
+        """Of MODEL:BATCH, at the model's usual size where none is given."""
+        name, _, count = text.partition(":")
+        return cls(name, int(count), size or resnets.describe(name).spec.usual_size)
+
     def pictures(self, classes: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(0)
         images = torch.randn(self.batch, 3, self.size, self.size, generator=g)
@@ -136,8 +142,7 @@ def main() -> None:
     given = parser.parse_args()
     results = []
     for text in given.cases:
-        name, _, count = text.partition(":")
-        case = Case(name, int(count), given.size or resnets.describe(name).spec.usual_size)
+        case = Case.parse(text, given.size)
         with contextlib.ExitStack() as stack:
             found: dict[str, Remote] = {
                 way: stack.enter_context(remote(by_hand, *arguments)) for way, arguments in ways(case).items()
@@ -158,7 +163,7 @@ def main() -> None:
                 Contestant(way, each.clock, case.batch, ours=way.startswith(OURS), default=way == DEFAULT)
                 for way, each in found.items()
             ]
-            title = f"Training step of {name} at {case.size}, batch {case.batch}"
+            title = f"Training step of {case.model} at {case.size}, batch {case.batch}"
             result = compete(title, contestants, given.rounds, given.seconds)
             peaks = {way: each.peak() for way, each in found.items()}
         print({way: f"{peak / 2**20:.0f} MiB" for way, peak in peaks.items()}, flush=True)

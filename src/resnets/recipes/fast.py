@@ -11,6 +11,8 @@ from resnets.preprocessing import Preprocessing
 from resnets.training.recipe import SGD, Muon, Recipe
 from resnets.training.schedules import OneCycle
 
+MUON = Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=3.5e-4)
+
 
 def cifar10() -> Recipe:
     """CIFAR-10 in few epochs: a short, wide residual net behind a stem that whitens, trained with Muon.
@@ -32,7 +34,7 @@ def cifar10() -> Recipe:
         views=Views(augment=(PaddedCrop(padding=2, fill="reflect"), Flip(alternating=True))),
         batch=250,
         epochs=8,
-        optimizer=Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=3.5e-4),
+        optimizer=MUON,
         schedule=OneCycle(peak=0),
         label_smoothing=0.2,
         initialization=Initialization(zero_init_last=True, classifier_std=1 / 256),
@@ -57,7 +59,7 @@ def cifar10_96() -> Recipe:
         model=replace(short.model, stem_width=128, widths=(128, 384, 512)),
         views=Views(augment=(PaddedCrop(padding=4, fill="reflect"), Flip(alternating=True), Cutout(size=12))),
         epochs=40,
-        optimizer=Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=1e-4),
+        optimizer=replace(MUON, decay=1e-4),
         evaluate_every=10,
     )
 
