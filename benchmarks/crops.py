@@ -31,13 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", help="a folder, in place of the one that it was trained on")
-    parser.add_argument("--split", choices=["train", "test"], default="train")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="train")
     parser.add_argument("--crops", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
     model = load(given.run)
     dataset = open_dataset(given.data or str(model.card.recipe["data"]))
-    source = dataset.train if given.split == "train" else dataset.test
+    source = dataset.split(given.split)
     loader = Batches(
         source,
         order=Order(len(source), BATCH, 0),

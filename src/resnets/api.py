@@ -41,7 +41,8 @@ class Run:
 
     Args:
         folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
-        metrics: of the final weights on the test set; accuracy and top5 are fractions of 1.
+        metrics: of the final weights on the split that "split" names: val where the data has one, else test. accuracy
+            and top5 are fractions of 1.
         was_finished: whether `resume` found that there was nothing left to do.
     """
 
@@ -200,7 +201,7 @@ def evaluate(
     /,
     *ensemble: str | Path | Model,
     data: str | None = None,
-    split: Literal["test", "train"] = "test",
+    split: Literal["train", "val", "test", "all"] | None = None,
     views: TestView | None = None,
     out: str | Path | None = None,
     device: Device = "auto",
@@ -214,8 +215,8 @@ def evaluate(
     Args:
         model: a model file or a run folder.
         ensemble: more of them, whose probabilities are averaged with the first one's.
-        data: a dataset or folder; by default what the model was trained with.
-        split: which part of it.
+        data: a dataset or folder; by default what the model was trained with, split as it was then.
+        split: which part of it: train, val, test, or all of a folder of classes (default: test, else val, else all).
         views: what of each picture is looked at, the answers averaged: the centre; it and its mirror image; both and
             the same moved by a pixel two ways; ten crops; or the whole picture at five sizes (default: as the model's
             recipe says).
@@ -231,10 +232,11 @@ def evaluate(
     from resnets.data.catalog import open_dataset
     from resnets.devices import find_device
     from resnets.evaluation.judge import Ensemble, Member, Single
-    from resnets.evaluation.score import labels_for, score
+    from resnets.evaluation.score import absent, labels_for, score
     from resnets.tasks.classification import Classification
     from resnets.training.environment import threads
     from resnets.training.ranks import joined
+    from resnets.training.run_split import for_evaluation
 
     with joined(_device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
@@ -250,8 +252,10 @@ def evaluate(
         name = data if data is not None else first.card.recipe.get("data")
         if not isinstance(name, str):
             raise UsageError("The model file does not say what it was trained on: give --data.")
-        dataset = open_dataset(name)
-        source = dataset.test if split == "test" else dataset.train
+        of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
+        dataset = for_evaluation(open_dataset(name), name, of_this_data, own=data is None, asked=split)
+        split = split or dataset.scored
+        source = dataset.split(split)
         judges = [
             Single(
                 each.network.to(chosen),
@@ -272,6 +276,7 @@ def evaluate(
                 Ensemble(members) if len(models) > 1 else judges[0],
                 Classification(),
                 source,
+                split=split,
                 labels=labels_for(source, first.classes),
                 classes=first.classes,
                 workers=2 if workers is None else workers,
@@ -279,6 +284,7 @@ def evaluate(
                 world=ranks.world,
                 gather=ranks.gather,
             )
+    scores = replace(scores, notes=dataset.notes + absent(source, first.classes))
     if out is not None and ranks.leads:
         from resnets.evaluation.report import write_predictions, write_report
         from resnets.files import write_json

@@ -100,7 +100,8 @@ def _train(parsed: argparse.Namespace) -> Answer:
         run: api.Run = _call(function, parsed, listeners=(listener,))
     lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []
     lines += [
-        f"test accuracy {run.metrics['accuracy']:.2%} of {run.metrics['samples']:,} pictures",
+        f"{run.metrics.get('split', 'test')} accuracy {run.metrics['accuracy']:.2%} "
+        f"of {run.metrics['samples']:,} pictures",
         f"model   {run.model}",
         f"report  {run.report}",
     ]
@@ -109,7 +110,8 @@ def _train(parsed: argparse.Namespace) -> Answer:
 
 def _replay(parsed: argparse.Namespace) -> Answer:
     found = _call(api.replay, parsed)
-    lines = [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
+    lines = _notes(parsed, found.notes)
+    lines += [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
     if found.layer:
         lines.append(f"not finite first in the {found.during} pass of {found.layer}")
     lines += [f"  {name}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.pictures)]
@@ -123,7 +125,10 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
     if not leads():
         return [], None
     metrics = scores.summary()
-    lines = [f"{name:9} {metrics[name]:.6g}" for name in ("accuracy", "top5", "loss", "samples", "excluded")]
+    lines = _notes(parsed, scores.notes)
+    lines += [f"{metrics['split']} {name:8} {metrics[name]:.6g}" for name in ("accuracy", "top5", "loss")]
+    width = len(f"{metrics['split']} accuracy")
+    lines += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded")]
     lines += [f"  unread: {reason}" for reason in list(scores.excluded.values())[:10]]
     width = max(map(len, metrics["classes"]))
     lines.append(f"{'class':{width}}  precision  recall      f1  pictures")
@@ -132,6 +137,15 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
         for name, c in metrics["classes"].items()
     ]
     return lines, metrics
+
+
+def _notes(parsed: argparse.Namespace, notes: Sequence[str]) -> list[str]:
+    """A line for each note; where JSON is printed, they go to standard error."""
+    lines = [f"Note: {note}" for note in notes]
+    if parsed.json:
+        print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
+        return []
+    return lines
 
 
 def _predict(parsed: argparse.Namespace) -> Answer:
@@ -220,6 +234,7 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
             f"loading    {loading['images_per_second']:10.1f} images/s by {loading['workers']} workers "
             f"({loading['pictures']} {loading['data']})"
         )
+        lines += _notes(parsed, loading["notes"])
     where = training["environment"]
     lines.append(
         f"on {where['device']} ({where['hardware']}), training in {where['precision']}, {where['layout']}, eager"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from resnets.data.folder import FolderSource, open_folder, read_classes
-from resnets.data.sources import Dataset, Source
-from resnets.errors import DataError
+from resnets.data.sources import Source
+from resnets.errors import DataError, UsageError
 
 from .conftest import noise, write_tree
 
@@ -48,9 +48,68 @@ def test_a_picture_is_the_one_that_its_name_says(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(source.picture(index, "RGB")), np.asarray(Image.open(name)))
 
 
-def test_val_is_preferred_to_test(tmp_path: Path) -> None:
+def test_val_is_watched_and_test_is_scored_where_both_are_there(tmp_path: Path) -> None:
     dataset = open_folder(write_tree(tmp_path, TRAIN | {"val/cat": 1, "test/dog": 1}))
-    assert names(dataset.test) == [str(tmp_path / "val" / "cat" / "0.png")]
+    assert list(dataset.splits) == ["train", "val", "test"]
+    assert (dataset.watched, dataset.scored) == ("val", "test")
+    for split, image in (("val", "cat/0.png"), ("test", "dog/0.png")):
+        assert names(dataset.splits[split]) == [str(tmp_path / split / image)]
+
+
+@pytest.mark.parametrize("part", ["val", "valid", "validation", "dev"])
+def test_each_usual_name_of_val_is_the_split_val(tmp_path: Path, part: str) -> None:
+    dataset = open_folder(write_tree(tmp_path, TRAIN | {f"{part}/cat": 1}))
+    assert list(dataset.splits) == ["train", "val"]
+    assert (dataset.watched, dataset.scored) == ("val", "val")
+
+
+def test_a_second_folder_for_the_same_split_is_noted(tmp_path: Path) -> None:
+    dataset = open_folder(
+        write_tree(tmp_path, {"train/cat": 3, "train/dog": 2, "val/cat": 1, "val/dog": 1, "valid/cat": 2})
+    )
+    assert len(dataset.splits["val"]) == 2
+    assert dataset.notes == (f"{tmp_path}: val is the split val; valid was left out.",)
+
+
+def test_a_folder_of_classes_alone_is_one_split(tmp_path: Path) -> None:
+    dataset = open_folder(write_tree(tmp_path, {"cat": 3, "dog": 2}))
+    assert list(dataset.splits) == ["all"]
+    assert dataset.scored == "all"
+    assert len(dataset.split("all")) == len(dataset.train) == 5
+    with pytest.raises(UsageError, match="no split 'val': choose --split from all"):
+        dataset.split("val")
+
+
+def test_a_key_is_the_name_from_the_root_the_same_on_every_system(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"cat": 1, "dog/brown": 1})
+    for form in ("NFC", "NFD"):  # macOS decomposes names
+        Image.fromarray(noise(8, 8)).save(tmp_path / "dog" / f"{form} {unicodedata.normalize(form, 'Zürich')}.png")
+    source = open_folder(tmp_path).train
+    assert [source.key(i).decode() for i in range(4)] == [
+        "cat/0.png", "dog/NFC Z\u00fcrich.png", "dog/NFD Z\u00fcrich.png", "dog/brown/0.png",
+    ]  # fmt: skip
+
+
+def test_one_class_alone_is_noted(tmp_path: Path) -> None:
+    notes = open_folder(write_tree(tmp_path, {"train/cat": 2, "val/cat": 1})).notes
+    assert f"{tmp_path / 'train'} has one class only, cat: there is nothing to tell it from." in notes
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_class_without_images_in_a_split_is_noted(tmp_path: Path, split: str) -> None:
+    notes = open_folder(write_tree(tmp_path, TRAIN | {f"{split}/cat": 1, f"{split}/owl": 1})).notes
+    assert notes == (f"{tmp_path / split} has no pictures of dog; the other labels still match by name.",)
+
+
+@pytest.mark.parametrize("place", ["train", "val", "."])
+def test_images_beside_the_folders_are_noted(tmp_path: Path, place: str) -> None:
+    write_tree(tmp_path, TRAIN | {"val/cat": 1, "val/dog": 1, "val/owl": 1})
+    for name in ("a.jpg", "b.PNG"):
+        Image.fromarray(noise(8, 8)).save(tmp_path / place / name)
+    dataset = open_folder(tmp_path)
+    beside = "train/, in no split" if place == "." else "the class folders, in no class"
+    assert dataset.notes == (f"{tmp_path / place}: 2 images lie beside {beside}, and were left out: a.jpg, b.PNG.",)
+    assert len(dataset.train) == 7
 
 
 def test_labels_match_by_name_where_val_lacks_a_class_and_holds_a_hidden_folder(tmp_path: Path) -> None:
@@ -104,7 +163,6 @@ def test_endings_count_in_either_case(tmp_path: Path) -> None:
         pytest.param({}, ("train",), r"train holds no class folders", id="empty train"),
         pytest.param({}, (), "holds no class folders", id="empty folder"),
         pytest.param({".hidden": 2}, (), "holds no class folders", id="nothing but hidden"),
-        pytest.param({"cat": 1, "dog": 1}, (), "too small to hold out", id="too few to hold out"),
         pytest.param({"Train/cat": 9, "Test/cat": 3}, (), "no train/", id="parts called otherwise"),
         pytest.param({"val/cat": 9, "val/dog": 9}, (), "no train/", id="val without train"),
     ],
@@ -123,24 +181,6 @@ def test_layouts_that_cannot_be_meant_are_refused(
 def test_a_missing_folder_is_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder .*nowhere\. Give one that holds train/<class>"):
         open_folder(tmp_path / "nowhere")
-
-
-def parts(dataset: Dataset, root: Path) -> tuple[list[str], list[str]]:
-    train, test = ([os.path.relpath(name, root) for name in names(part)] for part in (dataset.train, dataset.test))
-    return train, test
-
-
-@pytest.mark.parametrize("prefix", ["", "train/"])
-def test_without_val_the_same_fifth_of_each_class_is_always_held_out(tmp_path: Path, prefix: str) -> None:
-    counts = {f"{prefix}cat": 10, f"{prefix}dog": 20}
-    first, again = write_tree(tmp_path / "first", counts), write_tree(tmp_path / "again", counts, reverse=True)
-    dataset = open_folder(first)
-    train, test = parts(dataset, first)
-    assert parts(open_folder(again), again) == (train, test)
-    assert (train, test) == (sorted(train), sorted(test))
-    assert sorted(train + test) == sorted(f"{folder}/{n}.png" for folder, count in counts.items() for n in range(count))
-    assert labelled(dataset.test) == classes_in_path(dataset.test, first / prefix) == ["cat"] * 2 + ["dog"] * 4
-    assert "6 of its 30 pictures are held out" in dataset.notes[-1]
 
 
 def test_class_folders_may_be_called_valid_and_invalid(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_a_split_that_lacks_a_class_leaves_its_row_empty(network: ResNet, source
 
 def test_figures_are_read_by_name_and_as_json(network: ResNet, source: FolderSource) -> None:
     scores = score(Single(network, PREPROCESSING), TASK, source)
-    assert json.loads(json.dumps(scores.summary())) == {**scores.metrics, "excluded": 0}
+    assert json.loads(json.dumps(scores.summary())) == {**scores.metrics, "excluded": 0, "split": "test"}
     with pytest.raises(AttributeError, match="acuracy"):
         scores.acuracy  # noqa: B018
     assert isinstance(scores, Scores)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
 from resnets.data.catalog import open_dataset
-from resnets.data.pictures import ENDINGS, Pixels, open_picture, prepare
+from resnets.data.listing import Listing
+from resnets.data.pictures import Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
 from resnets.errors import DataError, FileError, UsageError
 from resnets.models.catalog import CATALOG
@@ -42,6 +45,7 @@ class Model:
 
     network: nn.Module  # a ResNet, or what a runtime made of one
     card: ModelCard
+    file: Path | None = None  # where it was read from
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -151,33 +155,38 @@ def load(
         calibration=calibration,
         calibrated_on="" if calibrate is None else _digest(calibrate),
     )
-    return Model(execute, card)
+    return Model(execute, card, path)
 
 
 def _digest(name: str) -> str:
     """Of the pictures in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
-    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in _pictures_in(name)]
+    images = _images_in(Listing(Path(name))) if Path(name).is_dir() else []
+    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in images]
     return hashlib.sha256("\n".join(files or [name]).encode()).hexdigest()[:8]
 
 
-def _pictures_in(folder: str) -> list[Path]:
-    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS)
+def _images_in(listing: Listing) -> list[Path]:
+    return sorted(listing.root / os.fsdecode(name) for name in listing.images())
 
 
 def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
     """(1, C, H, W) each of `CALIBRATION` pictures, evenly spaced over those in the folder or dataset `name`."""
     p = preprocessing
     if Path(name).is_dir():
-        openers = [partial(open_picture, path, p.color) for path in _pictures_in(name)]
+        listing = Listing(Path(name))
+        openers = [partial(open_picture, path, p.color) for path in _images_in(listing)]
+        notes = listing.notes(classes=False)
     else:
         try:
-            source = open_dataset(name).train
+            dataset = open_dataset(name)
         except DataError as error:
             raise DataError(
                 f"int8 is calibrated on pictures like those that will come, and {name} is not here: "
                 "give --calibrate FOLDER."
             ) from error
-        openers = [partial(source.picture, index, p.color) for index in range(len(source))]
+        openers = [partial(dataset.train.picture, index, p.color) for index in range(len(dataset.train))]
+        notes = list(dataset.notes)
+    print(*(f"Note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
     if not openers:
         raise DataError(f"There are no pictures in {name} to calibrate int8 on.")
     for number in evenly_spaced(len(openers), CALIBRATION):

@@ -21,7 +21,7 @@ def digits(*, validation: bool = False) -> Dataset:
     """1,437 digits to train on and 360 to test on, split by class with a seed that is part of the source.
 
     Args:
-        validation: leave the test digits alone and hold out 287 of the other 1,437 in their place, to tune on.
+        validation: leave the test digits alone and hold out 287 of the other 1,437 as `val`, to tune on.
     """
     pixels, labels = _read()
     kept, held_out = stratified_split(labels, TEST_SAMPLES, draws.generator(SPLIT_SEED, "digits test"))
@@ -33,7 +33,7 @@ def digits(*, validation: bool = False) -> Dataset:
     train, test = (
         PixelSource(tuple("0123456789"), labels[part], pixels[part], "digit", part) for part in (kept, held_out)
     )
-    return Dataset(train, test, color="L")
+    return Dataset({"train": train, "val" if validation else "test": test}, color="L")
 
 
 def _read() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -1,9 +1,8 @@
-"""Folders of pictures: `train/<class>/*` and `val/<class>/*` or `test/<class>/*`."""
+"""Folders of images: `train/<class>/*`, `val/<class>/*` and `test/<class>/*`, or `<class>/*` alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets import draws
+from resnets.data.listing import Listing
 from resnets.data.pictures import ENDINGS, open_picture
-from resnets.data.sources import Dataset, Source, Subset, stratified_split
+from resnets.data.sources import Dataset, Source, SplitName, normalized
 from resnets.errors import DataError
 from resnets.preprocessing import Color
 
-HELD_OUT = 0.2
-_SPLIT_SEED = 20151210
-_TEST_FOLDERS = ("val", "valid", "validation", "test")
-_PART_FOLDERS = frozenset({"train", "training", "testing", *_TEST_FOLDERS})
+_SPLIT_FOLDERS: dict[SplitName, tuple[str, ...]] = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+_PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS.values()))
 
 
 @dataclass(frozen=True)
@@ -54,35 +51,42 @@ class FolderSource:
     def name(self, index: int) -> str:
         return str(self.path(index))
 
+    def key(self, index: int) -> bytes:
+        return normalized(self.files[index])
+
 
 def open_folder(root: Path) -> Dataset:
-    """The dataset in `root`.
+    """The dataset in `root`: its folders `train/`, `val/` and `test/` are its splits.
 
-    With `train/` and `val/` (or `test/`) those are the two parts, and test pictures are labelled by the names of
-    the training classes. Without a test folder, a fifth of each class is held out, always the same for the same
-    file names. `root` may also hold the class folders itself.
+    The images of `val/` and `test/` are labelled by the names of the training classes. `val/` may also be called
+    `valid/`, `validation/` or `dev/`. A `root` without `train/` holds the class folders itself; all of it is the split
+    "all".
 
     Raises:
-        DataError: missing or empty folders, or test classes that were not trained.
+        DataError: missing or empty folders, or classes that were not trained.
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give one that holds train/<class>/*.jpg and val/<class>/*.jpg.")
-    train_root = root / "train" if (root / "train").is_dir() else root
     notes: list[str] = []
-    train = read_classes(train_root, None, notes)
-    # Else Train/ and Test/ would be told apart, with a splendid accuracy.
-    if train_root == root and all(name.lower() in _PART_FOLDERS for name in train.classes):
-        raise DataError(f"{root} holds {_some(train.classes)}, but no train/: call the parts train and val.")
-    for name in _TEST_FOLDERS:
-        if train_root != root and (root / name).is_dir():
-            test: Source = read_classes(root / name, train.classes, notes)
-            return Dataset(train, test, notes=tuple(notes))
-    generator = draws.generator(_SPLIT_SEED, "held out")
-    kept, held_out = stratified_split(train.labels, max(1, round(HELD_OUT * len(train))), generator)
-    if len(np.unique(train.labels[kept])) < len(train.classes):
-        raise DataError(f"{train_root} is too small to hold out a fifth of each class: add val/<class>/ pictures.")
-    notes.append(f"{root} has no val or test folder: {len(held_out)} of its {len(train)} pictures are held out.")
-    return Dataset(Subset(train, kept), Subset(train, held_out), notes=tuple(notes))
+    if not (root / "train").is_dir():
+        whole = read_classes(root, None, notes)
+        # Else Train/ and Test/ would be told apart, with a splendid accuracy.
+        if all(name.lower() in _PART_FOLDERS for name in whole.classes):
+            raise DataError(
+                f"{root} holds {_some(whole.classes)}, but no train/: call the parts train and val. To evaluate on one "
+                f"of them, give its own folder, such as {root / whole.classes[0]}."
+            )
+        return Dataset({"all": whole}, notes=tuple(notes))
+    train = read_classes(root / "train", None, notes)
+    splits: dict[SplitName, Source] = {"train": train}
+    for split, folders in _SPLIT_FOLDERS.items():
+        found = [name for name in folders if (root / name).is_dir()]
+        if found:
+            splits[split] = read_classes(root / found[0], train.classes, notes)
+        if len(found) > 1:
+            notes.append(f"{root}: {found[0]} is the split {split}; {_some(found[1:])} was left out.")
+    notes += Listing(root).notes()
+    return Dataset(splits, notes=tuple(notes))
 
 
 def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) -> FolderSource:
@@ -92,14 +96,11 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
         classes: the names that labels stand for; None takes them from the folders, in the order of their names.
         notes: gets a line for each thing a person should know.
     """
-    folders = {e.name: Path(e.path) for e in _visible(root) if e.is_dir()}
-    hidden = sorted(e.name for e in os.scandir(root) if e.is_dir() and not _is_visible(e))
-    if hidden:
-        notes.append(f"{root}: hidden folders are not classes and were left out: {', '.join(hidden)}.")
-    if not folders:
+    listing = Listing(root)
+    if not listing.classes:
         raise DataError(f"{root} holds no class folders: put the pictures into {root}/<class>/.")
-    names = tuple(sorted(folders)) if classes is None else classes
-    strangers = sorted(set(folders) - set(names))
+    names = listing.classes if classes is None else classes
+    strangers = sorted(set(listing.classes) - set(names))
     if strangers:
         raise DataError(
             f"{root} has classes that the model was not trained on: {_some(strangers)}. "
@@ -107,47 +108,24 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
         )
     files: list[bytes] = []
     labels: list[int] = []
-    other: list[str] = []
     empty: list[str] = []
     for label, name in enumerate(names):
-        found = list(_pictures(folders[name], name, other)) if name in folders else []
+        found = listing.images(name) if name in listing.classes else []
         if not found:
             empty.append(name)
-        files += sorted(os.fsencode(f) for f in found)
+        files += found
         labels += [label] * len(found)
+    left_out = listing.notes()
     if empty and classes is None:
-        raise DataError(f"{root} has no pictures of {_some(empty)}: fill or remove the folder.")
+        raise DataError("\n".join([f"{root} has no pictures of {_some(empty)}: fill or remove the folder.", *left_out]))
+    if not files:
+        raise DataError("\n".join([f"{root} holds no pictures ({', '.join(sorted(ENDINGS))}).", *left_out]))
     if empty:
         notes.append(f"{root} has no pictures of {_some(empty)}; the other labels still match by name.")
-    if not files:
-        raise DataError(f"{root} holds no pictures ({', '.join(sorted(ENDINGS))}).")
-    if other:
-        notes.append(f"{root}: {len(other)} files that are not pictures were left out, such as {other[0]}.")
+    if len(names) == 1:
+        notes.append(f"{root} has one class only, {names[0]}: there is nothing to tell it from.")
+    notes += left_out
     return FolderSource(root, names, np.array(labels, np.int64), np.array(files, np.bytes_))
-
-
-def _pictures(folder: Path, relative: str, other: list[str]) -> Iterator[str]:
-    """Pictures in `folder` and the folders below it, as paths that start with `relative`."""
-    for entry in _visible(folder):
-        path = f"{relative}/{entry.name}"
-        if entry.is_dir():
-            yield from _pictures(Path(entry.path), path, other)
-        elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
-            yield path
-        else:
-            other.append(path)
-
-
-def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from (e for e in entries if _is_visible(e))
-    except OSError as error:
-        raise DataError(f"Cannot list {folder}: {(error.strerror or str(error)).lower()}.") from error
-
-
-def _is_visible(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.name not in ("__MACOSX", "__pycache__")
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:

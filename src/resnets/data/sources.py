@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data.pictures import Pixels
+from resnets.errors import UsageError
 from resnets.preprocessing import Color
+
+SplitName = Literal["train", "val", "test", "all"]
 
 
 class Source(Protocol):
@@ -38,6 +43,10 @@ class Source(Protocol):
 
     def name(self, index: int) -> str:
         """What a person would look for: a path, or a number."""
+        ...
+
+    def key(self, index: int) -> bytes:
+        """The picture's name within the dataset, the same wherever that lies: a path from its root, or a number."""
         ...
 
 
@@ -73,20 +82,55 @@ class PixelSource:
             return self.names[index]
         return f"{self.title} {index if self.numbers is None else self.numbers[index]}"
 
+    def key(self, index: int) -> bytes:
+        return self.name(index).encode()
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A source to learn from and one to be tested on, with the same classes.
+    """The splits of a dataset, which have the same classes.
 
     Args:
+        splits: by name; "all" alone is data that has none, such as a folder of classes.
         color: how the pictures are: "L" where all are grey by nature, else "RGB".
         notes: what a person should know about how the data was read, a line each.
+        held_out: whether `val` was taken out of the training images; see `resnets.data.splits`.
     """
 
-    train: Source
-    test: Source
+    splits: Mapping[SplitName, Source]
     color: Color = "RGB"
     notes: tuple[str, ...] = field(default=())
+    held_out: bool = False
+
+    @property
+    def train(self) -> Source:
+        """The images to learn from: all of them, where there are no splits."""
+        return self.splits["train"] if "train" in self.splits else self.splits["all"]
+
+    @property
+    def watched(self) -> SplitName:
+        """The split that training evaluates on: `val` where there is one, else `test`."""
+        return "val" if "val" in self.splits else "test"
+
+    @property
+    def test(self) -> Source:
+        """The images of `watched`."""
+        return self.split(self.watched)
+
+    @property
+    def scored(self) -> SplitName:
+        """The split that evaluation takes where none is asked for: `test`, else `val`, else all."""
+        return next((name for name in ("test", "val", "all") if name in self.splits), "test")
+
+    def split(self, name: SplitName) -> Source:
+        """The split called `name`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if name not in self.splits:
+            raise UsageError(f"The data has no split {name!r}: choose --split from {', '.join(self.splits)}.")
+        return self.splits[name]
 
 
 @dataclass(frozen=True)
@@ -115,6 +159,16 @@ class Subset:
 
     def name(self, index: int) -> str:
         return self.source.name(int(self.indices[index]))
+
+    def key(self, index: int) -> bytes:
+        return self.source.key(int(self.indices[index]))
+
+
+def normalized(name: bytes) -> bytes:
+    """A file's relative name as all systems agree on it: UTF-8, composed (NFC; macOS decomposes), forward slashes."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", name.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:

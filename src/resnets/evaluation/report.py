@@ -108,7 +108,8 @@ def _headline(title: str, scores: Scores) -> str:
     low, high = wilson_interval(round(accuracy * samples), samples)
     top5 = "" if len(scores.metrics["classes"]) <= 5 else f", top-5 {scores.metrics['top5']:.2%}"
     return (
-        f'<h1>{html.escape(title)}</h1><p class="headline"><b>{accuracy:.2%}</b> of {samples:,} test pictures right'
+        f'<h1>{html.escape(title)}</h1><p class="headline"><b>{accuracy:.2%}</b> of {samples:,} '
+        f"{scores.split} pictures right"
         f'{top5} <span class="soft">(95% interval {low:.1%} to {high:.1%})</span></p>'
     )
 
@@ -144,16 +145,19 @@ def _curves(history: Sequence[dict[str, Any]]) -> str:
     tests = [e for e in history if e["event"] == "evaluation"]
     if not steps or not tests:
         return ""
+    split = tests[-1].get("split", "test")
     charts = [
         line_chart(
             "loss",
             "epoch",
             [
                 Line("training", [(e["epoch"], e["loss"]) for e in steps]),
-                Line("test", [(e["epoch"], e["loss"]) for e in tests]),
+                Line(split, [(e["epoch"], e["loss"]) for e in tests]),
             ],
         ),
-        line_chart("test error, %", "epoch", [Line("test", [(e["epoch"], 100 * (1 - e["accuracy"])) for e in tests])]),
+        line_chart(
+            f"{split} error, %", "epoch", [Line(split, [(e["epoch"], 100 * (1 - e["accuracy"])) for e in tests])]
+        ),
     ]
     note = "The training loss is that of augmented pictures, with label smoothing where the recipe has it."
     return f'<h2>Curves</h2><p class="soft">{note}</p><div class="charts">{"".join(charts)}</div>'

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnets.data.ahead import ahead
-from resnets.data.sources import Source
+from resnets.data.sources import Source, SplitName
 from resnets.errors import DataError
 from resnets.evaluation.judge import BATCH, Judge
 from resnets.tasks.task import Records, Task
@@ -29,12 +29,16 @@ class Scores:
         records: what the task observed of each of them, (N,) each.
         metrics: the task's figures over all of them.
         excluded: message by number, for pictures that could not be read. They count nowhere else.
+        split: of the data, which was scored.
+        notes: what a person should know about how the data was read, a line each.
     """
 
     ids: NDArray[np.int64]
     records: Records
     metrics: dict[str, Any]
     excluded: dict[int, str]
+    split: SplitName = "test"
+    notes: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         """A figure by its name, such as `scores.accuracy`."""
@@ -43,8 +47,8 @@ class Scores:
         raise AttributeError(name)
 
     def summary(self) -> dict[str, Any]:
-        """The metrics and the number excluded, JSON-ready."""
-        return {**self.metrics, "excluded": len(self.excluded)}
+        """The metrics, the number excluded and the split, JSON-ready."""
+        return {**self.metrics, "excluded": len(self.excluded), "split": self.split}
 
 
 @torch.inference_mode()
@@ -53,6 +57,7 @@ def score(
     task: Task,
     source: Source,
     *,
+    split: SplitName = "test",
     labels: NDArray[np.int64] | None = None,
     classes: tuple[str, ...] | None = None,
     workers: int = 0,
@@ -64,6 +69,7 @@ def score(
     """Scores `judge` in float32 on every picture of `source`.
 
     Args:
+        split: what `source` is of its dataset.
         labels, classes: in place of the source's, where the model orders its classes otherwise.
         workers: threads that decode; the result does not depend on it.
         batch: pictures at a time. The network sees the same pictures together whatever else is set, so only this
@@ -104,7 +110,7 @@ def score(
         raise DataError(f"None of the {len(source)} pictures could be read: {next(iter(excluded.values()), 'none')}")
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
-    return Scores(ids, records, task.metrics(records, classes), excluded)
+    return Scores(ids, records, task.metrics(records, classes), excluded, split)
 
 
 def labels_for(source: Source, classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -121,3 +127,12 @@ def labels_for(source: Source, classes: tuple[str, ...]) -> NDArray[np.int64]:
         )
     table = np.array([classes.index(name) for name in source.classes], np.int64)
     return table[source.labels]
+
+
+def absent(source: Source, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """A note on the model's `classes` that `source` does not have, if there are any."""
+    without = [name for name in classes if name not in source.classes]
+    if not without:
+        return ()
+    more = f" and {len(without) - 8} more" if len(without) > 8 else ""
+    return (f"The model knows {len(without)} classes that the data does not have: {', '.join(without[:8])}{more}.",)

@@ -189,6 +189,7 @@ class LoadingRate:
 
     Args:
         pictures: distinct files, which the system holds in memory after the first time.
+        notes: what a person should know about how the data was read, a line each.
     """
 
     batch: int
@@ -196,6 +197,7 @@ class LoadingRate:
     workers: int
     pictures: int
     data: str
+    notes: tuple[str, ...] = ()
 
 
 def loading_rate(
@@ -205,7 +207,8 @@ def loading_rate(
     with tempfile.TemporaryDirectory() as place:
         if data is None:
             _write_jpegs(Path(place), draws.generator(seed, "benchmark pictures"))
-        source = open_dataset(data or place).train
+        dataset = open_dataset(data or place)
+        source = dataset.train
         batches = Batches(
             source,
             order=Order(len(source), batch, seed),
@@ -222,7 +225,8 @@ def loading_rate(
         for _ in batches.between(1, steps + 1):
             pass
         seconds = time.perf_counter() - started
-    return LoadingRate(batch, steps * batch / seconds, workers, len(source), data or "made JPEGs of 500 x 375")
+    title = data or "made JPEGs of 500 x 375"
+    return LoadingRate(batch, steps * batch / seconds, workers, len(source), title, dataset.notes)
 
 
 def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:

@@ -79,7 +79,7 @@ def reproduce(
     measured = {key: found for key in trials if (found := _kept(_path(folder, *key))) is not None}
     waiting = [key for key in trials if key not in measured]
     tasks = [partial(_measure, experiment.name, trials[key]) for key in waiting]
-    for number, found in pool.run(tasks, jobs or _jobs(list(trials.values())), tell):
+    for number, found in pool.run(tasks, jobs or _jobs(list(trials.values())), _notes_once(tell)):
         write_json(_path(folder, *waiting[number]), found)
         measured[waiting[number]] = found
     outcomes = [
@@ -158,6 +158,18 @@ def _jobs(trials: Sequence[Trial]) -> int:
     return os.cpu_count() or 1 if alone else 1
 
 
+def _notes_once(tell: Tell) -> Tell:
+    """`tell`, but for notes that were told before: the runs of an experiment read the same data."""
+    told: set[str] = set()
+
+    def listen(line: str) -> None:
+        if not (line.startswith("Note: ") and line in told):
+            told.add(line)
+            tell(line)
+
+    return listen
+
+
 def _measure(name: str, trial: Trial, tell: Tell) -> Measured:
     experiment = experiments.find(name)
     title = f"{trial.net.name}, seed {trial.recipe.seed}"
@@ -167,8 +179,12 @@ def _measure(name: str, trial: Trial, tell: Tell) -> Measured:
         return found
 
     def listen(event: Event) -> None:
+        if event["event"] == "start":
+            for note in event["notes"]:
+                tell(f"Note: {note}")
         if event["event"] == "evaluation":
-            tell(f"{title}: epoch {event['epoch']:.4g}, test error {1 - event['accuracy']:.2%}")
+            split = event.get("split", "test")
+            tell(f"{title}: epoch {event['epoch']:.4g}, {split} error {1 - event['accuracy']:.2%}")
 
     try:
         trial.run(listen)

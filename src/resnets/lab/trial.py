@@ -85,7 +85,8 @@ class Trial:
     @cached_property
     def resolved(self) -> tuple[Recipe, Data]:
         """The recipe as the data made it, and the data."""
-        return job.resolve(self.recipe)
+        rule = read_plan(self.folder.recipe).split_rule if self.folder.recipe.exists() else "hash"
+        return job.resolve(self.recipe, rule)
 
     @property
     def data(self) -> Data:

@@ -29,5 +29,5 @@ class Board:
             return
         for name, value in event.items():
             if name not in ("event", "step") and isinstance(value, int | float):
-                prefix = "train" if kind == "step" else "test"
+                prefix = "train" if kind == "step" else event.get("split", "test")
                 self._writer.add_scalar(f"{prefix}/{name}", value, event["step"])

@@ -35,6 +35,7 @@ class Diagnosis:
         during: "forward" (the layer's output) or "backward" (the gradient of its weights).
         pictures: of the batch, by name; where single ones can be blamed, those first.
         blamed: how many of `pictures` those are.
+        notes: what a person should know about how the data was read, a line each.
     """
 
     step: int
@@ -44,6 +45,7 @@ class Diagnosis:
     during: str | None
     pictures: tuple[str, ...]
     blamed: int
+    notes: tuple[str, ...] = ()
 
     def advice(self) -> str:
         """One text for a person."""

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from resnets import draws
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
-from resnets.data.sources import Dataset, Source, Subset, stratified_split
+from resnets.data.sources import Dataset, Source, SplitName, Subset
+from resnets.data.splits import SplitRule, with_watched_split
 from resnets.data.survey import Survey, normalized, survey
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
@@ -30,7 +30,7 @@ from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
-from resnets.training import checkpoint, memory
+from resnets.training import checkpoint, memory, run_split
 from resnets.training import environment as environments
 from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
@@ -52,13 +52,19 @@ from resnets.training.run_folder import (
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset that was looked through and found fit for training."""
+    """A dataset that was looked through and found fit for training.
+
+    Args:
+        test: the split that training evaluates on, `dataset.watched`.
+        dataset: as it was split, with the images that are left out as damaged.
+    """
 
     train: Source
     test: Source
     train_survey: Survey
     test_survey: Survey
     notes: tuple[str, ...]
+    dataset: Dataset
 
     def sha256(self) -> str:
         """Over the training pictures' labels and names, without the folder they lie in."""
@@ -71,42 +77,35 @@ class Data:
         return digest.hexdigest()
 
 
-def resolve(recipe: Recipe) -> tuple[Recipe, Data]:
+def resolve(recipe: Recipe, split_rule: SplitRule = "hash") -> tuple[Recipe, Data]:
     """The recipe with its open ends set by the data (classes, channels, colour, statistics), and the data.
+
+    Args:
+        split_rule: how images are held out of data without `val` and `test`; see `Plan`.
 
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
     """
-    dataset = _held_out(open_dataset(recipe.data), recipe.holdout)
+    dataset = with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
+    test = dataset.test
     preprocessing = recipe.preprocessing
     if dataset.color == "L" and preprocessing.color != "L":
         preprocessing = replace(preprocessing, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
     keep = recipe.views.crop is None
     train_survey = survey(dataset.train, preprocessing, keep=keep, statistics=recipe.normalize != "given")
-    test_survey = survey(dataset.test, preprocessing, keep=True, statistics=False)
+    test_survey = survey(test, preprocessing, keep=True, statistics=False)
     train, notes = _without_damaged(recipe, dataset, train_survey)
     if test_survey.damaged:
         first = next(iter(test_survey.damaged.values()))
-        if len(test_survey.damaged) == len(dataset.test):
-            raise DataError(f"No test picture can be read: {first}")
-        notes += (f"{len(test_survey.damaged)} test pictures cannot be read and count nowhere: {first}",)
+        if len(test_survey.damaged) == len(test):
+            raise DataError(f"No {dataset.watched} picture can be read: {first}")
+        notes += (f"{len(test_survey.damaged)} {dataset.watched} pictures cannot be read and count nowhere: {first}",)
     if isinstance(train, Subset) and train is not dataset.train and train_survey.pixels is not None:
         train_survey = replace(train_survey, pixels=train_survey.pixels[train.indices])
     preprocessing = normalized(preprocessing, recipe.normalize, train_survey)
     model = replace(recipe.model, classes=len(train.classes), channels=preprocessing.channels)
     resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
-    return resolved, Data(train, dataset.test, train_survey, test_survey, notes)
-
-
-def _held_out(dataset: Dataset, count: int) -> Dataset:
-    """`dataset` with `count` training pictures in place of its test pictures, if `count` is not 0."""
-    if not count:
-        return dataset
-    classes = len(dataset.train.classes)
-    if not classes <= count <= len(dataset.train) - classes:
-        raise DataError(f"holdout={count} leaves too few of {len(dataset.train)} pictures of {classes} classes.")
-    kept, out = stratified_split(dataset.train.labels, count, draws.generator(0, "holdout"))
-    return replace(dataset, train=Subset(dataset.train, kept), test=Subset(dataset.train, out))
+    return resolved, Data(train, test, train_survey, test_survey, notes, dataset)
 
 
 def _without_damaged(recipe: Recipe, dataset: Dataset, found: Survey) -> tuple[Source, tuple[str, ...]]:
@@ -169,11 +168,13 @@ def train(
             keeping=keeping or Keeping(),
             workers=workers,
             data_sha256=data.sha256(),
+            split_rule="hash",
         )
         with _held(folder, ranks, plan):
             if ranks.leads:
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
+                run_split.write(folder.split, data.dataset)
                 write_plan(folder.recipe, plan)
             return _go(plan, data, folder, ranks, listeners, notes)
 
@@ -195,7 +196,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
         plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
     with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
         plan, notes = _here(plan, device)
-        _, data = resolve(plan.recipe)
+        _, data = resolve(plan.recipe, plan.split_rule)
         _check_data(plan, data, folder)
         with _held(folder, ranks, plan):
             return _go(plan, data, folder, ranks, listeners, notes)
@@ -208,7 +209,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         UsageError: the run has no such step.
     """
     plan, _ = _here(read_plan(folder.recipe), None)
-    _, data = resolve(plan.recipe)
+    _, data = resolve(plan.recipe, plan.split_rule)
     _check_data(plan, data, folder)
     with _as_planned(plan):
         training, batches = _build(plan, data, Ranks())
@@ -220,7 +221,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         training.prepare(batches)
         for batch in batches.between(training.steps_done, step - 1):
             training.step(batch)
-        return diagnose(training, batches, step - 1)
+        return replace(diagnose(training, batches, step - 1), notes=data.notes)
 
 
 def is_finished(folder: RunFolder) -> bool:
@@ -323,7 +324,7 @@ def _go(
         for listener in told:
             listener(event)
 
-    def scores_of(source: Source, found: Survey) -> Scores:
+    def scores_of(source: Source, found: Survey, split: SplitName) -> Scores:
         pixels = None if found.damaged else found.pixels
         judge = Single(
             training.evaluated_network,
@@ -336,6 +337,7 @@ def _go(
             judge,
             training.task,
             source,
+            split=split,
             workers=plan.workers,
             rank=ranks.rank,
             world=ranks.world,
@@ -343,10 +345,10 @@ def _go(
         )
 
     def evaluate() -> Scores:
-        scores = scores_of(data.test, data.test_survey)
+        scores = scores_of(data.test, data.test_survey, data.dataset.watched)
         if not plan.recipe.score_training:
             return scores
-        own = scores_of(data.train, replace(data.train_survey, damaged={}))  # without those that were left out
+        own = scores_of(data.train, replace(data.train_survey, damaged={}), "train")  # without those that were left out
         return replace(scores, metrics=scores.metrics | {f"train_{k}": own.metrics[k] for k in ("accuracy", "loss")})
 
     def save_model(scores: Scores, best: bool = False) -> None:
@@ -361,7 +363,7 @@ def _go(
         path = folder.best if best else folder.model
         model_file.save(path, training.evaluated_network.state_dict(), card)
         if not best:
-            title = plan.recipe.name
+            title = f"{scores.split} of {plan.recipe.name}"
             write_report(folder.report, title=title, scores=scores, source=data.test, card=card, history=history)
 
     losses: list[torch.Tensor] = []
@@ -429,6 +431,7 @@ def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Even
         "epochs": training.total_steps * plan.recipe.batch / len(data.train),
         "train_samples": len(data.train),
         "test_samples": len(data.test),
+        "split": data.dataset.watched,
         "parameters": sum(p.numel() for p in training.network.parameters()),
         "environment": encode(plan.environment),
         "world": training.ranks.world,

@@ -25,7 +25,8 @@ def greeting(event: Event) -> list[str]:
     where = f"{environment['device']} ({environment['hardware']}), {environment['threads']} threads"
     return [
         f"{event['recipe']}: {event['parameters']:,} parameters, {event['train_samples']:,} pictures to train on, "
-        f"{event['test_samples']:,} to test; {event['steps']:,} steps ({event['epochs']:.4g} epochs)",
+        f"{event['test_samples']:,} in {event.get('split', 'test')}; {event['steps']:,} steps "
+        f"({event['epochs']:.4g} epochs)",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",
         *(f"Note: {note}" for note in event["notes"]),
     ]
@@ -33,9 +34,10 @@ def greeting(event: Event) -> list[str]:
 
 def evaluation_line(event: Event, images_per_second: float) -> str:
     """An evaluation in one line."""
+    split = event.get("split", "test")
     return (
-        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  test accuracy {event['accuracy']:7.2%}  "
-        f"test loss {event['loss']:.4f}  {images_per_second:,.0f} images/s"
+        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} accuracy {event['accuracy']:7.2%}  "
+        f"{split} loss {event['loss']:.4f}  {images_per_second:,.0f} images/s"
     )
 
 
@@ -83,15 +85,15 @@ class Live(AbstractContextManager["Live"]):
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:3.0f}%"),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("test {task.fields[accuracy]}"),
+            TextColumn("{task.fields[split]} {task.fields[accuracy]}"),
             TextColumn("{task.fields[speed]:,.0f} images/s"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
             expand=True,
             transient=False,
         )
-        self._task = self._progress.add_task("", total=None, start=False, visible=False,
-                                             epoch=0.0, loss=math.nan, accuracy="-", speed=0.0)  # fmt: skip
+        self._task = self._progress.add_task("", total=None, start=False, visible=False, epoch=0.0, loss=math.nan,
+                                             split="test", accuracy="-", speed=0.0)  # fmt: skip
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -102,7 +104,8 @@ class Live(AbstractContextManager["Live"]):
             case "start":
                 for line in greeting(event):
                     self._console.print(line, markup=False, highlight=False)
-                self._progress.update(self._task, total=event["steps"], visible=True)
+                split = event.get("split", "test")
+                self._progress.update(self._task, total=event["steps"], visible=True, split=split)
                 self._progress.start_task(self._task)
             case "step":
                 self._progress.update(

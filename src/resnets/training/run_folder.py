@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from resnets.artifacts.model_file import MODEL_NAME
+from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
 from resnets.files import explain, read_json, write_json
 from resnets.frozen import decode, encode
@@ -48,6 +49,11 @@ class RunFolder:
     @property
     def best(self) -> Path:
         return self.path / "best.safetensors"
+
+    @property
+    def split(self) -> Path:
+        """Which images were trained on and which held out, where the run shared them out; see `run_split`."""
+        return self.path / "split.jsonl.gz"
 
     @property
     def checkpoints(self) -> Path:
@@ -92,6 +98,7 @@ class Plan:
         keeping: of checkpoints.
         workers: threads that decode.
         data_sha256: over names and labels of the training pictures.
+        split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
     """
 
     recipe: Recipe
@@ -99,6 +106,7 @@ class Plan:
     keeping: Keeping
     workers: int
     data_sha256: str
+    split_rule: SplitRule = "stratified"  # of the runs that do not say
 
     @property
     def sha256(self) -> str:

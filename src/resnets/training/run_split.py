@@ -1,0 +1,157 @@
+"""The record of a run's split: which images it trained on, and which were held out of them.
+
+`split.jsonl.gz` has a line for each image, `["train", "cat/1.jpg"]` or `["val", "cat/2.jpg"]`, with the name from the
+data's root. A run has one where images were held out; other data says itself which are which.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from resnets.data.sources import Dataset, Source, SplitName, Subset
+from resnets.data.splits import with_watched_split
+from resnets.errors import FileError, UsageError
+from resnets.files import explain, replacing
+from resnets.training.run_folder import RunFolder, read_plan
+
+_HELD_OUT: tuple[SplitName, SplitName] = ("train", "val")
+_CODE = "surrogateescape"  # names need not be UTF-8
+
+
+def write(path: Path, dataset: Dataset) -> None:
+    """Writes the record of `dataset` to `path`, if images were held out of it."""
+    if not dataset.held_out:
+        return
+    with replacing(path) as temporary, gzip.open(temporary, "wb") as file:
+        for split in _HELD_OUT:
+            source = dataset.split(split)
+            for index in range(len(source)):
+                file.write(json.dumps([split, source.key(index).decode(errors=_CODE)]).encode() + b"\n")
+
+
+def read(path: Path) -> dict[bytes, SplitName]:
+    """The split of each image, by its name.
+
+    Raises:
+        FileError: the record cannot be read.
+    """
+    found: dict[bytes, SplitName] = {}
+    try:
+        with gzip.open(path, "rb") as file:
+            for line in io.BufferedReader(file):  # type: ignore[arg-type]
+                split, name = json.loads(line)
+                if split not in _HELD_OUT:
+                    raise ValueError(f"no split is called {split!r}")
+                found[name.encode(errors=_CODE)] = split
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, TypeError, AttributeError) as error:
+        raise FileError(f"{path} is damaged ({error}): take another copy of it, or give --data.") from error
+    except OSError as error:
+        raise explain("read", path, error) from error
+    return found
+
+
+def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
+    """`dataset` with the splits `train` and `val` that the run in `folder` made of it, or as it is, if it made none.
+
+    Images that the record does not know belong to neither; a note names them. A run without a record is split by the
+    rule that it began with.
+
+    Args:
+        name: of the dataset, for messages.
+    """
+    if folder.split.exists():
+        return _as_recorded(dataset, read(folder.split), name)
+    if not folder.recipe.exists():
+        return dataset
+    plan = read_plan(folder.recipe)
+    if not plan.recipe.holdout and {"val", "test"} & dataset.splits.keys():
+        return dataset
+    found = with_watched_split(dataset, name, holdout=plan.recipe.holdout, rule=plan.split_rule)
+    note = (
+        f"{folder.path} has no record of its split: val is what its rule ({plan.split_rule}) gives for today's files."
+    )
+    return replace(found, notes=(*found.notes, note))
+
+
+def for_evaluation(
+    dataset: Dataset, name: str, models: Sequence[Path | None], *, own: bool, asked: SplitName | None
+) -> Dataset:
+    """`dataset` with the splits that evaluation needs.
+
+    Data without splits is scored whole where it was given, as "all". Where it is that of the run itself, or a split of
+    it was asked for, the run's record says which images are which.
+
+    Args:
+        name: of the dataset.
+        models: the model files, where they are in files.
+        own: whether the dataset is taken because the models were trained on it.
+        asked: the split that was asked for.
+
+    Raises:
+        UsageError: the models held out different images.
+    """
+    runs = [RunFolder(path.parent) for path in models if path is not None]
+    runs = [run for run in runs if run.recipe.exists()]
+    missing = (asked or dataset.scored) not in dataset.splits
+    if own or (missing and asked in _HELD_OUT) or (missing and any(_same_place(run, name) for run in runs)):
+        found = [of_run(run, dataset, name) for run in runs] or [dataset]
+        if len({tuple(_keys(each)) for each in found}) > 1:
+            raise UsageError(
+                f"These models held out different images of {name}, so that none are new to all of them: evaluate them "
+                "one by one, or give --data of images that none was trained on."
+            )
+        if found[0].held_out or "all" not in dataset.splits:
+            return found[0]
+        note = f"Nothing beside the model says which images of {name} it was trained on: they are among those scored."
+        return replace(dataset, notes=(*dataset.notes, note))
+    known = max((trained_on(run, dataset.splits["all"]) for run in runs), default=0) if "all" in dataset.splits else 0
+    if not known:
+        return dataset
+    note = (
+        f"{known:,} of the {len(dataset.train):,} images in {name} have the names of images that the model was trained "
+        "on: if they are the same, the figures are too good. --split val scores those held out."
+    )
+    return replace(dataset, notes=(*dataset.notes, note))
+
+
+def _same_place(run: RunFolder, name: str) -> bool:
+    return os.path.realpath(read_plan(run.recipe).recipe.data) == os.path.realpath(name)
+
+
+def _keys(dataset: Dataset) -> list[bytes]:
+    source = dataset.splits["val"] if dataset.held_out else None
+    return [] if source is None else [source.key(index) for index in range(len(source))]
+
+
+def trained_on(folder: RunFolder, source: Source) -> int:
+    """How many images of `source` have the name of one that the run in `folder` trained on, as its record has it."""
+    record = read(folder.split) if folder.split.exists() else {}
+    return sum(record.get(source.key(index)) == "train" for index in range(len(source)))
+
+
+def _as_recorded(dataset: Dataset, record: Mapping[bytes, SplitName], name: str) -> Dataset:
+    source = dataset.train
+    places = [record.get(source.key(index)) for index in range(len(source))]
+    notes: list[str] = []
+    if new := [index for index, split in enumerate(places) if split is None]:
+        named = ", ".join(source.name(index) for index in new[:5])
+        notes.append(
+            f"{len(new):,} images of {name} are new since training began, so that they are in neither train nor val: "
+            f"{named}{' and more' if len(new) > 5 else ''}."
+        )
+    if gone := len(record) - (len(places) - len(new)):
+        notes.append(f"{gone:,} images that training began with are no longer in {name}.")
+    splits = {
+        split: Subset(source, np.array([i for i, s in enumerate(places) if s == split], np.int64))
+        for split in _HELD_OUT
+    }
+    return replace(dataset, splits={**dataset.splits, **splits}, notes=(*dataset.notes, *notes), held_out=True)
