@@ -199,6 +199,8 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
         _, data = resolve(plan.recipe, plan.split_rule)
         _check_data(plan, data, folder)
         with _held(folder, ranks, plan):
+            if ranks.leads and not folder.split.exists():  # of a run that version 0.1.0 began
+                run_split.write(folder.split, data.dataset)
             return _go(plan, data, folder, ranks, listeners, notes)
 
 

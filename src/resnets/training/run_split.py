@@ -52,6 +52,8 @@ def read(path: Path) -> dict[bytes, SplitName]:
                 if split not in _HELD_OUT:
                     raise ValueError(f"no split is called {split!r}")
                 found[name.encode(errors=_CODE)] = split
+        if not found:
+            raise ValueError("it is empty")
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is damaged ({error}): take another copy of it, or give --data.") from error
     except OSError as error:
