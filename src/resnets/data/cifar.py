@@ -51,6 +51,14 @@ def _read(cls: Any, root: Path) -> list[Any]:
     return [cls(str(root), train=train, download=False) for train in (True, False)]
 
 
+def _is_there(cls: Any, root: Path) -> bool:
+    try:
+        _read(cls, root)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _fetch(cls: Any, root: Path) -> None:
     """Puts the dataset into `root` in one step, so that other processes see all of it or nothing.
 
@@ -60,9 +68,8 @@ def _fetch(cls: Any, root: Path) -> None:
 
     root.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(root / f".{cls.base_folder}.lock"):
-        with contextlib.suppress(RuntimeError):
-            _read(cls, root)
-            return  # another process has fetched it meanwhile
+        if _is_there(cls, root):  # another process has fetched it meanwhile
+            return
         with tempfile.TemporaryDirectory(dir=root, prefix=f".{cls.base_folder}.") as temporary:
             archive = root / cls.filename
             if check_integrity(str(archive), cls.tgz_md5):
@@ -70,12 +77,14 @@ def _fetch(cls: Any, root: Path) -> None:
             else:
                 cls(temporary, download=True)
             final = root / cls.base_folder
-            if final.exists():  # and is damaged
+            if final.exists():
+                if _is_there(cls, root):  # where files cannot be locked, another was faster
+                    return
                 final.rename(Path(temporary) / "damaged")
             try:
                 (Path(temporary) / cls.base_folder).rename(final)
             except OSError:
-                if not final.exists():  # else another process was faster, where files cannot be locked
+                if not _is_there(cls, root):
                     raise
 
 
