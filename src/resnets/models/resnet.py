@@ -9,7 +9,7 @@ from resnets.models.memory import Segments
 from resnets.models.spec import Spec, stage_of
 from resnets.nn.blocks import Basic, Bottleneck, PreActBasic, PreActBottleneck
 from resnets.nn.layers import Layers
-from resnets.nn.recompute import run
+from resnets.nn.stages import Stage
 from resnets.nn.stems import build_stem
 from resnets.nn.stochastic import number_stochastic_layers
 
@@ -24,7 +24,9 @@ _BLOCKS = {
 class ResNet(nn.Module):
     """The network that `spec` describes, with torch's own initialisation; `models.initialize` gives the papers'.
 
-    `state_dict` keys of the family that torchvision shares are torchvision's.
+    `state_dict` keys of the family that torchvision shares are torchvision's. Children are registered in the order in
+    which a signal meets them, and each is called as a module: `nn.Sequential(*list(net.children())[:-1])` gives the
+    pooled features, and torchvision's `IntermediateLayerGetter` and FPN take the names in `spec.stage_modules`.
 
     Shapes, for images: (N, spec.channels, H, W) to (N, spec.classes).
     """
@@ -34,22 +36,35 @@ class ResNet(nn.Module):
         self.spec = spec
         layers = Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation)
         block_class = _BLOCKS[spec.block, spec.preactivation]
-        self.conv1, self.maxpool = build_stem(layers, spec.stem, spec.channels, spec.stem_width)
+        self.conv1, pool = build_stem(layers, spec.stem, spec.channels, spec.stem_width)
         self.bn1 = nn.Identity() if spec.preactivation else layers.normalization(spec.stem_width)
-        self.act = layers.nonlinearity()
+        if not spec.preactivation:
+            self.act = layers.nonlinearity()
+        self.maxpool = pool
         stages: dict[int, list[nn.Module]] = {}
-        outputs = spec.stem_width
         for name, shape in spec.blocks():
             stages.setdefault(stage_of(name), []).append(block_class(layers, shape))
-            outputs = shape.outputs
         self.stage_names = [f"layer{number}" for number in stages]
         for name, blocks in zip(self.stage_names, stages.values(), strict=True):
-            self.add_module(name, nn.Sequential(*blocks))
-        self.bn = layers.normalization(outputs) if spec.preactivation else nn.Identity()
+            self.add_module(name, Stage(*blocks))
+        self.inplanes = shape.outputs  # torchvision's name for it, which its FPN reads
+        self.bn = layers.normalization(shape.outputs) if spec.preactivation else nn.Identity()
+        if spec.preactivation:
+            self.act = layers.nonlinearity()
         self.avgpool = layers.global_pool(spec.pool)
-        self.fc = nn.Linear(outputs, spec.classes)
-        self.recomputed: Segments = {}  # see `models.memory`; set it to train in less memory
+        self.fc = nn.Linear(shape.outputs, spec.classes)
         number_stochastic_layers(self)
+
+    @property
+    def recomputed(self) -> Segments:
+        """The blocks that a training step computes twice, by stage; see `models.memory`. Set it to train in less."""
+        segments = {name: getattr(self.get_submodule(name), "recomputed", ()) for name in self.stage_names}
+        return {name: lengths for name, lengths in segments.items() if lengths}
+
+    @recomputed.setter
+    def recomputed(self, segments: Segments) -> None:
+        for name in self.stage_names:
+            self.get_submodule(name).recomputed = segments.get(name, ())  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The named stages: "C1" behind the stem's convolutions, "C2" behind the first stage, and so on.
@@ -57,16 +72,16 @@ class ResNet(nn.Module):
         Channels and strides are `spec.stage_channels` and `spec.stage_strides`. In pre-activation nets the last
         one is normalised and activated, as the classifier sees it; the others are the bare sums.
         """
-        x = self.conv1(x)
+        x = self.bn1(self.conv1(x))
         if not self.spec.preactivation:
-            x = self.act(self.bn1(x))
+            x = self.act(x)
         stages = {"C1": x}
         x = self.maxpool(x)
         for number, name in enumerate(self.stage_names, start=2):
-            x = run(self.get_submodule(name), x, self.recomputed.get(name, ()))
+            x = self.get_submodule(name)(x)
             stages[f"C{number}"] = x
-        if self.spec.preactivation:
-            stages[f"C{number}"] = self.act(self.bn(x))
+        x = self.bn(x)
+        stages[f"C{number}"] = self.act(x) if self.spec.preactivation else x
         return stages
 
     def forward(self, x: Tensor) -> Tensor:

@@ -129,6 +129,19 @@ class Spec:
             strides[f"C{stage_of(name) + 1}"] = stride
         return strides
 
+    @property
+    def stage_modules(self) -> dict[str, str]:
+        """The child of `ResNet` whose output is each feature that `ResNet.features` gives.
+
+        For whatever asks for features by the names of modules: forward hooks, Grad-CAM, torchvision's
+        `IntermediateLayerGetter` and `BackboneWithFPN`. In pre-activation nets the last one is the activation behind
+        the last stage, whose own output is the bare sum.
+        """
+        last = f"C{len(self.depths) + 1}"
+        names = {"C1": "conv1" if self.preactivation else "act"}
+        names |= {f"C{i + 2}": f"layer{i + 1}" for i in range(len(self.depths))}
+        return names | ({last: "act"} if self.preactivation else {})
+
     def blocks(self) -> Iterator[tuple[str, BlockShape]]:
         """Every block in order, with its name in the `state_dict`, such as "layer1.0"."""
         total, index = sum(self.depths), 0

@@ -20,10 +20,11 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, layers: Layers, channels: int, reduction: int = 16) -> None:
         super().__init__()
+        self.positions = tuple(range(2, 2 + layers.dimensions))
         hidden = max(1, channels // reduction)
         self.fc1 = layers.conv(channels, hidden, 1, bias=True)
         self.fc2 = layers.conv(hidden, channels, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+        pooled = x.mean(dim=self.positions, keepdim=True)
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(pooled))))

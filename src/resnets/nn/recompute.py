@@ -5,32 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def run(blocks: nn.Module, x: Tensor, segments: Sequence[int]) -> Tensor:
-    """`blocks`, a Sequential, applied to `x`.
+def recompute(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """`blocks`, one after another, applied to `x`; the backward pass keeps `x` alone and applies them again."""
 
-    Args:
-        segments: how many blocks, from the first one on, are recomputed together. Nothing changes but time and
-            memory: gradients are the same, running statistics move once, and masks are drawn from the same keys.
-    """
-    assert isinstance(blocks, nn.Sequential)
-    every = list(blocks)
-    first = 0
-    if blocks.training and torch.is_grad_enabled():
-        for length in segments:
-            x = _recomputed(every[first : first + length], x)
-            first += length
-    for block in every[first:]:
-        x = block(x)
-    return x
-
-
-def _recomputed(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
     def forward(x: Tensor) -> Tensor:
         for block in blocks:
             x = block(x)

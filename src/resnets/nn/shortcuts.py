@@ -31,19 +31,20 @@ class ZeroPad(nn.Module):
     weights then load unchanged; any other place is the same network with its channels permuted.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, dimensions: int = 2) -> None:
         super().__init__()
         if outputs < inputs:
             raise ValueError(f"shortcut A can add channels but not drop them ({inputs} to {outputs})")
         self.stride = stride
+        self.dimensions = dimensions
         self.before = (outputs - inputs) // 2
         self.after = outputs - inputs - self.before
 
     def forward(self, x: Tensor) -> Tensor:
         # A pool of one position picks as a slice does, but its gradient keeps the layout, where a slice's would make
         # every operation before it mix two.
-        every = _AVERAGE_POOL[x.ndim - 2](x, 1, self.stride)
-        return F.pad(every, (0, 0) * (x.ndim - 2) + (self.before, self.after))
+        every = _AVERAGE_POOL[self.dimensions](x, 1, self.stride)
+        return F.pad(every, (0, 0) * self.dimensions + (self.before, self.after))
 
 
 def build_shortcut(
@@ -68,7 +69,7 @@ def build_shortcut(
     if option != "C" and not changes:
         return nn.Identity()
     if option == "A":
-        return ZeroPad(inputs, outputs, stride)
+        return ZeroPad(inputs, outputs, stride, layers.dimensions)
     norm = [layers.normalization(outputs)] if normalized else []
     if option == "D":
         pool = layers.average_pool(stride, round_up=round_up) if stride != 1 else nn.Identity()

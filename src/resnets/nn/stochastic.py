@@ -61,7 +61,7 @@ class Stochastic(nn.Module):
     def _uniforms(self, x: Tensor, count: int) -> Tensor:
         keys = self.keys
         if keys is None:
-            keys = torch.randint(2**62, (len(x),), device=x.device)
+            keys = torch.randint(2**62, (x.shape[0],), device=x.device)
         return uniforms(keys, self.layer, count)
 
     def extra_repr(self) -> str:

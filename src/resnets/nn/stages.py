@@ -1,0 +1,33 @@
+"""A stage: the blocks between one change of the spatial size and the next (He et al. 2015, table 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from resnets.nn.recompute import recompute
+
+
+class Stage(nn.Sequential):
+    """Blocks, one after another. (N, inputs, ...) to (N, outputs, ...).
+
+    A network calls its stages as modules, so that hooks, `torch.compile`, FSDP and `net.layer4 = nn.Identity()` work
+    on them, and `net.layer4[0]` is a block.
+
+    Attributes:
+        recomputed: lengths of the segments of blocks, from the first block on, that a training step computes twice.
+            Nothing changes but time and memory: gradients are the same, running statistics move once, and masks are
+            drawn from the same keys.
+    """
+
+    recomputed: tuple[int, ...] = ()
+
+    def forward(self, input: Tensor) -> Tensor:
+        blocks, first, x = list(self), 0, input
+        if self.training and torch.is_grad_enabled():
+            for length in self.recomputed:
+                x = recompute(blocks[first : first + length], x)
+                first += length
+        for block in blocks[first:]:
+            x = block(x)
+        return x
