@@ -16,7 +16,7 @@ from typing import Any
 from resnets import api
 from resnets.errors import ResnetsError, lookup
 from resnets.signatures import Parser, arguments, parser_of, read_docstring
-from resnets.sizes import show_bytes
+from resnets.sizes import show_bytes, show_count
 from resnets.version import __version__
 
 Answer = tuple[list[str], Any]  # lines for a person, and what --json prints
@@ -101,7 +101,7 @@ def _train(parsed: argparse.Namespace) -> Answer:
     lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []
     lines += [
         f"{run.metrics.get('split', 'test')} accuracy {run.metrics['accuracy']:.2%} "
-        f"of {run.metrics['samples']:,} pictures",
+        f"of {show_count(run.metrics['samples'], 'picture')}",
         f"model   {run.model}",
         f"report  {run.report}",
     ]
@@ -176,7 +176,8 @@ def _describe(parsed: argparse.Namespace) -> Answer:
         ]
         twice = sum(map(sum, found.recomputed.values()))
         lines.append(
-            f"{'peak':10} {show_bytes(found.memory.peak):>12}  and what the program takes; {twice} blocks twice"
+            f"{'peak':10} {show_bytes(found.memory.peak):>12}  and what the program takes; "
+            f"{show_count(twice, 'block')} twice"
         )
     if found.classes:
         lines.append(f"classes  {', '.join(found.classes[:20])}{' ...' if len(found.classes) > 20 else ''}")
@@ -220,7 +221,7 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
         f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, {found['size']} px",
         f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, "
         f"{show_bytes(found['predicted_peak_memory_bytes'])} predicted; "
-        f"{sum(map(sum, training['recomputed'].values()))} blocks computed twice",
+        f"{show_count(sum(map(sum, training['recomputed'].values())), 'block')} computed twice",
     ]
     if inference := found.get("inference"):
         lines.append(
@@ -231,7 +232,7 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
             lines[-1] += f", {inference['share_of_ceiling']:.0%} of a matrix product's rate"
     if loading := found.get("loading"):
         lines.append(
-            f"loading    {loading['images_per_second']:10.1f} images/s by {loading['workers']} workers "
+            f"loading    {loading['images_per_second']:10.1f} images/s by {show_count(loading['workers'], 'worker')} "
             f"({loading['pictures']} {loading['data']})"
         )
         lines += _notes(parsed, loading["notes"])

@@ -1,4 +1,4 @@
-"""Amounts of memory as people write them."""
+"""Amounts as people write them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def parse_bytes(text: str) -> int:
 def show_bytes(count: float) -> str:
     """In MiB, or in GiB from 10 GiB on."""
     return f"{count / 2**20:,.0f} MiB" if count < 10 * 2**30 else f"{count / 2**30:,.1f} GiB"
+
+
+def show_count(count: int, noun: str, plural: str | None = None) -> str:
+    """ "1 thread", "2 threads", "1,000 threads"; `plural` where it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

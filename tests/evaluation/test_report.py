@@ -220,7 +220,7 @@ def test_unread_pictures_are_listed_with_their_reasons(tmp_path: Path) -> None:
     scores, source, card = random_result(2)
     excluded = {i: f"photos/{i}.jpg is damaged: cut." for i in range(1200)}
     page = write(tmp_path, (replace(scores, excluded=excluded), source, card))
-    assert "1,200 pictures could not be read and count nowhere" in page.text
+    assert "1,200 pictures could not be read, and no figure counts them" in page.text
     assert "photos/0.jpg is damaged: cut." in page.text
     assert page.tags.count("li") == 50
 

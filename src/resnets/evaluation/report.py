@@ -21,6 +21,7 @@ from resnets.evaluation.charts import Line, line_chart
 from resnets.evaluation.score import Scores
 from resnets.files import write_bytes
 from resnets.models import counts
+from resnets.sizes import show_count
 from resnets.tasks.classification import confusion
 
 WORST_ERRORS = 24
@@ -132,7 +133,7 @@ def _facts(card: ModelCard, history: Sequence[dict[str, Any]]) -> str:
     if environment:
         rows.append(("Trained on", f"{environment.get('hardware')}, {environment.get('precision')}"))
     rows += [
-        ("Length", f"{event['epochs']:.1f} epochs, {event['steps']:,} steps")
+        ("Length", f"{event['epochs']:.1f} epochs, {show_count(event['steps'], 'step')}")
         for event in history
         if event["event"] == "start"
     ]
@@ -248,4 +249,5 @@ def _excluded(scores: Scores) -> str:
     if not scores.excluded:
         return ""
     items = "".join(f"<li>{html.escape(reason)}</li>" for reason in list(scores.excluded.values())[:50])
-    return f"<h2>{len(scores.excluded):,} pictures could not be read and count nowhere</h2><ul>{items}</ul>"
+    pictures = show_count(len(scores.excluded), "picture")
+    return f"<h2>{pictures} could not be read, and no figure counts them</h2><ul>{items}</ul>"

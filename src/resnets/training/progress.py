@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TextIO
 
+from resnets.sizes import show_count
 from resnets.training.run_folder import Event
 
 PLAIN_LINES = 12
@@ -22,11 +23,12 @@ def watch(stream: TextIO | None = None) -> Plain | Live:
 def greeting(event: Event) -> list[str]:
     """The lines that a run begins with."""
     environment = event["environment"]
-    where = f"{environment['device']} ({environment['hardware']}), {environment['threads']} threads"
+    where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
     return [
-        f"{event['recipe']}: {event['parameters']:,} parameters, {event['train_samples']:,} pictures to train on, "
-        f"{event['test_samples']:,} in {event.get('split', 'test')}; {event['steps']:,} steps "
-        f"({event['epochs']:.4g} epochs)",
+        f"{event['recipe']}: {event['parameters']:,} parameters, "
+        f"{show_count(event['train_samples'], 'picture')} to train on, {event['test_samples']:,} in "
+        f"{event.get('split', 'test')}; {show_count(event['steps'], 'step')} "
+        f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",
         *(f"Note: {note}" for note in event["notes"]),
     ]
