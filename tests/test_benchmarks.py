@@ -145,3 +145,18 @@ def test_cifar10(pictures: Path, tmp_path: Path) -> None:
     assert found["speeds"] == speeds
     assert sorted(found["runs"]) == ["airbench94_muon 0", "fast/cifar10 0", "paper/cifar 0"]
     assert all(0 <= each["error"] <= 100 for each in found["runs"].values())
+
+
+def test_against(tmp_path: Path) -> None:
+    small = ["--model", "cifar_resnet20", "--size", "32", "--cases", "cifar_resnet20:8", "--seconds", "0.01"]
+    run("against.py", "HEAD", *small, "--rounds", "2", "--only", "training", "overhead", "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-against.json")
+    found = json.loads(path.read_text())
+    names = {"C3 cifar_resnet20:8", "loop fast/cifar10", "loop digits"}
+    assert found["ratios"].keys() == found["ratios_to_itself"].keys() == names
+    assert not found["errors"]
+    for half, other in (("itself", "again"), ("present", "present")):
+        for rates in found[f"rounds_{half}"].values():
+            assert [len(rates[tree]) for tree in ("commit", other)] == [2, 2]
+    limit = min(0.97, *found["ratios_to_itself"].values())
+    assert found["flagged"] == [name for name, ratio in found["ratios"].items() if ratio < limit]
