@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import ColorJitter as TheirJitter
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 from torchvision.transforms import functional as tv
@@ -232,6 +233,39 @@ def test_grey_pictures_have_no_colour_to_change() -> None:
 
 def test_changes_beyond_all_stop_at_black() -> None:
     assert augment.apply(jitter(brightness=3.0), pictures(1), torch.zeros(1, 4)).max() == 0
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 1.5, 4.0])
+def test_factors_are_spread_as_torchvisions(spread: float) -> None:
+    count = 4000
+    view = jitter(brightness=spread)
+    # 0.01 times any factor stays below white
+    ours = augment.apply(view, torch.full((count, 1, 1, 1), 0.01), uniforms(view, count)).flatten().sort().values * 100
+    low, high = TheirJitter(brightness=spread).brightness  # type: ignore[misc]
+    expected = low + (high - low) * (torch.arange(count) + 0.5) / count
+    torch.testing.assert_close(ours, expected, atol=0.03 * (high - low), rtol=0)
+
+
+@pytest.mark.parametrize("spread", [0.4, 1.0])
+def test_factors_up_to_1_are_to_the_bit_what_they_were(spread: float) -> None:
+    view, images = jitter(brightness=spread), pictures(300)
+    u = uniforms(view, 300)
+    factors = torch.clamp(1 + (2 * u[:, 0] - 1) * spread, min=0)[:, None, None, None]
+    assert torch.equal(augment.apply(view, images, u), (images * factors).clamp(0, 1))
+
+
+@pytest.mark.parametrize("names", [[name] for name in JITTERS])
+def test_colours_of_bgr_pictures_change_as_those_of_rgb(names: list[str]) -> None:
+    images, view = pictures(3), jitter(**dict.fromkeys(names, 0.5))
+    u = uniforms(view, 3)
+    expected = augment.apply(view, images, u).flip(1)
+    assert torch.equal(augment.apply(view, images.flip(1), u, "BGR"), expected)
+
+
+def test_light_falls_on_bgr_pictures_as_on_rgb() -> None:
+    images, view = pictures(3), PCAColor(std=1)
+    u = uniforms(view, 3)
+    assert torch.equal(augment.apply(view, images.flip(1), u, "BGR"), augment.apply(view, images, u).flip(1))
 
 
 @pytest.mark.parametrize("view", [PaddedCrop(), Flip(), Affine(shear=5), ColorJitter(hue=0.2), Cutout(size=3)])

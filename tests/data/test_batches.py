@@ -17,7 +17,7 @@ from resnets.data.folder import FolderSource, read_classes
 from resnets.data.pictures import Pixels
 from resnets.data.sources import PixelSource, Source, Subset
 from resnets.data.survey import survey
-from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedCrop, RandomResizedCrop, Views
+from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedCrop, PCAColor, RandomResizedCrop, Views
 from resnets.errors import DataError
 from resnets.preprocessing import Preprocessing, encode_mean_image
 
@@ -273,3 +273,11 @@ def test_an_alternating_flip_shows_each_picture_the_other_way_in_the_next_epoch(
     for found in seen.values():
         assert all(a != b for a, b in itertools.pairwise(found))
     assert 8 < sum(found[0] for found in seen.values()) < 32
+
+
+def test_colours_change_alike_whatever_the_order_of_the_channels(folder: FolderSource) -> None:
+    views = Views(augment=(ColorJitter(hue=0.2), PCAColor(std=1)))
+    rgb = Preprocessing(resize=16, crop=12, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    bgr = Preprocessing(resize=16, crop=12, mean=(0.3, 0.2, 0.1), std=(0.7, 0.6, 0.5), color="BGR")
+    one, other = (batches(folder, views, preprocessing=each).make(0)["images"] for each in (rgb, bgr))
+    assert torch.equal(one, other.flip(1))

@@ -32,7 +32,7 @@ from resnets.data.views import (
     ScaledCrop,
     View,
 )
-from resnets.preprocessing import Preprocessing
+from resnets.preprocessing import Color, Preprocessing
 
 CROP_ATTEMPTS = 10
 CROP_NUMBERS = 2 * CROP_ATTEMPTS + 2
@@ -124,8 +124,14 @@ def _between(bounds: tuple[float, float], u: float) -> float:
 # --- a batch, on the device ----------------------------------------------------------------------------------------
 
 
-def apply(view: View, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
-    """`images_NCHW` seen through `view`, with the uniform numbers `u` of shape (N, numbers_needed(view))."""
+def apply(view: View, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
+    """`images_NCHW` seen through `view`, with the uniform numbers `u` of shape (N, numbers_needed(view)).
+
+    Args:
+        color: the order of the channels, which changes of colour depend on.
+    """
+    if color == "BGR" and isinstance(view, ColorJitter | PCAColor):
+        return apply(view, images_NCHW.flip(1), u).flip(1)
     match view:
         case PaddedCrop():
             return _padded_crop(images_NCHW, view, u)
@@ -176,7 +182,9 @@ def _affine(images: Tensor, view: Affine, u: Tensor) -> Tensor:
 
 def _color_jitter(images: Tensor, view: ColorJitter, u: Tensor) -> Tensor:
     def factors(column: int, spread: float) -> Tensor:
-        return torch.clamp(1 + (2 * u[:, column] - 1) * spread, min=0)[:, None, None, None]
+        if spread > 1:  # torchvision narrows the interval to [0, 1 + spread] and draws evenly within it
+            return (u[:, column] * (1 + spread))[:, None, None, None]
+        return (1 + (2 * u[:, column] - 1) * spread)[:, None, None, None]
 
     if view.brightness:
         images = (images * factors(0, view.brightness)).clamp(0, 1)

@@ -214,7 +214,8 @@ class Batches:
         images = frames().to(self.device, non_blocking=True)
         if not self._finished_where_decoded:
             for number, view in enumerate(self.views.augment):
-                images = augment.apply(view, images, self._numbers_for(number, view, step))
+                u = self._numbers_for(number, view, step)
+                images = augment.apply(view, images, u, self.preprocessing.color)
             images = normalize(images, self.preprocessing)
         numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
         batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}

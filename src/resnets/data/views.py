@@ -146,7 +146,8 @@ class ColorJitter:
     """Brightness, contrast, saturation and hue changed, in this order.
 
     Args:
-        brightness, contrast, saturation: each multiplied by a factor drawn evenly within 1 ± this (never below 0).
+        brightness, contrast, saturation: each multiplied by a factor drawn evenly from [max(0, 1 - this), 1 + this],
+            as in torchvision.
         hue: turned evenly within ± this part of the colour circle, at most 0.5.
     """
 
