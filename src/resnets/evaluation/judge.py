@@ -25,6 +25,7 @@ from resnets.preprocessing import Preprocessing, TestView
 
 SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
 CENTRAL: tuple[TestView, ...] = ("center", "flip", "shift")  # those that look at the central square alone
+SHIFT_WEIGHTS = (2, 1, 1, 2, 1, 1)  # the square, it moved twice, and the mirror images of the three
 BATCH = 128
 
 
@@ -48,7 +49,8 @@ class Single:
 
     Args:
         view: "center": the central square. "flip": it and its mirror image. "shift": it, it moved by a pixel up and
-            left and down and right, and the mirror images of the three (Jordan 2024, 2404.00498, section 3.5).
+            left and down and right, and the mirror images of the three; the two that are not moved count a quarter
+            each, the others an eighth (Jordan 2024, 2404.00498, section 3.5; `infer_mirror_translate` of its script).
             "ten-crop": the central square, those in the corners, and the mirror images of the five. "multi-scale":
             the whole picture with its shorter side at each of `SIDES` (for other crops than 224, in proportion), and
             its mirror image; the last layer is linear, so that the mean over positions is taken before it or after it
@@ -80,22 +82,27 @@ class Single:
     def outputs(self, seen: Sequence[list[Pixels]]) -> Tensor:
         if all(len(looks) == 1 for looks in seen):
             return self._logits(np.stack([looks[0] for looks in seen]))
-        by_shape: dict[tuple[int, ...], list[tuple[int, Pixels]]] = defaultdict(list)
+        by_shape: dict[tuple[int, ...], list[tuple[int, int, Pixels]]] = defaultdict(list)
         for row, looks in enumerate(seen):
-            for pixels in looks:
-                by_shape[pixels.shape].append((row, pixels))
+            for weight, pixels in zip(self._weights(len(looks)), looks, strict=True):
+                by_shape[pixels.shape].append((row, weight, pixels))
         total: Tensor | None = None
         for shape, members in by_shape.items():
             at_once = max(1, BATCH * self.preprocessing.crop**2 // (shape[1] * shape[2]))
             for first in range(0, len(members), at_once):
                 part = members[first : first + at_once]
-                answers = F.softmax(self._logits(np.stack([pixels for _, pixels in part])).cpu().double(), 1)
+                answers = F.softmax(self._logits(np.stack([pixels for _, _, pixels in part])).cpu().double(), 1)
+                answers *= torch.tensor([[weight] for _, weight, _ in part])
                 if total is None:
                     total = answers.new_zeros(len(seen), answers.shape[1])
-                total.index_add_(0, torch.tensor([row for row, _ in part]), answers)
+                total.index_add_(0, torch.tensor([row for row, _, _ in part]), answers)
         assert total is not None
-        counts = torch.tensor([[len(looks)] for looks in seen])
-        return (total / counts).log()
+        weights = torch.tensor([[sum(self._weights(len(looks)))] for looks in seen])
+        return (total / weights).log()
+
+    def _weights(self, looks: int) -> Sequence[int]:
+        """How much each of `looks` counts, in the order of `look`."""
+        return SHIFT_WEIGHTS if self.view == "shift" else (1,) * looks
 
     def _logits(self, pixels: Pixels) -> Tensor:
         images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
