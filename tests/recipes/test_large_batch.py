@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import resnets
 from resnets.errors import UsageError
 from resnets.recipes.catalog import find
-from resnets.training.schedules import warmup_factor
+from resnets.training.schedules import OneCycle, Warmup, warmup_factor
 from tests.training.runs import arguments, finish, make_pictures, start
 
 
@@ -36,6 +37,32 @@ def test_a_length_in_steps_shrinks_as_the_batch_grows() -> None:
     large = resnets.large_batch(find("paper/cifar"), 512)
     assert (large.steps, large.group) == (16_000, 128)
     assert large.total_steps(50_000) * 512 == 64_000 * 128
+
+
+@pytest.mark.parametrize(("batch", "start"), [(256, 0.1), (2048, 1 / 32)])
+def test_a_schedule_that_rises_is_the_only_warm_up(batch: int, start: float) -> None:
+    base = find("digits")
+    large = resnets.large_batch(base, batch)
+    assert large.warmup is None
+    assert large.schedule == replace(base.schedule, start=start)  # type: ignore[type-var]
+    assert large.optimizer.lr == pytest.approx(base.optimizer.lr * batch / 64)
+
+
+def test_a_schedule_that_only_falls_is_warmed_up() -> None:
+    base = replace(find("digits"), schedule=OneCycle(peak=0))
+    large = resnets.large_batch(base, 256)
+    assert large.warmup == Warmup(epochs=5, factor=0.25)
+    assert large.schedule == base.schedule
+
+
+def test_a_warm_up_longer_than_the_run_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(UsageError, match=r"warm-up takes 5 epochs and the run 3\.03, .*--epochs.*warmup\.epochs=N"):
+        resnets.train("digits", "schedule=Cosine", large_batch=128, epochs=3, out=out, device="cpu")
+    with pytest.raises(UsageError, match=r"warm-up takes 2 epochs and the run 1\.\d+, "):
+        resnets.train("digits", "warmup=Warmup", "warmup.epochs=2", "steps=40", out=out, device="cpu")
+    assert not out.exists()
+    find("digits").with_overrides(["warmup=Warmup", "warmup.epochs=40"]).check_length(1437)  # the whole run
 
 
 def test_what_the_rule_does_not_cover_is_refused() -> None:

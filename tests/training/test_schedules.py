@@ -82,6 +82,16 @@ def test_plateau_drops_as_torchs() -> None:
     assert state.best == 0.4
 
 
+def test_a_loss_that_is_not_finite_is_no_improvement() -> None:
+    state, schedule = PlateauState(), Plateau(factor=0.1, patience=3)
+    for loss in (math.nan, math.inf, 2.0, 1.0):
+        state.update(schedule, loss)
+    assert (state.best, state.bad, state.factor) == (1.0, 0, 1.0)
+    for loss in (math.nan, 1.0, math.nan):
+        state.update(schedule, loss)
+    assert (state.best, state.bad, state.factor) == (1.0, 0, 0.1)
+
+
 @pytest.mark.parametrize(
     "make",
     [

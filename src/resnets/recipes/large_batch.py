@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from resnets.errors import UsageError
 from resnets.training.recipe import SGD, Recipe
-from resnets.training.schedules import Warmup
+from resnets.training.schedules import OneCycle, Warmup
 
 WARMUP_EPOCHS = 5.0
 
@@ -15,8 +15,9 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
     """`recipe` for `batch` samples a step and the same number of epochs.
 
     The learning rate grows with the batch and is reached in a straight line over the first 5 epochs, from the
-    recipe's own rate; batch norm still sees groups of the recipe's size; the last scale of each residual branch starts
-    at zero. Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
+    recipe's own rate; a `OneCycle` that rises already warms up, so it keeps its shape and starts no higher than that
+    rate. Batch norm still sees groups of the recipe's size; the last scale of each residual branch starts at zero.
+    Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
 
     Raises:
         UsageError: another optimiser than SGD, a warm-up of its own, or a batch that is no multiple of the groups.
@@ -31,12 +32,18 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
             f"large_batch takes multiples of {recipe.name}'s groups of {group}, from {recipe.batch} up, not {batch}."
         )
     scale = batch / recipe.batch
+    schedule, warmup = recipe.schedule, None
+    if isinstance(schedule, OneCycle) and schedule.peak > 0:
+        schedule = replace(schedule, start=min(schedule.start, 1 / scale))
+    elif scale > 1:
+        warmup = Warmup(epochs=WARMUP_EPOCHS, factor=1 / scale)
     return replace(
         recipe,
         batch=batch,
         group=group,
         steps=None if recipe.steps is None else max(1, round(recipe.steps / scale)),
         optimizer=replace(recipe.optimizer, lr=recipe.optimizer.lr * scale),
-        warmup=Warmup(epochs=WARMUP_EPOCHS, factor=1 / scale) if scale > 1 else None,
+        schedule=schedule,
+        warmup=warmup,
         initialization=replace(recipe.initialization, zero_init_last=True),
     )

@@ -36,7 +36,8 @@ class Memory:
         log_bytes: length of log.jsonl; what came after is cut off when the run goes on.
         seconds: trained so far.
         plateau: of the schedule.
-        best: the best value so far of the metric whose best model is kept.
+        best: the best evaluation so far by the metric whose best model is kept: its value and its loss, both with the
+            sign that makes more better. A single number, the value alone, in checkpoints of version 0.1.
         recipe_sha256: of the run's recipe.json.
         skipped: steps left out for a gradient that was not finite.
     """
@@ -46,7 +47,7 @@ class Memory:
     seconds: float
     recipe_sha256: str
     plateau: PlateauState = field(default_factory=PlateauState)
-    best: float | None = None
+    best: tuple[float, ...] | float | None = None
     skipped: int = 0
 
 

@@ -143,6 +143,9 @@ def train(
         if recipe.capture and (ranks.world > 1 or not found.device.startswith("cuda")):
             raise UsageError(f"capture=true is for one CUDA device, not {ranks.world} of {found.device}.")
         recipe, data = resolve(replace(recipe, group=group))
+        recipe.check_length(len(data.train))
+        if keeping is not None:
+            keeping.check_classes(len(data.train.classes))
         work = multiply_adds(recipe.model, recipe.largest_size) * group
         environment = environments.choose(own_device, recipe.precision, work)
         notes: list[str] = []

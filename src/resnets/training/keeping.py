@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,14 +76,15 @@ class Watch:
         log_bytes: Callable[[], int],
         save_best: Callable[[Scores], None],
         seconds: float = 0.0,
-        best: float | None = None,
+        best: tuple[float, ...] | float | None = None,
         unlogged: list[Tensor],
     ) -> None:
         self.training = training
         self.keeping = keeping
         self.writer = Writer(folder, keeping.keep) if training.ranks.leads else None
         self.recipe_sha256 = recipe_sha256
-        self.best = best
+        # A run that version 0.1 began did not note the loss of its best: the next model that ties with it is taken.
+        self.best = (best, -sys.float_info.max) if isinstance(best, float) else best
         self._asked = asked
         self._log_bytes = log_bytes
         self._save_best = save_best
@@ -121,13 +123,18 @@ class Watch:
             raise InterruptedRunError("Stopped, as asked.", number)
 
     def after_evaluation(self, scores: Scores) -> None:
-        """Keeps the model if it is the best so far."""
+        """Keeps the model if it is the best so far; of equal ones that of lower loss, then the later."""
         if self.keeping.best is None:
             return
-        value = float(scores.metrics[self.keeping.best])
-        signed = -value if self.keeping.best == "loss" else value
-        if not math.isnan(signed) and (self.best is None or signed > self.best):
-            self.best = signed
+        value, loss = float(scores.metrics[self.keeping.best]), float(scores.metrics["loss"])
+        if not math.isfinite(value):
+            return
+        candidate = (
+            -value if self.keeping.best == "loss" else value,
+            -loss if math.isfinite(loss) else -sys.float_info.max,  # JSON has no infinities
+        )
+        if self.best is None or candidate >= self.best:
+            self.best = candidate
             if self.training.ranks.leads:
                 self._save_best(scores)
 

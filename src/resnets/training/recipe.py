@@ -224,6 +224,16 @@ class Recipe:
         """Steps of the whole run over `samples` training samples."""
         return self.steps if self.steps is not None else self.steps_at(self.epochs or 0, samples)
 
+    def check_length(self, samples: int) -> None:
+        """Raises `UsageError` if a run over `samples` training samples ends before its warm-up does."""
+        if self.warmup is None or self.steps_at(self.warmup.epochs, samples) <= (total := self.total_steps(samples)):
+            return
+        raise UsageError(
+            f"The warm-up takes {self.warmup.epochs:g} epochs and the run {total * self.batch / samples:.3g}, so the "
+            "full learning rate would never be reached. Train for longer (--epochs), or shorten or drop the warm-up: "
+            "warmup.epochs=N or warmup=none (--large-batch adds one of 5 epochs)."
+        )
+
     def steps_at(self, epochs: float, samples: int) -> int:
         """The first step count at which `epochs` epochs are complete."""
         return math.ceil(round(epochs * samples / self.batch, 9))

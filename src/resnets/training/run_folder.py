@@ -87,6 +87,13 @@ class Keeping:
         if self.best not in (None, "accuracy", "top5", "loss"):
             raise UsageError(f"best takes accuracy, top5 or loss, not {self.best}.")
 
+    def check_classes(self, count: int) -> None:
+        """Raises `UsageError` if every model of `count` classes would be the best one."""
+        if self.best == "top5" and count <= 5:
+            raise UsageError(
+                f"With {count} classes the right one is always among the first five: choose best accuracy or loss."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

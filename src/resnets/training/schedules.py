@@ -125,8 +125,8 @@ class PlateauState:
     factor: float = 1.0
 
     def update(self, schedule: Plateau, loss: float) -> None:
-        """Takes the loss of one evaluation into account."""
-        if self.best is None or loss < self.best * (1 - schedule.threshold):
+        """Takes the loss of one evaluation into account; one that is not finite is no improvement."""
+        if math.isfinite(loss) and (self.best is None or loss < self.best * (1 - schedule.threshold)):
             self.best, self.bad = loss, 0
             return
         self.bad += 1
