@@ -27,6 +27,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.listing import Listing
 from resnets.data.pictures import Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
+from resnets.devices import full_float32, memory_format
 from resnets.errors import DataError, FileError, UsageError
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
@@ -74,7 +75,7 @@ class Model:
             return torch.empty(0, len(self.classes))
         images = torch.from_numpy(np.stack(prepared))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             logits = self.network(normalize(images.to(device), self.card.preprocessing))
         return torch.softmax(logits.float(), 1).cpu()
 
@@ -143,7 +144,7 @@ def load(
     network = allocate(card.spec)
     load_strictly(network, state, str(path))
     if card.spec.dimensions == 2:  # the layout that training evaluates in, so that the last bit agrees
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=memory_format(torch.device(device)))  # type: ignore[call-overload]
     network = network.to(device).eval()
     pictures = calibrate if calibrate is not None else card.recipe.get("data")
     calibration = None if pictures is None else lambda: _calibration(pictures, card.preprocessing)

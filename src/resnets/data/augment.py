@@ -32,6 +32,7 @@ from resnets.data.views import (
     ScaledCrop,
     View,
 )
+from resnets.devices import constant, float64_device, to_device
 from resnets.preprocessing import Color, Preprocessing
 
 CROP_ATTEMPTS = 10
@@ -157,11 +158,20 @@ def _padded_crop(images: Tensor, view: PaddedCrop, u: Tensor) -> Tensor:
     count, _, height, width = images.shape
     padding = view.padding
     offset = (u * (2 * padding + 1)).long()  # 0 to 2 * padding
-    padded = F.pad(images, (padding,) * 4, "reflect" if view.fill == "reflect" else "constant")
     sample = torch.arange(count, device=images.device)[:, None, None]
     rows = offset[:, 0, None, None] + torch.arange(height, device=images.device)[None, :, None]
     columns = offset[:, 1, None, None] + torch.arange(width, device=images.device)[None, None, :]
+    if view.fill == "reflect":  # by numbers alone: not every device pads 8-bit images so
+        padded = images
+        rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
+    else:
+        padded = F.pad(images, (padding,) * 4)
     return padded.permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+
+
+def _reflected(positions: Tensor, length: int) -> Tensor:
+    """`positions` less than `length` beyond either end, to those that a mirror at the edge pixel shows there."""
+    return (length - 1) - ((length - 1) - positions.abs()).abs()
 
 
 def _affine(images: Tensor, view: Affine, u: Tensor) -> Tensor:
@@ -207,8 +217,9 @@ _PCA_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836
 def _pca_color(images: Tensor, view: PCAColor, u: Tensor) -> Tensor:
     if images.shape[1] != 3:
         return images
-    normal = torch.special.ndtri(u.double().clamp(1e-7, 1 - 1e-7)).float() * view.std
-    values, vectors = (torch.tensor(each, device=images.device) for each in (_PCA_VALUES, _PCA_VECTORS))
+    exact = u.to(float64_device(u.device)).double().clamp(1e-7, 1 - 1e-7)
+    normal = to_device(torch.special.ndtri(exact).float(), images.device) * view.std
+    values, vectors = (constant(each, images.device) for each in (_PCA_VALUES, _PCA_VECTORS))
     light: Tensor = (normal * values) @ vectors.T
     return images + light[:, :, None, None]
 
@@ -229,7 +240,7 @@ def _grey(images: Tensor) -> Tensor:
     """Luma of ITU-R BT.601, (N, 1, H, W)."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor([0.2989, 0.587, 0.114], dtype=images.dtype, device=images.device)
+    weights = constant((0.2989, 0.587, 0.114), images.device).to(images.dtype)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 
@@ -245,7 +256,7 @@ def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     )
     hue = (hue / 6 + turn) % 1.0
     # Each channel falls from `value` by `chroma` times how far its own hue is away.
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    offsets = constant((5.0, 3.0, 1.0), images.device)[:, None, None]
     k = (offsets + hue[:, None] * 6) % 6
     fall = torch.minimum(k, 4 - k).clamp(0, 1)
     return value[:, None] - chroma[:, None] * fall

@@ -22,6 +22,7 @@ from resnets.data import augment, jpeg
 from resnets.data.pictures import Pixels, prepare, to_pixels
 from resnets.data.sources import Source
 from resnets.data.views import Flip, RandomResizedCrop, View, Views
+from resnets.devices import abilities, constant, to_device
 from resnets.preprocessing import Preprocessing
 
 Batch = dict[str, Tensor]
@@ -151,7 +152,7 @@ class Batches:
         finished on the way, float32 normalised."""
         ids = self.order.ids(step)[self.rows]
         if (resident := self._resident) is not None:
-            return lambda: resident[torch.from_numpy(ids).to(self.device)]
+            return lambda: resident[to_device(ids, self.device)]
         size = self._size_at(step)
         shape = (len(ids), self.preprocessing.channels, size, size)
         u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)[
@@ -165,7 +166,7 @@ class Batches:
                 _normalize_into(frames[row].numpy(), pixels[..., ::-1] if mirrored[row] else pixels, self.preprocessing)
         else:
             # Pinned, they are copied to the device while the host goes on.
-            frames = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+            frames = torch.empty(shape, dtype=torch.uint8, pin_memory=abilities(self.device).pinned)
 
             def keep(row: int, pixels: Pixels) -> None:
                 frames[row].numpy()[:] = pixels
@@ -211,13 +212,13 @@ class Batches:
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)[self.rows]
-        images = frames().to(self.device, non_blocking=True)
+        images = to_device(frames(), self.device)
         if not self._finished_where_decoded:
             for number, view in enumerate(self.views.augment):
                 u = self._numbers_for(number, view, step)
                 images = augment.apply(view, images, u, self.preprocessing.color)
             images = normalize(images, self.preprocessing)
-        numbers = torch.from_numpy(ids).to(self.device, non_blocking=True)
+        numbers = to_device(ids, self.device)
         batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}
         if self.views.mix:
             batch = {name: value[self._wanted] for name, value in self._mixed(step, batch).items()}
@@ -227,9 +228,9 @@ class Batches:
         count = self.order.batch
         g = draws.generator(self.seed, "mix", step)
         view = self.views.mix[int(g.integers(len(self.views.mix)))]
-        shares = torch.from_numpy(g.beta(view.alpha, view.alpha, count).astype(np.float32)[self.rows]).to(self.device)
+        shares = to_device(g.beta(view.alpha, view.alpha, count).astype(np.float32)[self.rows], self.device)
         within = np.concatenate([first + g.permutation(self.group) for first in range(0, count, self.group)])
-        partners = torch.from_numpy(within[self.rows] - self.rows.start).to(self.device)
+        partners = to_device(within[self.rows] - self.rows.start, self.device)
         u = self._uniforms(step, "mix place", augment.numbers_needed(view))
         images, shares = augment.mix(view, batch["images"], partners, shares, u)
         return batch | {"images": images, "partner_labels": batch["labels"][partners], "shares": shares}
@@ -253,11 +254,11 @@ class Batches:
         """(rows, 1) numbers, each in the other half of [0, 1) than the same picture's in the epoch before."""
         first = _first_numbers(self.seed, purpose, self.order.samples)[self.order.ids(step)[self.rows]]
         u = (first + 0.5 * (self.order.epochs(step)[self.rows] % 2)) % 1.0
-        return torch.from_numpy(u.astype(np.float32)[:, None]).to(self.device, non_blocking=True)
+        return to_device(u.astype(np.float32)[:, None], self.device)
 
     def _uniforms(self, step: int, purpose: str, count: int) -> Tensor:
         u = draws.generator(self.seed, purpose, step).random((self.order.batch, count), np.float32)
-        return torch.from_numpy(u[self.rows]).to(self.device, non_blocking=True)
+        return to_device(u[self.rows], self.device)
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -276,8 +277,9 @@ def _normalize_into(place: NDArray[np.float32], pixels: Pixels, preprocessing: P
 
 @lru_cache(maxsize=8)
 def _statistics(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean = torch.from_numpy(preprocessing.mean_pixels()).to(device)
-    return mean, torch.tensor(preprocessing.std, device=device)[:, None, None]
+    with torch.inference_mode(False):
+        mean = to_device(preprocessing.mean_pixels(), device)
+    return mean, constant(preprocessing.std, device)[:, None, None]
 
 
 def _run_now(task: Callable[..., None], *arguments: object) -> Future[None]:

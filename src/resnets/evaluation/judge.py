@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from resnets.data.batches import normalize
 from resnets.data.pictures import Pixels, center_crop, crop_at, shorter_side_to, to_pixels
 from resnets.data.sources import Source
+from resnets.devices import memory_format
 from resnets.errors import UsageError
 from resnets.preprocessing import Preprocessing, TestView
 
@@ -106,7 +107,7 @@ class Single:
 
     def _logits(self, pixels: Pixels) -> Tensor:
         images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
-        logits: Tensor = self.networks[0](images.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.networks[0](images.contiguous(memory_format=memory_format(images.device)))
         return logits
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resnets.data.ahead import ahead
 from resnets.data.sources import Source, SplitName
+from resnets.devices import full_float32
 from resnets.errors import DataError
 from resnets.evaluation.judge import BATCH, Judge
 from resnets.tasks.task import Records, Task
@@ -52,6 +53,7 @@ class Scores:
 
 
 @torch.inference_mode()
+@full_float32()
 def score(
     judge: Judge,
     task: Task,

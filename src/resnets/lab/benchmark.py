@@ -20,6 +20,7 @@ from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
 from resnets.data.views import Flip, RandomResizedCrop, Views
+from resnets.devices import full_float32, memory_format
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
@@ -83,7 +84,7 @@ def training_rate(
     )
     network = create(spec, seed=seed)
     kept = memory.allocation(chosen.device, limited=memory_limit is not None)
-    with environment.threads(chosen.threads), kept:
+    with environment.threads(chosen.threads), full_float32(), kept:
         training = Training(recipe, chosen, Classification(), network, samples=batch)
         g = draws.generator(seed, "benchmark")
         images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))
@@ -145,12 +146,12 @@ def inference_rate(
         multiply_adds(spec, size) * batch,
     )
     at = torch.device(chosen.device)
-    network = create(spec, seed=seed).to(at, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = create(spec, seed=seed).to(at, memory_format=memory_format(at)).eval()  # type: ignore[call-overload]
     g = draws.generator(seed, "benchmark")
     images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(at)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=memory_format(at))
     seconds = []
-    with environment.threads(chosen.threads), torch.inference_mode():
+    with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
         execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))
         for _ in range(steps + 1):
             started = time.perf_counter()

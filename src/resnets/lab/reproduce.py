@@ -14,7 +14,7 @@ from typing import Any
 
 from resnets.errors import FileError, UsageError
 from resnets.files import read_json, write_json
-from resnets.frozen import encode
+from resnets.frozen import decode, encode
 from resnets.lab import experiments, measures, pool
 from resnets.lab.experiment import Experiment, Measured, Net, Outcome
 from resnets.lab.page import Facts, table, write_page
@@ -114,7 +114,11 @@ def _claim(folder: Path, experiment: Experiment, base: Recipe) -> None:
         write_json(path, own)
         return
     found = read_json(path)
-    if found != own:
+    try:  # settings that came with a later version are at their defaults
+        same = decode(Recipe, found["recipe"]) == base
+    except (UsageError, KeyError, TypeError):
+        same = False
+    if not same or found.get("experiment") != experiment.name:
         raise UsageError(
             f"{folder} holds {found.get('experiment')} with other settings (data, epochs or version): repeat those, or "
             "give another --out."

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets import draws
+from resnets.devices import float64_device
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -81,7 +82,7 @@ def whiten(network: nn.Module, pictures: Iterable[Tensor], total: Callable[[Tens
     """
     weight = network.get_parameter("conv1.0.weight")
     numbers = weight[0].numel()
-    exact = torch.device("cpu") if weight.device.type == "mps" else weight.device  # MPS has no float64
+    exact = float64_device(weight.device)
     moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts
     for images in pictures:
         windows = _windows(images, weight.shape[2:])

@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from resnets.devices import lerp_all
+
 
 class EMA:
     """`network` is the average: average = decay * average + (1 - decay) * current.
@@ -24,6 +26,6 @@ class EMA:
         decay = min(self.decay, (1 + updates) / (10 + updates))
         averages, current = self.network.state_dict(), network.state_dict()
         floating = [name for name, value in averages.items() if value.is_floating_point()]
-        torch._foreach_lerp_([averages[n] for n in floating], [current[n] for n in floating], 1 - decay)
+        lerp_all([averages[n] for n in floating], [current[n] for n in floating], 1 - decay)
         for name in averages.keys() - set(floating):
             averages[name].copy_(current[name])

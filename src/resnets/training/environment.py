@@ -7,16 +7,35 @@ import math
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib import metadata
 from typing import Literal
 
 import torch
 
-from resnets.devices import find_device, has_bf16
+from resnets.devices import abilities, find_device, has_bf16
+from resnets.errors import UsageError
 from resnets.training.recipe import Precision
 from resnets.version import __version__
 
 ONE_THREAD_WORK = 1e9
+# Environment variables by which torch, oneDNN, MKL, OpenBLAS, cuBLAS, NCCL and Metal choose kernels.
+SWITCHES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NCCL_ALGO",
+    "NCCL_PROTO",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "PYTORCH_MPS_FAST_MATH",
+    "PYTORCH_MPS_PREFER_METAL",
+)
 
 Layout = Literal["channels last", "contiguous"]
 
@@ -27,9 +46,14 @@ class Environment:
 
     Args:
         device: as torch names it.
-        precision: of training steps.
+        precision: of training steps. float32 is never TF32.
         threads: that torch computes with.
-        hardware, torch, python, resnets: for the reader.
+        cpu_capability: the widest instructions that torch's own kernels use, such as AVX512.
+        cudnn: its version on CUDA, "none" elsewhere.
+        switches: environment variables and settings of torch that choose among kernels, as NAME=VALUE, where they are
+            set; see `SWITCHES`.
+
+    What is None was not recorded by the version that wrote it.
     """
 
     device: str
@@ -40,6 +64,22 @@ class Environment:
     torch: str
     python: str
     resnets: str
+    torchvision: str | None = None
+    numpy: str | None = None
+    pillow: str | None = None
+    cpu_capability: str | None = None
+    cudnn: str | None = None
+    switches: tuple[str, ...] | None = None
+
+    def changes(self, now: Environment) -> list[str]:
+        """What was recorded here and differs `now`, in words; but for the threads and what a run chooses itself."""
+        return [
+            f"{each.name} {then} is now {getattr(now, each.name)}"
+            for each in fields(self)
+            if each.name not in ("precision", "layout", "threads")
+            and (then := getattr(self, each.name)) is not None
+            and then != getattr(now, each.name)
+        ]
 
 
 def choose(device: str = "auto", precision: Precision = "auto", work: float = math.inf) -> Environment:
@@ -55,18 +95,26 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
         UsageError: the device is not here or cannot do the precision.
     """
     chosen = find_device(device)
+    if precision == "bf16" and not torch.amp.is_autocast_available(chosen.type):
+        raise UsageError(f"torch cannot train in bf16 on {chosen}: choose precision=fp32.")
     resolved: Literal["fp32", "bf16"] = "fp32"
     if precision == "bf16" or (precision == "auto" and has_bf16(chosen)):
         resolved = "bf16"
     return Environment(
         device=str(chosen),
         precision=resolved,
-        layout="channels last",
+        layout="channels last" if abilities(chosen).channels_last else "contiguous",
         threads=1 if work < ONE_THREAD_WORK else torch.get_num_threads(),
         hardware=_hardware(chosen),
         torch=torch.__version__,
         python=platform.python_version(),
         resnets=__version__,
+        torchvision=_version("torchvision"),
+        numpy=_version("numpy"),
+        pillow=_version("pillow"),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        cudnn=str(torch.backends.cudnn.version()) if chosen.type == "cuda" else "none",
+        switches=_switches(),
     )
 
 
@@ -79,6 +127,22 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def _switches() -> tuple[str, ...]:
+    found = [f"{name}={os.environ[name]}" for name in SWITCHES if name in os.environ]
+    if torch.backends.mkldnn.is_available() and not torch.backends.mkldnn.enabled:
+        found.append("torch.backends.mkldnn.enabled=False")
+    if not torch.backends.cudnn.enabled:
+        found.append("torch.backends.cudnn.enabled=False")
+    return tuple(found)
 
 
 def _hardware(device: torch.device) -> str:

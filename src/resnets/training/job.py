@@ -21,6 +21,7 @@ from resnets.data.catalog import open_dataset
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import SplitRule, with_watched_split
 from resnets.data.survey import Survey, normalized, survey
+from resnets.devices import full_float32
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
 from resnets.evaluation.report import write_report
@@ -32,6 +33,7 @@ from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
 from resnets.training import checkpoint, memory, run_split
 from resnets.training import environment as environments
+from resnets.training.deterministic import deterministic, reserve_cublas
 from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
@@ -136,6 +138,7 @@ def train(
     listeners: Sequence[Listener] = (),
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
+    _reserve(recipe, device)
     with joined(device) as (ranks, own_device):
         # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
         group = group_size(recipe, ranks.world)
@@ -197,6 +200,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
         return None
     if memory_limit is not None:
         plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
+    _reserve(plan.recipe, plan.environment.device)
     with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe, plan.split_rule)
@@ -213,7 +217,9 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     Raises:
         UsageError: the run has no such step.
     """
-    plan, _ = _here(read_plan(folder.recipe), None)
+    plan = read_plan(folder.recipe)
+    _reserve(plan.recipe, plan.environment.device)
+    plan, _ = _here(plan, None)
     _, data = resolve(plan.recipe, plan.split_rule)
     _check_data(plan, data, folder)
     with _as_planned(plan):
@@ -229,6 +235,12 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         return replace(diagnose(training, batches, step - 1), notes=data.notes)
 
 
+def _reserve(recipe: Recipe, device: str) -> None:
+    """Before anything uses CUDA, what a deterministic run needs there."""
+    if recipe.deterministic and device != "cpu":
+        reserve_cublas()
+
+
 def is_finished(folder: RunFolder) -> bool:
     """Whether the run's log has its end."""
     return folder.log.exists() and [e.get("event") for e in read_log(folder.log)[-1:]] == ["end"]
@@ -239,11 +251,7 @@ def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
     then = plan.environment
     now = environments.choose(device or then.device, then.precision)
     now = replace(now, threads=then.threads)
-    changed = [
-        f"{name} {getattr(then, name)} is now {getattr(now, name)}"
-        for name in ("device", "hardware", "torch", "python", "resnets")
-        if getattr(then, name) != getattr(now, name)
-    ]
+    changed = then.changes(now)
     notes = [f"This is not where the run began ({'; '.join(changed)}): the last bits may differ."] if changed else []
     return replace(plan, environment=now), notes
 
@@ -266,9 +274,14 @@ def _held(folder: RunFolder, ranks: Ranks, plan: Plan) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_planned(plan: Plan) -> Iterator[None]:
-    """The plan's number of threads and its way with memory."""
+    """The plan's number of threads, its way with memory and its arithmetic: float32 is float32, and deterministic."""
     here, limited = plan.environment, plan.recipe.memory_limit is not None
-    with environments.threads(here.threads), memory.allocation(here.device, limited=limited):
+    with (
+        environments.threads(here.threads),
+        memory.allocation(here.device, limited=limited),
+        full_float32(),
+        deterministic(plan.recipe.deterministic),
+    ):
         yield
 
 

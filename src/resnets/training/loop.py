@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resnets import draws
 from resnets.data.batches import Batch, Batches
+from resnets.devices import abilities, copy_all, memory_format, to_device
 from resnets.errors import UsageError
 from resnets.evaluation.score import Scores
 from resnets.models.initialize import whiten
@@ -64,7 +65,9 @@ class Training:
         self.ranks = ranks or Ranks()
         self.device = torch.device(environment.device)
         self.precision = environment.precision
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.memory_format = memory_format(self.device)
+        self.network = network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self._foreach = abilities(self.device).foreach
         self.optimizer = optimizers.build(recipe.optimizer, self.network, self.precision)
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
@@ -76,7 +79,7 @@ class Training:
         self.piece = min(self.group, recipe.batch // self.ranks.world)
         self.pieces = self.ranks.share(recipe.batch // self.piece)
         if self.piece < self.group:
-            synchronize(self.network, self.ranks.neighbours(self.group // self.piece), self.device)
+            synchronize(self.network, self.ranks.neighbours(self.group // self.piece))
         self._forward = self.ranks.wrap(self.network, self.device)
         self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._norms = _batch_norms(self.network)
@@ -129,7 +132,7 @@ class Training:
         self.optimizer.zero_grad()
         loss = self.accumulate(batch)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=self._foreach)
         bad = ~norm.isfinite()
         if self.recipe.nonfinite == "skip":
             self.skipped += bad
@@ -137,7 +140,9 @@ class Training:
             self.first_bad.masked_fill_(bad & (self.first_bad < 0), number)
             bad = self.first_bad >= 0
         if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.clip_norm, norm, foreach=True)
+            torch.nn.utils.clip_grads_with_norm_(
+                self.network.parameters(), self.recipe.clip_norm, norm, foreach=self._foreach
+            )
         self.optimizer.step(rate, found_inf=bad.float())
         self._combine(statistics, bad)
         return loss
@@ -147,8 +152,8 @@ class Training:
         if not self._draws_keys:
             return batch
         g = draws.generator(self.recipe.seed, "network", self.steps_done)
-        keys = torch.from_numpy(g.integers(0, 2**63 - 1, self.recipe.batch)[self.rows])
-        return batch | {"keys": keys.to(self.device, non_blocking=True)}
+        keys = g.integers(0, 2**63 - 1, self.recipe.batch)[self.rows]
+        return batch | {"keys": to_device(keys, self.device)}
 
     def accumulate(self, batch: Batch) -> Tensor:
         """Adds the gradient of this rank's pieces to the network's; returns their part of the mean loss.
@@ -166,7 +171,7 @@ class Training:
             last = number == len(self.pieces) - 1
             with self._synchronizing(last), self.ranks.naming_the_missing():
                 with self.autocast():
-                    outputs = self._forward(part["images"].contiguous(memory_format=torch.channels_last))
+                    outputs = self._forward(part["images"].contiguous(memory_format=self.memory_format))
                 loss = self.task.loss(outputs, part).sum() / self.recipe.batch
                 # DDP takes the mean over ranks where the sum is meant.
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
@@ -200,7 +205,7 @@ class Training:
         steps = math.ceil(self.recipe.exact_statistics / self.recipe.batch)
         for batch in batches.between(self.total_steps, self.total_steps + steps):
             for images in torch.split(batch["images"], self.piece):
-                network(images.contiguous(memory_format=torch.channels_last))
+                network(images.contiguous(memory_format=self.memory_format))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         if self.ranks.world > 1:
@@ -314,7 +319,7 @@ def _running(norms: Iterable[nn.modules.batchnorm._BatchNorm]) -> list[Tensor]:
 
 def _set(parts: list[Tensor], values: Tensor) -> None:
     """`values`, one vector, into the vectors `parts`."""
-    torch._foreach_copy_(parts, list(torch.split(values, [len(b) for b in parts])))
+    copy_all(parts, torch.split(values, [len(b) for b in parts]))
 
 
 def group_size(recipe: Recipe, world: int) -> int:

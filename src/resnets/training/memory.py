@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from resnets.data.batches import Batches
+from resnets.devices import copy_all, memory_format
 from resnets.errors import UsageError
 from resnets.models.memory import Memory, Numbers, fit, predict
 from resnets.models.resnet import ResNet
@@ -136,7 +137,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says so; on the CPU torch has no class of its own for it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(words in str(error) for words in ("DefaultCPUAllocator", "could not create a primitive"))  # oneDNN's
+    words = (
+        "DefaultCPUAllocator",
+        "could not create a primitive",
+        "MPS backend out of memory",
+    )  # the second is oneDNN's
+    return any(each in str(error) for each in words)
 
 
 def advice(training: Training, batches: Batches) -> str:
@@ -169,7 +175,7 @@ def _fits(training: Training, batches: Batches, size: int) -> bool:
         images = torch.zeros((size, batches.preprocessing.channels, side, side), device=training.device)
         deal(network, torch.zeros(size, dtype=torch.int64, device=training.device))
         with training.autocast():
-            outputs = network.train()(images.contiguous(memory_format=torch.channels_last))
+            outputs = network.train()(images.contiguous(memory_format=memory_format(images.device)))
         outputs.float().sum().backward()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -178,5 +184,5 @@ def _fits(training: Training, batches: Batches, size: int) -> bool:
     finally:
         training.optimizer.zero_grad()
         with contextlib.suppress(RuntimeError):
-            torch._foreach_copy_(list(network.buffers()), buffers)
+            copy_all(list(network.buffers()), buffers)
     return True

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from resnets.devices import abilities
+from resnets.training import unfused
 from resnets.training.muon import Orthogonal
 from resnets.training.recipe import SGD, AdamW, Muon
 
@@ -42,7 +44,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Momentum:
-    """torch's fused SGD."""
+    """SGD: torch's fused kernel, where the device's heeds `found_inf`."""
 
     momentum: float
     nesterov: bool
@@ -54,8 +56,15 @@ class Momentum:
     def step(
         self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
+        momenta = [state.get("momentum_buffer") for state in states]
+        if not abilities(found_inf.device).guarded_optimizers:
+            unfused.sgd(
+                parameters, gradients, momenta, lr=lr, momentum=self.momentum, nesterov=self.nesterov,
+                weight_decay=self.weight_decay, found_inf=found_inf,
+            )  # fmt: skip
+            return
         sgd(
-            parameters, gradients, [state.get("momentum_buffer") for state in states],
+            parameters, gradients, momenta,
             fused=True, found_inf=found_inf, lr=lr, momentum=self.momentum, nesterov=self.nesterov,  # type: ignore[arg-type]
             weight_decay=self.weight_decay, dampening=0.0, maximize=False,
         )  # fmt: skip
@@ -63,7 +72,7 @@ class Momentum:
 
 @dataclass(frozen=True)
 class Adam:
-    """torch's fused AdamW."""
+    """AdamW: torch's fused kernel, where the device's heeds `found_inf`."""
 
     beta1: float
     beta2: float
@@ -81,6 +90,12 @@ class Adam:
         self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
         averages, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
+        if not abilities(found_inf.device).guarded_optimizers:
+            unfused.adamw(
+                parameters, gradients, averages, squares, steps, lr=lr, beta1=self.beta1, beta2=self.beta2,
+                eps=self.eps, weight_decay=self.weight_decay, found_inf=found_inf,
+            )  # fmt: skip
+            return
         adamw(
             parameters, gradients, averages, squares, [], steps,
             fused=True, found_inf=found_inf, lr=lr, beta1=self.beta1, beta2=self.beta2, eps=self.eps,

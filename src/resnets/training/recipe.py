@@ -120,6 +120,8 @@ class Recipe:
         precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
         capture: training steps are captured in a CUDA graph and replayed: the same kernels with no time between them.
             For one CUDA device and no `memory_limit`; not yet run on a GPU, where it is to become the rule.
+        deterministic: on CUDA, only algorithms that come to the same bits every time, which costs some speed; without
+            it two runs there differ in the last bits. CPU runs are the same either way.
         exact_statistics: training pictures over which batch norm's means and variances are averaged anew after the last
             step, as the paper's authors did (their release notes); 0 keeps the running ones.
         score_training: also score the training pictures at every evaluation, seen as test pictures are.
@@ -154,6 +156,7 @@ class Recipe:
     memory_limit: str | None = None
     precision: Precision = "auto"
     capture: bool = False
+    deterministic: bool = False
     exact_statistics: int = 0
     score_training: bool = False
     test_view: TestView = "center"

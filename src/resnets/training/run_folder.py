@@ -119,7 +119,8 @@ class Plan:
     def sha256(self) -> str:
         """Over all that decides the result."""
         recipe = encode(decode(Recipe, encode(self.recipe)))  # in which 6 epochs are 6.0, as when it was read
-        del recipe["memory_limit"], recipe["capture"]  # how it is computed
+        for name in ("memory_limit", "capture", "deterministic"):  # how it is computed
+            del recipe[name]
         decisive = {"recipe": recipe, "data": self.data_sha256}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

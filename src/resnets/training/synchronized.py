@@ -9,25 +9,26 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronize(network: nn.Module, ranks: dist.ProcessGroup, device: torch.device) -> None:
+def synchronize(network: nn.Module, ranks: dist.ProcessGroup) -> None:
     """Makes every batch norm of `network` take its statistics over all of `ranks`; parameters and names stay."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):
-                setattr(parent, name, _synchronized(child, ranks, device))
+                setattr(parent, name, _synchronized(child, ranks))
 
 
-def _synchronized(norm: _BatchNorm, ranks: dist.ProcessGroup, device: torch.device) -> _BatchNorm:
-    # torch's own layer has fused kernels, and refuses the CPU
-    kind = nn.SyncBatchNorm if device.type == "cuda" else SynchronizedBatchNorm
-    new = kind(norm.num_features, norm.eps, norm.momentum, process_group=ranks)
+def _synchronized(norm: _BatchNorm, ranks: dist.ProcessGroup) -> _BatchNorm:
+    new = SynchronizedBatchNorm(norm.num_features, norm.eps, norm.momentum, process_group=ranks)
     for name, value in {**norm._parameters, **norm._buffers}.items():
         setattr(new, name, value)
     return new
 
 
 class SynchronizedBatchNorm(_BatchNorm):
-    """Batch norm over the samples of all ranks of a group, on any device; each must have as many as the others."""
+    """Batch norm over the samples of all ranks of a group, on any device; each must have as many as the others.
+
+    `nn.SyncBatchNorm` refuses the CPU, and on CUDA it reads the ranks' counts back to the host in every layer.
+    """
 
     def __init__(self, channels: int, eps: float, momentum: float | None, process_group: dist.ProcessGroup) -> None:
         super().__init__(channels, eps, momentum)

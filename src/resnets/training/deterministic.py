@@ -1,0 +1,63 @@
+"""`deterministic=true`: steps on CUDA that come to the same bits whenever they are made.
+
+On the CPU they do without it, for a number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from resnets.errors import UsageError
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_CUBLAS_VALUES = (":4096:8", ":16:8")  # those under which cuBLAS promises the same bits
+
+
+def reserve_cublas() -> None:
+    """Sets the variable by which cuBLAS keeps to one workspace; it is read once, when CUDA starts.
+
+    Raises:
+        UsageError: this process has used CUDA already, without it.
+    """
+    if not torch.cuda.is_available() or os.environ.get(_CUBLAS) in _CUBLAS_VALUES:
+        return
+    if torch.cuda.is_initialized():
+        raise UsageError(
+            f"deterministic=true needs {_CUBLAS}={_CUBLAS_VALUES[0]} in the environment before CUDA starts, and this "
+            "process has used CUDA already: set it before Python starts, or train in a process of its own."
+        )
+    os.environ[_CUBLAS] = _CUBLAS_VALUES[0]
+
+
+@contextlib.contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Context manager in which torch takes only algorithms whose results never vary, if that is `wanted`.
+
+    Raises:
+        UsageError: the network has a layer for which there is none.
+    """
+    if not wanted:
+        yield
+        return
+    cudnn, filling = torch.backends.cudnn, torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    flags = cudnn.deterministic, cudnn.benchmark, filling.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    filling.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise UsageError(
+            f"{str(error).partition(' does not have')[0]} has no deterministic form in torch: choose another layer, or "
+            "deterministic=false."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.deterministic, cudnn.benchmark, filling.fill_uninitialized_memory = flags
