@@ -14,7 +14,7 @@ import resnets
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "resnets"
 FLOORS = (
-    {"devices", "errors", "files", "draws", "frozen", "preprocessing", "sizes", "version", "signatures"},
+    {"devices", "errors", "files", "draws", "frozen", "preprocessing", "sizes", "version", "signatures", "typed"},
     {"nn"},
     {"models", "data"},
     {"tasks"},

@@ -28,7 +28,7 @@ DIGITS = RECIPES["digits"]()
 share = st.floats(0, 1, exclude_max=True)
 positive = st.floats(0, 1, exclude_min=True)
 number = st.floats(allow_nan=False, allow_infinity=False)
-count = st.integers(1, 2**70)
+count = st.integers(1, 2**61)
 
 
 @st.composite

@@ -25,9 +25,9 @@ from resnets.preprocessing import Preprocessing, encode_mean_image
         ({"color": "L"}, "need 1 values each for color L"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be above zero"),
         ({"std": (1.0, -1.0, 1.0)}, "std must be above zero"),
-        ({"std": (1.0, float("nan"), 1.0)}, "std must be above zero"),
-        ({"std": (1.0, float("inf"), 1.0)}, "std must be above zero"),
-        ({"mean": (0.5, float("nan"), 0.5)}, "every mean a number"),
+        ({"std": (1.0, float("nan"), 1.0)}, r"std\[1\] takes a number, not nan"),
+        ({"std": (1.0, float("inf"), 1.0)}, r"std\[1\] takes a number, not inf"),
+        ({"mean": (0.5, float("nan"), 0.5)}, r"mean\[1\] takes a number, not nan"),
         ({"mean_image": "no base64!"}, "mean_image does not hold 3 x 224 x 224"),
         ({"mean_image": "ä"}, "mean_image does not hold"),
         (

@@ -18,8 +18,10 @@ from resnets.models import catalog, counts
 from resnets.models import memory as planner
 from resnets.models.memory import Memory, Numbers, Segments
 from resnets.models.spec import Spec
+from resnets.nn.shapes import StrideIn
 from resnets.preprocessing import TestView
 from resnets.recipes import catalog as recipe_catalog
+from resnets.signatures import checked_arguments
 from resnets.sizes import parse_bytes
 from resnets.training.recipe import Precision, Recipe
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from resnets.evaluation.score import Scores
     from resnets.lab.reproduce import Reproduction
     from resnets.models.resnet import ResNet
-    from resnets.nn.shapes import StrideIn
     from resnets.training.diagnosis import Diagnosis
     from resnets.training.run_folder import Listener
 
@@ -84,6 +85,7 @@ class Description:
     recomputed: Segments = field(default_factory=dict)
 
 
+@checked_arguments
 def train(
     recipe: str | Recipe = "digits",
     /,
@@ -163,6 +165,7 @@ def train(
     return Run(folder.path, scores.summary())
 
 
+@checked_arguments
 def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tuple[Listener, ...] = ()) -> Run:
     """Go on with a training run that was cut off, bit for bit where it was.
 
@@ -183,6 +186,7 @@ def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tu
     return Run(folder.path, scores.summary())
 
 
+@checked_arguments
 def replay(run: str | Path, /, *, step: int) -> Diagnosis:
     """Make one step of a run again and look at it closely.
 
@@ -196,6 +200,7 @@ def replay(run: str | Path, /, *, step: int) -> Diagnosis:
     return job.replay(RunFolder(Path(run)), step)
 
 
+@checked_arguments
 def evaluate(
     model: str | Path | Model,
     /,
@@ -297,6 +302,7 @@ def evaluate(
     return scores
 
 
+@checked_arguments
 def predict(
     model: str | Path | Model,
     /,
@@ -331,6 +337,7 @@ def predict(
     return model.predict_many(images, top)
 
 
+@checked_arguments
 def describe(
     model: str | Path | Spec,
     /,
@@ -400,6 +407,7 @@ def describe(
     )
 
 
+@checked_arguments
 def benchmark(
     model: str | Spec,
     /,
@@ -464,6 +472,7 @@ def benchmark(
     return found
 
 
+@checked_arguments
 def reproduce(
     experiment: str,
     /,
@@ -535,6 +544,7 @@ def list_recipes() -> dict[str, Recipe]:
     return {name: make() for name, make in recipe_catalog.RECIPES.items()}
 
 
+@checked_arguments
 def create(
     name: str | Spec,
     *,
@@ -578,6 +588,7 @@ def create(
     return network
 
 
+@checked_arguments
 def load(
     model: str | Path,
     device: Device = "cpu",

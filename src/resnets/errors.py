@@ -73,7 +73,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
         kind: what the name stands for, as a reader would say it ("model", "setting of optimizer").
     """
     known = list(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = nearest(name, known)
     if near:
         advice = f"did you mean {' or '.join(near)}?"
     elif len(known) <= 12:
@@ -81,3 +81,11 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     else:
         advice = f"there are {len(known)}, such as {', '.join(known[:6])}."
     return UsageError(f"No {kind} is called {name!r}: {advice}")
+
+
+def nearest(name: str, choices: Iterable[str]) -> list[str]:
+    """The `choices` that `name` may be a misspelling of, the nearest first, at most three; case does not count."""
+    if len(name) > 100:  # no misspelling, and slow to compare
+        return []
+    by_lowered = {choice.lower(): choice for choice in choices}
+    return [by_lowered[near] for near in difflib.get_close_matches(name.lower(), by_lowered, n=3, cutoff=0.5)]

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
-import sys
-import types
-import typing
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, Union, cast
+from typing import Any, TypeVar, cast
 
 from resnets.errors import UsageError, unknown
+from resnets.typed import conform, dataclasses_in, field_types, item_type, members_of, short
 
 T = TypeVar("T")
 KIND = "kind"
@@ -27,12 +24,12 @@ KIND = "kind"
 def encode(value: Any, declared: Any = None) -> Any:
     """`value` as JSON-ready data. `declared` is the type of the field it stands in, if any."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = _hints(type(value))
+        hints = field_types(type(value))
         data = {f.name: encode(getattr(value, f.name), hints[f.name]) for f in dataclasses.fields(value)}
-        tagged = len(_dataclasses_in(declared)) > 1
+        tagged = len(dataclasses_in(declared)) > 1
         return {KIND: type(value).__name__, **data} if tagged else data
     if isinstance(value, tuple):
-        item = _item_type(declared)
+        item = item_type(declared)
         return [encode(v, item) for v in value]
     return value
 
@@ -73,7 +70,7 @@ _Change = tuple[str, list[str], str]  # the whole dotted name, what of it is lef
 def _changed(value: Any, changes: list[_Change]) -> Any:
     """`value` with all of `changes` made at once, so that only the outcome has to be possible."""
     cls: type = type(value)
-    hints = _hints(cls)
+    hints = field_types(cls)
     new: dict[str, Any] = {}
     inner: dict[str, list[_Change]] = {}
     for whole, (name, *rest), text in changes:
@@ -88,7 +85,7 @@ def _changed(value: Any, changes: list[_Change]) -> Any:
     for name, below in inner.items():
         current = new.get(name, getattr(value, name))
         if not dataclasses.is_dataclass(current):
-            options = " or ".join(c.__name__ for c in _dataclasses_in(hints[name]))
+            options = " or ".join(c.__name__ for c in dataclasses_in(hints[name]))
             advice = f"set {name}={options} first" if options else f"set {name} itself"
             raise UsageError(f"{below[0][0]}: {name} is {current!r} and has no settings of its own; {advice}.")
         new[name] = _changed(current, below)
@@ -100,7 +97,7 @@ def _changed(value: Any, changes: list[_Change]) -> Any:
 
 def _parse(declared: Any, text: str, where: str) -> Any:
     """`text` from a command line as a value of type `declared`."""
-    members = _members(declared)
+    members = members_of(declared)
     if type(None) in members and text.lower() in ("none", "null"):
         return None
     for member in members:
@@ -120,27 +117,7 @@ def _parse(declared: Any, text: str, where: str) -> Any:
 
 
 def _decode(declared: Any, data: Any, where: str) -> Any:
-    members = _members(declared)
-    classes = [m for m in members if dataclasses.is_dataclass(m)]
-    if isinstance(data, dict) and classes:
-        return _decode_dataclass(cast("list[type]", classes), data, where)
-    for member in members:
-        origin = typing.get_origin(member)
-        if origin is Literal:
-            if any(data == option and type(data) is type(option) for option in typing.get_args(member)):
-                return data
-        elif origin is tuple:
-            if isinstance(data, list):
-                item, arguments = _item_type(member), typing.get_args(member)
-                if arguments[-1] is not Ellipsis and len(arguments) != len(data):
-                    raise UsageError(f"{where} takes {len(arguments)} values, not {len(data)}.")
-                return tuple(_decode(item, v, f"{where}[{i}]") for i, v in enumerate(data))
-        elif member is float:
-            if isinstance(data, int | float) and not isinstance(data, bool) and abs(data) <= sys.float_info.max:
-                return float(data)  # JSON has no infinities, and whole numbers too large for a float
-        elif member in (int, str, bool, type(None)) and type(data) is member:
-            return data
-    raise UsageError(f"{where or 'The value'} takes {_describe(members)}, not {_short(data)}.")
+    return conform(declared, data, where, _decode_dataclass)
 
 
 def _decode_dataclass(classes: list[type], data: dict[str, Any], where: str) -> Any:
@@ -150,9 +127,9 @@ def _decode_dataclass(classes: list[type], data: dict[str, Any], where: str) -> 
         by_name = {c.__name__: c for c in classes}
         kind = data.pop(KIND, None)
         if not isinstance(kind, str) or kind not in by_name:
-            raise UsageError(f'{where or "The value"} takes "{KIND}": {" or ".join(by_name)}, not {_short(kind)}.')
+            raise UsageError(f'{where or "The value"} takes "{KIND}": {" or ".join(by_name)}, not {short(kind)}.')
         cls = by_name[kind]
-    hints = _hints(cls)
+    hints = field_types(cls)
     for key in data:
         if key not in hints:
             raise unknown(f"setting of {where or cls.__name__}", key, hints)
@@ -163,51 +140,3 @@ def _decode_dataclass(classes: list[type], data: dict[str, Any], where: str) -> 
         if required and field.name not in values:
             raise UsageError(f"{prefix}{field.name} is missing.")
     return cls(**values)
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-
-
-def _members(declared: Any) -> list[Any]:
-    """The alternatives of a union, or the type itself."""
-    if typing.get_origin(declared) in (Union, types.UnionType):
-        return [m for a in typing.get_args(declared) for m in _members(a)]
-    return [declared]
-
-
-def _dataclasses_in(declared: Any) -> list[type]:
-    return [m for m in _members(declared) if dataclasses.is_dataclass(m) and isinstance(m, type)]
-
-
-def _item_type(declared: Any) -> Any:
-    """The type of the items of a tuple (all of one type), found among the alternatives of `declared`."""
-    for member in _members(declared):
-        if typing.get_origin(member) is tuple:
-            return typing.get_args(member)[0]
-    return None
-
-
-def _describe(members: list[Any]) -> str:
-    names = []
-    for member in members:
-        if typing.get_origin(member) is Literal:
-            names.append(" or ".join(repr(a) for a in typing.get_args(member)))
-        elif typing.get_origin(member) is tuple:
-            names.append("a list such as [1, 2]")
-        elif member is type(None):
-            names.append("none")
-        else:
-            names.append(
-                {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
-                    member, getattr(member, "__name__", str(member))
-                )
-            )
-    return " or ".join(names)
-
-
-def _short(data: Any) -> str:
-    text = repr(data)
-    return text if len(text) <= 60 else text[:57] + "..."

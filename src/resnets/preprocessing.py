@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from resnets.errors import UsageError
+from resnets.typed import checked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Preprocessing:
     """Turn a picture upright, make it `color`, resize its shorter side, cut the centre, scale and normalise.
 

@@ -1,4 +1,4 @@
-"""Command-line parsers made of function signatures, with argparse.
+"""Command-line parsers made of function signatures, with argparse; and arguments checked against them.
 
 A function's positional parameters become arguments, its keyword parameters flags, its docstring the help. Only the
 types that flags have are known: str, Path, int, float, bool and Literal, each optional. The standard library does
@@ -8,15 +8,20 @@ this in a twentieth of a second and on machines where nothing can be installed.
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import re
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union
+from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union
 
 from resnets.errors import UsageError, unknown
+from resnets.typed import conform
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +39,32 @@ class Parser(argparse.ArgumentParser):
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             raise unknown(f"option of {self.prog}", rest[0].split("=")[0], flags)
         return parsed
+
+
+def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: arguments conform to the annotations, as `resnets.typed` has it, whoever calls `function`.
+
+    Raises:
+        UsageError: on a call, an argument that does not fit, named with its choices.
+    """
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def hints() -> dict[str, Any]:  # on the first call, so that an import costs nothing
+        return typing.get_type_hints(function, localns=dict.fromkeys(_UNLOADED, Any))
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            declared = hints().get(name, Any)
+            if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+                bound.arguments[name] = tuple(conform(declared, each, name) for each in value)
+            else:
+                bound.arguments[name] = conform(declared, value, name)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
 
 
 def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] = ()) -> Parser:

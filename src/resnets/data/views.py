@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError
+from resnets.typed import checked
 
 # Where mean and std come from: as the preprocessing has them, or from the training pictures: a mean and a std for each
 # channel, or a mean for each pixel and no division (He et al. 2015, section 4.2).
@@ -23,6 +24,7 @@ def _check(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class RandomResizedCrop:
     """A part of random area and shape, resized to a square (Szegedy et al. 2015, section 6).
 
@@ -40,6 +42,7 @@ class RandomResizedCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class ScaledCrop:
     """The shorter side resized to a length drawn evenly, then a square at a random place (Simonyan and Zisserman 2015;
     He et al. 2015, section 3.4).
@@ -55,6 +58,7 @@ class ScaledCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Growth:
     """Crops that grow as training goes on: most of it then costs less (progressive resizing, as in ffcv-imagenet).
 
@@ -87,6 +91,7 @@ class Growth:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class PaddedCrop:
     """`padding` pixels on each side, then a random crop of the old size (He et al. 2015, section 4.2).
 
@@ -102,6 +107,7 @@ class PaddedCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Flip:
     """Left and right swapped.
 
@@ -120,6 +126,7 @@ class Flip:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Affine:
     """Turned, moved, zoomed and sheared about the centre; what comes in from outside is black.
 
@@ -142,6 +149,7 @@ class Affine:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class ColorJitter:
     """Brightness, contrast, saturation and hue changed, in this order.
 
@@ -162,6 +170,7 @@ class ColorJitter:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class PCAColor:
     """Light along the principal components of ImageNet's colours (Krizhevsky et al. 2012, section 4.1).
 
@@ -178,6 +187,7 @@ class PCAColor:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Cutout:
     """A square hidden under the picture's mean colour (DeVries and Taylor 2017, 1708.04552, under the data's mean).
 
@@ -194,6 +204,7 @@ class Cutout:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Mixup:
     """Two pictures blended, and their labels (Zhang et al. 2018, 1710.09412): the share is Beta(alpha, alpha)."""
 
@@ -204,6 +215,7 @@ class Mixup:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class CutMix:
     """A rectangle of another picture pasted in (Yun et al. 2019, 1905.04899): its kept share is Beta(alpha, alpha)."""
 
@@ -219,6 +231,7 @@ Mix = Mixup | CutMix
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Views:
     """How training looks at pictures: a crop as each is decoded, then views of the whole batch, then a mix.
 

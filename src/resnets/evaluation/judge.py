@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from resnets.data.batches import normalize
 from resnets.data.pictures import Pixels, center_crop, crop_at, shorter_side_to, to_pixels
 from resnets.data.sources import Source
 from resnets.devices import memory_format
-from resnets.errors import UsageError
+from resnets.errors import UsageError, unknown
 from resnets.preprocessing import Preprocessing, TestView
 
 SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
@@ -152,7 +152,9 @@ def look(picture: Image.Image, preprocessing: Preprocessing, view: TestView, nam
         corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
         crops = [*(crop_at(whole, corner, p) for corner in corners), center_crop(picture, p, name)]
         return _with_mirror_images([to_pixels(crop, p.color) for crop in crops])
-    if p.mean_image is not None and view == "multi-scale":
+    if view != "multi-scale":
+        raise unknown("view", view, get_args(TestView))
+    if p.mean_image is not None:
         raise UsageError(
             f"This network subtracts a mean image of {p.crop} x {p.crop}, which other sizes do not have: "
             "use --views center, flip or ten-crop, or a network that subtracts a mean of channels."

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError
+from resnets.typed import checked
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Initialization:
     """Convolutions are normal with variance 2 / fan (He et al. 2015, 1502.01852, equations 10 and 14).
 

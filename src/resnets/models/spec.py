@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from resnets.errors import UsageError
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
+from resnets.typed import checked
 
 EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Spec:
     """Every choice that makes a residual network.
 

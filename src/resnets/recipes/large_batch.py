@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resnets.errors import UsageError
+from resnets.signatures import checked_arguments
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle, Warmup
 
 WARMUP_EPOCHS = 5.0
 
 
+@checked_arguments
 def large_batch(recipe: Recipe, batch: int) -> Recipe:
     """`recipe` for `batch` samples a step and the same number of epochs.
 

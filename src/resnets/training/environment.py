@@ -16,6 +16,7 @@ import torch
 from resnets.devices import abilities, find_device, has_bf16
 from resnets.errors import UsageError
 from resnets.training.recipe import Precision
+from resnets.typed import checked
 from resnets.version import __version__
 
 ONE_THREAD_WORK = 1e9
@@ -41,6 +42,7 @@ Layout = Literal["channels last", "contiguous"]
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Environment:
     """All beside the recipe on which the last bit of a result may depend.
 

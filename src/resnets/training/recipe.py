@@ -16,11 +16,13 @@ from resnets.models.spec import Spec
 from resnets.preprocessing import Preprocessing, TestView
 from resnets.sizes import parse_bytes
 from resnets.training.schedules import Cosine, Schedule, Warmup
+from resnets.typed import checked
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class SGD:
     """Stochastic gradient descent; weight decay is added to the gradient.
 
@@ -40,6 +42,7 @@ class SGD:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, 1711.05101)."""
 
@@ -56,6 +59,7 @@ class AdamW:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Muon:
     """Convolutions step along their momentum made orthogonal, all else is SGD with Nesterov momentum.
 
@@ -90,6 +94,7 @@ class Muon:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Recipe:
     """A complete training recipe.
 

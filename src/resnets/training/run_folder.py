@@ -18,6 +18,7 @@ from resnets.files import explain, read_json, write_json
 from resnets.frozen import decode, encode
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
+from resnets.typed import checked
 
 FORMAT = 1
 Event = dict[str, Any]
@@ -61,6 +62,7 @@ class RunFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Keeping:
     """When checkpoints are written and what is kept. None of it changes a result.
 
@@ -96,6 +98,7 @@ class Keeping:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Plan:
     """What recipe.json says: all that decides a run.
 

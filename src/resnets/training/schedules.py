@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError
+from resnets.typed import checked
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Constant:
     """No change."""
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Step:
     """Multiplied by `factor` at each of `milestones`, shares of the run; the paper's CIFAR runs drop at 1/2 and 3/4."""
 
@@ -30,6 +33,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Plateau:
     """Multiplied by `factor` when the test loss has not fallen for `patience` evaluations in a row.
 
@@ -46,6 +50,7 @@ class Plateau:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Cosine:
     """Half a cosine from 1 to `final` (Loshchilov and Hutter 2017, 1608.03983, eq. 5, without restarts)."""
 
@@ -53,6 +58,7 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class OneCycle:
     """From `start` up to 1 at `peak`, then down to `final`, in straight lines (Smith and Topin 2018, 1708.07120).
 
@@ -70,6 +76,7 @@ class OneCycle:
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class Warmup:
     """The first epochs run at a lower rate.
 
