@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -307,6 +308,44 @@ def test_an_unreadable_picture_to_predict_is_named(run: Path, tmp_path: Path, cl
     result = cli("predict", run, tmp_path / "x.png")
     assert result.code == 1
     assert "x.png" in result.err
+
+
+def test_readable_pictures_are_answered_and_the_others_named(run: Path, tmp_path: Path, cli: Any) -> None:
+    names = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "absent.png")]
+    noisy(COLORS["red"], 1).save(names[0])
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    noisy(COLORS["blue"], 1).save(names[2])
+    alone = cli("predict", run, names[0], names[2], "--json")
+    assert (alone.code, alone.json["failed"]) == (0, [])
+    mixed = cli("predict", run, *names, "--json")
+    assert mixed.code == 1
+    assert mixed.json["predictions"] == alone.json["predictions"]
+    assert [p["input"] for p in mixed.json["predictions"]] == [names[0], names[2]]
+    assert [f["input"] for f in mixed.json["failed"]] == [names[1], names[3]]
+    assert "damaged" in mixed.json["failed"][0]["error"]
+    assert {k: mixed.json[k] for k in ("model", "task", "runtime")} == {
+        "model": str(run), "task": "classification", "runtime": "torch",
+    }  # fmt: skip
+    shown = cli("predict", run, *names)
+    assert shown.code == 1
+    assert [line for line in shown.out.splitlines() if not line.startswith(" ")] == [names[0], names[2]]
+    assert "b.png" in shown.err
+    assert "absent.png" in shown.err
+
+
+def test_python_gets_the_answers_and_what_failed(run: Path, tmp_path: Path) -> None:
+    pictures: list[Any] = [noisy(COLORS["red"], n) for n in range(70)]  # over two batches
+    pictures[3] = pictures[66] = b"no picture"
+    with pytest.raises(resnets.PredictionError, match="2 of 70 inputs cannot be read") as caught:
+        resnets.predict(run, *pictures, top=1)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert list(error.failed) == [3, 66]
+    assert [n for n, ranking in enumerate(error.predictions) if ranking is None] == [3, 66]
+    readable = [p for p in pictures if not isinstance(p, bytes)]
+    assert [r for r in error.predictions if r is not None] == resnets.load(run).predict_many(readable, 1)
+    assert all(e.__traceback__ is None for e in caught.value.failed.values())  # which would hold the decoded pixels
+    with pytest.raises(resnets.DataError, match="not a picture"):
+        resnets.load(run).predict(b"no picture")
 
 
 def test_an_existing_run_is_not_overwritten(run: Path, cli: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnets.errors import FileError
-from resnets.files import read_json, replacing, write_bytes, write_json
+from resnets.files import read_json, replacing, to_json, write_bytes, write_csv, write_json
 
 
 @pytest.fixture
@@ -168,3 +171,40 @@ def test_a_missing_file_and_a_folder_are_file_errors_that_name_the_path(tmp_path
         read_json(missing)
     with pytest.raises(FileError, match=f"^Cannot read {tmp_path}: is a directory.$"):
         read_json(tmp_path)
+
+
+def test_json_is_ascii_without_nan_and_keeps_every_name() -> None:
+    value = {
+        "nan": math.nan, "in": {"a": [math.inf, (-math.inf, 1.5)]}, "numpy": np.float32(math.nan), "count": np.int64(3),
+        "array": np.array([1.0, math.nan]), "path": Path("a"), "name": os.fsdecode(b"\xff"), "猫": True, "none": None,
+    }  # fmt: skip
+    text = to_json(value)
+    assert text.isascii()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert found == {
+        "nan": None, "in": {"a": [None, [None, 1.5]]}, "numpy": None, "count": 3, "array": [1.0, None], "path": "a",
+        "name": os.fsdecode(b"\xff"), "猫": True, "none": None,
+    }  # fmt: skip
+    with pytest.raises(TypeError):
+        to_json(object())
+
+
+def test_json_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"recipe": {"batch": 8, "batch": 16}}')
+    with pytest.raises(FileError, match="'batch' stands in it twice"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])
+def test_a_text_that_is_a_formula_is_none_in_csv_and_numbers_stay(name: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [("name", "x"), (name, -1.5), ('a,"b"\nc=1', 3)])
+    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["name", "x"], ["'" + name.replace("\r", "\\r"), "-1.5"], ['a,"b"\nc=1', "3"]]
+
+
+def test_a_file_whose_name_is_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("猫" * 85)  # 255 bytes
+    write_bytes(path, b"x")
+    assert path.read_bytes() == b"x"
+    with pytest.raises(FileError, match="猫: file name too long"):
+        write_bytes(tmp_path / ("猫" * 86), b"x")

@@ -14,7 +14,19 @@ import resnets
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "resnets"
 FLOORS = (
-    {"devices", "errors", "files", "draws", "frozen", "preprocessing", "sizes", "version", "signatures", "typed"},
+    {
+        "devices",
+        "errors",
+        "files",
+        "draws",
+        "frozen",
+        "preprocessing",
+        "sizes",
+        "version",
+        "signatures",
+        "typed",
+        "console",
+    },
     {"nn"},
     {"models", "data"},
     {"tasks"},

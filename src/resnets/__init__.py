@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         train,
     )
     from resnets.artifacts.model import Model
-    from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
+    from resnets.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
     from resnets.models.catalog import CATALOG
     from resnets.models.resnet import ResNet
     from resnets.models.spec import Spec
@@ -63,6 +63,7 @@ _HOMES = {
     "Spec": "models.spec",
     "DataError": "errors",
     "FileError": "errors",
+    "PredictionError": "errors",
     "ResnetsError": "errors",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -73,6 +74,7 @@ __all__ = [
     "DataError",
     "FileError",
     "Model",
+    "PredictionError",
     "Preprocessing",
     "Recipe",
     "ResNet",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from resnets.artifacts.names import RunPrecision, Runtime
+from resnets.console import say
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
 from resnets.models import memory as planner
@@ -324,6 +325,12 @@ def predict(
             onnxruntime. What these make of a model is kept beside its file.
         precision: auto (bf16 where runtime and processor have it, else fp32), fp32, bf16 or int8.
         calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
+
+    Returns:
+        For each image its `top` classes with their probabilities, the most probable first.
+
+    Raises:
+        PredictionError: some images cannot be read; it has the answers for all others.
     """
     from resnets.artifacts.model import Model
 
@@ -584,7 +591,7 @@ def create(
     if weights is not None:
         library_name = name if isinstance(name, str) else None
         for note in load_weights(network, weights, name=library_name, weights_stride=weights_stride):
-            print(note, file=sys.stderr)
+            say(note, stream=sys.stderr)
     return network
 
 

@@ -5,25 +5,31 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
-import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from resnets import api
-from resnets.errors import ResnetsError, lookup
+from resnets.console import printable, say, tolerate_any_text
+from resnets.errors import DataError, PredictionError, ResnetsError, lookup
+from resnets.files import to_json
 from resnets.signatures import Parser, arguments, parser_of, read_docstring
 from resnets.sizes import show_bytes, show_count
 from resnets.version import __version__
 
-Answer = tuple[list[str], Any]  # lines for a person, and what --json prints
+if TYPE_CHECKING:
+    from resnets.artifacts.model import Ranking
+
+# Lines for a person, and what --json prints; where that has inputs that "failed", the exit code is 1.
+Answer = tuple[list[str], Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 1 for a failed run, 2 for wrong use, 130 where interrupted."""
+    tolerate_any_text()
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
     try:
@@ -31,28 +37,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines, data = answer(parsed)
         if not lines and data is None:
             return 0
-        if parsed.json:
-            lines = [json.dumps(data, ensure_ascii=False, default=str)]
-        print(*lines, sep="\n", flush=True)
-        return 0
+        say(*([to_json(data)] if parsed.json else lines))
+        return 1 if isinstance(data, dict) and data.get("failed") else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it fails no second time
         return 128 + signal.SIGPIPE
-    except (ResnetsError, KeyboardInterrupt, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
+    except (ResnetsError, KeyboardInterrupt, MemoryError, RuntimeError, OSError) as error:
         code, message = _explain(error)
-        print(f"resnets: {message}", file=sys.stderr)
+        if debug:
+            say(traceback.format_exc(), stream=sys.stderr)
+        say(f"resnets: {message}", stream=sys.stderr)
         return code
 
 
-def _explain(error: ResnetsError | KeyboardInterrupt | MemoryError) -> tuple[int, str]:
-    """Exit code and message."""
+def _explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and message; raises `error` where it is a fault of the program."""
     if isinstance(error, ResnetsError):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT, "Stopped."
-    return 1, "Out of memory. Use a smaller batch."
+    if isinstance(error, OSError):
+        return 1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
+    if isinstance(error, MemoryError) or ("torch" in sys.modules and _is_out_of_memory(error)):
+        return 1, "Out of memory. Use a smaller batch."
+    raise error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    from resnets.training.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _read(argv: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], Answer]]:
@@ -114,7 +128,9 @@ def _replay(parsed: argparse.Namespace) -> Answer:
     lines += [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
     if found.layer:
         lines.append(f"not finite first in the {found.during} pass of {found.layer}")
-    lines += [f"  {name}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.pictures)]
+    lines += [
+        f"  {printable(name)}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.pictures)
+    ]
     return lines, dataclasses.asdict(found)
 
 
@@ -129,11 +145,11 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
     lines += [f"{metrics['split']} {name:8} {metrics[name]:.6g}" for name in ("accuracy", "top5", "loss")]
     width = len(f"{metrics['split']} accuracy")
     lines += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded")]
-    lines += [f"  unread: {reason}" for reason in list(scores.excluded.values())[:10]]
+    lines += [f"  unread: {printable(reason)}" for reason in list(scores.excluded.values())[:10]]
     width = max(map(len, metrics["classes"]))
     lines.append(f"{'class':{width}}  precision  recall      f1  pictures")
     lines += [
-        f"{name:{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
+        f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
         for name, c in metrics["classes"].items()
     ]
     return lines, metrics
@@ -141,24 +157,36 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
 
 def _notes(parsed: argparse.Namespace, notes: Sequence[str]) -> list[str]:
     """A line for each note; where JSON is printed, they go to standard error."""
-    lines = [f"Note: {note}" for note in notes]
+    lines = [f"Note: {printable(note)}" for note in notes]
     if parsed.json:
-        print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
+        say(*lines, stream=sys.stderr)
         return []
     return lines
 
 
 def _predict(parsed: argparse.Namespace) -> Answer:
-    rankings = _call(api.predict, parsed)
+    failed: Mapping[int, DataError] = {}
+    rankings: Sequence[Ranking | None]
+    try:
+        rankings = _call(api.predict, parsed)
+    except PredictionError as error:
+        rankings, failed = error.predictions, error.failed
+        if not parsed.json:
+            say(*(f"resnets: {reason}" for reason in failed.values()), stream=sys.stderr)
     lines = []
+    predictions = []
     for image, ranking in zip(parsed.images, rankings, strict=True):
-        lines.append(str(image))
-        lines += [f"  {probability:7.2%}  {name}" for name, probability in ranking]
-    data = [
-        {"image": str(image), "classes": [{"name": n, "probability": p} for n, p in ranking]}
-        for image, ranking in zip(parsed.images, rankings, strict=True)
-    ]
-    return lines, {"predictions": data}
+        if ranking is not None:
+            lines += [printable(image), *(f"  {probability:7.2%}  {printable(name)}" for name, probability in ranking)]
+            classes = [{"name": name, "probability": probability} for name, probability in ranking]
+            predictions.append({"input": image, "image": image, "classes": classes})  # "image" is the older name
+    return lines, {
+        "model": parsed.model,
+        "task": "classification",
+        "runtime": parsed.runtime,
+        "predictions": predictions,
+        "failed": [{"input": parsed.images[number], "error": str(reason)} for number, reason in failed.items()],
+    }
 
 
 def _describe(parsed: argparse.Namespace) -> Answer:
@@ -180,7 +208,9 @@ def _describe(parsed: argparse.Namespace) -> Answer:
             f"{show_count(twice, 'block')} twice"
         )
     if found.classes:
-        lines.append(f"classes  {', '.join(found.classes[:20])}{' ...' if len(found.classes) > 20 else ''}")
+        lines.append(
+            f"classes  {', '.join(map(printable, found.classes[:20]))}{' ...' if len(found.classes) > 20 else ''}"
+        )
     if found.weights_sha256:
         lines.append(f"weights  sha256 {found.weights_sha256}")
     data = dataclasses.asdict(found) | (found.card or {})
@@ -245,7 +275,7 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
 
 def _reproduce(parsed: argparse.Namespace) -> Answer:
     stream = sys.stderr if parsed.json else sys.stdout
-    found = _call(api.reproduce, parsed, tell=lambda line: print(line, file=stream, flush=True))
+    found = _call(api.reproduce, parsed, tell=lambda line: say(line, stream=stream))
     widths = [max(map(len, column)) for column in zip(*found.table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in found.table]
     return [*lines, f"page    {found.folder / 'index.html'}"], found.results

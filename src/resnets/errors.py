@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -28,6 +28,25 @@ class UsageError(ResnetsError):
 
 class DataError(ResnetsError):
     """A dataset or picture that is missing, damaged or contradicts itself."""
+
+
+class PredictionError(DataError):
+    """Some inputs could not be read. The others were answered.
+
+    Attributes:
+        predictions: the answer for each input, in their order; None for one that could not be read.
+        failed: what was wrong, by the input's number from 0.
+    """
+
+    def __init__(self, predictions: Sequence[Any], failed: Mapping[int, DataError]) -> None:
+        listed = "\n  ".join(str(error) for error in list(failed.values())[:5])
+        count = f"{len(failed)} of {len(predictions)} inputs cannot be read:\n  {listed}"
+        super().__init__(listed if len(predictions) == 1 else count)
+        self.predictions = predictions
+        self.failed = failed
+
+    def __reduce__(self) -> tuple[type[PredictionError], tuple[Sequence[Any], Mapping[int, DataError]]]:
+        return type(self), (self.predictions, self.failed)
 
 
 class FileError(ResnetsError):

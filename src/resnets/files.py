@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        # A name may have 255 bytes, and the temporary one is longer.
+        start = os.fsdecode(os.fsencode(path.name)[:200])
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{start}.", suffix=".part")
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -57,21 +62,76 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def to_json(value: Any, *, readable: bool = False) -> str:
+    """`value` as one line of JSON in ASCII, with null in place of NaN and infinities, which JSON does not have.
+
+    Names that are not UTF-8 come back from it as they were. NumPy's numbers and arrays are written as Python's, paths
+    as text.
+
+    Args:
+        readable: over several lines, with letters beyond ASCII as they are.
+    """
+    text = json.dumps(
+        _finite(value), indent=1 if readable else None, ensure_ascii=not readable, allow_nan=False, default=os.fspath
+    )
+    # What is not UTF-8 becomes the escape from which JSON restores it.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return _finite(value.tolist()) if hasattr(value, "tolist") else value
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, or leaves `path` as it was and raises `FileError`."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    # File names need not be UTF-8; what of them is not becomes the escape from which JSON restores it.
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    """Writes `value` as `to_json` has it, readable, or leaves `path` as it was and raises `FileError`."""
+    write_bytes(path, to_json(value, readable=True).encode() + b"\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
+    """Writes `rows` as CSV in UTF-8, or leaves `path` as it was and raises `FileError`.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises ("CSV injection").
+    Bytes of names that are not UTF-8 become escapes such as `\\udcff`, and a carriage return `\\r`, which csv does not
+    quote.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows([_no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    write_bytes(path, table.getvalue().encode(errors="backslashreplace"))
+
+
+def _no_formula(text: str) -> str:
+    risky = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+    return ("'" if risky else "") + text.replace("\r", "\\r")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The JSON value in `text`; raises `ValueError` or `RecursionError` where it is none, or has a key twice."""
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"{repeated!r} stands in it twice")
+    return found
 
 
 def read_json(path: Path) -> Any:
     """The JSON value in `path`.
 
     Raises:
-        FileError: it is missing, unreadable or not JSON.
+        FileError: it is missing, unreadable, not JSON, or an object in it has a key twice.
     """
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise explain("read", path, error) from error
     except (ValueError, RecursionError) as error:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 from resnets.errors import UsageError, unknown
+from resnets.files import parse_json
 from resnets.typed import conform, dataclasses_in, field_types, item_type, members_of, short
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def _parse(declared: Any, text: str, where: str) -> Any:
         if dataclasses.is_dataclass(member) and text.lower() == cast(type, member).__name__.lower():
             return _decode(member, {}, where)
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError):
         lowered = text.lower()
         data = lowered == "true" if lowered in ("true", "false") else text

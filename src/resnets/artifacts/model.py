@@ -28,7 +28,7 @@ from resnets.data.listing import Listing
 from resnets.data.pictures import Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
 from resnets.devices import full_float32, memory_format
-from resnets.errors import DataError, FileError, UsageError
+from resnets.errors import DataError, FileError, PredictionError, UsageError
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
@@ -84,19 +84,39 @@ class Model:
         return self.predict_many([picture], top)[0]
 
     def predict_many(self, pictures: Sequence[Picture], top: int = 5, batch: int = 32) -> list[Ranking]:
-        """`predict` for each of `pictures`, `batch` of them at a time; the next are decoded meanwhile."""
+        """`predict` for each of `pictures`, `batch` of them at a time; the next are decoded meanwhile.
+
+        Raises:
+            PredictionError: some cannot be read; it has the answers for all others.
+        """
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top}.")
-        rankings: list[Ranking] = []
+        rankings: list[Ranking | None] = []
+        failed: dict[int, DataError] = {}
         with ThreadPoolExecutor(DECODERS) as pool:
             parts = [pictures[first : first + batch] for first in range(0, len(pictures), batch)]
-            for prepared in ahead(pool, self._prepare, parts):
-                values, indices = self._probabilities(prepared).topk(min(top, len(self.classes)))
-                rankings += [
-                    [(self.classes[i], v) for i, v in zip(*row, strict=True)]
-                    for row in zip(indices.tolist(), values.tolist(), strict=True)
-                ]
-        return rankings
+            for prepared in ahead(pool, self._try_to_prepare, parts):
+                readable = [pixels for pixels in prepared if not isinstance(pixels, DataError)]
+                answers = iter(self._rank(readable, top))
+                numbered = enumerate(prepared, start=len(rankings))
+                failed |= {number: each for number, each in numbered if isinstance(each, DataError)}
+                rankings += [None if isinstance(each, DataError) else next(answers) for each in prepared]
+        if failed:
+            raise PredictionError(rankings, failed)
+        return [ranking for ranking in rankings if ranking is not None]
+
+    def _try_to_prepare(self, picture: Picture) -> Pixels | DataError:
+        try:
+            return self._prepare(picture)
+        except DataError as error:
+            return DataError(str(error))  # without the frames, and so the pixels, that its traceback holds
+
+    def _rank(self, prepared: Sequence[Pixels], top: int) -> list[Ranking]:
+        values, indices = self._probabilities(prepared).topk(min(top, len(self.classes)))
+        return [
+            [(self.classes[i], v) for i, v in zip(*row, strict=True)]
+            for row in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
 
 
 def find_model_file(model: str | Path) -> Path:

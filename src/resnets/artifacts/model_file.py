@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from resnets.errors import FileError, UsageError
-from resnets.files import explain, write_bytes
+from resnets.files import explain, parse_json, to_json, write_bytes
 from resnets.frozen import decode, encode
 from resnets.models import counts
 from resnets.models.spec import Spec
@@ -64,7 +64,7 @@ def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
         "metrics": card.metrics,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {KEY: json.dumps(data)}))
+    write_bytes(path, safetensors.torch.save(tensors, {KEY: to_json(data)}))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
@@ -90,7 +90,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 def read_card(path: Path, text: str) -> ModelCard:
     """The card that stands as JSON in the metadata of `path`."""
     try:
-        data = json.loads(text)
+        data = parse_json(text)
         if not isinstance(data, dict):
             raise UsageError("no object.")
         version = data.get("format")
@@ -124,12 +124,24 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of any safetensors file."""
     try:
         path.open("rb").close()  # the system's own word on a missing or forbidden file; safetensors' is vaguer
+        if not _is_utf8(path):  # which safetensors does not open
+            content = path.read_bytes()
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            return safetensors.torch.load(content), header.get("__metadata__", {})
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except OSError as error:
         raise explain("read", path, error) from error
     except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
         raise FileError(f"{path} is no whole safetensors file ({error}). Take another copy of it.") from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def weights_sha256(state: dict[str, Tensor]) -> str:

@@ -14,19 +14,22 @@ COLORS = ("#2563eb", "#dc2626", "#059669", "#9333ea")
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name and its (x, y) points. Points that are not finite are left out."""
+    """One curve: its name and its (x, y) points. Points that are not finite, which JSON has as None, are left out."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float | None]]
 
 
 def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
     """An `<svg>` element with axes, a legend and the curves."""
-    lines = [Line(c.name, [p for p in c.points if all(map(math.isfinite, p))]) for c in lines]
-    lines = [c for c in lines if c.points]
-    if not lines:
+    curves = [
+        (c.name, [(x, y) for x, y in c.points if y is not None and math.isfinite(x) and math.isfinite(y)])
+        for c in lines
+    ]
+    curves = [(name, points) for name, points in curves if points]
+    if not curves:
         return ""
-    xs, ys = ([p[i] for c in lines for p in c.points] for i in (0, 1))
+    xs, ys = ([p[i] for _, points in curves for p in points] for i in (0, 1))
     x_ticks, y_ticks = _ticks(min(0.0, *xs), max(xs)), _ticks(min(ys), max(ys))
     x_low, x_high = min(0.0, *xs), max(xs)
     x_ticks = [x for x in x_ticks if x <= x_high]
@@ -48,14 +51,12 @@ def line_chart(title: str, x_label: str, lines: Sequence[Line]) -> str:
     parts += [f'<text x="{at_x(x):.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{x:g}</text>' for x in x_ticks]
     parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{html.escape(x_label)}</text>')
     legend = WIDTH - _RIGHT
-    for curve, color in reversed(list(zip(lines, COLORS, strict=False))):
-        points = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in curve.points)
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.8"/>')
-        if len(lines) > 1:
-            parts.append(
-                f'<text x="{legend}" y="16" text-anchor="end" style="fill:{color}">{html.escape(curve.name)}</text>'
-            )
-            legend -= 8 * len(curve.name) + 14
+    for (name, points), color in reversed(list(zip(curves, COLORS, strict=False))):
+        path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>')
+        if len(curves) > 1:
+            parts.append(f'<text x="{legend}" y="16" text-anchor="end" style="fill:{color}">{html.escape(name)}</text>')
+            legend -= 8 * len(name) + 14
     return "".join([*parts, "</svg>"])
 
 

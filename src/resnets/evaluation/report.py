@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import io
 import math
@@ -19,7 +18,7 @@ from resnets.data.sources import Source
 from resnets.errors import DataError
 from resnets.evaluation.charts import Line, line_chart
 from resnets.evaluation.score import Scores
-from resnets.files import write_bytes
+from resnets.files import write_bytes, write_csv
 from resnets.models import counts
 from resnets.sizes import show_count
 from resnets.tasks.classification import confusion
@@ -81,18 +80,17 @@ def write_report(
 
 
 def write_predictions(path: Path, scores: Scores, source: Source, classes: tuple[str, ...]) -> None:
-    """Writes a CSV with a row for each picture that was scored, in the order of `source`.
+    """Writes a CSV with a row for each picture that was scored, in the order of `source`; see `write_csv`.
 
     Args:
         classes: the model's, in its order.
     """
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("picture", "label", "predicted", "confidence", "loss"))
     columns = (scores.records[name] for name in ("label", "predicted", "confidence", "loss"))
-    for number, label, predicted, confidence, loss in zip(scores.ids, *columns, strict=True):
-        rows.writerow((source.name(int(number)), classes[label], classes[predicted], confidence, loss))
-    write_bytes(path, table.getvalue().encode(errors="backslashreplace"))
+    rows = [
+        (source.name(int(number)), classes[label], classes[predicted], confidence, loss)
+        for number, label, predicted, confidence, loss in zip(scores.ids, *columns, strict=True)
+    ]
+    write_csv(path, [("picture", "label", "predicted", "confidence", "loss"), *rows])
 
 
 def wilson_interval(hits: int, samples: int) -> tuple[float, float]:

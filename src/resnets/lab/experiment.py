@@ -52,8 +52,8 @@ class Outcome:
     runs: tuple[Measured, ...]
 
     def values(self, key: str) -> list[Any]:
-        """What the seeds have under `key`; seeds whose training failed have nothing."""
-        return [run[key] for run in self.runs if key in run]
+        """What the seeds have under `key`; a failed training has nothing, and a figure that is not finite is None."""
+        return [run[key] for run in self.runs if run.get(key) is not None]
 
 
 @dataclass(frozen=True)

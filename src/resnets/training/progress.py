@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TextIO
 
+from resnets.console import printable, say
 from resnets.sizes import show_count
 from resnets.training.run_folder import Event
 
@@ -66,7 +67,7 @@ class Plain(AbstractContextManager["Plain"]):
                     self._say(evaluation_line(event, self._speed))
 
     def _say(self, *lines: str) -> None:
-        print(*lines, sep="\n", file=self._stream, flush=True)
+        say(*lines, stream=self._stream)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,8 +105,8 @@ class Live(AbstractContextManager["Live"]):
     def __call__(self, event: Event) -> None:
         match event["event"]:
             case "start":
-                for line in greeting(event):
-                    self._console.print(line, markup=False, highlight=False)
+                for line in "\n".join(greeting(event)).split("\n"):
+                    self._console.print(printable(line), markup=False, highlight=False, emoji=False)
                 split = event.get("split", "test")
                 self._progress.update(self._task, total=event["steps"], visible=True, split=split)
                 self._progress.start_task(self._task)

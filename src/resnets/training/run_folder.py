@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
-from resnets.files import explain, read_json, write_json
+from resnets.files import explain, read_json, to_json, write_json
 from resnets.frozen import decode, encode
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
@@ -183,7 +183,7 @@ class Log:
 
     def __call__(self, event: Event) -> None:
         try:
-            self._file.write((json.dumps(event) + "\n").encode())
+            self._file.write((to_json(event) + "\n").encode())
             self._file.flush()
         except OSError as error:
             raise explain("write", self.path, error) from error

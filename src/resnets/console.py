@@ -1,0 +1,46 @@
+"""What people read on a terminal: text that cannot crash it, steer it or show another order than it has.
+
+Names of files and classes come from anywhere. Whatever prints one prints it through `printable`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import unicodedata
+from typing import TextIO
+
+_JOINERS = "\u200c\u200d"  # without which Persian, Hindi and some emoji are spelt wrong
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def tolerate_any_text() -> None:
+    """Sets standard output and error to write what their encoding lacks as backslash escapes, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    r"""`text` with backslash escapes for what a terminal obeys or hides.
+
+    These are control characters (such as ESC, which begins a terminal's commands, and line breaks), marks of the
+    direction of writing and other invisible format characters, and bytes of names that are not UTF-8 (`\udcff` is the
+    byte 0xff).
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if unicodedata.category(c) in _UNPRINTABLE and c not in _JOINERS else c for c in text)
+
+
+def say(*texts: str, stream: TextIO | None = None) -> None:
+    """Prints `texts` to `stream` (by default standard output), one below the other, each line as `printable` has it.
+
+    Line breaks stay: a name alone, which may hold one, goes through `printable` before it becomes part of a text.
+    """
+    lines = (printable(line) for text in texts for line in text.split("\n"))
+    print(*lines, sep="\n", file=stream or sys.stdout, flush=True)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
