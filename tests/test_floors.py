@@ -26,6 +26,7 @@ FLOORS = (
         "signatures",
         "typed",
         "console",
+        "cores",
     },
     {"nn"},
     {"models", "data"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.console import say
+from resnets.cores import MAX_WORKERS, default_workers
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
 from resnets.models import memory as planner
@@ -120,7 +121,7 @@ def train(
         seed: of every random choice.
         device: auto, cpu, cuda or mps.
         precision: of training steps.
-        workers: threads that decode pictures; they change nothing in the result.
+        workers: threads that decode pictures, which changes nothing in the result (default: one for each usable core).
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints, as well.
         keep: how many of the last checkpoints are kept.
@@ -231,7 +232,7 @@ def evaluate(
         runtime: torch, the reference, or on the CPU folded, compiled, openvino or onnxruntime; see `predict`.
         precision: auto, fp32, bf16 or int8, as the runtime has it.
         calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
-        workers: threads that decode pictures.
+        workers: threads that decode pictures, which changes nothing in the result (default: one for each usable core).
     """
     _check_workers(workers)
     from resnets.artifacts.model import Model
@@ -285,7 +286,7 @@ def evaluate(
                 split=split,
                 labels=labels_for(source, first.classes),
                 classes=first.classes,
-                workers=2 if workers is None else workers,
+                workers=default_workers() if workers is None else workers,
                 rank=ranks.rank,
                 world=ranks.world,
                 gather=ranks.gather,
@@ -313,6 +314,7 @@ def predict(
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
     calibrate: str | None = None,
+    workers: int | None = None,
 ) -> list[Ranking]:
     """Name the most probable classes of pictures of any size.
 
@@ -325,6 +327,7 @@ def predict(
             onnxruntime. What these make of a model is kept beside its file.
         precision: auto (bf16 where runtime and processor have it, else fp32), fp32, bf16 or int8.
         calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
+        workers: threads that decode pictures, which changes nothing in the result (default: one for each usable core).
 
     Returns:
         For each image its `top` classes with their probabilities, the most probable first.
@@ -332,6 +335,7 @@ def predict(
     Raises:
         PredictionError: some images cannot be read; it has the answers for all others.
     """
+    _check_workers(workers)
     from resnets.artifacts.model import Model
 
     if not images:
@@ -341,7 +345,7 @@ def predict(
 
         found = find_device(_device_for(runtime, device))
         model = load(model, str(found), runtime=runtime, precision=precision, calibrate=calibrate)
-    return model.predict_many(images, top)
+    return model.predict_many(images, top, workers=workers)
 
 
 @checked_arguments
@@ -428,7 +432,7 @@ def benchmark(
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
     data: str | None = None,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Measure this machine's rates for a network: training, inference, loading.
 
@@ -443,7 +447,7 @@ def benchmark(
         runtime: of inference: torch, folded, compiled, openvino or onnxruntime.
         precision: of training and inference: auto, fp32 or bf16; int8 is of inference alone.
         data: a folder of pictures to load (default: 64 made JPEGs of 500 x 375).
-        workers: threads that load.
+        workers: threads that load (default: one for each usable core).
     """
     if batch < 1 or steps < 1:
         raise UsageError(f"batch and steps must be 1 or more, not {batch} and {steps}.")
@@ -475,7 +479,8 @@ def benchmark(
             spec, batch=batch, size=size, steps=steps, device=device, runtime=runtime, precision=precision
         )
         found["inference"] = asdict(inference)
-        found["loading"] = asdict(loading_rate(data, batch=batch, size=size, steps=steps, workers=workers))
+        threads = default_workers() if workers is None else workers
+        found["loading"] = asdict(loading_rate(data, batch=batch, size=size, steps=steps, workers=threads))
     return found
 
 
@@ -652,5 +657,5 @@ def _device_for(runtime: Runtime, device: Device) -> Device:
 
 
 def _check_workers(workers: int | None) -> None:
-    if workers is not None and not 0 <= workers <= 256:
-        raise UsageError(f"workers must be from 0 to 256, not {workers}.")
+    if workers is not None and not 0 <= workers <= MAX_WORKERS:
+        raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {workers}.")

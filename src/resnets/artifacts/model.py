@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.names import RunPrecision, Runtime
+from resnets.cores import default_workers
 from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
 from resnets.data.catalog import open_dataset
@@ -34,7 +35,6 @@ from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
 from resnets.preprocessing import Preprocessing, TestView
 
-DECODERS = 2  # threads
 CALIBRATION = 300  # pictures, as NNCF's own default
 Picture = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
@@ -83,8 +83,13 @@ class Model:
         """The `top` classes with their probabilities, the most probable first."""
         return self.predict_many([picture], top)[0]
 
-    def predict_many(self, pictures: Sequence[Picture], top: int = 5, batch: int = 32) -> list[Ranking]:
+    def predict_many(
+        self, pictures: Sequence[Picture], top: int = 5, batch: int = 32, workers: int | None = None
+    ) -> list[Ranking]:
         """`predict` for each of `pictures`, `batch` of them at a time; the next are decoded meanwhile.
+
+        Args:
+            workers: threads that decode; None takes one for each usable core.
 
         Raises:
             PredictionError: some cannot be read; it has the answers for all others.
@@ -93,7 +98,7 @@ class Model:
             raise UsageError(f"top must be 1 or more, not {top}.")
         rankings: list[Ranking | None] = []
         failed: dict[int, DataError] = {}
-        with ThreadPoolExecutor(DECODERS) as pool:
+        with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
             parts = [pictures[first : first + batch] for first in range(0, len(pictures), batch)]
             for prepared in ahead(pool, self._try_to_prepare, parts):
                 readable = [pixels for pixels in prepared if not isinstance(pixels, DataError)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.cores import usable_cores
 from resnets.data.pictures import Pixels, prepare
 from resnets.data.sources import Source
 from resnets.data.views import Normalize
@@ -47,7 +47,7 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
     fits = keep and len(source) * p.channels * p.crop**2 <= RESIDENT_BYTES
     pixels = np.zeros((len(source), *shape), np.uint8) if fits else None
     damaged: dict[int, str] = {}
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     chunks = [range(first, len(source), threads) for first in range(threads)]
 
     def look(chunk: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

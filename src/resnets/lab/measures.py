@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnets.cores import default_workers
 from resnets.data.batches import normalize
 from resnets.data.sources import evenly_spaced
 from resnets.evaluation.judge import Ensemble, Judge, Member, Single
@@ -51,7 +52,7 @@ def viewed(view: TestView):  # type: ignore[no-untyped-def]
 
 
 def _errors(judge: Judge, trial: Trial) -> Measured:
-    metrics = score(judge, Classification(), trial.data.test, workers=2).metrics
+    metrics = score(judge, Classification(), trial.data.test, workers=default_workers()).metrics
     return {"view_error": 1 - metrics["accuracy"], "view_top5_error": 1 - metrics["top5"]}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from resnets.cores import usable_cores
 from resnets.errors import FileError, UsageError
 from resnets.files import read_json, write_json
 from resnets.frozen import decode, encode
@@ -149,7 +149,7 @@ def _kept(path: Path) -> Measured | None:
 
 
 def _jobs(trials: Sequence[Trial]) -> int:
-    """As many at a time as there are cores, where each computes on one; see `environment.choose`."""
+    """As many at a time as there are usable cores, where each computes on one; see `environment.choose`."""
     environments = {
         environment.choose(
             trial.device,
@@ -159,7 +159,7 @@ def _jobs(trials: Sequence[Trial]) -> int:
         for trial in trials
     }
     alone = all(each.device == "cpu" and each.threads == 1 for each in environments)
-    return os.cpu_count() or 1 if alone else 1
+    return usable_cores() if alone else 1
 
 
 def _notes_once(tell: Tell) -> Tell:

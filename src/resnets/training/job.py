@@ -16,6 +16,7 @@ import torch
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
+from resnets.cores import default_workers
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
 from resnets.data.sources import Dataset, Source, SplitName, Subset
@@ -167,7 +168,7 @@ def train(
                     f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
                 )
         if workers is None:
-            workers = 0 if data.train_survey.pixels is not None else 2
+            workers = 0 if data.train_survey.pixels is not None else default_workers()
         plan = Plan(
             recipe=recipe,
             environment=environment,
