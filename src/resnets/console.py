@@ -38,8 +38,8 @@ def say(*texts: str, stream: TextIO | None = None) -> None:
 
     Line breaks stay: a name alone, which may hold one, goes through `printable` before it becomes part of a text.
     """
-    lines = (printable(line) for text in texts for line in text.split("\n"))
-    print(*lines, sep="\n", file=stream or sys.stdout, flush=True)
+    for text in texts:
+        print(*map(printable, text.split("\n")), sep="\n", file=stream or sys.stdout, flush=True)
 
 
 def _escape(character: str) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.names import RunPrecision, Runtime
+from resnets.console import say
 from resnets.cores import default_workers
 from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
@@ -212,7 +213,7 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
             ) from error
         openers = [partial(dataset.train.picture, index, p.color) for index in range(len(dataset.train))]
         notes = list(dataset.notes)
-    print(*(f"Note: {note}\n" for note in notes), sep="", end="", file=sys.stderr)
+    say(*(f"Note: {note}" for note in notes), stream=sys.stderr)
     if not openers:
         raise DataError(f"There are no pictures in {name} to calibrate int8 on.")
     for number in evenly_spaced(len(openers), CALIBRATION):
