@@ -52,8 +52,8 @@ def test_val_is_watched_and_test_is_scored_where_both_are_there(tmp_path: Path) 
     dataset = open_folder(write_tree(tmp_path, TRAIN | {"val/cat": 1, "test/dog": 1}))
     assert list(dataset.splits) == ["train", "val", "test"]
     assert (dataset.watched, dataset.scored) == ("val", "test")
-    for split, image in (("val", "cat/0.png"), ("test", "dog/0.png")):
-        assert names(dataset.splits[split]) == [str(tmp_path / split / image)]
+    assert names(dataset.split("val")) == [str(tmp_path / "val" / "cat" / "0.png")]
+    assert names(dataset.split("test")) == [str(tmp_path / "test" / "dog" / "0.png")]
 
 
 @pytest.mark.parametrize("part", ["val", "valid", "validation", "dev"])

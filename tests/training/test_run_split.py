@@ -169,9 +169,10 @@ def test_each_split_can_be_scored_and_is_called_by_its_name(tmp_path: Path, caps
     assert [(e["split"], e["samples"]) for e in events(run) if e["event"] == "evaluation"][-1] == ("val", 6)
     assert events(run)[0]["split"] == "val"
     assert not (run / "split.jsonl.gz").exists()
-    for split, count in (("train", 16), ("val", 6), ("test", 10), (None, 10)):
+    for split, count in (("train", 16), ("val", 6), ("test", 10)):
         names, scores = scored(run, split=split)
-        assert (len(names), scores.split) == (count, split or "test")
+        assert (len(names), scores.split) == (count, split)
+    assert scored(run)[1].split == "test"
     assert main(["evaluate", str(run), "--split", "val", "--json", "--device", "cpu"]) == 0
     captured = capsys.readouterr()
     answer = json.loads(captured.out)

@@ -7,7 +7,6 @@ data's root. A run has one where images were held out; other data says itself wh
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import zlib
@@ -47,7 +46,7 @@ def read(path: Path) -> dict[bytes, SplitName]:
     found: dict[bytes, SplitName] = {}
     try:
         with gzip.open(path, "rb") as file:
-            for line in io.BufferedReader(file):  # type: ignore[arg-type]
+            for line in file:
                 split, name = json.loads(line)
                 if split not in _HELD_OUT:
                     raise ValueError(f"no split is called {split!r}")
