@@ -166,3 +166,17 @@ def test_the_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         "table2", "table3", "table4", "table5", "table6", "figure4", "figure6", "figure7",
         "gradient-flow", "lesion", "shattered-gradients", "depth-scaling",
     }  # fmt: skip
+
+
+def test_notes_of_the_data_are_printed_once_and_errors_called_by_their_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_pictures(tmp_path / "data", train=3, val=1)
+    (data / "train" / "class0" / "gone.png").symlink_to("nowhere.png")
+    settings = ["preprocessing.resize=8", "preprocessing.crop=8", "batch=4", "steps=1"]
+    options = ["--data", str(data), "--seeds", "2", "--models", "cifar_resnet20", "--out", str(tmp_path / "out")]
+    assert main(["reproduce", "figure6", *settings, *options]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("1 links lead nowhere and were left out: class0/gone.png.") == 1
+    assert "val error" in shown
+    assert "The test errors are those of its split val." in (tmp_path / "out" / "README.md").read_text()

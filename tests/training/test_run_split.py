@@ -325,7 +325,7 @@ def test_nothing_is_held_out_of_train_alone_for_evaluation_of_another_model(plai
     with pytest.raises(UsageError, match="no split 'test': choose --split from train"):
         resnets.evaluate(plain_run, data=str(tmp_path / "new"), device="cpu")
     add(tmp_path / "else" / "cat", 900)
-    with pytest.raises(DataError, match="None of the 0"):
+    with pytest.raises(DataError, match="has none of the images that the run held out"):
         resnets.evaluate(plain_run, data=str(tmp_path / "else"), split="val", device="cpu")
 
 

@@ -22,15 +22,14 @@ Kind = Literal["folder", "link to a folder", "file", "dangling link", "special f
 
 @dataclass
 class Named:
-    """Counts names and remembers the first few."""
+    """Counts names and remembers the first few, in the order of the alphabet."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
         self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(name)
+        self.first = sorted([*self.first, name])[:_SHOWN]
 
     def __str__(self) -> str:
         more = self.count - len(self.first)
@@ -69,7 +68,7 @@ class Listing:
                     self.loose.add(entry.name)
                 elif kind != "file":
                     self._leave_out(entry.name, kind)
-        self.classes = tuple(classes)
+        self.classes = tuple(sorted(classes))
 
     def images(self, name: str = "") -> list[bytes]:
         """The image files in the folder `name` of `root` and in the folders below it, sorted.
@@ -116,9 +115,10 @@ class Listing:
         Args:
             classes: whether `root` is a folder of classes, not of images.
         """
-        beside = "beside train/, in no split" if "train" in self.classes else "beside the class folders, in no class"
+        parts = "train" in self.classes
+        beside = "beside train/, in no split" if parts else "beside the class folders, in no class"
         kinds = (
-            (self.hidden, "hidden folders are not classes and were left out: {names}."),
+            (Named() if parts else self.hidden, "hidden folders are not classes and were left out: {names}."),
             (self.loose, f"{{count:,}} images lie {beside}, and were left out: {{names}}."),
             (self.other, "{count:,} files that are not pictures were left out, such as {example}."),
             (self.dangling, "{count:,} links lead nowhere and were left out: {names}."),
@@ -137,14 +137,12 @@ class Listing:
 
 
 def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], Kind]]:
-    """What is in `folder`, by name."""
+    """What is in `folder`, in any order."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            yield from ((entry, _kind(entry)) for entry in entries)
     except OSError as error:
         raise DataError(f"Cannot list {folder}: {(error.strerror or str(error)).lower()}.") from error
-    for entry in found:
-        yield entry, _kind(entry)
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:

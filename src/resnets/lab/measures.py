@@ -27,7 +27,7 @@ SWAPS = 5  # ways in which as many pairs of blocks are swapped
 
 
 def curves(trial: Trial) -> Measured:
-    """Errors by epoch, and those of the last epoch; never the best."""
+    """Errors by epoch, and those of the last epoch; never the best. What is called test is the split that is named."""
     evaluations = [event for event in trial.events if event["event"] == "evaluation"]
     steps = [event for event in trial.events if event["event"] == "step"]
     by_epoch: dict[str, list[float]] = {
@@ -38,7 +38,7 @@ def curves(trial: Trial) -> Measured:
     if "train_accuracy" in evaluations[-1]:
         by_epoch["train_error"] = [1 - event["train_accuracy"] for event in evaluations]
     finals = {f"final_{name}": values[-1] for name, values in by_epoch.items() if name != "epoch"}
-    return {**by_epoch, **finals, "final_loss": steps[-1]["loss"]}
+    return {**by_epoch, **finals, "final_loss": steps[-1]["loss"], "split": evaluations[-1].get("split", "test")}
 
 
 def viewed(view: TestView):  # type: ignore[no-untyped-def]

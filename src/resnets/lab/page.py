@@ -33,6 +33,7 @@ class Facts:
     Args:
         command: that makes them again.
         hours: of training, over all nets and seeds and all starts.
+        split: of the data, on which the nets were evaluated.
     """
 
     command: str
@@ -42,6 +43,7 @@ class Facts:
     data: str
     length: str
     hours: float
+    split: str = "test"
 
 
 def write_page(folder: Path, experiment: Experiment, outcomes: Sequence[Outcome], facts: Facts) -> None:
@@ -104,10 +106,11 @@ def mean_and_deviation(outcome: Outcome, column: Column) -> str:
 
 
 def _about(facts: Facts) -> list[str]:
+    other = "" if facts.split == "test" else f" The test errors are those of its split {facts.split}."
     return [
         f"Command: `{facts.command}`",
-        f"Data: {facts.data}. Length: {facts.length}. Figures are those of the last epoch, never the best; ± is the "
-        "standard deviation over seeds. Parameters are those of the named spec, before it is fitted to the data.",
+        f"Data: {facts.data}.{other} Length: {facts.length}. Figures are those of the last epoch, never the best; ± is "
+        "the standard deviation over seeds. Parameters are those of the named spec, before it is fitted to the data.",
         f"{facts.hours:.2f} hours on {facts.hardware}, {facts.versions}, {facts.date}.",
     ]
 

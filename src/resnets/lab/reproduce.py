@@ -99,6 +99,7 @@ def reproduce(
         data=base.data,
         length=f"{base.epochs:g} epochs" if base.epochs is not None else f"{base.steps:,} steps",
         hours=sum(float(run.get("seconds", 0)) for run in measured.values()) / 3600,
+        split=next((run["split"] for run in measured.values() if "split" in run), "test"),
     )
     write_page(folder, experiment, outcomes, facts)
     return Reproduction(folder, table(experiment, outcomes), read_json(folder / "results.json"))

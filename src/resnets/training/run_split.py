@@ -18,7 +18,7 @@ import numpy as np
 
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import with_watched_split
-from resnets.errors import FileError, UsageError
+from resnets.errors import DataError, FileError, UsageError
 from resnets.files import explain, replacing
 from resnets.training.run_folder import RunFolder, read_plan
 
@@ -30,7 +30,7 @@ def write(path: Path, dataset: Dataset) -> None:
     """Writes the record of `dataset` to `path`, if images were held out of it."""
     if not dataset.held_out:
         return
-    with replacing(path) as temporary, gzip.open(temporary, "wb") as file:
+    with replacing(path) as temporary, gzip.open(temporary, "wb", compresslevel=6) as file:
         for split in _HELD_OUT:
             source = dataset.split(split)
             for index in range(len(source)):
@@ -68,6 +68,10 @@ def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
 
     Args:
         name: of the dataset, for messages.
+
+    Raises:
+        DataError: none of the images that were held out are there.
+        FileError: the record cannot be read.
     """
     if folder.split.exists():
         return _as_recorded(dataset, read(folder.split), name)
@@ -105,7 +109,7 @@ def for_evaluation(
     missing = (asked or dataset.scored) not in dataset.splits
     if own or (missing and asked in _HELD_OUT) or (missing and any(_same_place(run, name) for run in runs)):
         found = [of_run(run, dataset, name) for run in runs] or [dataset]
-        if len({tuple(_keys(each)) for each in found}) > 1:
+        if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
                 f"These models held out different images of {name}, so that none are new to all of them: evaluate them "
                 "one by one, or give --data of images that none was trained on."
@@ -155,4 +159,8 @@ def _as_recorded(dataset: Dataset, record: Mapping[bytes, SplitName], name: str)
         split: Subset(source, np.array([i for i, s in enumerate(places) if s == split], np.int64))
         for split in _HELD_OUT
     }
+    if not len(splits["val"]):
+        raise DataError(
+            f"{name} has none of the images that the run held out: put them back, or give --data of other images."
+        )
     return replace(dataset, splits={**dataset.splits, **splits}, notes=(*dataset.notes, *notes), held_out=True)

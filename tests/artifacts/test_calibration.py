@@ -1,0 +1,32 @@
+"""The images that int8 is calibrated on: those of a folder, whatever else lies there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.artifacts.model import _calibration, _digest
+from resnets.preprocessing import Preprocessing
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
+def test_pipes_and_links_in_a_folder_are_left_out_and_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.png", "below/b.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    before = _digest(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "below" / "up").symlink_to("..")
+    assert len(list(_calibration(str(tmp_path), Preprocessing(resize=8, crop=8)))) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"Note: {tmp_path}: 1 links lead nowhere and were left out: gone.jpg.",
+        f"Note: {tmp_path}: 1 pipes, sockets or devices were left out: pipe.jpg.",
+        f"Note: {tmp_path}: 1 links to folders that were read already were not followed: below/up.",
+    ]
+    assert _digest(str(tmp_path)) == before
+    assert _digest("digits") != before
