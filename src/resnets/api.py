@@ -6,6 +6,7 @@ Nothing heavy is imported before it is needed, so a list of models or a wrong na
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,17 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from resnets.artifacts.names import RunPrecision, Runtime
 from resnets.console import say
 from resnets.cores import MAX_WORKERS, default_workers
+from resnets.draws import MAX_SEED
 from resnets.errors import UsageError
 from resnets.models import catalog, counts
 from resnets.models import memory as planner
 from resnets.models.memory import Memory, Numbers, Segments
 from resnets.models.spec import Spec
 from resnets.nn.shapes import StrideIn
-from resnets.preprocessing import TestView
+from resnets.preprocessing import MAX_SIZE, TestView
 from resnets.recipes import catalog as recipe_catalog
 from resnets.signatures import checked_arguments
 from resnets.sizes import parse_bytes
-from resnets.training.recipe import Precision, Recipe
+from resnets.training.recipe import MAX_BATCH, Precision, Recipe
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model, Picture, Ranking
@@ -147,7 +149,7 @@ def train(
         from resnets.recipes.large_batch import large_batch as enlarged
 
         resolved = enlarged(resolved, large_batch)
-    _check_workers(workers)
+    _check_range("workers", workers, 0, MAX_WORKERS)
 
     from resnets.training import job
     from resnets.training.ranks import leads, restarts, world_size
@@ -180,7 +182,7 @@ def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tu
     from resnets.training.run_folder import RunFolder
 
     folder = RunFolder(Path(run))
-    if not folder.recipe.exists():
+    if not os.path.exists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     scores = job.resume(folder, memory_limit=memory_limit, listeners=listeners)
     if scores is None:
@@ -234,7 +236,7 @@ def evaluate(
         calibrate: pictures for int8: a folder or a dataset (default: what the model was trained on).
         workers: threads that decode pictures, which changes nothing in the result (default: one for each usable core).
     """
-    _check_workers(workers)
+    _check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts.model import Model
     from resnets.data.catalog import open_dataset
     from resnets.devices import find_device
@@ -335,7 +337,7 @@ def predict(
     Raises:
         PredictionError: some images cannot be read; it has the answers for all others.
     """
-    _check_workers(workers)
+    _check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts.model import Model
 
     if not images:
@@ -371,8 +373,8 @@ def describe(
     """
     if train != (batch is not None) or (memory_limit is not None and not train):
         raise UsageError("The memory of a step needs --batch and --train together.")
-    if batch is not None and batch < 1:
-        raise UsageError(f"batch must be 1 or more, not {batch}.")
+    _check_range("batch", batch, 1, MAX_BATCH)
+    _check_range("size", size, 1, MAX_SIZE)
     name = str(model) if not isinstance(model, Spec) else "spec"
     classes = digest = card = None
     if not _is_trained(model):
@@ -449,9 +451,10 @@ def benchmark(
         data: a folder of pictures to load (default: 64 made JPEGs of 500 x 375).
         workers: threads that load (default: one for each usable core).
     """
-    if batch < 1 or steps < 1:
-        raise UsageError(f"batch and steps must be 1 or more, not {batch} and {steps}.")
-    _check_workers(workers)
+    _check_range("batch", batch, 1, MAX_BATCH)
+    _check_range("size", size, 1, MAX_SIZE)
+    _check_range("steps", steps, 1, 10**6)
+    _check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts import model_file
     from resnets.artifacts.model import find_model_file
     from resnets.lab.benchmark import inference_rate, loading_rate, training_rate
@@ -517,7 +520,9 @@ def reproduce(
             share it, and train each net once.
         tell: in Python, called with a line for each step forward.
     """
-    _check_workers(workers)
+    _check_range("seeds", seeds, 1, 1000)
+    _check_range("jobs", jobs, 1, MAX_WORKERS)
+    _check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.lab import experiments
     from resnets.lab.reproduce import reproduce as run
 
@@ -586,6 +591,7 @@ def create(
     from resnets.artifacts.foreign import load_weights
     from resnets.models.initialize import create as create_network
 
+    _check_range("seed", seed, 0, MAX_SEED)
     spec = catalog.find(name) if isinstance(name, str) else name
     spec = replace(
         spec,
@@ -619,8 +625,9 @@ def load(
         UsageError: the runtime cannot be had here.
     """
     from resnets.artifacts.model import load as load_model
+    from resnets.devices import find_device
 
-    return load_model(model, device, runtime=runtime, precision=precision, calibrate=calibrate)
+    return load_model(model, find_device(device), runtime=runtime, precision=precision, calibrate=calibrate)
 
 
 def _find_recipe(recipe: str | Recipe) -> Recipe:
@@ -648,7 +655,7 @@ def _is_trained(model: str | Path | Spec) -> bool:
     """Whether `model` is a model file or run folder, not a name or a spec."""
     if isinstance(model, Spec) or str(model) in catalog.CATALOG:
         return False
-    return Path(model).suffix != ".json" and Path(model).exists()
+    return Path(model).suffix != ".json" and os.path.exists(model)
 
 
 def _device_for(runtime: Runtime, device: Device) -> Device:
@@ -656,6 +663,6 @@ def _device_for(runtime: Runtime, device: Device) -> Device:
     return "cpu" if device == "auto" and runtime != "torch" else device
 
 
-def _check_workers(workers: int | None) -> None:
-    if workers is not None and not 0 <= workers <= MAX_WORKERS:
-        raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {workers}.")
+def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        raise UsageError(f"{name} must be from {low} to {high}, not {value}.")

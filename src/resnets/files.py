@@ -26,6 +26,14 @@ def explain(action: str, path: Path, error: OSError) -> FileError:
     return FileError(f"Cannot {action} {path}: {reason}.")
 
 
+def is_file_name(text: str) -> bool:
+    """Whether a file system could hold `text` as a path: no NUL, and no character that is half of a pair."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the folder of `path`; on success it becomes `path`, on any error it is gone.
@@ -35,6 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FileError: the disk is full, the folder is missing or not writable.
     """
+    if not is_file_name(str(path)):
+        raise FileError(f"No file can be called {str(path)!r}.")
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
 TestView = Literal["center", "flip", "shift", "ten-crop", "multi-scale"]  # see `resnets.evaluation.judge.look`
 
+MAX_SIZE = 16384  # pixels of a side
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -57,9 +58,9 @@ class Preprocessing:
     mean_image: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.crop <= self.resize <= 16384:
+        if not 1 <= self.crop <= self.resize <= MAX_SIZE:
             raise UsageError(
-                f"preprocessing needs 1 <= crop <= resize <= 16384, not crop {self.crop} of resize {self.resize}."
+                f"preprocessing needs 1 <= crop <= resize <= {MAX_SIZE}, not crop {self.crop} of resize {self.resize}."
             )
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")

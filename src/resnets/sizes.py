@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from resnets.errors import UsageError
+from resnets.typed import short
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -16,9 +17,10 @@ def parse_bytes(text: str) -> int:
         UsageError: it is none of these, or nothing.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?)b?\s*", text.lower())
-    if not match or match[2] not in _UNITS or not float(match[1]):
-        raise UsageError(f"{text!r} is no amount of memory: write 2GiB or 500MiB.")
-    return int(float(match[1]) * _UNITS[match[2]])
+    count = float(match[1]) * _UNITS[match[2]] if match and match[2] in _UNITS else 0
+    if not 1 <= count < 2**63:
+        raise UsageError(f"{short(text)} is no amount of memory: write 2GiB or 500MiB.")
+    return int(count)
 
 
 def show_bytes(count: float) -> str:

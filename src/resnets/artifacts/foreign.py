@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,11 +56,11 @@ def load_weights(
     """
     origin = str(weights)
     library, _, tag = origin.partition(":")
-    if library in ("torchvision", "timm") and not Path(origin).exists():
+    if library in ("torchvision", "timm") and not os.path.exists(origin):
         state = _LIBRARIES[library](name, tag)
         said: StrideIn | None = "3x3"
     else:
-        path = Path(weights) / model_file.MODEL_NAME if Path(weights).is_dir() else Path(weights)
+        path = Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
         state, spec = read_weights(path)
         said = spec.stride_in if spec else None
         if spec:

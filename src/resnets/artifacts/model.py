@@ -132,14 +132,14 @@ def find_model_file(model: str | Path) -> Path:
         FileError: there is none.
     """
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(path):
         if not (path / model_file.MODEL_NAME).is_file():
             raise FileError(
                 f"{path} holds no {model_file.MODEL_NAME}, which comes when training ends. Where it was cut off: "
                 f"resnets resume {path}."
             )
         return path / model_file.MODEL_NAME
-    if not path.exists():
+    if not os.path.exists(path):
         network = f": {path} is a network without weights, to be trained first" if str(path) in CATALOG else ""
         raise FileError(f"There is no model file or run folder {path}{network}.")
     return path

@@ -24,7 +24,7 @@ def open_dataset(source: str) -> Dataset:
         return digits(validation=source != "digits")
     if source in ("cifar10", "cifar100"):
         return cifar(source, cache_folder())
-    if not Path(source).is_dir():
+    if not os.path.isdir(source):
         raise DataError(
             f"There is no dataset or folder {source!r}. Give a folder that holds train/<class>/*.jpg and "
             f"val/<class>/*.jpg, or one of {', '.join(NAMES)}."

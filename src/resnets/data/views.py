@@ -103,7 +103,7 @@ class PaddedCrop:
     fill: Literal["black", "reflect"] = "black"
 
     def __post_init__(self) -> None:
-        _check(self.padding >= 0, f"padding must be 0 or more, not {self.padding}.")
+        _check(0 <= self.padding <= 16384, f"padding must be from 0 to 16384 pixels, not {self.padding}.")
 
 
 @dataclass(frozen=True, kw_only=True)

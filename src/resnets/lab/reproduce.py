@@ -63,8 +63,6 @@ def reproduce(
     Raises:
         UsageError: `folder` holds another experiment, or the same with other settings.
     """
-    if seeds < 1 or (jobs is not None and jobs < 1):
-        raise UsageError(f"seeds and jobs must be 1 or more, not {seeds} and {jobs}.")
     nets = experiments.chosen(experiment, models)
     base = experiment.recipe(data)
     if epochs is not None:

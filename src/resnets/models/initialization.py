@@ -31,5 +31,5 @@ class Initialization:
     whiten: int = 5000
 
     def __post_init__(self) -> None:
-        if self.whiten < 0 or (self.classifier_std is not None and not self.classifier_std > 0):
-            raise UsageError("initialization needs whiten of 0 or more and a classifier_std above 0.")
+        if not 0 <= self.whiten <= 10**8 or (self.classifier_std is not None and not self.classifier_std > 0):
+            raise UsageError("initialization needs whiten from 0 to 100,000,000 and a classifier_std above 0.")

@@ -37,6 +37,7 @@ SWITCHES = (
     "PYTORCH_MPS_FAST_MATH",
     "PYTORCH_MPS_PREFER_METAL",
 )
+MAX_THREADS = 1024
 
 Layout = Literal["channels last", "contiguous"]
 
@@ -82,6 +83,10 @@ class Environment:
             and (then := getattr(self, each.name)) is not None
             and then != getattr(now, each.name)
         ]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"threads must be from 1 to {MAX_THREADS}, not {self.threads}.")
 
 
 def choose(device: str = "auto", precision: Precision = "auto", work: float = math.inf) -> Environment:

@@ -37,6 +37,7 @@ from resnets.training.run_folder import Listener
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.synchronized import synchronize
 
+MAX_EVALUATIONS = 10**6
 LOGGED_STEPS = 2000  # a run logs no more steps than this
 
 
@@ -73,6 +74,7 @@ class Training:
         self.plateau = PlateauState()
         self.steps_done = 0
         self.total_steps = recipe.total_steps(samples)
+        self.evaluated_after = evaluation_steps(recipe, samples)
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
         self.group = group_size(recipe, self.ranks.world)
         # The samples of a group that one rank runs: all of them, or a part where there are more ranks than groups.
@@ -344,10 +346,16 @@ def group_size(recipe: Recipe, world: int) -> int:
 
 
 def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
-    """The step counts after which the run is evaluated; the last is always among them."""
+    """The step counts after which the run is evaluated; the last is always among them.
+
+    Raises:
+        UsageError: more than `MAX_EVALUATIONS`.
+    """
     total = recipe.total_steps(samples)
-    last = math.floor(total * recipe.batch / samples / recipe.evaluate_every)
-    marks = (recipe.steps_at(recipe.evaluate_every * i, samples) for i in range(1, last + 1))
+    count = total * recipe.batch / samples / recipe.evaluate_every
+    if count > MAX_EVALUATIONS:
+        raise UsageError(f"evaluate_every={recipe.evaluate_every:g} asks for {count:.3g} evaluations: increase it.")
+    marks = (recipe.steps_at(recipe.evaluate_every * i, samples) for i in range(1, math.floor(count) + 1))
     return {m for m in marks if m <= total} | {total}
 
 
@@ -380,7 +388,7 @@ def run(
         TrainingError: a gradient is not finite, and the recipe says to stop.
     """
     recipe, total, samples = training.recipe, training.total_steps, batches.order.samples
-    marks = evaluation_steps(recipe, samples)
+    marks = training.evaluated_after
     log_every = max(1, min(50, samples // recipe.batch), math.ceil(total / LOGGED_STEPS))
     # Reading the flag waits for the device: at once where that is free, else with the log.
     look_every = 1 if training.device.type == "cpu" else log_every

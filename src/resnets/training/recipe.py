@@ -19,6 +19,11 @@ from resnets.training.schedules import Cosine, Schedule, Warmup
 from resnets.typed import checked
 
 Precision = Literal["auto", "fp32", "bf16"]
+# Far beyond any run that ends: what is larger is a slip, and would fill the memory or never end.
+MAX_BATCH = 2**20
+MAX_EPOCHS = 10**6
+MAX_STEPS = 10**9
+MAX_SAMPLES = 10**8  # of statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +92,8 @@ class Muon:
 
     def __post_init__(self) -> None:
         rates = (self.lr, self.classifier_lr, self.vector_lr)
-        if not (all(0 < rate < math.inf for rate in rates) and 0 <= self.decay < 1 and self.iterations >= 1):
-            raise UsageError("Muon needs rates above 0, decay in [0, 1) and iterations of 1 or more.")
+        if not (all(rate > 0 for rate in rates) and 0 <= self.decay < 1 and 1 <= self.iterations <= 100):
+            raise UsageError("Muon needs rates above 0, decay in [0, 1) and from 1 to 100 iterations.")
         if not (0 < self.momentum < 1 and 0 < self.vector_momentum < 1):
             raise UsageError("Muon needs momentum and vector_momentum between 0 and 1.")
 
@@ -169,14 +174,18 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise UsageError(f"batch must be 2 or more (batch norm needs two samples), not {self.batch}.")
+        if not 2 <= self.batch <= MAX_BATCH:
+            raise UsageError(
+                f"batch must be from 2 (batch norm needs two samples) to {MAX_BATCH:,}, not {self.batch:,}."
+            )
         if self.group is not None and (self.group < 2 or self.batch % self.group):
             raise UsageError(f"group {self.group} must be 2 or more and divide batch {self.batch}.")
         if (self.epochs is None) == (self.steps is None):
             raise UsageError(f"give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
-        if not (self.epochs is None or 0 < self.epochs < 1e6) or not (self.steps is None or self.steps > 0):
-            raise UsageError("epochs and steps must be above 0.")
+        if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
+            raise UsageError(f"epochs must be above 0 and below {MAX_EPOCHS:,}, not {self.epochs:g}.")
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"steps must be from 1 to {MAX_STEPS:,}, not {self.steps:,}.")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}.")
         if self.ema is not None and not 0 <= self.ema < 1:
@@ -185,8 +194,10 @@ class Recipe:
             raise UsageError(f"clip_norm must be above 0, not {self.clip_norm}.")
         if not self.optimizer.lr > 0 or not math.isfinite(self.optimizer.lr):
             raise UsageError(f"optimizer.lr must be above 0, not {self.optimizer.lr}.")
-        if not 0 < self.evaluate_every < 1e6:
-            raise UsageError(f"evaluate_every must be above 0 epochs, not {self.evaluate_every}.")
+        if not 0 < self.evaluate_every < MAX_EPOCHS:
+            raise UsageError(
+                f"evaluate_every must be above 0 and below {MAX_EPOCHS:,} epochs, not {self.evaluate_every:g}."
+            )
         if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.largest_size:
             raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.largest_size} pixels.")
         one_size = self.normalize == "mean image" or self.preprocessing.mean_image is not None
@@ -209,8 +220,8 @@ class Recipe:
             parse_bytes(self.memory_limit)
             if self.capture:
                 raise UsageError("Blocks that are computed twice cannot be captured: give capture or memory_limit.")
-        if min(self.holdout, self.exact_statistics) < 0:
-            raise UsageError("holdout and exact_statistics must be 0 or more.")
+        if not (self.holdout >= 0 and 0 <= self.exact_statistics <= MAX_SAMPLES):
+            raise UsageError(f"holdout must be 0 or more, and exact_statistics from 0 to {MAX_SAMPLES:,}.")
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
         if self.model.dimensions != 2:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from resnets.artifacts.model_file import MODEL_NAME
+from resnets.cores import MAX_WORKERS
 from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
-from resnets.files import explain, read_json, to_json, write_json
+from resnets.files import explain, is_file_name, read_json, to_json, write_json
 from resnets.frozen import decode, encode
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
-from resnets.typed import checked
+from resnets.typed import checked, short
 
 FORMAT = 1
 Event = dict[str, Any]
@@ -118,6 +119,10 @@ class Plan:
     data_sha256: str
     split_rule: SplitRule = "stratified"  # of the runs that do not say
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.workers <= MAX_WORKERS:
+            raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
+
     @property
     def sha256(self) -> str:
         """Over all that decides the result."""
@@ -154,13 +159,15 @@ def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
     Raises:
         UsageError: `out` already holds something.
     """
+    if not is_file_name(str(out or name)):
+        raise UsageError(f"No folder can be called {short(str(out or name))}: give --out.")
     if out is None:
         plain = Path("runs") / name.replace("/", "-")
         numbered = (plain.with_name(f"{plain.name}-{i}") for i in range(2, 10**6))
-        path = plain if not plain.exists() else next(p for p in numbered if not p.exists())
+        path = plain if not os.path.exists(plain) else next(p for p in numbered if not p.exists())
     else:
         path = Path(out)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if os.path.exists(path) and (not path.is_dir() or any(path.iterdir())):
             advice = f"go on with: resnets resume {path}, or give" if (path / "recipe.json").exists() else "give"
             raise UsageError(f"{path} already exists: {advice} another --out.")
     return RunFolder(path)

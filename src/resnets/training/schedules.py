@@ -13,6 +13,12 @@ from resnets.errors import UsageError
 from resnets.typed import checked
 
 
+def _not_below_zero(**values: float) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise UsageError(f"{name} must be 0 or more, not {value:g}: the rate would be negative.")
+
+
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Constant:
@@ -28,6 +34,7 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
+        _not_below_zero(factor=self.factor)
         if list(self.milestones) != sorted(self.milestones) or not all(0 < m < 1 for m in self.milestones):
             raise UsageError(f"milestones must rise between 0 and 1 (shares of the run), not {self.milestones}.")
 
@@ -48,6 +55,11 @@ class Plateau:
     patience: int = 5
     threshold: float = 1e-3
 
+    def __post_init__(self) -> None:
+        _not_below_zero(factor=self.factor, threshold=self.threshold)
+        if self.patience < 1:
+            raise UsageError(f"patience must be 1 or more evaluations, not {self.patience}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 @checked
@@ -55,6 +67,9 @@ class Cosine:
     """Half a cosine from 1 to `final` (Loshchilov and Hutter 2017, 1608.03983, eq. 5, without restarts)."""
 
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _not_below_zero(final=self.final)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +86,7 @@ class OneCycle:
     final: float = 0.0
 
     def __post_init__(self) -> None:
+        _not_below_zero(start=self.start, final=self.final)
         if not 0 <= self.peak < 1:
             raise UsageError(f"peak must be in [0, 1), a share of the run, not {self.peak}.")
 
