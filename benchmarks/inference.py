@@ -26,6 +26,7 @@ from resnets.data.batches import normalize
 from resnets.data.pictures import ENDINGS, open_picture, prepare
 from resnets.models.resnet import ResNet
 from resnets.preprocessing import Preprocessing
+from resnets.training import environment
 from rounds import Contestant, clock, compete, parser_for, report
 
 CALIBRATION = 100
@@ -118,12 +119,16 @@ def in_bf16(name: str, module: Any) -> Way:
     return f"{name} bf16, channels last", run, False
 
 
-def on_cuda(network: ResNet, x: Tensor) -> list[Contestant]:
-    network, x = network.cuda(), x.cuda()
-    compiled = torch.compile(channels_last(network), mode="max-autotune")
+def on_a_device(network: ResNet, x: Tensor, compiler: str) -> list[Contestant]:
+    """Without the runtimes that compute on the CPU alone."""
+    device = environment.choose().device
+    network, x = network.to(device), x.to(device)
     ours = runtimes.build(channels_last(network), "torch", "bf16")
-    peers = [eager(network), in_bf16("torch eager", channels_last(network)), in_bf16("torch.compile", compiled)]
-    return checked(network, x, [*peers, ("resnets torch bf16", ours, True)], 0.1)
+    ways = [eager(network), in_bf16("torch eager", channels_last(network))]
+    if compiler != "none":
+        compiled = torch.compile(channels_last(network), mode=compiler)
+        ways.append(in_bf16(f"torch.compile ({compiler})", compiled))
+    return checked(network, x, [*ways, ("resnets torch bf16", torch.inference_mode()(ours.forward), True)], 0.1)
 
 
 def on_the_cpu(network: ResNet, images: Tensor, x: Tensor, folder: Path, *, int8: bool) -> list[Contestant]:
@@ -159,10 +164,10 @@ def on_the_cpu(network: ResNet, images: Tensor, x: Tensor, folder: Path, *, int8
 
 def checked(network: ResNet, x: Tensor, ways: list[Way], bound: float) -> list[Contestant]:
     """The ways as contestants, once their logits are within `bound` of float32's."""
-    with torch.inference_mode():
+    with torch.no_grad():  # as they are timed; torch.compile would compile anew for another mode
         expected = network(x)
     for name, run, _ in ways:
-        with torch.inference_mode():
+        with torch.no_grad():
             away = float((run(x).float() - expected).abs().max() / expected.abs().max())
         print(f"batch {len(x)}: {name} differs by {away:.2%} of the largest logit", flush=True)
         assert away < bound, name
@@ -184,17 +189,23 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 256] if cuda else [1, 32])
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--compiler", default="max-autotune", help="torch.compile's mode on CUDA, or none")
+    parser.add_argument("--torch-alone", action="store_true", help="the contestants of CUDA, on any device")
     given = parser.parse_args()
     network, images = lively(given.model), read(given.pictures, given.size)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for goal, int8 in (("G2", False),) if cuda else (("C1", False), ("C2", True)):
+        alone = cuda or given.torch_alone
+        for goal, int8 in (("G2", False),) if alone else (("C1", False), ("C2", True)):
             for batch in given.batches:
                 x = images.repeat(-(-batch // len(images)), 1, 1, 1)[:batch]
-                found = on_cuda(network, x) if cuda else on_the_cpu(network, images, x, Path(folder), int8=int8)
+                if alone:
+                    found = on_a_device(network, x, given.compiler)
+                else:
+                    found = on_the_cpu(network, images, x, Path(folder), int8=int8)
                 title = f"{goal}: {given.model} inference at {given.size}, batch {batch}, {'int8' if int8 else 'bf16'}"
                 results.append(compete(title, found, given.rounds, given.seconds))
-    report(given.out, "inference", results, () if cuda else ("openvino", "onnxruntime", "nncf"))
+    report(given.out, "inference", results, () if alone else ("openvino", "onnxruntime", "nncf"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ def prepare(work: Path, model: str, size: int) -> None:
         write_photos(work / "small" / part, small, (32, 32), ".png")
     settings = (f"preprocessing.resize={round(size / 0.875)}", f"preprocessing.crop={size}", "batch=4", "steps=1")
     resnets.train("paper/cifar", *settings, data=str(work / "photos"), model=model, out=work / "run")
+    for precision in ("auto", "int8"):  # graphs, which are kept beside the model file
+        _openvino(work / "run" / "model.safetensors", precision, work)
+
+
+def _openvino(model: Path, precision: str, work: Path) -> Any:
+    import resnets
+
+    calibrate = str(work / "photos" / "train") if precision == "int8" else None
+    return resnets.load(model, runtime="openvino", precision=precision, calibrate=calibrate)  # type: ignore[arg-type]
 
 
 def rate(once: Callable[[], object], images: int, seconds: float) -> float:
@@ -75,14 +85,18 @@ def inference(given: argparse.Namespace) -> Rates:
 
     found: Rates = {}
     g = torch.Generator().manual_seed(0)
-    for runtime, precision in (("torch", "fp32"), ("folded", "auto"), ("openvino", "auto"), ("openvino", "int8")):
-        calibrate = str(given.work / "photos" / "train") if precision == "int8" else None
-        model = resnets.load(given.model, runtime=runtime, precision=precision, calibrate=calibrate)
+    ways = {
+        "C1 torch fp32": lambda: resnets.load(given.model),
+        "C1 folded": lambda: resnets.load(given.model, runtime="folded"),
+        "C1 openvino": lambda: _openvino(given.model, "auto", given.work),
+        "C2 openvino int8": lambda: _openvino(given.model, "int8", given.work),
+    }
+    for name, load in ways.items():
+        network = load().network
         for batch in (1, 32):
             x = torch.randn(batch, 3, given.size, given.size, generator=g)
             with torch.inference_mode():
-                value = rate(lambda x=x, network=model.network: network(x), batch, given.seconds)  # type: ignore[misc]
-            found[f"{'C2' if precision == 'int8' else 'C1'} {runtime} {precision}, batch {batch}"] = value
+                found[f"{name}, batch {batch}"] = rate(partial(network, x), batch, given.seconds)
     return found
 
 
@@ -113,19 +127,13 @@ def loading(given: argparse.Namespace) -> Rates:
 
 def predicting(given: argparse.Namespace) -> Rates:
     """C5: JPEG files to the five best classes."""
-    import resnets
-
     paths = sorted((given.work / "photos" / "train").rglob("*.jpg"))
-    found: Rates = {}
-    for precision in ("auto", "int8"):
-        calibrate = str(given.work / "photos" / "train") if precision == "int8" else None
-        model = resnets.load(given.model, runtime="openvino", precision=precision, calibrate=calibrate)
-        found[f"C5 openvino {precision}"] = rate(
-            lambda model=model: model.predict_many(paths, 5),  # type: ignore[misc]
-            len(paths),
-            given.seconds,
+    return {
+        f"C5 openvino {precision}": rate(
+            partial(_openvino(given.model, precision, given.work).predict_many, paths, 5), len(paths), given.seconds
         )
-    return found
+        for precision in ("auto", "int8")
+    }
 
 
 def overhead(given: argparse.Namespace) -> Rates:

@@ -7,12 +7,14 @@ users write them, with torchvision's networks or, for CIFAR, ours with the short
 in a process of its own, since what the loop does about the allocator would serve all in one process. All begin with the
 same weights and batch; after the first step the losses are compared. Where CUDA is, it is used, by our step also
 captured in a CUDA graph. With --memory, one more contestant is told to keep within that share of what eager bf16 took.
+A peer that is not installed or fails is left out, and named.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -121,17 +123,31 @@ def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = Fal
     return lambda: training.step(batch)
 
 
-def ways(case: Case) -> dict[str, tuple[object, ...]]:
+def ways(case: Case, compiler: str) -> dict[str, tuple[object, ...]]:
     """The arguments of `by_hand` for each peer: bf16, channels last, the compiler's mode, timm's network."""
-    cuda = torch.cuda.is_available()
     found: dict[str, tuple[object, ...]] = {
         DEFAULT: (case, False, False, None, False),
         EAGER: (case, True, True, None, False),
-        "torch.compile bf16, channels last": (case, True, True, "max-autotune" if cuda else "default", False),
     }
-    if cuda and not case.model.startswith("cifar"):
+    if compiler != "none":
+        found[f"torch.compile ({compiler}) bf16, channels last"] = (case, True, True, compiler, False)
+    if torch.cuda.is_available() and importlib.util.find_spec("timm") and not case.model.startswith("cifar"):
         found["timm bf16, channels last"] = (case, True, True, None, True)
     return found
+
+
+def those_that_run(found: dict[str, Remote]) -> dict[str, Remote]:
+    """Those whose process survives a step; the others are named. Ours and the default must."""
+    alive = {}
+    for way, each in found.items():
+        try:
+            each.clock(1)
+            alive[way] = each
+        except EOFError:
+            print(f"{way} failed and is left out; its process printed why", flush=True)
+            if way in (OURS, DEFAULT):
+                raise
+    return alive
 
 
 def main() -> None:
@@ -139,23 +155,25 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=CUDA_CASES if torch.cuda.is_available() else CPU_CASES)
     parser.add_argument("--size", type=int, help="of the pictures, in place of the usual")
     parser.add_argument("--memory", type=float, help="share of eager's peak that ours is to keep within as well")
+    mode = "max-autotune" if torch.cuda.is_available() else "default"
+    parser.add_argument("--compiler", default=mode, help="torch.compile's mode, or none to leave it out")
     given = parser.parse_args()
     results = []
     for text in given.cases:
         case = Case.parse(text, given.size)
         with contextlib.ExitStack() as stack:
             found: dict[str, Remote] = {
-                way: stack.enter_context(remote(by_hand, *arguments)) for way, arguments in ways(case).items()
+                way: stack.enter_context(remote(by_hand, *arguments))
+                for way, arguments in ways(case, given.compiler).items()
             }
             found[OURS] = stack.enter_context(remote(by_the_loop, case))
             if torch.cuda.is_available():
                 found[f"{OURS}, captured"] = stack.enter_context(remote(by_the_loop, case, None, True))
-            for each in found.values():
-                each.clock(1)
+            found = those_that_run(found)
             if given.memory:
                 limit = round(given.memory * found[EAGER].peak() / 2**20)
-                found[f"{OURS} within {limit} MiB"] = stack.enter_context(remote(by_the_loop, case, f"{limit}MiB"))
-                found[f"{OURS} within {limit} MiB"].clock(1)
+                limited = stack.enter_context(remote(by_the_loop, case, f"{limit}MiB"))
+                found |= those_that_run({f"{OURS} within {limit} MiB": limited})
             losses = {way: each.result() for way, each in found.items()}
             print(text, losses, flush=True)
             assert max(losses.values()) - min(losses.values()) < 0.05, losses
