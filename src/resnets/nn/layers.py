@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.nn.shapes import Activation, Norm, Pool
@@ -17,17 +19,32 @@ _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_GLOBAL_POOL: dict[tuple[Pool, int], Callable[..., nn.Module]] = {
-    ("average", 1): nn.AdaptiveAvgPool1d,
-    ("average", 2): nn.AdaptiveAvgPool2d,
-    ("average", 3): nn.AdaptiveAvgPool3d,
-    ("max", 1): nn.AdaptiveMaxPool1d,
-    ("max", 2): nn.AdaptiveMaxPool2d,
-    ("max", 3): nn.AdaptiveMaxPool3d,
+_GLOBAL_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {
+    1: nn.AdaptiveAvgPool1d,
+    2: nn.AdaptiveAvgPool2d,
+    3: nn.AdaptiveAvgPool3d,
+}
+_GLOBAL_MAX: dict[int, Callable[[Tensor, int], Tensor]] = {
+    1: F.adaptive_max_pool1d,
+    2: F.adaptive_max_pool2d,
+    3: F.adaptive_max_pool3d,
 }
 _NONLINEARITY: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 GROUPS_OF_GROUP_NORM = 32
+
+
+class GlobalMaxPool(nn.Module):
+    """The largest value of each channel: (N, C, ...) to (N, C, 1, ...).
+
+    The gradient of torch's adaptive pools is not deterministic on CUDA, and raises where
+    `torch.use_deterministic_algorithms` is on; there, another form of the same is taken.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.are_deterministic_algorithms_enabled():
+            return x.flatten(2).max(2).values.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+        return _GLOBAL_MAX[x.ndim - 2](x, 1)
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,7 @@ class Layers:
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
         """The mean or the largest over all positions, as size 1 in each dimension."""
-        return _GLOBAL_POOL[pool, self.dimensions](1)
+        return GlobalMaxPool() if pool == "max" else _GLOBAL_AVERAGE_POOL[self.dimensions](1)
 
 
 def broadcast(values: Tensor, like: Tensor) -> Tensor:
