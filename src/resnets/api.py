@@ -107,6 +107,7 @@ def train(
     checkpoint_steps: int | None = None,
     keep: int = 2,
     best: Literal["accuracy", "top5", "loss"] | None = None,
+    rank_timeout: float = 45.0,
     tensorboard: bool = False,
     listeners: tuple[Listener, ...] = (),
 ) -> Run:
@@ -128,6 +129,7 @@ def train(
         checkpoint_steps: steps between checkpoints, as well.
         keep: how many of the last checkpoints are kept.
         best: also keep the model with the best test figure of this name, as best.safetensors.
+        rank_timeout: seconds after which ranks under torchrun give up on one that takes no part.
         tensorboard: also write TensorBoard events into the run's folder.
         listeners: in Python, called with each event of the run.
     """
@@ -156,7 +158,7 @@ def train(
     from resnets.training.run_folder import Keeping, RunFolder, new_run_folder
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
-        return resume(out, listeners=listeners)
+        return resume(out, rank_timeout=rank_timeout, listeners=listeners)
     keeping = Keeping(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, best=best)
     if out is None and world_size() > 1:
         raise UsageError("Several ranks need a folder that all of them know: give --out.")
@@ -165,17 +167,33 @@ def train(
         from resnets.training.board import Board
 
         listeners = (*listeners, Board(folder.path / "tensorboard"))
-    scores = job.train(resolved, folder, device=device, workers=workers, keeping=keeping, listeners=listeners)
+    scores = job.train(
+        resolved,
+        folder,
+        device=device,
+        workers=workers,
+        keeping=keeping,
+        rank_timeout=rank_timeout,
+        listeners=listeners,
+    )
     return Run(folder.path, scores.summary())
 
 
 @checked_arguments
-def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tuple[Listener, ...] = ()) -> Run:
+def resume(
+    run: str | Path,
+    /,
+    *,
+    memory_limit: str | None = None,
+    rank_timeout: float = 45.0,
+    listeners: tuple[Listener, ...] = (),
+) -> Run:
     """Go on with a training run that was cut off, bit for bit where it was.
 
     Args:
         run: the folder of the run.
         memory_limit: such as 8GiB; blocks are computed twice to keep within it, with the same result.
+        rank_timeout: seconds after which ranks under torchrun give up on one that takes no part.
         listeners: in Python, called with each event of the run.
     """
     from resnets.training import job
@@ -184,7 +202,7 @@ def resume(run: str | Path, /, *, memory_limit: str | None = None, listeners: tu
     folder = RunFolder(Path(run))
     if not os.path.exists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
-    scores = job.resume(folder, memory_limit=memory_limit, listeners=listeners)
+    scores = job.resume(folder, memory_limit=memory_limit, rank_timeout=rank_timeout, listeners=listeners)
     if scores is None:
         return Run(folder.path, load(folder.model).card.metrics, was_finished=True)
     return Run(folder.path, scores.summary())

@@ -38,7 +38,7 @@ from resnets.training.deterministic import deterministic, reserve_cublas
 from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
-from resnets.training.ranks import Ranks, joined
+from resnets.training.ranks import LIMIT, Ranks, joined
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import (
     Event,
@@ -136,11 +136,12 @@ def train(
     device: str = "auto",
     workers: int | None = None,
     keeping: Keeping | None = None,
+    rank_timeout: float = LIMIT,
     listeners: Sequence[Listener] = (),
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
     _reserve(recipe, device)
-    with joined(device) as (ranks, own_device):
+    with joined(device, rank_timeout) as (ranks, own_device):
         # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
         group = group_size(recipe, ranks.world)
         found = environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
@@ -186,7 +187,13 @@ def train(
             return _go(plan, data, folder, ranks, listeners, notes)
 
 
-def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Sequence[Listener] = ()) -> Scores | None:
+def resume(
+    folder: RunFolder,
+    *,
+    memory_limit: str | None = None,
+    rank_timeout: float = LIMIT,
+    listeners: Sequence[Listener] = (),
+) -> Scores | None:
     """Goes on with the run in `folder` where its last whole checkpoint was written; None if it had ended.
 
     Args:
@@ -202,7 +209,7 @@ def resume(folder: RunFolder, *, memory_limit: str | None = None, listeners: Seq
     if memory_limit is not None:
         plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
     _reserve(plan.recipe, plan.environment.device)
-    with joined(plan.environment.device.partition(":")[0]) as (ranks, device):
+    with joined(plan.environment.device.partition(":")[0], rank_timeout) as (ranks, device):
         plan, notes = _here(plan, device)
         _, data = resolve(plan.recipe, plan.split_rule)
         _check_data(plan, data, folder)

@@ -22,6 +22,7 @@ from resnets.files import explain
 from resnets.training.checkpoint import Memory, Writer
 from resnets.training.loop import Training
 from resnets.training.run_folder import Keeping
+from resnets.training.votes import Votes
 
 _LOSSES = "losses"
 _SAME_WISH = 0.3  # seconds
@@ -86,6 +87,7 @@ class Watch:
         # A run that version 0.1 began did not note the loss of its best: the next model that ties with it is taken.
         self.best = (best, -sys.float_info.max) if isinstance(best, float) else best
         self._asked = asked
+        self._votes = Votes(training.ranks)
         self._log_bytes = log_bytes
         self._save_best = save_best
         self._before = seconds
@@ -104,18 +106,16 @@ class Watch:
         return {"waited": self.waited, "writing": self.writer.cpu_seconds if self.writer else 0.0}
 
     def after_step(self, losses: list[Tensor]) -> None:
-        """Writes a checkpoint where one is due, and stops where that was asked; all ranks together."""
+        """Writes a checkpoint where one is due, and stops where that was asked; all ranks together, so a step later."""
         started = time.monotonic()
         self.unlogged = losses
         self.seen = self.training.steps_done
-        stop, save = bool(self._asked), self._is_due()
-        if self.training.ranks.world > 1:
-            wanted = torch.tensor([float(stop), float(save)], device=self.training.device)
-            stop, save = (self.training.ranks.sum(wanted) > 0).tolist()
         if self.training.steps_done == self.training.total_steps:
             return
-        if save or stop:
+        stop, save = self._votes.result(bool(self._asked), self._is_due())
+        if save or stop or self._is_step_due():
             self.save()
+        self._votes.cast(bool(self._asked), self._is_due())
         self.waited += time.monotonic() - started
         if stop:
             self.close()
@@ -167,12 +167,13 @@ class Watch:
             self.writer.wait()
 
     def _is_due(self) -> bool:
-        keeping = self.keeping
-        if not self.training.ranks.leads:
-            return False
-        in_time = keeping.minutes is not None and time.monotonic() - self._saved >= 60 * keeping.minutes
-        in_steps = keeping.steps is not None and self.training.steps_done % keeping.steps == 0
-        return in_time or in_steps
+        """Whether it is time for a checkpoint, by the clock of the rank that writes them."""
+        minutes = self.keeping.minutes
+        return self.training.ranks.leads and minutes is not None and time.monotonic() - self._saved >= 60 * minutes
+
+    def _is_step_due(self) -> bool:
+        """Whether this step asks for a checkpoint, on every rank alike."""
+        return self.keeping.steps is not None and self.training.steps_done % self.keeping.steps == 0
 
 
 def pending_losses(tensors: dict[str, Tensor], training: Training) -> list[Tensor]:

@@ -1,6 +1,8 @@
 """One process among several that train together (torchrun starts them; alone, there is one).
 
 Every collective has a time limit. Where one fails, the others find out which rank is gone (`Ranks.missing`) and leave.
+On CUDA, gradients and statistics go through NCCL, which the host does not wait for; what hosts exchange goes through
+gloo, which notices a rank that is gone at once.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from resnets.errors import TrainingError, UsageError
 
-LIMIT = timedelta(seconds=45)
+LIMIT = 45.0  # seconds
+MAX_LIMIT = 86_400
 _BEAT_SECONDS = 1.0
 _SILENT_SECONDS = 5.0
 _POLL_SECONDS = 0.01
@@ -36,11 +39,13 @@ class Ranks:
     Args:
         rank: its number.
         world: how many there are.
+        hosts: the process group for what is exchanged between hosts (gloo); None is the one for all else.
     """
 
     rank: int = 0
     world: int = 1
     store: Any = None
+    hosts: Any = None
 
     @property
     def leads(self) -> bool:
@@ -57,7 +62,7 @@ class Ranks:
             return [value]
         values: list[Any] = [None] * self.world
         with self.naming_the_missing():
-            dist.all_gather_object(values, value)
+            dist.all_gather_object(values, value, group=self.hosts)
         return values
 
     def sum(self, values: Tensor) -> Tensor:
@@ -146,13 +151,20 @@ def _is_of_collective(error: RuntimeError) -> bool:
 
 
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[tuple[Ranks, str]]:
+def joined(device: str, timeout: float = LIMIT) -> Iterator[tuple[Ranks, str]]:
     """The ranks that torchrun started, for as long as the context lasts, and this rank's device.
 
+    Args:
+        device: as the user named it; several ranks compute on CUDA or the CPU.
+        timeout: seconds after which an exchange that some rank takes no part in has failed.
+
     Raises:
-        UsageError: fewer devices than ranks.
+        UsageError: fewer devices than ranks, or a timeout out of range.
         TrainingError: the others do not come.
     """
+    if not 1 <= timeout <= MAX_LIMIT:
+        raise UsageError(f"rank_timeout takes 1 to {MAX_LIMIT:,} seconds, not {timeout:g}.")
+    limit = timedelta(seconds=timeout)
     world = world_size()
     if world == 1:
         yield Ranks(), device
@@ -164,13 +176,21 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
             raise UsageError(f"{local + 1} ranks on a machine with {torch.cuda.device_count()} CUDA devices.")
         torch.cuda.set_device(local)
         device = f"cuda:{local}"
+    elif device in ("auto", "cpu"):
+        device = "cpu"
+    else:
+        raise UsageError(
+            f"Several ranks exchange gradients on CUDA or the CPU, not on {device}: choose device cpu, or train in one "
+            "process."
+        )
     try:
-        store, rank, world = next(rendezvous("env://", timeout=LIMIT))
-        store = _fresh(store, rank, world)
-        dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=world, timeout=LIMIT)
+        store, rank, world = next(rendezvous("env://", timeout=limit))
+        store = _fresh(store, rank, world, limit)
+        dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=world, timeout=limit)
+        hosts = dist.new_group(backend="gloo", timeout=limit) if cuda else None
     except RuntimeError as error:
         raise TrainingError(f"The {world} ranks did not meet: {str(error).splitlines()[0]}.") from error
-    ranks = Ranks(rank, world, store)
+    ranks = Ranks(rank, world, store, hosts)
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(store.clone(), rank, stop), daemon=True)
     beating.start()
@@ -185,7 +205,7 @@ def joined(device: str) -> Iterator[tuple[Ranks, str]]:
                 dist.destroy_process_group()
 
 
-def _fresh(store: Any, rank: int, world: int) -> Any:
+def _fresh(store: Any, rank: int, world: int, limit: timedelta) -> Any:
     """A part of `store` that these ranks alone know.
 
     torchrun's agent keeps its store when it starts the ranks anew, with the addresses of those that are gone. Each
@@ -193,14 +213,14 @@ def _fresh(store: Any, rank: int, world: int) -> Any:
     """
     mine = store.add("arrivals", 1)
     if rank == 0:
-        told, deadline = 0, time.monotonic() + LIMIT.total_seconds()
+        told, deadline = 0, time.monotonic() + limit.total_seconds()
         while store.add(f"met/{mine}", 0) < world - 1:
             arrived = store.add("arrivals", 0)
             for number in range(told + 1, arrived + 1):
                 store.set(f"part/{number}", str(mine))
             told = arrived
             if time.monotonic() > deadline:
-                raise dist.DistStoreError(f"only {store.add(f'met/{mine}', 0) + 1} came in {LIMIT.seconds} s")
+                raise dist.DistStoreError(f"only {store.add(f'met/{mine}', 0) + 1} came in {limit.total_seconds():g} s")
             time.sleep(_POLL_SECONDS)
         part = mine
     else:

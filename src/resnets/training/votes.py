@@ -1,0 +1,50 @@
+"""What any rank wants, known to all ranks at the same step, without a wait for a device."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from resnets.training.ranks import Ranks
+
+
+class Votes:
+    """A vote after every step, whose result is read after the next one.
+
+    It is sent from host to host while the next step is computed, so that nothing waits for it or for the device; and
+    every rank reads the same result after the same step. One process alone has its own vote at once.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self._pending: tuple[dist.Work, Tensor] | None = None
+
+    def result(self, *own: bool) -> tuple[bool, ...]:
+        """For each question whether any rank voted for it after the step before.
+
+        Args:
+            own: what this process wants now, of which `cast` lets the others know.
+
+        Raises:
+            TrainingError: a rank is gone.
+        """
+        if self.ranks.world == 1:
+            return own
+        if self._pending is None:
+            return (False,) * len(own)
+        work, counts = self._pending
+        self._pending = None
+        with self.ranks.naming_the_missing():
+            work.wait()
+        return tuple(bool(count) for count in counts.tolist())
+
+    def cast(self, *own: bool) -> None:
+        """Sends what this process wants after this step. All ranks do so after the same steps."""
+        if self.ranks.world == 1:
+            return
+        counts = torch.tensor(own, dtype=torch.int32)
+        with self.ranks.naming_the_missing():
+            work = dist.all_reduce(counts, group=self.ranks.hosts, async_op=True)
+        assert work is not None
+        self._pending = work, counts
