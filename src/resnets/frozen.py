@@ -19,13 +19,19 @@ from resnets.typed import conform, dataclasses_in, field_types, item_type, membe
 
 T = TypeVar("T")
 KIND = "kind"
+# Metadata of a field that came later: at its default it is left out, so that JSON and hashes stay as they were before.
+OMITTED_BY_DEFAULT = {"omitted by default": True}
 
 
 def encode(value: Any, declared: Any = None) -> Any:
     """`value` as JSON-ready data. `declared` is the type of the field it stands in, if any."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = field_types(type(value))
-        data = {f.name: encode(getattr(value, f.name), hints[f.name]) for f in dataclasses.fields(value)}
+        data = {
+            f.name: encode(getattr(value, f.name), hints[f.name])
+            for f in dataclasses.fields(value)
+            if f.metadata != OMITTED_BY_DEFAULT or getattr(value, f.name) != f.default
+        }
         tagged = len(dataclasses_in(declared)) > 1
         return {KIND: type(value).__name__, **data} if tagged else data
     if isinstance(value, tuple):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from resnets.errors import UsageError
+from resnets.frozen import OMITTED_BY_DEFAULT
 from resnets.typed import checked
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
+Background = tuple[int, int, int]  # red, green and blue from 0 to 255
 TestView = Literal["center", "flip", "shift", "ten-crop", "multi-scale"]  # see `resnets.evaluation.judge.look`
 
 MAX_SIZE = 16384  # pixels of a side
@@ -43,6 +45,8 @@ class Preprocessing:
         mean, std: per channel, for values from 0 to 1: `(value - mean) / std`.
         mean_image: in place of `mean`, a mean for every pixel (He et al. 2015, section 4.2): float32 values of
             shape (channels, crop, crop), little-endian, in base64; see `encode_mean_image`.
+        background: red, green and blue from 0 to 255, whatever `color` is, on which images that are transparent in part
+            are composited. None drops the transparency, as torchvision and timm do.
 
     Raises:
         UsageError: sizes that cannot be, a `std` of zero, lengths that do not fit the channels.
@@ -56,6 +60,7 @@ class Preprocessing:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     mean_image: str | None = None
+    background: Background | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize <= MAX_SIZE:
@@ -66,6 +71,8 @@ class Preprocessing:
             raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
         if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
             raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
+        if self.background is not None and not all(0 <= level <= 255 for level in self.background):
+            raise UsageError(f"background takes red, green and blue from 0 to 255, not {self.background}.")
         if self.mean_image is not None:
             self.mean_pixels()
 

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_operator_is_here() -> None:
-    assert jpeg._operator_is_here()
+    assert jpeg._has_operator()
 
 
 @pytest.mark.parametrize("part", ["odd/jpeg", "odd/exif", "photos"])

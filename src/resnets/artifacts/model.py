@@ -26,6 +26,7 @@ from resnets.cores import default_workers
 from resnets.data.ahead import ahead
 from resnets.data.batches import normalize
 from resnets.data.catalog import open_dataset
+from resnets.data.decode_memory import one_image
 from resnets.data.listing import Listing
 from resnets.data.pictures import Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
@@ -69,7 +70,9 @@ class Model:
 
     def _prepare(self, picture: Picture) -> Pixels:
         p = self.card.preprocessing
-        return prepare(open_picture(Path(picture) if isinstance(picture, str) else picture, p.color), p)
+        source = Path(picture) if isinstance(picture, str) else picture
+        with one_image():
+            return prepare(open_picture(source, p.color, background=p.background), p)
 
     def _probabilities(self, prepared: Sequence[Pixels]) -> Tensor:
         if not prepared:
@@ -201,7 +204,7 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
     p = preprocessing
     if Path(name).is_dir():
         listing = Listing(Path(name))
-        openers = [partial(open_picture, path, p.color) for path in _images_in(listing)]
+        openers = [partial(open_picture, path, p.color, background=p.background) for path in _images_in(listing)]
         notes = listing.notes(classes=False)
     else:
         try:
@@ -211,7 +214,8 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
                 f"int8 is calibrated on pictures like those that will come, and {name} is not here: "
                 "give --calibrate FOLDER."
             ) from error
-        openers = [partial(dataset.train.picture, index, p.color) for index in range(len(dataset.train))]
+        count = len(dataset.train)
+        openers = [partial(dataset.train.picture, index, p.color, p.background) for index in range(count)]
         notes = list(dataset.notes)
     say(*(f"Note: {note}" for note in notes), stream=sys.stderr)
     if not openers:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from resnets import draws
 from resnets.data import augment, jpeg
-from resnets.data.pictures import Pixels, prepare, to_pixels
+from resnets.data.decode_memory import one_image
+from resnets.data.pictures import Pixels, open_picture, prepare, to_pixels
 from resnets.data.sources import Source
 from resnets.data.views import Flip, RandomResizedCrop, View, Views
 from resnets.devices import abilities, constant, to_device
@@ -199,16 +200,21 @@ class Batches:
         direct = crop if suited and isinstance(crop, RandomResizedCrop) else None
         for row in rows:
             index = int(ids[row])
-            data = self.source.encoded(index) if direct else None
-            pixels = jpeg.decode(data) if data is not None else None
-            if direct and pixels is not None:
-                keep(row, augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy())
-                continue
-            picture = self.source.picture(index, p.color)
-            if crop is None:
-                keep(row, prepare(picture, p, self.source.name(index)))
-            else:
-                keep(row, to_pixels(augment.random_crop(picture, crop, u[row], p), p.color))
+            with one_image():
+                data = self.source.encoded(index) if direct else None
+                pixels = jpeg.decode(data) if data is not None else None
+                if direct and pixels is not None:
+                    keep(row, augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy())
+                    continue
+                name = self.source.name(index)
+                if data is not None:
+                    picture = open_picture(data, p.color, background=p.background, name=name)
+                else:
+                    picture = self.source.picture(index, p.color, p.background)
+                if crop is None:
+                    keep(row, prepare(picture, p, name))
+                else:
+                    keep(row, to_pixels(augment.random_crop(picture, crop, u[row], p), p.color))
 
     def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
         ids = self.order.ids(step)[self.rows]

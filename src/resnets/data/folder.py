@@ -14,7 +14,7 @@ from resnets.data.listing import Listing
 from resnets.data.pictures import ENDINGS, open_picture
 from resnets.data.sources import Dataset, Source, SplitName, normalized
 from resnets.errors import DataError
-from resnets.preprocessing import Color
+from resnets.preprocessing import Background, Color
 
 _SPLIT_FOLDERS: dict[SplitName, tuple[str, ...]] = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 _PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS.values()))
@@ -39,8 +39,8 @@ class FolderSource:
     def path(self, index: int) -> Path:
         return self.root / os.fsdecode(self.files[index])
 
-    def picture(self, index: int, color: Color) -> Image.Image:
-        return open_picture(self.path(index), color)
+    def picture(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
+        return open_picture(self.path(index), color, background=background)
 
     def encoded(self, index: int) -> bytes | None:
         try:

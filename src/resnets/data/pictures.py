@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from resnets.data import decode_memory
+from resnets.data.image_formats import FORMATS, allowed_formats
+from resnets.data.orientation import upright
 from resnets.errors import DataError
-from resnets.preprocessing import Color, Interpolation, Preprocessing
+from resnets.preprocessing import Background, Color, Interpolation, Preprocessing
 
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
@@ -30,30 +35,73 @@ _FILTERS = {
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, name: str = "") -> Image.Image:
-    """The picture, decoded, upright by its EXIF orientation, in mode "RGB" or, for color "L", "L".
+def open_picture(
+    source: Path | bytes | Image.Image,
+    color: Color = "RGB",
+    *,
+    background: Background | None = None,
+    name: str = "",
+) -> Image.Image:
+    """The picture, decoded, upright by its metadata (`data.orientation`), in mode "RGB" or, for color "L", "L".
 
-    16-bit pictures lose their lower byte, palettes are resolved, transparency is dropped, of animations the first
-    frame is taken.
+    16-bit pictures lose their lower byte, palettes are resolved, of animations the first frame is taken. Transparency
+    is dropped, as torchvision and timm do, unless `background` is given.
 
     Args:
         source: a file, its bytes, or a picture of Pillow's.
+        background: red, green and blue from 0 to 255, on which a picture that is transparent in part is put.
         name: what to call it in messages; a path's own by default.
 
     Raises:
-        DataError: missing, truncated, of an unknown format, or larger than `MAX_PIXELS`.
+        DataError: missing, truncated, of none of `FORMATS`, larger than `MAX_PIXELS`, or one whose decoding takes more
+            memory than `decode_memory.LIMIT`.
     """
     name = name or (str(source) if isinstance(source, Path) else "the picture")
-    try:
-        picture = source
-        if not isinstance(picture, Image.Image):
-            picture = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    with _named_errors(name), decode_memory.one_image():
+        picture = source if isinstance(source, Image.Image) else read_header(source, name)
+        kind = picture.format
+        if kind == "EPS":  # opened by the caller; to decode it would run it as a program
+            raise UnidentifiedImageError
+        decode_memory.reserve_for(picture, name, background is not None)
+        picture.load()
+        return _convert(upright(picture), kind, "L" if color == "L" else "RGB", background, name)
+
+
+def read_header(source: Path | bytes, name: str = "") -> Image.Image:
+    """The picture of Pillow's, of which only the header is read.
+
+    Raises:
+        DataError: as `open_picture`, but for what only decoding shows.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the picture")
+    with _named_errors(name):
+        picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=allowed_formats())
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise DataError(
                 f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are decoded. {_SHRINK}"
             )
-        return _convert(ImageOps.exif_transpose(picture), "L" if color == "L" else "RGB", name)
+        if reason := _misread(picture):
+            raise DataError(f"{name} {reason}")
+    return picture
+
+
+def _misread(picture: Image.Image) -> str:
+    """Why Pillow reads other pixels than those in the file; empty where it does not."""
+    if picture.format != "TIFF":
+        return ""
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(258, (1,))
+    if tags.get(284) == 2 and isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8:
+        return f"has planes of {max(bits)} bits, which are not read: save it with 8 bits, or with interleaved channels."
+    return ""
+
+
+@contextlib.contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Context manager that turns whatever decoding raises into a DataError with `name` in it."""
+    try:
+        yield
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -63,23 +111,68 @@ def open_picture(source: Path | bytes | Image.Image, color: Color = "RGB", *, na
     except IsADirectoryError:
         raise DataError(f"{name} is a folder, not a picture: name its pictures, such as {name}/*.jpg.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name} is not a picture that can be read: damaged, or of an unknown format.") from None
+        raise DataError(
+            f"{name} is not a picture that can be read: damaged, or of an unknown format (not {', '.join(FORMATS)})."
+        ) from None
     except PermissionError:
         raise DataError(f"{name} may not be read: change its permissions, or take it out.") from None
     except Exception as error:  # decoders of damaged files raise nearly anything (OSError, SyntaxError, struct.error)
         raise DataError(f"{name} is damaged: {error}. Replace it, or take it out.") from error
 
 
-def _convert(picture: Image.Image, mode: str, name: str) -> Image.Image:
-    picture.load()
+def _convert(
+    picture: Image.Image, kind: str | None, mode: str, background: Background | None, name: str
+) -> Image.Image:
+    if background is not None and _is_transparent(picture):
+        clear = picture.convert("RGBA")
+        picture = Image.new("RGBA", clear.size, (*background, 255))
+        picture.alpha_composite(clear)
     if picture.mode.startswith("I;16"):
         levels = np.asarray(picture, dtype=np.uint16) >> 8
         picture = Image.fromarray(levels.astype(np.uint8))
-    elif picture.mode == "I" and picture.format == "PPM":  # Pillow scales deeper grey maps to 16 bits
+    elif picture.mode == "I" and kind == "PPM":  # Pillow scales deeper grey maps to 16 bits
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     elif picture.mode in ("I", "F"):
         raise DataError(f"{name} has 32-bit pixels, whose range is unknown: save it with 8 or 16 bits.")
     return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _has_transparency(picture: Image.Image) -> bool:
+    """Whether the header says that pixels may be transparent."""
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    """Whether one of the decoded pixels is transparent, wholly or in part."""
+    if not _has_transparency(picture) or picture.mode.startswith("I"):
+        return False
+    alpha = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+    return alpha.getextrema()[-1][0] < 255  # type: ignore[index]
+
+
+Remark = Literal["transparent", "dark"]
+
+
+def remarks(source: Path | bytes) -> tuple[Remark, ...]:
+    """What is odd about a picture, though it can be read; of most, no more than the header is read.
+
+    "transparent": pixels are, in part at least. "dark": it has 16 bits and uses 12 of them or less, as cameras and
+    scanners save theirs, so that without the lower byte it is nearly black.
+
+    Raises:
+        DataError: see `open_picture`.
+    """
+    name = str(source) if isinstance(source, Path) else "the picture"
+    picture = read_header(source, name)
+    deep = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
+    if not deep and not _has_transparency(picture):
+        return ()
+    with _named_errors(name), decode_memory.one_image():
+        decode_memory.reserve_for(picture, name)
+        picture.load()
+        if deep:
+            return ("dark",) if picture.getextrema()[1] < 2**12 else ()  # type: ignore[operator]
+        return ("transparent",) if _is_transparent(picture) else ()
 
 
 def resize(picture: Image.Image, size: tuple[int, int], how: Interpolation, *, antialias: bool = True) -> Image.Image:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from resnets.data.pictures import Pixels
 from resnets.errors import UsageError
-from resnets.preprocessing import Color
+from resnets.preprocessing import Background, Color
 
 SplitName = Literal["train", "val", "test", "all"]
 
@@ -33,8 +33,11 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def picture(self, index: int, color: Color) -> Image.Image:
-        """The picture numbered `index`, in mode "RGB" or "L". Raises `DataError` if it is damaged."""
+    def picture(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
+        """The picture numbered `index`, in mode "RGB" or "L", put on `background` where it is transparent.
+
+        Raises `DataError` if it is damaged.
+        """
         ...
 
     def encoded(self, index: int) -> bytes | None:
@@ -69,7 +72,7 @@ class PixelSource:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def picture(self, index: int, color: Color) -> Image.Image:
+    def picture(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         pixels = self.pixels[index]
         picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
         return picture.convert("L" if color == "L" else "RGB")
@@ -151,8 +154,8 @@ class Subset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def picture(self, index: int, color: Color) -> Image.Image:
-        return self.source.picture(int(self.indices[index]), color)
+    def picture(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
+        return self.source.picture(int(self.indices[index]), color, background)
 
     def encoded(self, index: int) -> bytes | None:
         return self.source.encoded(int(self.indices[index]))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.cores import usable_cores
+from resnets.data.decode_memory import one_image
 from resnets.data.pictures import Pixels, prepare
 from resnets.data.sources import Source
 from resnets.data.views import Normalize
@@ -54,10 +55,11 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
         total, squares = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for index in chunk:
             try:
-                picture = source.picture(index, p.color)
-                if not (statistics or fits):
-                    continue
-                values = prepare(picture, p, source.name(index))
+                with one_image():
+                    picture = source.picture(index, p.color, p.background)
+                    if not (statistics or fits):
+                        continue
+                    values = prepare(picture, p, source.name(index))
             except DataError as error:
                 damaged[index] = str(error)
                 continue

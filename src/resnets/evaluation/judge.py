@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnets.data.batches import normalize
+from resnets.data.decode_memory import one_image
 from resnets.data.pictures import Pixels, center_crop, crop_at, shorter_side_to, to_pixels
 from resnets.data.sources import Source
 from resnets.devices import memory_format
@@ -78,7 +79,8 @@ class Single:
         if self.pixels is not None:
             return _central_looks(self.pixels[index], self.view)
         p = self.preprocessing
-        return look(source.picture(index, p.color), p, self.view, source.name(index))
+        with one_image():
+            return look(source.picture(index, p.color, p.background), p, self.view, source.name(index))
 
     def outputs(self, seen: Sequence[list[Pixels]]) -> Tensor:
         if all(len(looks) == 1 for looks in seen):

@@ -183,7 +183,7 @@ def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
 
 def _thumbnail(source: Source, index: int, card: ModelCard) -> str:
     try:
-        picture = source.picture(index, card.preprocessing.color)
+        picture = source.picture(index, card.preprocessing.color, card.preprocessing.background)
     except DataError:
         return ""
     if max(picture.size) > THUMBNAIL:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from resnets.data import jpeg
 from resnets.devices import abilities, find_device, has_bf16
 from resnets.errors import UsageError
 from resnets.training.recipe import Precision
@@ -55,6 +56,7 @@ class Environment:
         cudnn: its version on CUDA, "none" elsewhere.
         switches: environment variables and settings of torch that choose among kernels, as NAME=VALUE, where they are
             set; see `SWITCHES`.
+        jpeg_decoder: what decodes the JPEG files that training crops; see `data.jpeg`.
 
     What is None was not recorded by the version that wrote it.
     """
@@ -73,6 +75,7 @@ class Environment:
     cpu_capability: str | None = None
     cudnn: str | None = None
     switches: tuple[str, ...] | None = None
+    jpeg_decoder: jpeg.Decoder | None = None
 
     def changes(self, now: Environment) -> list[str]:
         """What was recorded here and differs `now`, in words; but for the threads and what a run chooses itself."""
@@ -122,6 +125,7 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         cudnn=str(torch.backends.cudnn.version()) if chosen.type == "cuda" else "none",
         switches=_switches(),
+        jpeg_decoder=jpeg.decoder(),
     )
 
 
