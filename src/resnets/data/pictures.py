@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from resnets.data import decode_memory
 from resnets.data.image_formats import FORMATS, allowed_formats
 from resnets.data.orientation import upright
+from resnets.data.transparency import on_background
 from resnets.errors import DataError
 from resnets.preprocessing import Background, Color, Interpolation, Preprocessing
 
@@ -57,7 +58,7 @@ def open_picture(
             memory than `decode_memory.LIMIT`.
     """
     name = name or (str(source) if isinstance(source, Path) else "the picture")
-    with _named_errors(name), decode_memory.one_image():
+    with named_errors(name), decode_memory.one_image():
         picture = source if isinstance(source, Image.Image) else read_header(source, name)
         kind = picture.format
         if kind == "EPS":  # opened by the caller; to decode it would run it as a program
@@ -74,7 +75,7 @@ def read_header(source: Path | bytes, name: str = "") -> Image.Image:
         DataError: as `open_picture`, but for what only decoding shows.
     """
     name = name or (str(source) if isinstance(source, Path) else "the picture")
-    with _named_errors(name):
+    with named_errors(name):
         picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=allowed_formats())
         width, height = picture.size
         if width * height > MAX_PIXELS:
@@ -98,7 +99,7 @@ def _misread(picture: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def _named_errors(name: str) -> Iterator[None]:
+def named_errors(name: str) -> Iterator[None]:
     """Context manager that turns whatever decoding raises into a DataError with `name` in it."""
     try:
         yield
@@ -123,10 +124,8 @@ def _named_errors(name: str) -> Iterator[None]:
 def _convert(
     picture: Image.Image, kind: str | None, mode: str, background: Background | None, name: str
 ) -> Image.Image:
-    if background is not None and _is_transparent(picture):
-        clear = picture.convert("RGBA")
-        picture = Image.new("RGBA", clear.size, (*background, 255))
-        picture.alpha_composite(clear)
+    if background is not None:
+        picture = on_background(picture, background)
     if picture.mode.startswith("I;16"):
         levels = np.asarray(picture, dtype=np.uint16) >> 8
         picture = Image.fromarray(levels.astype(np.uint8))
@@ -135,44 +134,6 @@ def _convert(
     elif picture.mode in ("I", "F"):
         raise DataError(f"{name} has 32-bit pixels, whose range is unknown: save it with 8 or 16 bits.")
     return picture if picture.mode == mode else picture.convert(mode)
-
-
-def _has_transparency(picture: Image.Image) -> bool:
-    """Whether the header says that pixels may be transparent."""
-    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-
-
-def _is_transparent(picture: Image.Image) -> bool:
-    """Whether one of the decoded pixels is transparent, wholly or in part."""
-    if not _has_transparency(picture) or picture.mode.startswith("I"):
-        return False
-    alpha = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
-    return alpha.getextrema()[-1][0] < 255  # type: ignore[index]
-
-
-Remark = Literal["transparent", "dark"]
-
-
-def remarks(source: Path | bytes) -> tuple[Remark, ...]:
-    """What is odd about a picture, though it can be read; of most, no more than the header is read.
-
-    "transparent": pixels are, in part at least. "dark": it has 16 bits and uses 12 of them or less, as cameras and
-    scanners save theirs, so that without the lower byte it is nearly black.
-
-    Raises:
-        DataError: see `open_picture`.
-    """
-    name = str(source) if isinstance(source, Path) else "the picture"
-    picture = read_header(source, name)
-    deep = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
-    if not deep and not _has_transparency(picture):
-        return ()
-    with _named_errors(name), decode_memory.one_image():
-        decode_memory.reserve_for(picture, name)
-        picture.load()
-        if deep:
-            return ("dark",) if picture.getextrema()[1] < 2**12 else ()  # type: ignore[operator]
-        return ("transparent",) if _is_transparent(picture) else ()
 
 
 def resize(picture: Image.Image, size: tuple[int, int], how: Interpolation, *, antialias: bool = True) -> Image.Image:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.cores import usable_cores
 from resnets.data.decode_memory import one_image
-from resnets.data.pictures import Pixels, prepare
+from resnets.data.pictures import Pixels, open_picture, prepare
+from resnets.data.remarks import Remark, remarks
 from resnets.data.sources import Source
 from resnets.data.views import Normalize
 from resnets.errors import DataError
@@ -28,12 +32,14 @@ class Survey:
         pixels: (N, channels, crop, crop) as `prepare` makes them, where asked for and not above `RESIDENT_BYTES`.
         mean_image: (channels, crop, crop) mean of the whole pictures, from 0 to 1, where asked for.
         std: (channels,) over all positions, from 0 to 1, where asked for.
+        remarks: how many pictures each one is true of; see `data.remarks`.
     """
 
     damaged: dict[int, str]
     pixels: Pixels | None
     mean_image: NDArray[np.float32] | None
     std: tuple[float, ...] | None
+    remarks: Mapping[Remark, int] = field(default_factory=dict)
 
 
 def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statistics: bool) -> Survey:
@@ -49,6 +55,8 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
     pixels = np.zeros((len(source), *shape), np.uint8) if fits else None
     damaged: dict[int, str] = {}
     threads = usable_cores()
+    odd: Counter[Remark] = Counter()
+    lock = threading.Lock()
     chunks = [range(first, len(source), threads) for first in range(threads)]
 
     def look(chunk: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -56,7 +64,15 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
         for index in chunk:
             try:
                 with one_image():
-                    picture = source.picture(index, p.color, p.background)
+                    encoded = source.encoded(index)
+                    if encoded is None:
+                        picture = source.picture(index, p.color, p.background)
+                    else:
+                        name = source.name(index)
+                        picture = open_picture(encoded, p.color, background=p.background, name=name)
+                        if found := remarks(encoded):
+                            with lock:
+                                odd.update(found)
                     if not (statistics or fits):
                         continue
                     values = prepare(picture, p, source.name(index))
@@ -80,7 +96,7 @@ def survey(source: Source, preprocessing: Preprocessing, *, keep: bool, statisti
         variance = second.mean((1, 2)) - mean.mean((1, 2)) ** 2
         std = tuple(np.sqrt(np.maximum(variance, 0)).tolist())  # of one flat colour, rounding can leave less than zero
         mean_image = np.asarray(mean, np.float32)
-    return Survey(dict(sorted(damaged.items())), pixels, mean_image, std)
+    return Survey(dict(sorted(damaged.items())), pixels, mean_image, std, odd)
 
 
 def normalized(preprocessing: Preprocessing, how: Normalize, found: Survey) -> Preprocessing:

@@ -19,6 +19,7 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.cores import default_workers
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import open_dataset
+from resnets.data.remarks import notes_on
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import SplitRule, with_watched_split
 from resnets.data.survey import Survey, normalized, survey
@@ -103,6 +104,8 @@ def resolve(recipe: Recipe, split_rule: SplitRule = "hash") -> tuple[Recipe, Dat
         if len(test_survey.damaged) == len(test):
             raise DataError(f"No {dataset.watched} picture can be read: {first}")
         notes += (f"{len(test_survey.damaged)} {dataset.watched} pictures cannot be read and count nowhere: {first}",)
+    for split, found, source in (("train", train_survey, dataset.train), (dataset.watched, test_survey, test)):
+        notes += notes_on(found.remarks, len(source), split, preprocessing.background)
     if isinstance(train, Subset) and train is not dataset.train and train_survey.pixels is not None:
         train_survey = replace(train_survey, pixels=train_survey.pixels[train.indices])
     preprocessing = normalized(preprocessing, recipe.normalize, train_survey)
@@ -159,6 +162,8 @@ def train(
                 f"A step takes {recipe.batch:,} pictures and there are {len(data.train):,}: steps are few, and see "
                 f"some twice. Take a smaller batch, such as batch={max(2, min(64, len(data.train) // 8))}."
             )
+        if environment.jpeg_decoder == "Pillow" and recipe.views.crop is not None:
+            notes.append("This torchvision has no operator for JPEG files: Pillow decodes them, to the same pixels.")
         if recipe.memory_limit is not None:
             left = memory.room(recipe, torch.device(environment.device))
             fitting = memory.group_within_limit(recipe, environment.precision, group, left)
