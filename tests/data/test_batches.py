@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedC
 from resnets.errors import DataError
 from resnets.preprocessing import Preprocessing, encode_mean_image
 
-from .conftest import truncate, write_tree
+from .conftest import noise, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
 UNIT = Preprocessing(resize=8, crop=8, mean=(0.0,) * 3, std=(1 / 255,) * 3)  # gives back the grey levels
@@ -281,3 +283,25 @@ def test_colours_change_alike_whatever_the_order_of_the_channels(folder: FolderS
     bgr = Preprocessing(resize=16, crop=12, mean=(0.3, 0.2, 0.1), std=(0.7, 0.6, 0.5), color="BGR")
     one, other = (batches(folder, views, preprocessing=each).make(0)["images"] for each in (rgb, bgr))
     assert torch.equal(one, other.flip(1))
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "jpg", "tif"])
+@pytest.mark.parametrize("crop", [RandomResizedCrop(), None])
+def test_an_image_file_is_read_once(
+    tmp_path: Path, ending: str, crop: RandomResizedCrop | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(noise(40, 30)).save(tmp_path / "cat" / f"1.{ending}")
+    source = read_classes(tmp_path, None, [])
+    opened: list[str] = []
+    plain_open = io.open
+
+    def count(file: Any, *arguments: Any, **options: Any) -> Any:
+        opened.append(str(file))
+        return plain_open(file, *arguments, **options)
+
+    made = batches(source, Views(crop=crop), batch=1).make(0)["images"]
+    monkeypatch.setattr("builtins.open", count)
+    monkeypatch.setattr("io.open", count)
+    assert batches(source, Views(crop=crop), batch=1).make(0)["images"].equal(made)
+    assert [file for file in opened if file.endswith(ending)] == [str(tmp_path / "cat" / f"1.{ending}")]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +19,9 @@ from resnets.data.folder import open_folder
 from resnets.data.pictures import open_picture
 from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.errors import DataError
+from resnets.frozen import decode, encode
 from resnets.preprocessing import Preprocessing
+from resnets.training.environment import Environment, choose
 from tests.artifacts.test_model import photo
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -32,6 +38,62 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_operator_is_here() -> None:
     assert jpeg._has_operator()
+    assert jpeg.decoder() == "torchvision"
+
+
+@pytest.mark.parametrize("name", ["image.so", "image_stable.so", "image.pyd"])  # to 0.28, since 0.29, on Windows
+def test_the_operator_is_found_by_any_name_that_torchvision_gave_its_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    for file in ("__init__.py", name, "image_notes.txt", "_C.so"):
+        (tmp_path / file).touch()
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(torch.ops, "load_library", loaded.append)
+    jpeg._has_operator.__wrapped__()
+    assert loaded == [tmp_path / name]
+
+
+def test_a_library_of_another_torch_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in ("__init__.py", "image.so"):
+        (tmp_path / file).touch()
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(load_library=torch.ops.load_library, image=None))
+    assert not jpeg._has_operator.__wrapped__()
+
+
+def test_without_the_operator_batches_are_the_same_bit_for_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo(60, 80, seed=9).save(folder / "train" / "a" / "turned.jpg", exif=turned)
+    photo(60, 80, seed=8).convert("L").save(folder / "train" / "b" / "grey.jpg")
+    photo(60, 80, seed=7).convert("CMYK").save(folder / "train" / "b" / "ink.jpg")
+    photo(60, 80, seed=6).save(folder / "train" / "b" / "other.png")
+
+    def batch() -> torch.Tensor:
+        source = open_folder(folder).train
+        batches = Batches(
+            source, order=Order(len(source), len(source), 0), views=Views(crop=RandomResizedCrop()),
+            preprocessing=Preprocessing(resize=64, crop=64), seed=3, group=len(source), device=torch.device("cpu"),
+        )  # fmt: skip
+        return batches.make(0)["images"]
+
+    with_operator = batch()
+    monkeypatch.setattr(jpeg, "_has_operator", lambda: False)
+    assert jpeg.decoder() == "Pillow"
+    assert with_operator.equal(batch())
+
+
+def test_the_decoder_is_recorded_and_a_change_is_told() -> None:
+    here = choose("cpu")
+    assert here.jpeg_decoder == "torchvision"
+    assert here.changes(replace(here, jpeg_decoder="Pillow")) == ["jpeg_decoder torchvision is now Pillow"]
+    before = {name: value for name, value in encode(here).items() if name != "jpeg_decoder"}
+    old = decode(Environment, before)  # of a version that recorded none
+    assert old.jpeg_decoder is None
+    assert old.changes(here) == []
 
 
 @pytest.mark.parametrize("part", ["odd/jpeg", "odd/exif", "photos"])
