@@ -187,12 +187,14 @@ def test_class_folders_may_be_called_valid_and_invalid(tmp_path: Path) -> None:
     assert open_folder(write_tree(tmp_path, {"valid": 5, "invalid": 5})).train.classes == ("invalid", "valid")
 
 
-def test_long_file_lists_are_held_as_one_array(tmp_path: Path) -> None:
+def test_file_lists_take_their_own_length_though_one_path_is_deep(tmp_path: Path) -> None:
     # Lists of strings are copied into each process that counts their references (pytorch issue 13246).
-    source = read_classes(write_tree(tmp_path, TRAIN) / "train", None, [])
+    write_tree(tmp_path, TRAIN)
+    deep = tmp_path / "train" / "cat" / ("d" * 200) / ("e" * 200)
+    write_tree(deep, {".": 1})
+    source = read_classes(tmp_path / "train", None, [])
     assert isinstance(source, FolderSource)
-    assert source.files.dtype.kind == "S"
-    assert source.files.nbytes == 7 * len("cat/0.png")
+    assert source.files.nbytes == 7 * len("cat/0.png") + len(f"cat/{'d' * 200}/{'e' * 200}/0.png") + 9 * 8
 
 
 def test_file_names_may_hold_any_characters(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data.listing import Listing
+from resnets.data.names import Names, NamesBuilder
 from resnets.data.pictures import ENDINGS, open_picture
 from resnets.data.sources import Dataset, Source, SplitName, normalized
 from resnets.errors import DataError
@@ -24,14 +25,14 @@ _PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS
 class FolderSource:
     """Pictures in `root/<class>/`, read when asked for.
 
-    File names are held as one array of bytes: a list of a million strings would be copied into every process that
-    touches it.
+    Args:
+        files: (N,) names relative to `root`, such as b"cat/1.jpg".
     """
 
     root: Path
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    files: NDArray[np.bytes_]  # (N,), relative to root
+    files: Names
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -106,7 +107,7 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
             f"{root} has classes that the model was not trained on: {_some(strangers)}. "
             f"It knows {_some(names)}. Rename or remove those folders."
         )
-    files: list[bytes] = []
+    files = NamesBuilder()
     labels: list[int] = []
     empty: list[str] = []
     for label, name in enumerate(names):
@@ -125,7 +126,7 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
     if len(names) == 1:
         notes.append(f"{root} has one class only, {names[0]}: there is nothing to tell it from.")
     notes += left_out
-    return FolderSource(root, names, np.array(labels, np.int64), np.array(files, np.bytes_))
+    return FolderSource(root, names, np.array(labels, np.int64), files.build())
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
