@@ -174,7 +174,18 @@ def test_notes_of_the_data_are_printed_once_and_errors_called_by_their_split(
     data = make_pictures(tmp_path / "data", train=3, val=1)
     (data / "train" / "class0" / "gone.png").symlink_to("nowhere.png")
     settings = ["preprocessing.resize=8", "preprocessing.crop=8", "batch=4", "steps=1"]
-    options = ["--data", str(data), "--seeds", "2", "--models", "cifar_resnet20", "--out", str(tmp_path / "out")]
+    options = [
+        "--data",
+        str(data),
+        "--seeds",
+        "2",
+        "--models",
+        "cifar_resnet20",
+        "--jobs",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(["reproduce", "figure6", *settings, *options]) == 0
     shown = capsys.readouterr().out
     assert shown.count("1 links lead nowhere and were left out: class0/gone.png.") == 1

@@ -104,7 +104,7 @@ class Listing:
                     links.append((below, entry.path))
                 elif kind == "file" and _is_image(entry.name):
                     found.append(os.fsencode(below))
-                else:
+                elif relative or kind == "file":  # what else lies in the root itself is known already
                     self._leave_out(below, kind)
         found.sort()
         return found
