@@ -113,8 +113,9 @@ def _train(parsed: argparse.Namespace) -> Answer:
     with watch(sys.stderr if parsed.json else sys.stdout) as listener:
         run: api.Run = _call(function, parsed, listeners=(listener,))
     lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []
+    split = run.metrics.get("split")  # version 0.1.0 does not say
     lines += [
-        f"{run.metrics.get('split', 'test')} accuracy {run.metrics['accuracy']:.2%} "
+        f"{'accuracy' if split is None else f'{split} accuracy'} {run.metrics['accuracy']:.2%} "
         f"of {show_count(run.metrics['samples'], 'picture')}",
         f"model   {run.model}",
         f"report  {run.report}",

@@ -141,6 +141,15 @@ def test_a_folder_of_classes_is_scored_whole(
     assert "val" not in shown
 
 
+def test_classes_that_the_data_does_not_have_are_noted(plain_run: Path, tmp_path: Path) -> None:
+    add(tmp_path / "new" / "cat", *range(50, 53))
+    scores = resnets.evaluate(plain_run, data=str(tmp_path / "new"), device="cpu")
+    assert scores.notes == (
+        f"{tmp_path / 'new'} has one class only, cat: there is nothing to tell it from.",
+        "The model knows 1 classes that the data does not have: horse.",
+    )
+
+
 def test_trained_images_among_those_scored_are_noted(copies: tuple[Path, Path]) -> None:
     run, data = copies
     names, scores = scored(run, data=str(data))
@@ -253,9 +262,14 @@ def test_a_run_of_the_first_version_is_split_by_its_rule(
     assert (names, scores.split) == (expected, "val")
     assert "no record of its split" in scores.notes[-1]
     assert main(["resume", "plain-cut"]) == 0
+    shown = capsys.readouterr().out
+    assert "val accuracy" in shown
+    assert "24 pictures to train on, 6 to evaluate on" in shown
     assert read_plan(Path("plain-cut/recipe.json")).split_rule == "stratified"
     assert main(["resume", "plain-cut"]) == 0
     assert "had ended" in capsys.readouterr().out
+    assert main(["resume", "plain-finished"]) == 0
+    assert "test accuracy" not in capsys.readouterr().out  # nothing says of which split the figure is
     # From then on a file more or less moves none to the other side.
     assert split_of(Path("plain-cut"))[1] == expected
     add(Path("plain/dark"), *range(100, 120))

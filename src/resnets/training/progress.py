@@ -24,11 +24,12 @@ def watch(stream: TextIO | None = None) -> Plain | Live:
 def greeting(event: Event) -> list[str]:
     """The lines that a run begins with."""
     environment = event["environment"]
+    evaluated = f"in {event['split']}" if "split" in event else "to evaluate on"  # version 0.1.0 does not say
     where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
     return [
         f"{event['recipe']}: {event['parameters']:,} parameters, "
-        f"{show_count(event['train_samples'], 'picture')} to train on, {event['test_samples']:,} in "
-        f"{event.get('split', 'test')}; {show_count(event['steps'], 'step')} "
+        f"{show_count(event['train_samples'], 'picture')} to train on, {event['test_samples']:,} "
+        f"{evaluated}; {show_count(event['steps'], 'step')} "
         f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",
         *(f"Note: {note}" for note in event["notes"]),
@@ -107,7 +108,7 @@ class Live(AbstractContextManager["Live"]):
             case "start":
                 for line in "\n".join(greeting(event)).split("\n"):
                     self._console.print(printable(line), markup=False, highlight=False, emoji=False)
-                split = event.get("split", "test")
+                split = event.get("split", "evaluation")
                 self._progress.update(self._task, total=event["steps"], visible=True, split=split)
                 self._progress.start_task(self._task)
             case "step":
@@ -116,7 +117,8 @@ class Live(AbstractContextManager["Live"]):
                     speed=event["images_per_second"],
                 )  # fmt: skip
             case "evaluation":
-                self._progress.update(self._task, accuracy=f"{event['accuracy']:.2%}")
+                split = event.get("split", "test")
+                self._progress.update(self._task, split=split, accuracy=f"{event['accuracy']:.2%}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
