@@ -77,7 +77,7 @@ def test_one_header_counts_for_both_jpeg_decoders() -> None:
     turned[0x0112] = 6
     for options in ({}, {"progressive": True}, {"exif": turned}, {"exif": turned, "subsampling": 0}):
         data = saved("JPEG", **options)
-        assert needed_for(read_header(data)) == needed_for_jpeg(read_jpeg_header(io.BytesIO(data)))
+        assert needed_for(read_header(data)) == needed_for_jpeg(read_jpeg_header(data))
     assert needed_for(read_header(saved("JPEG", exif=turned))) == 8 * SIDE**2
 
 

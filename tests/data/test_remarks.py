@@ -41,7 +41,8 @@ def file_of(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 
 def palette(clear: int | bytes | None) -> bytes:
     image = Image.fromarray(COLORS).quantize(16)
-    return file_of(image, **({} if clear is None else {"transparency": clear}))
+    options: dict[str, Any] = {} if clear is None else {"transparency": clear}
+    return file_of(image, **options)
 
 
 CLEAR = np.dstack([COLORS, ALPHA])

@@ -9,7 +9,6 @@ seconds.
 from __future__ import annotations
 
 import importlib.util
-import io
 import sys
 from functools import cache
 from pathlib import Path
@@ -36,7 +35,7 @@ def decode(data: bytes) -> Tensor | None:
     if not (data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")):
         return None
     try:
-        header = read_header(io.BytesIO(data))
+        header = read_header(data)
         pixels = header.width * header.height
         if header.bits != 8 or header.components not in (1, 3) or not header.clean or not 0 < pixels <= MAX_PIXELS:
             return None
