@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data import jpeg
+from resnets.data.jpeg_header import read_header
 from resnets.data.orientation import orientation
 from resnets.data.pictures import open_picture
 
@@ -152,3 +153,15 @@ def test_exif_reads_as_pillow_reads_it(others: dict[int, str], number: int) -> N
 )
 def test_no_bytes_are_too_odd(exif_bytes: bytes, start: bytes, xmp_bytes: bytes) -> None:
     assert 1 <= orientation(start + exif_bytes, xmp_bytes) <= 8
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 400), st.binary(max_size=6), st.integers(0, 400))
+def test_a_damaged_jpeg_header_is_read_or_refused_and_never_more(place: int, junk: bytes, end: int) -> None:
+    data = with_segments(encoded("JPEG"), [EXIF + exif(6)])
+    try:
+        header = read_header(data[:place] + junk + data[place : len(data) - end])
+    except ValueError:
+        return
+    assert 1 <= header.orientation <= 8
+    assert 0 <= header.coefficients <= 512
