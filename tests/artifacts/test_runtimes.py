@@ -19,6 +19,7 @@ from resnets.devices import has_bf16
 from resnets.errors import DataError, UsageError
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
+from resnets.models.spec import Spec
 from resnets.models.surgery import fold_norms
 from tests.artifacts.conftest import ThirdParty
 from tests.artifacts.test_model import photo
@@ -31,9 +32,9 @@ CASES = [
 ]  # fmt: skip
 
 
-def lively(name: str) -> ResNet:
+def lively(name: str | Spec) -> ResNet:
     """A network whose norms are nowhere trivial, in evaluation mode."""
-    network = create(resnets.CATALOG[name], seed=1).eval()
+    network = create(resnets.CATALOG[name] if isinstance(name, str) else name, seed=1).eval()
     g = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in network.modules():

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -32,6 +31,7 @@ from resnets.data.pictures import Pixels, open_picture, prepare
 from resnets.data.sources import evenly_spaced
 from resnets.devices import full_float32, memory_format
 from resnets.errors import DataError, FileError, PredictionError, UsageError
+from resnets.evaluation.judge import Single, look
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
@@ -61,27 +61,29 @@ class Model:
         return next((view for view in get_args(TestView) if view == said), "center")
 
     def probabilities(self, pictures: Iterable[Picture]) -> Tensor:
-        """(N, classes) float32 probabilities, on the CPU, for pictures of any sizes.
+        """(N, classes) float32 probabilities, on the CPU, for pictures of any sizes: those that `evaluate` scores.
+
+        They are averaged over what `test_view` looks at. The network computes as in evaluation, whatever its mode.
 
         Raises:
             DataError: a picture is missing or damaged.
         """
-        return self._probabilities([self._prepare(picture) for picture in pictures])
+        return self._probabilities([self._see(picture) for picture in pictures])
 
-    def _prepare(self, picture: Picture) -> Pixels:
-        p = self.card.preprocessing
-        source = Path(picture) if isinstance(picture, str) else picture
+    def _see(self, picture: Picture) -> list[Pixels]:
+        p, name = self.card.preprocessing, "the picture"
+        if isinstance(picture, str | Path):
+            picture, name = Path(picture), str(picture)
         with one_image():
-            return prepare(open_picture(source, p.color, background=p.background), p)
+            return look(open_picture(picture, p.color, background=p.background), p, self.test_view, name)
 
-    def _probabilities(self, prepared: Sequence[Pixels]) -> Tensor:
-        if not prepared:
+    def _probabilities(self, seen: Sequence[list[Pixels]]) -> Tensor:
+        if not seen:
             return torch.empty(0, len(self.classes))
-        images = torch.from_numpy(np.stack(prepared))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        judge = Single(self.network, self.card.preprocessing, view=self.test_view, device=device)
         with torch.inference_mode(), full_float32():
-            logits = self.network(normalize(images.to(device), self.card.preprocessing))
-        return torch.softmax(logits.float(), 1).cpu()
+            return torch.softmax(judge.outputs(seen).float(), 1).cpu()
 
     def predict(self, picture: Picture, top: int = 5) -> Ranking:
         """The `top` classes with their probabilities, the most probable first."""
@@ -104,24 +106,24 @@ class Model:
         failed: dict[int, DataError] = {}
         with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
             parts = [pictures[first : first + batch] for first in range(0, len(pictures), batch)]
-            for prepared in ahead(pool, self._try_to_prepare, parts):
-                readable = [pixels for pixels in prepared if not isinstance(pixels, DataError)]
+            for seen in ahead(pool, self._try_to_see, parts):
+                readable = [looks for looks in seen if not isinstance(looks, DataError)]
                 answers = iter(self._rank(readable, top))
-                numbered = enumerate(prepared, start=len(rankings))
+                numbered = enumerate(seen, start=len(rankings))
                 failed |= {number: each for number, each in numbered if isinstance(each, DataError)}
-                rankings += [None if isinstance(each, DataError) else next(answers) for each in prepared]
+                rankings += [None if isinstance(each, DataError) else next(answers) for each in seen]
         if failed:
             raise PredictionError(rankings, failed)
         return [ranking for ranking in rankings if ranking is not None]
 
-    def _try_to_prepare(self, picture: Picture) -> Pixels | DataError:
+    def _try_to_see(self, picture: Picture) -> list[Pixels] | DataError:
         try:
-            return self._prepare(picture)
+            return self._see(picture)
         except DataError as error:
             return DataError(str(error))  # without the frames, and so the pixels, that its traceback holds
 
-    def _rank(self, prepared: Sequence[Pixels], top: int) -> list[Ranking]:
-        values, indices = self._probabilities(prepared).topk(min(top, len(self.classes)))
+    def _rank(self, seen: Sequence[list[Pixels]], top: int) -> list[Ranking]:
+        values, indices = self._probabilities(seen).topk(min(top, len(self.classes)))
         return [
             [(self.classes[i], v) for i, v in zip(*row, strict=True)]
             for row in zip(indices.tolist(), values.tolist(), strict=True)

@@ -38,6 +38,7 @@ from resnets.errors import UsageError, not_installed, unknown
 from resnets.frozen import encode
 from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
+from resnets.nn.modes import evaluation_mode
 
 Calibration = Callable[[], Iterable[Tensor]]  # batches, normalised
 
@@ -56,7 +57,7 @@ def build(
     """`network`, executed by `runtime`.
 
     Args:
-        network: in evaluation mode; on the CPU, but for torch.
+        network: on the CPU, but for torch; what is made of it computes as in evaluation, whatever its mode.
         precision: "auto" is fp32 for torch; for others bf16 where runtime and hardware have it, else fp32.
         keep: the model file beside which graphs are kept; None keeps none.
         calibration: normalised pictures for int8.
@@ -74,9 +75,10 @@ def build(
     if runtime in ("folded", "compiled"):
         return _Folded(network, chosen, compiled=runtime == "compiled")
     graphs = _Graphs(network, keep)
-    if runtime == "onnxruntime":
-        return _OnnxRuntime(graphs)
-    return _OpenVINO(graphs, chosen, calibration, calibrated_on)
+    with evaluation_mode(network):
+        if runtime == "onnxruntime":
+            return _OnnxRuntime(graphs)
+        return _OpenVINO(graphs, chosen, calibration, calibrated_on)
 
 
 def choose(runtime: Runtime, precision: RunPrecision, device: torch.device) -> RunPrecision:

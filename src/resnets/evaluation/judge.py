@@ -23,6 +23,7 @@ from resnets.data.pictures import Pixels, center_crop, crop_at, shorter_side_to,
 from resnets.data.sources import Source
 from resnets.devices import memory_format
 from resnets.errors import UsageError, unknown
+from resnets.nn.modes import evaluation_mode
 from resnets.preprocessing import Preprocessing, TestView
 
 SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
@@ -32,10 +33,8 @@ BATCH = 128
 
 
 class Judge(Protocol):
-    """Gives (N, classes) logits, or logarithms of probabilities, for pictures."""
-
-    @property
-    def networks(self) -> Sequence[nn.Module]: ...
+    """Gives (N, classes) logits, or logarithms of probabilities, for pictures; in evaluation mode, whatever the mode
+    of its networks, which stays."""
 
     def see(self, source: Source, index: int) -> Any:
         """What is needed of a picture; called from several threads. Raises `DataError` if it cannot be read."""
@@ -69,7 +68,7 @@ class Single:
         device: torch.device | None = None,
         pixels: Pixels | None = None,
     ) -> None:
-        self.networks = [network]
+        self.network = network
         self.preprocessing = preprocessing
         self.view = view
         self.device = device or torch.device("cpu")
@@ -109,7 +108,8 @@ class Single:
 
     def _logits(self, pixels: Pixels) -> Tensor:
         images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
-        logits: Tensor = self.networks[0](images.contiguous(memory_format=memory_format(images.device)))
+        with evaluation_mode(self.network):
+            logits: Tensor = self.network(images.contiguous(memory_format=memory_format(images.device)))
         return logits
 
 
@@ -126,7 +126,6 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
-        self.networks = [network for member in members for network in member.judge.networks]
 
     def see(self, source: Source, index: int) -> list[Any]:
         return [member.judge.see(source, index) for member in self.members]

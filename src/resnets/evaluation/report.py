@@ -8,18 +8,19 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from resnets.artifacts.model_file import ModelCard
 from resnets.data.sources import Source
 from resnets.errors import DataError
 from resnets.evaluation.charts import Line, line_chart
 from resnets.evaluation.score import Scores
 from resnets.files import write_bytes, write_csv
 from resnets.models import counts
+from resnets.models.spec import Spec
+from resnets.preprocessing import Preprocessing
 from resnets.sizes import show_count
 from resnets.tasks.classification import confusion
 
@@ -47,13 +48,28 @@ background: var(--soft); } figcaption { font-size: .8rem; overflow-wrap: anywher
 """
 
 
+class Card(Protocol):
+    """What a page says of the model: a `ModelCard`."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+    @property
+    def recipe(self) -> dict[str, Any]: ...
+    @property
+    def environment(self) -> dict[str, Any]: ...
+
+
 def write_report(
     path: Path,
     *,
     title: str,
     scores: Scores,
     source: Source,
-    card: ModelCard,
+    card: Card,
     history: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Writes the page to `path`.
@@ -113,7 +129,7 @@ def _headline(title: str, scores: Scores) -> str:
     )
 
 
-def _facts(card: ModelCard, history: Sequence[dict[str, Any]]) -> str:
+def _facts(card: Card, history: Sequence[dict[str, Any]]) -> str:
     spec, p = card.spec, card.preprocessing
     rows = [
         (
@@ -162,7 +178,7 @@ def _curves(history: Sequence[dict[str, Any]]) -> str:
     return f'<h2>Curves</h2><p class="soft">{note}</p><div class="charts">{"".join(charts)}</div>'
 
 
-def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
+def _worst(scores: Scores, source: Source, card: Card) -> str:
     records = scores.records
     wrong = np.flatnonzero(records["label"] != records["predicted"])
     if not len(wrong):
@@ -181,7 +197,7 @@ def _worst(scores: Scores, source: Source, card: ModelCard) -> str:
     return f'<h2>{title}</h2><div class="errors">{"".join(figures)}</div>'
 
 
-def _thumbnail(source: Source, index: int, card: ModelCard) -> str:
+def _thumbnail(source: Source, index: int, card: Card) -> str:
     try:
         picture = source.picture(index, card.preprocessing.color, card.preprocessing.background)
     except DataError:
@@ -194,7 +210,7 @@ def _thumbnail(source: Source, index: int, card: ModelCard) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _confusions(scores: Scores, card: ModelCard) -> str:
+def _confusions(scores: Scores, card: Card) -> str:
     table = confusion(scores.records, len(card.classes))
     if len(card.classes) > MATRIX_CLASSES:
         return _frequent_confusions(table, card)
@@ -216,7 +232,7 @@ def _confusions(scores: Scores, card: ModelCard) -> str:
     )
 
 
-def _frequent_confusions(table: np.ndarray[Any, Any], card: ModelCard) -> str:
+def _frequent_confusions(table: np.ndarray[Any, Any], card: Card) -> str:
     errors = table - np.diag(np.diag(table))
     order = np.argsort(-errors, axis=None, kind="stable")[:MATRIX_CLASSES]
     rows = [

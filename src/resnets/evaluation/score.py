@@ -81,9 +81,6 @@ def score(
     """
     labels = source.labels if labels is None else labels
     classes = source.classes if classes is None else classes
-    were_training = [network for network in judge.networks if network.training]
-    for network in judge.networks:
-        network.eval()
     parts: list[tuple[list[int], Records]] = []
     excluded: dict[int, str] = {}
 
@@ -103,8 +100,6 @@ def score(
                 outputs = judge.outputs([seen for seen in found if not isinstance(seen, str)])
                 observed = task.observe(outputs, torch.from_numpy(labels[good]).to(outputs.device))
                 parts.append((good, {name: value.cpu().numpy() for name, value in observed.items()}))
-    for network in were_training:
-        network.train()
     everyone = gather((parts, excluded))
     parts = sorted((part for own, _ in everyone for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in everyone for i, reason in own.items()))
