@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import resnets
+from resnets.errors import UsageError
 from resnets.models.catalog import CATALOG
 from resnets.models.initialization import Initialization
 from resnets.models.initialize import create, whiten
@@ -47,6 +50,21 @@ def test_with_zero_scales_each_block_starts_as_its_shortcut(name: str) -> None:
     block = network.get_submodule("layer2.1")
     x = torch.rand(2, spec.stage_channels["C3"], 4, 4)
     torch.testing.assert_close(block(x), x)
+
+
+@pytest.mark.parametrize("name", ["plain18", "cifar_plain20"])
+@pytest.mark.parametrize("preactivation", [False, True])
+def test_zero_scales_are_refused_for_plain_nets_through_which_nothing_would_pass(
+    name: str, preactivation: bool, tmp_path: Path
+) -> None:
+    spec = replace(CATALOG[name], preactivation=preactivation, channels=1, classes=10)
+    with pytest.raises(UsageError, match=r"plain net .*Set initialization.zero_init_last=false"):
+        create(spec, how=Initialization(zero_init_last=True))
+    with pytest.raises(UsageError, match=r"plain net .*Set initialization.zero_init_last=false"):
+        resnets.train("digits", "initialization.zero_init_last=true", model=spec, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    recipe = replace(resnets.list_recipes()["paper/cifar"], model=spec)
+    assert not resnets.large_batch(recipe, 256).initialization.zero_init_last  # whose nets of residuals start so
 
 
 def test_every_weight_and_buffer_is_set() -> None:

@@ -18,8 +18,8 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
 
     The learning rate grows with the batch and is reached in a straight line over the first 5 epochs, from the
     recipe's own rate; a `OneCycle` that rises already warms up, so it keeps its shape and starts no higher than that
-    rate. Batch norm still sees groups of the recipe's size; the last scale of each residual branch starts at zero.
-    Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
+    rate. Batch norm still sees groups of the recipe's size; the last scale of each residual branch starts at zero (a
+    plain net has none). Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
 
     Raises:
         UsageError: another optimiser than SGD, a warm-up of its own, or a batch that is no multiple of the groups.
@@ -47,5 +47,5 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
         optimizer=replace(recipe.optimizer, lr=recipe.optimizer.lr * scale),
         schedule=schedule,
         warmup=warmup,
-        initialization=replace(recipe.initialization, zero_init_last=True),
+        initialization=replace(recipe.initialization, zero_init_last=recipe.model.shortcut != "none"),
     )

@@ -143,6 +143,7 @@ def train(
     listeners: Sequence[Listener] = (),
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
+    recipe.initialization.check(recipe.model)
     _reserve(recipe, device)
     with joined(device, rank_timeout) as (ranks, own_device):
         # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
