@@ -15,6 +15,7 @@ import torch
 import resnets
 from resnets.cli import main
 from resnets.errors import UsageError
+from resnets.frozen import encode
 from resnets.models import memory
 from resnets.models.catalog import find
 from resnets.models.initialize import create
@@ -46,6 +47,16 @@ def test_a_step_keeps_within_its_limit_as_predicted() -> None:
     assert peak < 960 * 2**20 * 1.02
     assert found["predicted_peak_memory_bytes"] == pytest.approx(peak, rel=0.1)
     assert found["peak_memory_bytes"] == pytest.approx(peak, rel=0.02)
+
+
+@LINUX
+@pytest.mark.slow
+def test_a_step_with_dropout_keeps_within_its_limit_too(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(encode(replace(find("cifar_resnet110"), dropout=0.3))))
+    found, peak = measured(str(spec), "--batch", "64", "--memory-limit", "960MiB", "--precision", "fp32")
+    assert peak < 960 * 2**20 * 1.02
+    assert found["predicted_peak_memory_bytes"] == pytest.approx(peak, rel=0.1)
 
 
 @LINUX
@@ -96,14 +107,21 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize(
     ("name", "size", "most"),
-    [("cifar_resnet20", 32, 1.1), ("cifar_preact164", 16, 1.1), ("resnet50d", 64, 1.1), ("cifar_fast", 32, 1.5)],
+    [
+        ("cifar_resnet20", 32, 1.1),
+        ("cifar_preact164", 16, 1.1),
+        ("resnet50d", 64, 1.1),
+        ("cifar_fast", 32, 1.5),
+        ("wrn40_4", 16, 1.1),
+    ],
 )
 def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
-    name: str, size: int, most: float, activation: Activation
+    name: str, size: int, most: float, dropout: float, activation: Activation
 ) -> None:
-    spec = replace(find(name), activation=activation)
+    spec = replace(find(name), activation=activation, dropout=dropout)
     network, images = create(spec), torch.randn(2, 3, size, size)
     others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images)}
     kept: dict[int, torch.UntypedStorage] = {}

@@ -22,6 +22,8 @@ Segments = dict[str, tuple[int, ...]]  # by stage: the lengths, from its first b
 
 # Of the largest layer at work: the gradient that comes in, the one that goes out, and one in between.
 _TEMPORARIES = 3
+# Bytes that drawing one number of a dropout mask takes meanwhile: three int64 (`nn.stochastic`).
+_DRAWN = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,8 @@ def predict(
             alive += unit[0].input * one
         if not recomputed:
             alive += saved
-        own = _TEMPORARIES * largest + (saved if recomputed else 0)
+        drawn = group * _DRAWN * max(b.drawn for b in unit)
+        own = max(_TEMPORARIES * largest, drawn) + (saved if recomputed else 0)
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
@@ -144,12 +147,13 @@ def _segments(spec: Spec, length: int, count: int) -> Segments:
 
 @dataclass(frozen=True)
 class _Block:
-    """Numbers of activations for one picture."""
+    """Numbers of activations for one picture; `drawn` are those of a dropout mask."""
 
     stage: str
     saved: int
     input: int
     largest: int
+    drawn: int
 
 
 @lru_cache(maxsize=8)
@@ -173,7 +177,11 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
         activated = sum(norms or convolutions)
         saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if norms else 0)
         saved += gate + pool + (shortcut if norms and not spec.preactivation else 0)
-        blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions)))
+        # Dropout keeps its mask, and the convolution behind it what it gives. ReLU keeps its own result besides, where
+        # GELU's, of which `activated` has it, is no longer needed.
+        drawn = convolutions[-1 if shape.pools else 0] if shape.dropout else 0
+        saved += drawn * (1 if spec.activation == "gelu" else 2)
+        blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions), drawn))
         inputs = convolutions[-1]
     return tuple(blocks)
 
