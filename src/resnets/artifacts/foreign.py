@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ from resnets.nn.shapes import StrideIn
 # What wrappers put before every key: DataParallel and DDP, torch.compile, EMA.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+
+# Parts by which networks for other tasks are known: torchvision's, OpenMMLab's.
+_HEADS = {
+    "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head", "head"},
+    "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
+}
 
 # Names of other libraries on the left; a pattern a line, the first that fits.
 _NAMES = (
@@ -65,6 +72,7 @@ def load_weights(
         said = spec.stride_in if spec else None
         if spec:
             _refuse_other_network(network.spec, spec, origin)
+    _refuse_other_task(state, origin)
     _check_stride(network.spec, said, weights_stride, origin)
     return transplant(network, rename(state, network), origin)
 
@@ -80,7 +88,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
         text = metadata.get(model_file.KEY)
         return tensors, model_file.read_card(path, text).spec if text is not None else None
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as file:
+                model_file.check_tensors(path, len(file.namelist()))
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileError:
+        raise
     except OSError as error:
         raise explain("read", path, error) from error
     except Exception as error:
@@ -134,6 +147,23 @@ def _translate(name: str) -> str:
         if match:
             counted = replacement.replace("{1+1}", str(int(match[1]) + 1) if "{1+1}" in replacement else "")
             return match.expand(counted)
+    return name
+
+
+def _refuse_other_task(state: Mapping[str, Tensor], origin: str) -> None:
+    """Refuses a network that holds a residual network as one of its parts, with what else it has."""
+    parts = sorted({_unwrapped(name).partition(".")[0] for name in state})
+    if "backbone" in parts:
+        kind = next((kind for kind, names in _HEADS.items() if names & set(parts)), "another task")
+        raise FileError(
+            f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not a classifier. To take its backbone "
+            "alone, save the entries of backbone. without that prefix."
+        )
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(_WRAPPERS):
+        name = name.split(".", 1)[1]
     return name
 
 

@@ -27,7 +27,10 @@ from resnets.version import __version__
 
 KEY = "resnets"
 FORMAT = 1
+TASK = "classification"
 MODEL_NAME = "model.safetensors"
+# Of a safetensors file, so that a hostile one is refused at once; the deepest spec has 36,000 tensors.
+MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class ModelCard:
     spec: Spec
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    task: str = "classification"
+    task: str = TASK
     version: str = __version__
     recipe: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -100,12 +103,17 @@ def read_card(path: Path, text: str) -> ModelCard:
             )
         if version != FORMAT:
             raise UsageError(f"format {version!r} is unknown.")
+        task = decode(str, data.get("task"), "task")
+        if task != TASK:
+            raise FileError(
+                f"{path} is a model for {task!r}, and this version of resnets reads models for {TASK} alone."
+            )
         objects = {name: decode_object(data, name) for name in ("recipe", "environment", "metrics")}
         return ModelCard(
             spec=decode(Spec, data.get("spec"), "spec"),
             classes=decode(tuple[str, ...], data.get("classes"), "classes"),
             preprocessing=decode(Preprocessing, data.get("preprocessing"), "preprocessing"),
-            task=decode(str, data.get("task"), "task"),
+            task=task,
             version=decode(str, data.get("version"), "version"),
             **objects,
         )
@@ -123,13 +131,23 @@ def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of any safetensors file."""
     try:
-        path.open("rb").close()  # the system's own word on a missing or forbidden file; safetensors' is vaguer
+        with path.open("rb") as stream:  # the system's own word on a missing or forbidden file is clearer, too
+            header = int.from_bytes(stream.read(8), "little")
+            tensors = stream.read(min(header, MOST_HEADER)).count(b'"data_offsets"')
+        if header > MOST_HEADER:
+            raise FileError(
+                f"{path} is no whole safetensors file (its header says that it has {header:,} bytes, and "
+                f"{MOST_HEADER:,} are the most). Take another copy of it."
+            )
+        check_tensors(path, tensors)
         if not _is_utf8(path):  # which safetensors does not open
             content = path.read_bytes()
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return safetensors.torch.load(content), header.get("__metadata__", {})
+            metadata = json.loads(content[8 : 8 + header]).get("__metadata__", {})
+            return safetensors.torch.load(content), metadata
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileError:
+        raise
     except OSError as error:
         raise explain("read", path, error) from error
     except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
@@ -142,6 +160,16 @@ def _is_utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_tensors(path: Path, count: int) -> None:
+    """Refuses a file of so many tensors that reading them would take long.
+
+    Raises:
+        FileError: `count` is above `MOST_TENSORS`.
+    """
+    if count > MOST_TENSORS:
+        raise FileError(f"{path} has {count:,} tensors, and {MOST_TENSORS:,} are the most: it is no residual network.")
 
 
 def weights_sha256(state: dict[str, Tensor]) -> str:

@@ -11,22 +11,42 @@ from torch import Tensor, nn
 
 from resnets import draws
 from resnets.devices import float64_device
+from resnets.errors import UsageError
+from resnets.models import counts
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
+from resnets.sizes import show_bytes
+
+MOST_PARAMETERS = 2**33  # 32 GiB in float32
 
 WHITENING_EPS = 5e-4  # added to each variance
 
 
 def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> ResNet:
-    """A new network with its first weights."""
+    """A new network with its first weights.
+
+    Raises:
+        UsageError: it could not learn from them, or is too large.
+    """
+    how = how or Initialization()
+    how.check(spec)
     network = allocate(spec)
     initialize(network, seed=seed, how=how)
     return network
 
 
 def allocate(spec: Spec) -> ResNet:
-    """A network on the CPU whose weights are not set yet: several times faster than setting them twice."""
+    """A network on the CPU whose weights are not set yet: several times faster than setting them twice.
+
+    Raises:
+        UsageError: it has more than `MOST_PARAMETERS`.
+    """
+    if (count := counts.parameters(spec)) > MOST_PARAMETERS:
+        raise UsageError(
+            f"A network of {count:,} parameters would take {show_bytes(4 * count)} for its weights alone: make it "
+            "narrower or less deep."
+        )
     with torch.device("meta"):
         network = ResNet(spec)
     for module in network.modules():  # as `to_empty`, which imports sympy: a second

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnets.errors import UsageError
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 from resnets.typed import checked
+
+# Far above what was ever trained, and below what takes a second to count. Each stage halves the size.
+MOST_BLOCKS, MOST_STAGES, MOST_CHANNELS = 2_000, 32, 2**24
 
 EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 
@@ -76,14 +80,22 @@ class Spec:
         counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)
         if not all(n >= 1 for n in (*counts, self.gate_reduction, self.channels, self.classes)):
             raise UsageError("depths, widths, groups, gate_reduction, channels and classes must be 1 or more.")
+        if max(len(self.depths), len(self.widths)) > MOST_STAGES or sum(self.depths) > MOST_BLOCKS:
+            raise UsageError(
+                f"{sum(self.depths):,} blocks in {len(self.depths):,} stages are too many: the most are "
+                f"{MOST_BLOCKS:,} blocks and {MOST_STAGES} stages."
+            )
+        largest = max(*self.widths, self.stem_width, self.groups, self.group_width, self.channels, self.classes)
+        if largest > MOST_CHANNELS:
+            raise UsageError(f"widths, groups, channels and classes can be {MOST_CHANNELS:,} at most, not {largest:,}.")
         if not self.depths or len(self.depths) != len(self.widths):
             raise UsageError(f"depths {self.depths} and widths {self.widths} need one number for each stage.")
         if self.dimensions not in (1, 2, 3):
             raise UsageError(f"dimensions must be 1, 2 or 3, not {self.dimensions}.")
         if not (0 <= self.dropout < 1 and 0 <= self.drop_path < 1):
             raise UsageError(f"dropout {self.dropout} and drop_path {self.drop_path} must be in [0, 1).")
-        if not (self.norm_eps > 0 and 0 < self.norm_momentum <= 1):
-            raise UsageError("norm_eps must be above 0 and norm_momentum in (0, 1].")
+        if not (0 < self.norm_eps < math.inf and 0 < self.norm_momentum <= 1):
+            raise UsageError("norm_eps must be above 0 and finite, and norm_momentum in (0, 1].")
         if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
             raise UsageError("groups and group_width belong to bottlenecks; basic blocks have none.")
         if self.stride_in == "max pool" and (self.block != "basic" or self.preactivation):

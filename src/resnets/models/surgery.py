@@ -14,6 +14,7 @@ from resnets.errors import FileError
 from resnets.models.resnet import ResNet
 
 CLASSIFIER = "fc."
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -22,13 +23,49 @@ def load_strictly(network: ResNet, state: Mapping[str, Tensor], origin: str) -> 
     """Sets every weight and buffer of `network` from `state`, or says in one line what does not fit.
 
     Raises:
-        FileError: an entry is missing, too many, or of another shape.
+        FileError: an entry is missing, too many, of another shape or kind of number, or holds what is no weight.
     """
+    _check_values(network, state, origin)
+    _load(network, state, origin)
+
+
+def _load(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
     problems = mismatches(network, state)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise FileError(f"The weights in {origin} are not of this network: {'; '.join(problems[:3])}{more}.")
     network.load_state_dict(dict(state))
+
+
+def _check_values(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
+    """Refuses entries of `network` with integers where weights belong, and with NaN, infinity or variances below 0."""
+    kinds, values = [], []
+    for name, own in network.state_dict().items():
+        if name not in state:
+            continue
+        given = state[name]
+        dense = given.layout == torch.strided and not given.is_quantized and not given.is_meta
+        if not dense or (own.is_floating_point() and given.dtype not in _FLOATS):
+            kinds.append(f"{name} ({str(given.dtype).removeprefix('torch.')}{'' if dense else ', not dense'})")
+        elif own.is_floating_point():
+            numbers = given.detach().to(own.dtype)
+            good = numbers.isfinite() if not name.endswith("running_var") else numbers.isfinite() & (numbers >= 0)
+            if not good.all():
+                values.append(f"{name} ({int((~good).sum()):,} of {good.numel():,} numbers)")
+    if kinds:
+        raise FileError(
+            f"{origin} holds numbers of another kind where floating-point weights belong, such as of a quantised "
+            f"network: {_first(kinds)}. Take the weights as they were before."
+        )
+    if values:
+        raise FileError(
+            f"{origin} holds NaN, infinity or a variance below 0 in {_first(values)}: its training diverged, or it is "
+            "damaged. Take an earlier checkpoint or another copy."
+        )
+
+
+def _first(problems: list[str]) -> str:
+    return ", ".join(problems[:3]) + (f" and {len(problems) - 3:,} more" if len(problems) > 3 else "")
 
 
 def mismatches(network: ResNet, state: Mapping[str, Tensor]) -> list[str]:
@@ -55,8 +92,9 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
         A line for each key that was not taken over as it is.
 
     Raises:
-        FileError: anything else differs.
+        FileError: anything else differs, or an entry holds what is no weight.
     """
+    _check_values(network, state, origin)
     state, own, notes = dict(state), network.state_dict(), []
     for name in own:
         if name in state and name.startswith(CLASSIFIER) and state[name].shape != own[name].shape:
@@ -69,7 +107,7 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
         channels = state[first].shape[1]
         state[first] = _recolor(state[first], network.spec.channels)
         notes.append(f"{first} was changed from {channels} to {network.spec.channels} input channels.")
-    load_strictly(network, state, origin)
+    _load(network, state, origin)
     return notes
 
 
