@@ -142,6 +142,35 @@ def test_graphs_are_kept_beside_the_model_and_made_anew_when_damaged_or_stale(
     assert {round(p, 3) for _, p in flat} == {round(1 / 7, 3)}  # not the old graph's answer
 
 
+@pytest.mark.parametrize(("runtime", "pattern"), [("openvino", "*.bin"), ("onnxruntime", "*.onnx")])
+def test_a_kept_graph_that_is_not_as_it_was_written_is_made_anew(
+    runtime: Any, pattern: str, file: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(file: Path) -> dict[str, float]:
+        (ranking,) = resnets.predict(file, photo(), top=7, runtime=runtime, precision="fp32")
+        return dict(ranking)
+
+    other = tmp_path / "other" / "model.safetensors"
+    state = {k: -v if k == "fc.weight" else v for k, v in model.network.state_dict().items()}
+    model_file.save(other, state, model.card)
+    expected, of_other = answer(file), answer(other)
+    assert expected != pytest.approx(of_other, abs=1e-3)
+    (graph,), (foreign,) = (each.with_suffix(".runtimes").rglob(pattern) for each in (file, other))
+    for spoil in (
+        lambda: graph.write_bytes(foreign.read_bytes()),
+        lambda: next(graph.parent.glob("*.sha256")).unlink(),
+        lambda: next(graph.parent.glob("*.sha256")).write_text("nothing of the kind"),
+        graph.unlink,
+    ):
+        spoil()
+        assert answer(file) == pytest.approx(expected, abs=1e-6)
+        assert graph.read_bytes() != foreign.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(runtimes._OpenVINO, "_export", lambda *_: pytest.fail("it was kept"))
+        patch.setattr(runtimes, "_onnx", lambda *_: pytest.fail("it was kept"))
+        assert answer(file) == pytest.approx(expected, abs=1e-6)
+
+
 def test_int8_is_calibrated_on_pictures_and_says_where_they_are_missing(file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="photos is not here: give --calibrate FOLDER"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8")

@@ -12,7 +12,8 @@ Differences are shares of the largest logit, as the tests hold them. int8 is jud
 net's, at least 98% are those of float32. All but torch run on the CPU.
 
 Each is a torch module that takes normalised (N, C, H, W) float32 and gives (N, classes) float32, so whatever takes a
-network takes any of them. Graphs are kept beside the model file, in `NAME.runtimes/`, under the hash of the weights.
+network takes any of them. Graphs are kept beside the model file, in `NAME.runtimes/`, under the hash of the weights,
+each with the hashes of its own files: one that is not as it was written is made anew.
 """
 
 from __future__ import annotations
@@ -143,20 +144,43 @@ class _Graphs:
         self, name: str, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], object]
     ) -> Any:
         """What is kept as `name`, else what `make` makes, which is then kept where the disk allows that."""
-        if self.folder is not None and (self.folder / name).exists():
-            with contextlib.suppress(Exception):  # damaged, or of another version: made anew
+        if self.folder is not None and _is_as_written(self.folder / name):
+            with contextlib.suppress(Exception):  # of another version: made anew
                 return read(self.folder / name)
         made = make()
         if self.folder is not None:
             with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=_made(self.folder)) as place:
                 write(made, Path(place) / name)
-                for file in sorted(Path(place).iterdir()):  # NAME.bin before NAME.xml, by which it is found
+                files = sorted(Path(place).iterdir())
+                hashes = _hashes_of(Path(place) / name)
+                hashes.write_text("".join(f"{_sha256(file)}  {file.name}\n" for file in files))
+                for file in (*files, hashes):  # the hashes last: by them it is found
                     file.replace(self.folder / file.name)
         return made
 
     def example(self) -> Tensor:
         size = self.network.spec.usual_size
         return torch.zeros(2, self.network.spec.channels, size, size)
+
+
+def _hashes_of(graph: Path) -> Path:
+    """The file of the hashes of `graph` and of what belongs to it, as sha256sum writes and checks them."""
+    return graph.with_name(f"{graph.name}.sha256")
+
+
+def _is_as_written(graph: Path) -> bool:
+    """Whether `graph` and what belongs to it are there, with the contents that were written."""
+    try:
+        lines = [line.split("  ", 1) for line in _hashes_of(graph).read_text().splitlines()]
+        kept = {name: digest for digest, name in lines}
+        return graph.name in kept and all(_sha256(graph.with_name(name)) == kept[name] for name in kept)
+    except (OSError, ValueError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _made(folder: Path) -> Path:
