@@ -55,12 +55,17 @@ def trained(spec: Spec) -> ResNet:
 @EACH
 @pytest.mark.parametrize("segments", [{}, {"layer1": (1,)}], ids=["plain", "recomputed"])
 def test_a_hook_on_any_child_fires_once_in_the_order_of_the_children(spec: Spec, segments: Any) -> None:
-    network, fired = trained(spec).train(), []
+    network = trained(spec).train()
+    fired: list[str] = []
+
+    def note(text: str) -> Any:
+        return lambda *_: fired.append(text)
+
     network.recomputed = segments
     assert network.recomputed == segments
     for name, child in network.named_children():
-        child.register_forward_hook(lambda module, inputs, output, name=name: fired.append(name))
-        child.register_full_backward_hook(lambda module, into, out_of, name=name: fired.append(f"back {name}"))
+        child.register_forward_hook(note(name))
+        child.register_full_backward_hook(note(f"back {name}"))
     network(images().requires_grad_()).sum().backward()
     names = [name for name, _ in network.named_children()]
     assert [name for name in fired if not name.startswith("back")] == names
@@ -170,7 +175,8 @@ def test_a_slice_of_a_stage_and_a_block_of_it_are_modules() -> None:
 @pytest.fixture
 def alone() -> Iterator[None]:
     """A process group of this process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 
