@@ -130,8 +130,8 @@ def full_float32() -> Iterator[None]:
 
     By default torch computes convolutions in TF32, of 11 bits, on CUDA.
     """
-    backends = torch.backends
-    settings: tuple[Any, ...] = (
+    backends: Any = torch.backends
+    settings = (
         backends.cuda.matmul,
         backends.cudnn.conv,
         backends.cudnn.rnn,

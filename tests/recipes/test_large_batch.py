@@ -44,7 +44,7 @@ def test_a_schedule_that_rises_is_the_only_warm_up(batch: int, start: float) -> 
     base = find("digits")
     large = resnets.large_batch(base, batch)
     assert large.warmup is None
-    assert large.schedule == replace(base.schedule, start=start)  # type: ignore[type-var]
+    assert large.schedule == OneCycle(start=start)
     assert large.optimizer.lr == pytest.approx(base.optimizer.lr * batch / 64)
 
 

@@ -59,18 +59,19 @@ def fake_cuda(check: Check, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def to(network: nn.Module, device: torch.device, memory_format: torch.memory_format) -> nn.Module:
         """torch's own refuses tensors without numbers."""
         for module in network.modules():
-            for name, value in module._parameters.items():
-                if value is not None:
-                    form = {"memory_format": memory_format} if value.ndim == 4 else {}
-                    module._parameters[name] = nn.Parameter(value.detach().to(device, **form))
-            for name, value in module._buffers.items():
-                module._buffers[name] = None if value is None else value.to(device)
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    form = memory_format if parameter.ndim == 4 else torch.preserve_format
+                    module._parameters[name] = nn.Parameter(parameter.detach().to(device, memory_format=form))
+            for name, buffer in module._buffers.items():
+                module._buffers[name] = None if buffer is None else buffer.to(device)
         return network
 
     def duplicate(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
         """torch's own copies the mode, too."""
         value = tensor.detach().clone()
-        return memo.setdefault(id(tensor), nn.Parameter(value) if isinstance(tensor, nn.Parameter) else value)
+        copy: Tensor = memo.setdefault(id(tensor), nn.Parameter(value) if isinstance(tensor, nn.Parameter) else value)
+        return copy
 
     monkeypatch.setattr(nn.Module, "to", to)
     monkeypatch.setattr(Tensor, "__deepcopy__", duplicate)

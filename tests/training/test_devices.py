@@ -77,7 +77,12 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
     source = PixelSource(tuple("abcd"), np.arange(40) % 4, g.integers(0, 256, (40, 3, 12, 12), dtype=np.uint8))
     chosen = replace(environment.choose("cpu", "fp32"), device="cuda")
     checks: list[Check] = []
-    with fake_cuda(lambda *operation: [each(*operation) for each in checks] and None, monkeypatch):
+
+    def when_it_trains(name: str, arguments: list[Any], results: list[Any]) -> None:
+        for each in checks:
+            each(name, arguments, results)
+
+    with fake_cuda(when_it_trains, monkeypatch):
         training = Training(recipe, chosen, Classification(), ResNet(recipe.model), len(source))
         made = Batches(
             source,
@@ -167,7 +172,7 @@ def test_nothing_else_is_asked_of_mps_that_it_lacks(whitened: bool, monkeypatch:
     monkeypatch.setitem(devices._ABILITIES, "cuda", devices._ABILITIES["mps"])
     with fake_cuda(check_as_mps, monkeypatch):
         network = ResNet(RUN.model if whitened else replace(RUN.model, stem="cifar")).eval()
-        network.to(torch.device("cuda"), memory_format=torch.contiguous_format)
+        network.to(torch.device("cuda"), memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if whitened:
 
             class Images:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ def reserve_cublas() -> None:
     """
     if not torch.cuda.is_available() or os.environ.get(_CUBLAS) in _CUBLAS_VALUES:
         return
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise UsageError(
             f"deterministic=true needs {_CUBLAS}={_CUBLAS_VALUES[0]} in the environment before CUDA starts, and this "
             "process has used CUDA already: set it before Python starts, or train in a process of its own."
@@ -43,7 +44,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    cudnn, filling = torch.backends.cudnn, torch.utils.deterministic
+    filling: Any = torch.utils.deterministic
+    cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     flags = cudnn.deterministic, cudnn.benchmark, filling.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)

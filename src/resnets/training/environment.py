@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -107,6 +107,7 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
     chosen = find_device(device)
     if precision == "bf16" and not torch.amp.is_autocast_available(chosen.type):
         raise UsageError(f"torch cannot train in bf16 on {chosen}: choose precision=fp32.")
+    backends: Any = torch.backends
     resolved: Literal["fp32", "bf16"] = "fp32"
     if precision == "bf16" or (precision == "auto" and has_bf16(chosen)):
         resolved = "bf16"
@@ -123,7 +124,7 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
         numpy=_version("numpy"),
         pillow=_version("pillow"),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        cudnn=str(torch.backends.cudnn.version()) if chosen.type == "cuda" else "none",
+        cudnn=str(backends.cudnn.version()) if chosen.type == "cuda" else "none",
         switches=_switches(),
         jpeg_decoder=jpeg.decoder(),
     )
@@ -149,9 +150,10 @@ def _version(package: str) -> str:
 
 def _switches() -> tuple[str, ...]:
     found = [f"{name}={os.environ[name]}" for name in SWITCHES if name in os.environ]
-    if torch.backends.mkldnn.is_available() and not torch.backends.mkldnn.enabled:
+    backends: Any = torch.backends
+    if backends.mkldnn.is_available() and not backends.mkldnn.enabled:
         found.append("torch.backends.mkldnn.enabled=False")
-    if not torch.backends.cudnn.enabled:
+    if not backends.cudnn.enabled:
         found.append("torch.backends.cudnn.enabled=False")
     return tuple(found)
 
