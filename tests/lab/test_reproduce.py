@@ -12,6 +12,7 @@ import resnets
 from resnets.cli import main
 from resnets.errors import UsageError
 from resnets.lab.experiments import EXPERIMENTS
+from resnets.lab.reproduce import _claim
 from tests.training.runs import make_pictures
 
 NETS = "cifar_plain20,cifar_resnet20"
@@ -191,3 +192,18 @@ def test_notes_of_the_data_are_printed_once_and_errors_called_by_their_split(
     assert shown.count("1 links lead nowhere and were left out: class0/gone.png.") == 1
     assert "val error" in shown
     assert "The test errors are those of its split val." in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_folder_goes_on_whose_version_knew_fewer_settings(tmp_path: Path) -> None:
+    experiment = EXPERIMENTS["figure6"]
+    recipe = experiment.recipe("digits")
+    _claim(tmp_path, experiment, recipe)
+    path = tmp_path / "experiment.json"
+    written = json.loads(path.read_text())
+    del written["recipe"]["deterministic"]
+    path.write_text(json.dumps(written))
+    _claim(tmp_path, experiment, recipe)
+    with pytest.raises(UsageError, match="with other settings"):
+        _claim(tmp_path, experiment, recipe.with_length(epochs=1.5))
+    with pytest.raises(UsageError, match="with other settings"):
+        _claim(tmp_path, EXPERIMENTS["gradient-flow"], recipe)
