@@ -92,7 +92,7 @@ def test_every_command_prints_any_name(
         monkeypatch.undo()
         for stream in streams:
             stream.flush()
-        written = [stream.buffer.getvalue() for stream in streams]  # type: ignore[attr-defined]
+        written = [stream.buffer.getvalue() for stream in streams]
         assert code == (1 if command == "predict" else 0)
         assert is_safe(written[0].decode(encoding)), written[0]
         assert is_safe(written[1].decode(encoding)), written[1]

@@ -56,7 +56,7 @@ def checked(cls: type[T]) -> type[T]:
     own: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
 
     def __post_init__(self: Any) -> None:  # noqa: N807
-        for name, declared in field_types(cls).items():
+        for name, declared in field_types(cast(Any, cls)).items():
             value = getattr(self, name)
             found = conform(declared, value, name)
             if found is not value:
@@ -140,7 +140,7 @@ def _same_kind(value: Any, option: Any) -> bool:
 def _advice(members: tuple[Any, ...], value: Any) -> str:
     choices = [o for m in members if typing.get_origin(m) is Literal for o in typing.get_args(m) if isinstance(o, str)]
     near = nearest(value, choices)[:1] if isinstance(value, str) else []
-    if isinstance(value, numbers.Integral) and int in members and abs(value) > MAX_INT:
+    if isinstance(value, numbers.Integral) and int in members and abs(int(value)) > MAX_INT:
         return f": none beyond {MAX_INT:,}."
     return f": did you mean {near[0]!r}?" if near else "."
 

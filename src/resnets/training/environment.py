@@ -38,7 +38,7 @@ SWITCHES = (
     "PYTORCH_MPS_FAST_MATH",
     "PYTORCH_MPS_PREFER_METAL",
 )
-MAX_THREADS = 1024
+MAX_THREADS = 4096
 
 Layout = Literal["channels last", "contiguous"]
 

@@ -174,10 +174,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 2 <= self.batch <= MAX_BATCH:
-            raise UsageError(
-                f"batch must be from 2 (batch norm needs two samples) to {MAX_BATCH:,}, not {self.batch:,}."
-            )
+        if self.batch < 2:
+            raise UsageError(f"batch must be 2 or more (batch norm needs two samples), not {self.batch}.")
+        if self.batch > MAX_BATCH:
+            raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
         if self.group is not None and (self.group < 2 or self.batch % self.group):
             raise UsageError(f"group {self.group} must be 2 or more and divide batch {self.batch}.")
         if (self.epochs is None) == (self.steps is None):
