@@ -16,8 +16,11 @@ import pytest
 from PIL import Image
 
 import resnets
+from resnets.artifacts.model import _digest
 from resnets.cli import main
 from resnets.console import printable, say
+from resnets.lab.experiments import EXPERIMENTS
+from resnets.lab.page import Facts, write_page
 from resnets.training.progress import Live, Plain
 from tests.test_cli import TINY
 
@@ -161,3 +164,17 @@ def test_say_keeps_line_breaks_and_no_other_control() -> None:
 def test_an_error_names_such_a_file_without_obeying_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "no\x1b[31m\udcff"]) == 1
     assert r"no\x1b[31m\udcff" in capsys.readouterr().err
+
+
+def test_calibration_on_a_folder_of_such_names_has_a_digest_of_them(folder: Path, tmp_path: Path) -> None:
+    assert len(_digest(str(folder / "val"))) == 8
+    assert _digest(str(folder / "val")) != _digest(str(folder / "train"))
+
+
+def test_a_page_of_figures_takes_data_of_such_a_name(tmp_path: Path) -> None:
+    facts = Facts(
+        command="resnets", date="2026-01-01", hardware="x", versions="y", data=NOT_UTF8, length="1 step", hours=0.0
+    )
+    write_page(tmp_path, EXPERIMENTS["depth-scaling"], [], facts)
+    assert r"\udcff" in (tmp_path / "README.md").read_text("utf-8")
+    assert json.loads((tmp_path / "results.json").read_text("utf-8"))["data"] == NOT_UTF8

@@ -194,7 +194,7 @@ def _digest(name: str) -> str:
     """Of the pictures in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
     images = _images_in(Listing(Path(name))) if Path(name).is_dir() else []
     files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in images]
-    return hashlib.sha256("\n".join(files or [name]).encode()).hexdigest()[:8]
+    return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def _images_in(listing: Listing) -> list[Path]:

@@ -86,7 +86,7 @@ class PixelSource:
         return f"{self.title} {index if self.numbers is None else self.numbers[index]}"
 
     def key(self, index: int) -> bytes:
-        return self.name(index).encode()
+        return self.name(index).encode(errors="surrogateescape")
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def write_page(folder: Path, experiment: Experiment, outcomes: Sequence[Outcome]
         *(f"- {sentence}" for sentence in sentences), *([""] if sentences else []),
         *about, "", "Made by the command, never by hand; every figure by seed and epoch is in `results.json`.", "",
     ]  # fmt: skip
-    write_bytes(folder / "README.md", "\n".join(lines).encode())
+    write_bytes(folder / "README.md", "\n".join(lines).encode(errors="backslashreplace"))
     picture = f'<img alt="figure" src="data:image/png;base64,{base64.b64encode(image).decode()}">' if image else ""
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(experiment.title)}</title>'
