@@ -252,7 +252,7 @@ MISTAKES = [
     (["predict", "nowhere.safetensors", "x.png"], 1, "There is no model file"),
     (["predict", "x"], 2, "at least one picture"),
     (["describe", "resnet5000"], 2, "did you mean"),
-    (["describe", "resnet50", "--size", "0"], 2, "1 or more"),
+    (["describe", "resnet50", "--size", "0"], 2, "from 1 to"),
 ]
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FileError: the disk is full, the folder is missing or not writable.
     """
+    import tempfile  # here, as every start of a command imports this module
+
     if not is_file_name(str(path)):
         raise FileError(f"No file can be called {str(path)!r}.")
     temporary: Path | None = None
@@ -110,6 +110,8 @@ def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
     Bytes of names that are not UTF-8 become escapes such as `\\udcff`, and a carriage return `\\r`, which csv does not
     quote.
     """
+    import csv
+
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerows([_no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)

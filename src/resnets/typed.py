@@ -58,6 +58,8 @@ def checked(cls: type[T]) -> type[T]:
     def __post_init__(self: Any) -> None:  # noqa: N807
         for name, declared in field_types(cast(Any, cls)).items():
             value = getattr(self, name)
+            if value is getattr(cls, name, _WRONG):  # the default; the catalogues are made at every start
+                continue
             found = conform(declared, value, name)
             if found is not value:
                 object.__setattr__(self, name, found)
