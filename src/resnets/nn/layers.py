@@ -38,11 +38,12 @@ class GlobalMaxPool(nn.Module):
     """The largest value of each channel: (N, C, ...) to (N, C, 1, ...).
 
     The gradient of torch's adaptive pools is not deterministic on CUDA, and raises where
-    `torch.use_deterministic_algorithms` is on; there, another form of the same is taken.
+    `torch.use_deterministic_algorithms` is on; there, another form of the same is taken, and in a graph that is
+    exported, since torch 2.11 has no ONNX form of the pools.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.are_deterministic_algorithms_enabled():
+        if torch.are_deterministic_algorithms_enabled() or torch.compiler.is_exporting():
             return x.flatten(2).max(2).values.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
         return _GLOBAL_MAX[x.ndim - 2](x, 1)
 
