@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, help="a tar file of train/CLASS/* and test/CLASS/*")
     parser.add_argument("--airbench", type=Path, help="a checkout of cifar10-airbench")
     parser.add_argument("--minutes", type=float, default=11.0, help="of all of it")
-    parser.add_argument("--only", nargs="+", help="these parts, by how their names begin, such as checks G1")
+    parser.add_argument("--only", nargs="+", help="these parts, by how their names begin, such as check G1")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny sizes")
     given = parser.parse_args()
     ends = time.monotonic() + 60 * given.minutes - 5
@@ -237,7 +237,7 @@ def main() -> None:
         photos, folder = Path(place) / "photos", Path(place) / "cifar"
         folder.mkdir()
         unpacking = reader.submit(unpack, given.cifar, folder, 300 if given.dry_run else 5000)
-        names = [name for name in check_names() if wanted(f"checks {name}")]
+        names = [name for name in check_names() if wanted(f"check {name}")]
         checks = [Part(f"check {name}", 100, ("gpu_checks.py", name, device)) for name in names]
         ended = pool.map(lambda check: run(check, min(check.limit, ends - time.monotonic()), results), checks)
         failed += [check.name for check, well in zip(checks, ended, strict=True) if not well]

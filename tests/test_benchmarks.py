@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,11 @@ pytestmark = pytest.mark.slow
 def run(script: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, SCRIPTS / script, *arguments], capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def with_own_python() -> dict[str, str]:
+    """The environment in which python3 is the one that runs the tests."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def results(folder: Path) -> list[dict[str, float]]:
@@ -160,3 +167,43 @@ def test_against(tmp_path: Path) -> None:
             assert [len(rates[tree]) for tree in ("commit", other)] == [2, 2]
     limit = min(0.97, *found["ratios_to_itself"].values())
     assert found["flagged"] == [name for name, ratio in found["ratios"].items() if ratio < limit]
+
+
+def test_gpu_goes_through_on_the_cpu(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "scripts" / "gpu"
+    command = [str(script), "--out", str(tmp_path / "out"), "--dry-run", "--only", "check trains_on", "G1", "G2", "G4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, cwd=tmp_path, env=with_own_python())
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert found["dry_run"]
+    assert found["versions"]["torch"] == importlib.metadata.version("torch")
+    assert {name: part["status"] for name, part in found["parts"].items()} == {
+        "check trains_on_files": "ok", "G1, G3 resnet50": "ok", "G2": "ok", "G4": "ok",
+    }  # fmt: skip
+    assert found["parts"]["G1, G3 resnet50"]["results"][0]["to_default"] > 0
+    assert len(found["parts"]["G2"]["results"]) == 2
+    assert 0 <= found["parts"]["G4"]["ours"]["error"] <= 100
+
+
+def test_a_part_of_gpu_that_fails_or_hangs_loses_itself_alone(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path[:0] = [{str(SCRIPTS)!r}]
+from pathlib import Path
+import gpu
+results = gpu.Results(Path({str(tmp_path)!r}))
+gpu.HERE = Path({str(tmp_path)!r})
+for name, text in {{
+    "dies": "import os; print('RESULT {{\\"kept\\": 1}}', flush=True); os.abort()",
+    "hangs": "import subprocess; print('RESULT {{\\"kept\\": 2}}', flush=True); subprocess.run(['sleep', '1000'])",
+    "ends": "print('RESULT {{\\"kept\\": 3}}')",
+}}.items():
+    (gpu.HERE / f"{{name}}.py").write_text(text)
+    gpu.run(gpu.Part(name, 5, (f"{{name}}.py",)), 5, results)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert [parts[name]["kept"] for name in ("dies", "hangs", "ends")] == [1, 2, 3]
+    assert parts["dies"]["status"] == "failed with code -6"
+    assert parts["hangs"]["status"] == "no end within 5 s"
+    assert parts["ends"]["status"] == "ok"
