@@ -85,7 +85,7 @@ def inference(given: argparse.Namespace) -> Rates:
 
     found: Rates = {}
     g = torch.Generator().manual_seed(0)
-    ways = {
+    ways: dict[str, Callable[[], Any]] = {
         "C1 torch fp32": lambda: resnets.load(given.model),
         "C1 folded": lambda: resnets.load(given.model, runtime="folded"),
         "C1 openvino": lambda: _openvino(given.model, "auto", given.work),
