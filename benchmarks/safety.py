@@ -18,7 +18,7 @@ import resnets
 from resnets.data.views import Flip, RandomResizedCrop, Views
 from resnets.preprocessing import Preprocessing
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import read_log
+from resnets.training.run_log import read_log
 
 
 def main() -> None:

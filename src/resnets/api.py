@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resnets.lab.reproduce import Reproduction
     from resnets.models.resnet import ResNet
     from resnets.training.diagnosis import Diagnosis
-    from resnets.training.run_folder import Listener
+    from resnets.training.run_folder import Listener, RunFolder
 
 Device = str
 
@@ -131,7 +131,8 @@ def train(
         best: also keep the model with the best test figure of this name, as best.safetensors.
         rank_timeout: seconds after which ranks under torchrun give up on one that takes no part.
         tensorboard: also write TensorBoard events into the run's folder.
-        listeners: in Python, called with each event of the run.
+        listeners: in Python, called with each event of the run; what one of them raises is reported once and does not
+            end the run.
     """
     if isinstance(recipe, str) and "=" in recipe:
         recipe, overrides = "digits", (recipe, *overrides)
@@ -163,19 +164,22 @@ def train(
     if out is None and world_size() > 1:
         raise UsageError("Several ranks need a folder that all of them know: give --out.")
     folder = new_run_folder(out, resolved.name) if leads() else RunFolder(Path(out or ""))
-    if tensorboard:
-        from resnets.training.board import Board
-
-        listeners = (*listeners, Board(folder.path / "tensorboard"))
-    scores = job.train(
-        resolved,
-        folder,
-        device=device,
-        workers=workers,
-        keeping=keeping,
-        rank_timeout=rank_timeout,
-        listeners=listeners,
-    )
+    try:
+        with _board(folder, tensorboard and leads()) as board:
+            scores = job.train(
+                resolved,
+                folder,
+                device=device,
+                workers=workers,
+                keeping=keeping,
+                tensorboard=tensorboard,
+                rank_timeout=rank_timeout,
+                listeners=(*listeners, *board),
+            )
+    finally:
+        if out is None:  # where nothing was begun, the claim on a name is given up
+            with contextlib.suppress(OSError):
+                folder.path.rmdir()
     return Run(folder.path, scores.summary())
 
 
@@ -184,6 +188,8 @@ def resume(
     run: str | Path,
     /,
     *,
+    data: str | None = None,
+    epochs: str | None = None,
     memory_limit: str | None = None,
     rank_timeout: float = 45.0,
     listeners: tuple[Listener, ...] = (),
@@ -192,20 +198,55 @@ def resume(
 
     Args:
         run: the folder of the run.
+        data: where the run's data lies now, if it was moved; it must be the same.
+        epochs: +N trains a finished run N epochs more, from a tenth of its peak rate to the end of its schedule.
         memory_limit: such as 8GiB; blocks are computed twice to keep within it, with the same result.
         rank_timeout: seconds after which ranks under torchrun give up on one that takes no part.
-        listeners: in Python, called with each event of the run.
+        listeners: in Python, called with each event of the run; what one of them raises is reported once and does not
+            end the run.
     """
     from resnets.training import job
-    from resnets.training.run_folder import RunFolder
+    from resnets.training.extension import parse_epochs
+    from resnets.training.ranks import leads
+    from resnets.training.run_folder import RunFolder, read_plan
 
     folder = RunFolder(Path(run))
-    if not os.path.exists(folder.recipe):
+    if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
-    scores = job.resume(folder, memory_limit=memory_limit, rank_timeout=rank_timeout, listeners=listeners)
+    more = parse_epochs(epochs) if epochs is not None else None
+    with _board(folder, read_plan(folder.recipe).tensorboard and leads(), required=False) as board:
+        scores = job.resume(
+            folder,
+            data=data,
+            epochs=more,
+            memory_limit=memory_limit,
+            rank_timeout=rank_timeout,
+            listeners=(*listeners, *board),
+        )
     if scores is None:
         return Run(folder.path, load(folder.model).card.metrics, was_finished=True)
     return Run(folder.path, scores.summary())
+
+
+@contextlib.contextmanager
+def _board(folder: RunFolder, wanted: bool, *, required: bool = True) -> Iterator[tuple[Listener, ...]]:
+    """The listener that writes for TensorBoard, where `wanted`.
+
+    Args:
+        required: whether it is an error that TensorBoard is not installed; else the run goes on without.
+    """
+    from resnets.training.board import Board
+
+    with contextlib.ExitStack() as stack:
+        listeners: tuple[Listener, ...] = ()
+        if wanted:
+            try:
+                listeners = (stack.enter_context(contextlib.closing(Board(folder.path / "tensorboard"))),)
+            except UsageError as error:
+                if required:
+                    raise
+                say(f"Note: {error} The run goes on without.", stream=sys.stderr)
+        yield listeners
 
 
 @checked_arguments
@@ -654,7 +695,8 @@ def _find_recipe(recipe: str | Recipe) -> Recipe:
     if recipe.endswith(".json"):
         from resnets.training.run_folder import read_plan
 
-        return read_plan(Path(recipe)).recipe
+        plan = read_plan(Path(recipe))
+        return replace(plan.recipe, data=plan.data)
     return recipe_catalog.find(recipe)
 
 

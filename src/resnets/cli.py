@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -37,17 +38,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines, data = answer(parsed)
         if not lines and data is None:
             return 0
-        say(*([to_json(data)] if parsed.json else lines))
-        return 1 if isinstance(data, dict) and data.get("failed") else 0
+        code = _print([to_json(data)] if parsed.json else lines)
+        return 1 if isinstance(data, dict) and data.get("failed") else code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it fails no second time
         return 128 + signal.SIGPIPE
     except (ResnetsError, KeyboardInterrupt, MemoryError, RuntimeError, OSError) as error:
         code, message = _explain(error)
         if debug:
-            say(traceback.format_exc(), stream=sys.stderr)
-        say(f"resnets: {message}", stream=sys.stderr)
+            _complain(traceback.format_exc())
+        _complain(f"resnets: {message}")
         return code
+    finally:
+        _settle()
+
+
+def _print(lines: Sequence[str]) -> int:
+    """Prints the answer of a command; returns the exit code."""
+    try:
+        say(*lines)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # what the command did is done; a full disk took no more of what it says
+        _complain(f"resnets: Cannot write to standard output: {(error.strerror or str(error)).lower()}.")
+        return 1
+    return 0
+
+
+def _complain(message: str) -> None:
+    with contextlib.suppress(OSError):  # of a terminal that is closed
+        say(message, stream=sys.stderr)
+
+
+def _settle() -> None:
+    """Lets go of what standard output did not take, so that Python does not fail at it once more when it exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: BaseException) -> tuple[int, str]:
@@ -276,7 +305,12 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
 
 def _reproduce(parsed: argparse.Namespace) -> Answer:
     stream = sys.stderr if parsed.json else sys.stdout
-    found = _call(api.reproduce, parsed, tell=lambda line: say(line, stream=stream))
+
+    def tell(line: str) -> None:
+        with contextlib.suppress(OSError):  # whether it is seen is nothing to the runs
+            say(line, stream=stream)
+
+    found = _call(api.reproduce, parsed, tell=tell)
     widths = [max(map(len, column)) for column in zip(*found.table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in found.table]
     return [*lines, f"page    {found.folder / 'index.html'}"], found.results

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,12 @@ def curve(run: Path) -> list[tuple[Any, ...]]:
 
 def last_step(events_of: list[Mapping[str, Any]]) -> int:
     return max((e["step"] for e in events_of if e["event"] == "step"), default=0)
+
+
+def wait_for(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Waits until the log of `run` has `step` or a later one, or `process` has ended."""
+    log = run / "log.jsonl"
+    while process.poll() is None:
+        if log.exists() and any(f'"step": {s},' in log.read_text() for s in range(step, 100)):
+            return
+        time.sleep(0.01)

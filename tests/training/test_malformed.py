@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from resnets.errors import ResnetsError
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, environment
-from resnets.training.run_folder import Keeping, Log, Plan, read_log, read_plan, write_plan
+from resnets.training.checkpoint_writer import Writer
+from resnets.training.run_folder import Keeping, Plan, read_plan, write_plan
+from resnets.training.run_log import Log, read_log
 
 # Where to change, what to do there, and with what.
 MUTATIONS = st.lists(
@@ -53,10 +55,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_plan(root / "recipe.json", plan)
     log = Log(root / "log.jsonl")
-    log({"event": "start", "steps": 3})
-    log({"event": "step", "step": 1, "loss": 0.5})
+    log({"event": "start", "steps": 3, "epochs": 1.5, "notes": ["a note"], "environment": {}})
+    log({"event": "step", "step": 1, "epoch": 0.5, "loss": 0.5})
+    log({"event": "evaluation", "step": 1, "epoch": 0.5, "loss": 0.5, "accuracy": 0.5})
+    log({"event": "end", "seconds": 1.5, "skipped": 0})
     log.close()
-    writer = checkpoint.Writer(root, keep=1)
+    writer = Writer(root, keep=1)
     memory = checkpoint.Memory(step=7, log_bytes=9, seconds=1.5, recipe_sha256=plan.sha256)
     writer.write({"network.weight": torch.arange(6.0).reshape(2, 3), "losses": torch.zeros(2)}, memory)
     writer.wait()
@@ -64,8 +68,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_checkpoint(place: Path) -> object:
-    tensors, memory = checkpoint.read(place, 7)
-    return sorted(tensors.items()), memory
+    found = checkpoint.read(place, 7)
+    return sorted(found.tensors.items()), found.memory
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,8 +26,10 @@ from resnets.errors import DataError, FileError, TrainingError, UsageError
 from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, loop, memory
+from resnets.training.checkpoint_writer import Writer
 from resnets.training.keeping import locked, stopping
-from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start
+from tests.training.cut import cut_after
+from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start, wait_for
 
 EVERY = ("--checkpoint-steps", "5")
 
@@ -39,36 +40,6 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert main(arguments(data, out, *EVERY)) == 0
     return out
-
-
-class Cut(BaseException):
-    """Ends a run as rudely as an exception can."""
-
-
-def cut_after(data: Path, out: Path, step: int, *more: str) -> None:
-    """A run that ends right behind its first event at or after `step`, leaving what was written by then."""
-    recipe_arguments = arguments(data, out, *EVERY, *more)
-    settings = [a for a in recipe_arguments if "=" in a]
-
-    def listener(event: dict[str, Any]) -> None:
-        if event.get("step", 0) >= step:
-            raise Cut
-
-    with pytest.raises(Cut):
-        resnets.train(
-            "paper/cifar",
-            *settings,
-            data=str(data),
-            out=out,
-            epochs=6,
-            checkpoint_steps=5,
-            keep=3,
-            listeners=(listener,),
-        )
-    # The writer's thread outlives the exception; let what it began come to its end.
-    for thread in threading.enumerate():
-        if thread.name == "checkpoint":
-            thread.join()
 
 
 def test_workers_and_checkpoints_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -247,14 +218,6 @@ def test_the_best_model_is_kept_beside_the_last(data: Path, tmp_path: Path) -> N
     assert best.card.metrics["loss"] == min(losses)
 
 
-def wait_for(run: Path, step: int, process: subprocess.Popen[str]) -> None:
-    log = run / "log.jsonl"
-    while process.poll() is None:
-        if log.exists() and any(f'"step": {s},' in log.read_text() for s in range(step, 100)):
-            return
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
@@ -420,7 +383,7 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
     cut_after(data, out, 40)
     last = checkpoint.steps(out / "checkpoint")[0]
     (out / "checkpoint" / f"step-{last:09}.safetensors").write_bytes(b"damaged")
-    writer = checkpoint.Writer(out / "checkpoint", keep=1)
+    writer = Writer(out / "checkpoint", keep=1, damaged=[last])
     memory = checkpoint.Memory(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
     writer.write({"x": torch.zeros(1)}, memory)
     writer.wait()

@@ -151,6 +151,11 @@ def _facts(card: Card, history: Sequence[dict[str, Any]]) -> str:
         for event in history
         if event["event"] == "start"
     ]
+    rows += [
+        ("Made longer", f"by {event['epochs']:.4g} epochs, from step {event['step']:,}")
+        for event in history
+        if event["event"] == "extension"
+    ]
     cells = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f'<table class="facts">{cells}</table>'
 

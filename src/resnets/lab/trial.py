@@ -18,7 +18,8 @@ from resnets.training import checkpoint, job
 from resnets.training.job import Data
 from resnets.training.loop import whiten_stem
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Event, Keeping, RunFolder, read_log, read_plan
+from resnets.training.run_folder import Event, Keeping, RunFolder, read_plan
+from resnets.training.run_log import read_log
 
 # Of a recipe, what leaves the final weights alone; the group is settled when a run begins.
 _SAME_WEIGHTS = ("name", "group", "memory_limit", "capture", "score_training", "evaluate_every")
@@ -113,7 +114,7 @@ class Trial:
 
     def at(self, step: int) -> ResNet:
         """The net after `step` steps, of which a checkpoint was kept."""
-        tensors, _ = checkpoint.read(self.folder.checkpoints, step)
+        tensors = checkpoint.read(self.folder.checkpoints, step).tensors
         network = allocate(self.resolved[0].model)
         network.load_state_dict(
             {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}

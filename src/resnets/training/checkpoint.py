@@ -2,6 +2,10 @@
 
 `step-N.safetensors` holds the tensors and `step-N.json`, written after it, the rest with a SHA-256 of both; a
 checkpoint without its JSON does not exist. The order of the data needs no state: it is a function of the step.
+
+Only what proves to be other than what was written (a wrong hash, a torn file) is damage, for which the checkpoint
+before it stands in, and which is removed once a later save is whole. What cannot be read just now, or was written by a
+newer version, is an error that changes nothing on the disk.
 """
 
 from __future__ import annotations
@@ -9,22 +13,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import threading
-import time
+import math
+import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from resnets.errors import FileError, UsageError
-from resnets.files import explain, read_json, write_bytes, write_json
+from resnets.files import explain
 from resnets.frozen import decode, encode
 from resnets.training.schedules import PlateauState
 
 FORMAT = 1
+_NAME = re.compile(r"step-([0-9]{9,18})\.json")
+
+
+class DamagedError(FileError):
+    """A checkpoint that does not hold what was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,10 @@ class Memory:
             sign that makes more better. A single number, the value alone, in checkpoints of version 0.1.
         recipe_sha256: of the run's recipe.json.
         skipped: steps left out for a gradient that was not finite.
+        evaluation_pending: whether the evaluation after `step` is still to be done.
+
+    Raises:
+        UsageError: a value that no run has.
     """
 
     step: int
@@ -49,10 +62,22 @@ class Memory:
     plateau: PlateauState = field(default_factory=PlateauState)
     best: tuple[float, ...] | float | None = None
     skipped: int = 0
+    evaluation_pending: bool = False
+
+    def __post_init__(self) -> None:
+        plateau = self.plateau
+        if (
+            not 0 <= self.skipped <= self.step < 2**53
+            or not 0 <= self.log_bytes < 2**53
+            or not 0 <= self.seconds < math.inf
+            or plateau.bad < 0
+            or not 0 <= plateau.factor < math.inf
+        ):
+            raise UsageError("step, skipped, log_bytes, seconds or plateau have values that no run has.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Description:
+class Description:
     """The JSON of a checkpoint."""
 
     format: int
@@ -60,142 +85,150 @@ class _Description:
     sha256: str
 
 
-class Writer:
-    """Writes checkpoints in a thread of its own; training waits only while tensors are copied.
-
-    Args:
-        folder: of the checkpoints.
-        keep: how many of the last are kept.
-    """
-
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder = folder
-        self.keep = keep
-        self._thread: threading.Thread | None = None
-        self._error: FileError | None = None
-        self.cpu_seconds = 0.0  # spent in writing; training may have had other use for them
-        for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-
-    def write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
-        """Starts writing a copy of `tensors`; waits first for the checkpoint before.
-
-        Raises:
-            FileError: the checkpoint before could not be written.
-        """
-        self.wait()
-        copies = {name: _copy(tensor) for name, tensor in tensors.items()}
-        self._thread = threading.Thread(target=self._write, args=(copies, memory), name="checkpoint")
-        self._thread.start()
-
-    def wait(self) -> None:
-        """Waits until what was begun is on the disk. Raises `FileError` if it is not."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def _write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
-        started = time.thread_time()
-        try:
-            data = safetensors.torch.save(tensors)
-            description = _Description(format=FORMAT, memory=memory, sha256=_sha256(data, memory))
-            write_bytes(_tensors_path(self.folder, memory.step), data)
-            write_json(_json_path(self.folder, memory.step), encode(description))
-            kept = steps(self.folder)
-            # Later ones are damaged, or the run would have gone on from there.
-            remove(self.folder, [step for step in kept if step > memory.step])
-            remove(self.folder, [step for step in kept if step <= memory.step][self.keep :])
-        except FileError as error:
-            self._error = error
-        except Exception as error:  # whatever it is, training must not believe that its work is saved
-            self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
-        finally:
-            self.cpu_seconds += time.thread_time() - started
-
-
-def _sha256(tensors: bytes, memory: Memory) -> str:
+def sha256_of(tensors: bytes, memory: Memory) -> str:
     """Over both halves of a checkpoint."""
     digest = hashlib.sha256(tensors)
-    digest.update(json.dumps(encode(memory), sort_keys=True).encode())
+    digest.update(json.dumps(encode_memory(memory), sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    """A contiguous copy on the CPU."""
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+def encode_memory(memory: Memory) -> dict[str, object]:
+    """`memory` as JSON. What it had from the start is always there; later fields only where they say something, so
+    that the hashes of earlier checkpoints hold."""
+    data: dict[str, object] = encode(memory)
+    if not memory.evaluation_pending:
+        del data["evaluation_pending"]
+    return data
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in `folder`, the newest first."""
-    names = (path.stem.removeprefix("step-") for path in folder.glob("step-*.json"))
-    return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+    """Steps of the checkpoints in `folder`, the newest first; none where there is no such folder.
+
+    Raises:
+        FileError: the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return sorted((int(match[1]) for match in map(_NAME.fullmatch, names) if match), reverse=True)
 
 
 def remove(folder: Path, which: Iterable[int]) -> None:
     """Removes checkpoints, each description first, so that none is ever seen half gone."""
     for step in which:
-        for path in (_json_path(folder, step), _tensors_path(folder, step)):
+        for path in (json_path(folder, step), tensors_path_of(folder, step)):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
 
-def read(folder: Path, step: int) -> tuple[dict[str, Tensor], Memory]:
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was read.
+
+    Args:
+        damaged: steps of later ones that were found damaged.
+        notes: a line for each of those.
+    """
+
+    tensors: dict[str, Tensor]
+    memory: Memory
+    damaged: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(folder: Path, step: int) -> Saved:
     """One checkpoint.
 
     Raises:
-        FileError: it is damaged, or of a newer version.
+        DamagedError: it does not hold what was written.
+        FileError: it cannot be read just now, or is of a newer version.
     """
-    path, tensors_path = _json_path(folder, step), _tensors_path(folder, step)
-    data = read_json(path)
-    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
-        raise FileError(f"{path} was written by a newer version of resnets: upgrade.")
+    path, tensors_path = json_path(folder, step), tensors_path_of(folder, step)
     try:
-        description = decode(_Description, data)
+        text = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged: it is not valid JSON ({error}).") from error
+    version = data.get("format") if isinstance(data, dict) else None
+    if type(version) is not int or version != FORMAT:
+        raise FileError(
+            f"{path} has format {str(version)[:40]}, and this version of resnets reads format {FORMAT}: resume with "
+            f"the version that wrote it{_or_train_anew(folder)}"
+        )
+    try:
+        description = decode(Description, data)
         content = tensors_path.read_bytes()
     except UsageError as error:
-        raise FileError(f"{path} is damaged: {error}") from error
+        raise DamagedError(f"{path} is damaged: {error}") from error
+    except FileNotFoundError as error:
+        if tensors_path.is_symlink():  # to a disk that is not there just now
+            raise _unreadable(tensors_path, error) from error
+        raise DamagedError(f"{tensors_path} is missing.") from error
     except OSError as error:
-        raise explain("read", tensors_path, error) from error
-    if _sha256(content, description.memory) != description.sha256:
-        raise FileError(f"{tensors_path} or its JSON is damaged: it does not hold what was written.")
-    return safetensors.torch.load(content), description.memory
+        raise _unreadable(tensors_path, error) from error
+    if sha256_of(content, description.memory) != description.sha256 or description.memory.step != step:
+        raise DamagedError(f"{tensors_path} or its JSON is damaged: it does not hold what was written.")
+    try:
+        return Saved(safetensors.torch.load(content), description.memory)
+    except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
+        raise DamagedError(f"{tensors_path} is no whole safetensors file ({error}).") from error
 
 
-def newest(
-    folder: Path, recipe_sha256: str, *, before: int | None = None
-) -> tuple[tuple[dict[str, Tensor], Memory] | None, list[str]]:
-    """The newest whole checkpoint, or None, and a line for each that was found damaged.
+def newest(folder: Path, recipe_sha256: str, *, before: int | None = None) -> Saved | None:
+    """The newest whole checkpoint, or None where there is none at all.
 
     Args:
         before: only checkpoints of fewer steps.
 
     Raises:
-        FileError: the newest one belongs to another recipe.
+        FileError: the newest one cannot be read or belongs to another recipe, or all are damaged.
     """
+    damaged: list[int] = []
     notes: list[str] = []
     for step in steps(folder):
         if before is not None and step >= before:
             continue
         try:
             found = read(folder, step)
-        except FileError as error:
+        except DamagedError as error:
+            damaged.append(step)
             notes.append(f"{error} The checkpoint before it is used.")
             continue
-        if found[1].recipe_sha256 != recipe_sha256:
+        if found.memory.recipe_sha256 != recipe_sha256:
             raise FileError(
-                f"{_json_path(folder, step)} belongs to another recipe than {folder.parent / 'recipe.json'}: "
+                f"{json_path(folder, step)} belongs to another recipe than {folder.parent / 'recipe.json'}: "
                 "put the run's own recipe back, or train in a new folder."
             )
-        return found, notes
-    return None, notes
+        return replace(found, damaged=tuple(damaged), notes=tuple(notes))
+    if damaged:
+        first = notes[0].removesuffix(" The checkpoint before it is used.")
+        raise FileError(
+            f"None of the {len(damaged)} checkpoints in {folder} is whole, and none was changed. The newest: {first} "
+            f"Put a copy back{_or_train_anew(folder)}"
+        )
+    return None
 
 
-def _json_path(folder: Path, step: int) -> Path:
+def _unreadable(path: Path, error: OSError) -> FileError:
+    return FileError(
+        f"{explain('read', path, error)} Nothing was changed: resume when it can be read{_or_train_anew(path.parent)}"
+    )
+
+
+def _or_train_anew(folder: Path) -> str:
+    run = folder.parent if folder.name == "checkpoint" else folder
+    return f", or train anew: resnets train {run / 'recipe.json'} --out FOLDER."
+
+
+def json_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09}.json"
 
 
-def _tensors_path(folder: Path, step: int) -> Path:
+def tensors_path_of(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09}.safetensors"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,31 +28,35 @@ from resnets.devices import full_float32
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
 from resnets.evaluation.report import write_report
-from resnets.evaluation.score import Scores, score
+from resnets.evaluation.score import Scores
 from resnets.frozen import encode
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification import Classification
-from resnets.training import checkpoint, memory, run_split
+from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments
+from resnets.training.checkpoint import Saved
 from resnets.training.deterministic import deterministic, reserve_cublas
 from resnets.training.diagnosis import Diagnosis, diagnose
+from resnets.training.environment import Environment
+from resnets.training.extension import Phase, extend, extended_event, phases_of
+from resnets.training.interruptible import EvaluationStopped, Interruptible
 from resnets.training.keeping import Watch, locked, pending_losses, stopping
 from resnets.training.loop import Training, group_size, run
+from resnets.training.observers import Observers
 from resnets.training.ranks import LIMIT, Ranks, joined
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import (
     Event,
     Keeping,
     Listener,
-    Log,
     Plan,
     RunFolder,
-    read_log,
     read_plan,
     write_plan,
 )
+from resnets.training.run_log import Log, read_log
 
 
 @dataclass(frozen=True)
@@ -140,23 +145,39 @@ def train(
     workers: int | None = None,
     keeping: Keeping | None = None,
     rank_timeout: float = LIMIT,
+    tensorboard: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Scores:
-    """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights."""
+    """Runs `recipe` in `folder`, which is made once the data was found fit; returns the scores of the final weights.
+
+    Args:
+        tensorboard: recorded for `resume`; one of `listeners` writes the events.
+
+    Raises:
+        UsageError: ranks that differ, among much else.
+    """
     recipe.initialization.check(recipe.model)
     _reserve(recipe, device)
     with joined(device, rank_timeout) as (ranks, own_device):
-        # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
-        group = group_size(recipe, ranks.world)
-        found = environments.choose(own_device, recipe.precision)  # refuses a wrong device before the data is read
-        if recipe.capture and (ranks.world > 1 or not found.device.startswith("cuda")):
-            raise UsageError(f"capture=true is for one CUDA device, not {ranks.world} of {found.device}.")
-        recipe, data = resolve(replace(recipe, group=group))
-        recipe.check_length(len(data.train))
-        if keeping is not None:
-            keeping.check_classes(len(data.train.classes))
-        work = multiply_adds(recipe.model, recipe.largest_size) * group
-        environment = environments.choose(own_device, recipe.precision, work)
+        given = recipe
+
+        def begin() -> tuple[Recipe, Data, Environment]:
+            # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
+            group = group_size(given, ranks.world)
+            found = environments.choose(own_device, given.precision)  # refuses a wrong device before the data is read
+            if given.capture and (ranks.world > 1 or not found.device.startswith("cuda")):
+                raise UsageError(f"capture=true is for one CUDA device, not {ranks.world} of {found.device}.")
+            recipe, data = resolve(replace(given, group=group))
+            recipe.check_length(len(data.train))
+            if keeping is not None:
+                keeping.check_classes(len(data.train.classes))
+            work = multiply_adds(recipe.model, recipe.largest_size) * group
+            return recipe, data, environments.choose(own_device, recipe.precision, work)
+
+        recipe, data, environment = agreement.together(ranks, begin)
+        _require_equal(ranks, recipe, environment, data)
+        threads = environment.threads
+        environment = replace(environment, threads=agreement.from_rank_0(ranks, lambda: threads))
         notes: list[str] = []
         if recipe.batch > len(data.train):
             notes.append(
@@ -166,14 +187,8 @@ def train(
         if environment.jpeg_decoder == "Pillow" and recipe.views.crop is not None:
             notes.append("This torchvision has no operator for JPEG files: Pillow decodes them, to the same pixels.")
         if recipe.memory_limit is not None:
-            left = memory.room(recipe, torch.device(environment.device))
-            fitting = memory.group_within_limit(recipe, environment.precision, group, left)
-            if fitting < group:
-                recipe = replace(recipe, group=fitting)
-                notes.append(
-                    f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
-                    f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
-                )
+            recipe, more = _within_limit(recipe, environment, ranks)
+            notes += more
         if workers is None:
             workers = 0 if data.train_survey.pixels is not None else default_workers()
         plan = Plan(
@@ -183,19 +198,66 @@ def train(
             workers=workers,
             data_sha256=data.sha256(),
             split_rule="hash",
+            data_path=_located(recipe.data),
+            tensorboard=tensorboard,
         )
-        with _held(folder, ranks, plan):
-            if ranks.leads:
+        agreement.require_equal(ranks, {"ghost batch (group)": recipe.group})
+        with _held(folder, ranks), _as_planned(plan):
+
+            def claim() -> None:
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
                 run_split.write(folder.split, data.dataset)
                 write_plan(folder.recipe, plan)
+
+            agreement.from_rank_0(ranks, claim)
             return _go(plan, data, folder, ranks, listeners, notes)
+
+
+def _within_limit(recipe: Recipe, environment: Environment, ranks: Ranks) -> tuple[Recipe, list[str]]:
+    """The recipe with the ghost batch that its limit of memory allows on every rank, as rank 0 decides it."""
+    group = recipe.group
+    assert group is not None
+    # What the program itself takes differs a little between ranks: the one with the least room counts.
+    left = min(ranks.gather(memory.room(recipe, torch.device(environment.device))))
+    fitting = agreement.from_rank_0(
+        ranks, lambda: memory.group_within_limit(recipe, environment.precision, group, left)
+    )
+    if fitting == group:
+        return recipe, []
+    note = (
+        f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
+        f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
+    )
+    return replace(recipe, group=fitting), [note]
+
+
+def _require_equal(ranks: Ranks, recipe: Recipe, environment: Environment, data: Data) -> None:
+    """Refuses ranks that would train on different things."""
+    if ranks.world == 1:
+        return
+    test = replace(data, train=data.test, train_survey=data.test_survey)
+    facts = {
+        **agreement.facts_of(recipe, environment),
+        "training samples": len(data.train),
+        "training data (fingerprint)": data.sha256(),
+        "test samples": len(data.test),
+        "test data (fingerprint)": test.sha256(),
+        "test samples that cannot be read": sorted(data.test_survey.damaged),
+    }
+    agreement.require_equal(ranks, facts)
+
+
+def _located(data: str) -> str | None:
+    """Where `data` lies, for a resume that starts in another folder; None where it is a name."""
+    return os.path.abspath(data) if os.path.exists(data) else None
 
 
 def resume(
     folder: RunFolder,
     *,
+    data: str | None = None,
+    epochs: float | None = None,
     memory_limit: str | None = None,
     rank_timeout: float = LIMIT,
     listeners: Sequence[Listener] = (),
@@ -203,26 +265,83 @@ def resume(
     """Goes on with the run in `folder` where its last whole checkpoint was written; None if it had ended.
 
     Args:
+        data: where the run's data lies now; recorded for later resumes.
+        epochs: how much longer a finished run trains; see `training.extension`.
         memory_limit: in place of the recipe's and of its `capture`, for the same groups and the same result.
 
     Raises:
-        FileError: no run is there, or it is damaged beyond its checkpoints.
+        FileError: no run is there, or its log, its model or all its checkpoints are damaged or cannot be read.
         DataError: the data is gone or is not what it was.
+        UsageError: `epochs` for a run that has not finished; ranks that differ.
     """
-    plan = read_plan(folder.recipe)
-    if is_finished(folder):
-        return None
-    if memory_limit is not None:
-        plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
-    _reserve(plan.recipe, plan.environment.device)
-    with joined(plan.environment.device.partition(":")[0], rank_timeout) as (ranks, device):
-        plan, notes = _here(plan, device)
-        _, data = resolve(plan.recipe, plan.split_rule)
-        _check_data(plan, data, folder)
-        with _held(folder, ranks, plan):
+    recorded = read_plan(folder.recipe)
+    _reserve(recorded.recipe, recorded.environment.device)
+    with joined(recorded.environment.device.partition(":")[0], rank_timeout) as (ranks, device):
+        asked = {"--data is given": data is not None, "--epochs": epochs, "--memory-limit": memory_limit}
+        agreement.require_equal(ranks, asked)
+        finished = agreement.from_rank_0(ranks, lambda: is_finished(folder))
+        if epochs is None and finished:
+            return None
+        if epochs is not None and not finished:
+            raise UsageError(
+                f"The run in {folder.path} has not finished, so it cannot be made longer yet: first go on with: "
+                f"resnets resume {folder.path}"
+            )
+        with _held(folder, ranks):
+            # Before the data is read, which can take long.
+            found = None if epochs is not None else _last_saved(recorded, folder, ranks)
+            if data is not None:
+                recorded = replace(recorded, data_path=_located(data) or data)
+            plan, notes = _here(recorded, device)
+            if memory_limit is not None:
+                plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
+            opened = _opened(recorded, folder, ranks)
+            _require_equal(ranks, plan.recipe, plan.environment, opened)
+            if epochs is not None:
+                more, samples = epochs, len(opened.train)
+                recorded = agreement.from_rank_0(ranks, lambda: extend(folder, recorded, more, samples))
+                plan = replace(plan, extensions=recorded.extensions)
+                found = _last_saved(recorded, folder, ranks)
+            elif data is not None:
+                agreement.from_rank_0(ranks, lambda: write_plan(folder.recipe, recorded))
             if ranks.leads and not folder.split.exists():  # of a run that version 0.1.0 began
-                run_split.write(folder.split, data.dataset)
-            return _go(plan, data, folder, ranks, listeners, notes)
+                run_split.write(folder.split, opened.dataset)
+            with _as_planned(plan):
+                return _go(plan, opened, folder, ranks, listeners, notes, found)
+
+
+def _opened(plan: Plan, folder: RunFolder, ranks: Ranks) -> Data:
+    """The run's data, where it lies now.
+
+    Raises:
+        DataError: it is gone or is not what it was.
+    """
+
+    def opened() -> Data:
+        _, data = resolve(replace(plan.recipe, data=plan.data), plan.split_rule)
+        if data.sha256() != plan.data_sha256:
+            raise DataError(
+                f"{plan.data} does not hold the training pictures that {folder.path} began with. Put them back, say "
+                f"where they are now with --data, or train anew: resnets train {folder.recipe} --out FOLDER."
+            )
+        return data
+
+    return agreement.together(ranks, opened)
+
+
+def _last_saved(plan: Plan, folder: RunFolder, ranks: Ranks) -> Saved | None:
+    """The checkpoint to go on from, and that the log fits it."""
+
+    def read() -> Saved | None:
+        found = checkpoint.newest(folder.checkpoints, plan.sha256)
+        if found is not None and ranks.leads and os.path.lexists(folder.log):
+            read_log(folder.log, found.memory.log_bytes)
+        return found
+
+    found = agreement.together(ranks, read)
+    if len(set(ranks.gather(found.memory.step if found else 0))) > 1:
+        raise FileError(f"The ranks see different checkpoints in {folder.checkpoints}: it must be a folder they share.")
+    return found
 
 
 def replay(folder: RunFolder, step: int) -> Diagnosis:
@@ -231,18 +350,22 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     Raises:
         UsageError: the run has no such step.
     """
-    plan = read_plan(folder.recipe)
-    _reserve(plan.recipe, plan.environment.device)
-    plan, _ = _here(plan, None)
-    _, data = resolve(plan.recipe, plan.split_rule)
-    _check_data(plan, data, folder)
+    recorded = read_plan(folder.recipe)
+    _reserve(recorded.recipe, recorded.environment.device)
+    plan, _ = _here(recorded, None)
+    data = _opened(recorded, folder, Ranks())
+    phases = phases_of(plan, len(data.train))
+    total = phases[-1].end(len(data.train))
+    if not 1 <= step <= total:
+        raise UsageError(f"The run has steps 1 to {total}, not {step}.")
+    phase = next(phase for phase in phases if step <= phase.end(len(data.train)))
     with _as_planned(plan):
-        training, batches = _build(plan, data, Ranks())
-        if not 1 <= step <= training.total_steps:
-            raise UsageError(f"The run has steps 1 to {training.total_steps}, not {step}.")
-        found, _ = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
+        training, batches = _build(plan, data, Ranks(), phase)
+        found = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
+        if phase.extends and (found is None or found.memory.step < phase.first_step):
+            raise FileError(f"No checkpoint in {folder.checkpoints} is of the extension that step {step} belongs to.")
         if found is not None:
-            training.restore(found[0], found[1].step, found[1].plateau)
+            _restore(training, found, folder)
         training.prepare(batches)
         for batch in batches.between(training.steps_done, step - 1):
             training.step(batch)
@@ -256,8 +379,10 @@ def _reserve(recipe: Recipe, device: str) -> None:
 
 
 def is_finished(folder: RunFolder) -> bool:
-    """Whether the run's log has its end."""
-    return folder.log.exists() and [e.get("event") for e in read_log(folder.log)[-1:]] == ["end"]
+    """Whether the run's log has its end, and that of each extension."""
+    events = read_log(folder.log) if os.path.lexists(folder.log) else []
+    ends = sum(event["event"] == "end" for event in events)
+    return ends > len(read_plan(folder.recipe).extensions) and [e["event"] for e in events[-1:]] == ["end"]
 
 
 def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
@@ -270,19 +395,11 @@ def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
     return replace(plan, environment=now), notes
 
 
-def _check_data(plan: Plan, data: Data, folder: RunFolder) -> None:
-    if data.sha256() != plan.data_sha256:
-        raise DataError(
-            f"{plan.recipe.data} does not hold the training pictures that {folder.path} began with. Put them back, or "
-            f"train anew: resnets train {folder.recipe} --out FOLDER."
-        )
-
-
 @contextlib.contextmanager
-def _held(folder: RunFolder, ranks: Ranks, plan: Plan) -> Iterator[None]:
-    """The run's folder for these ranks alone, with its threads and its way with memory."""
-    lock = locked(folder.checkpoints) if ranks.leads else contextlib.nullcontext()
-    with lock, _as_planned(plan):
+def _held(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """The run's folder for these ranks alone."""
+    with contextlib.ExitStack() as held:
+        agreement.from_rank_0(ranks, lambda: held.enter_context(locked(folder.checkpoints)))
         yield
 
 
@@ -299,17 +416,19 @@ def _as_planned(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _build(plan: Plan, data: Data, ranks: Ranks) -> tuple[Training, Batches]:
-    recipe = plan.recipe
+def _build(plan: Plan, data: Data, ranks: Ranks, phase: Phase | None = None) -> tuple[Training, Batches]:
+    """The training of one phase of the run, by default the first."""
+    recipe = phase.recipe if phase else plan.recipe
     task = Classification(label_smoothing=recipe.label_smoothing)
     network = task.build(recipe.model)
     assert isinstance(network, ResNet)
     initialize(network, seed=recipe.seed, how=recipe.initialization)
-    training = Training(recipe, plan.environment, task, network, len(data.train), ranks)
+    first = phase.first_step if phase else 0
+    training = Training(recipe, plan.environment, task, network, len(data.train), ranks, first_step=first)
     if recipe.memory_limit is not None:
         memory.keep_within_limit(training)
-    batches = batches_for(
-        recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
+    batches = batches_for(  # of the whole run, whose steps are counted on
+        plan.recipe, data, device=training.device, group=training.group, rows=training.rows, workers=plan.workers
     )
     return training, batches
 
@@ -339,49 +458,59 @@ def batches_for(
     )
 
 
+def _restore(training: Training, found: Saved, folder: RunFolder) -> None:
+    """Puts a checkpoint into `training`.
+
+    Raises:
+        FileError: it is of another network, or of another length.
+    """
+    memory = found.memory
+    try:
+        if not training.first_step <= memory.step <= training.total_steps:
+            raise ValueError(f"it is of step {memory.step}")
+        training.restore(found.tensors, memory.step, memory.plateau)
+        training.skipped.fill_(memory.skipped)
+        if found.tensors["losses"].ndim != 1:
+            raise ValueError("its losses are no list")
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise FileError(
+            f"The checkpoint of step {memory.step} in {folder.checkpoints} does not fit the run "
+            f"({str(error).splitlines()[0]}). Nothing was changed: put a copy back, or train anew: "
+            f"resnets train {folder.recipe} --out FOLDER."
+        ) from error
+
+
 def _go(
-    plan: Plan, data: Data, folder: RunFolder, ranks: Ranks, listeners: Sequence[Listener], notes: list[str]
+    plan: Plan,
+    data: Data,
+    folder: RunFolder,
+    ranks: Ranks,
+    listeners: Sequence[Listener],
+    notes: list[str],
+    found: Saved | None = None,
 ) -> Scores:
-    """Trains from the newest checkpoint, or from the start, to the end."""
-    ranks.meet()  # one may have read its data long before another
-    training, batches = _build(plan, data, ranks)
-    found, damaged = checkpoint.newest(folder.checkpoints, plan.sha256)
-    if len(set(ranks.gather(found[1].step if found else 0))) > 1:
-        raise FileError(f"The ranks see different checkpoints in {folder.checkpoints}: it must be a folder they share.")
-    log = Log(folder.log, found[1].log_bytes if found else 0) if ranks.leads else None
-    history = read_log(folder.log) if ranks.leads else []
-    told: tuple[Listener, ...] = (log, history.append, *listeners) if log else ()
+    """Trains from `found`, or from the start, to the end."""
+    samples = len(data.train)
+    phase = phases_of(plan, samples)[-1]
+    if phase.extends and (found is None or found.memory.step < phase.first_step):
+        raise FileError(f"The checkpoints of the extension are gone from {folder.checkpoints}: put a copy back.")
+    training, batches = agreement.together(ranks, lambda: _build(plan, data, ranks, phase))
+    if found:
+        saved = found
+        agreement.together(ranks, lambda: _restore(training, saved, folder))
+    length = found.memory.log_bytes if found and os.path.lexists(folder.log) else 0
+    history = read_log(folder.log, length) if ranks.leads and length else []
+    log = Log(folder.log, length) if ranks.leads else None
+    observers = Observers(listeners if ranks.leads else (), lambda line: record({"event": "warning", "message": line}))
+
+    def record(event: Event) -> None:
+        if log:
+            log(event)
+            history.append(event)
 
     def tell(event: Event) -> None:
-        for listener in told:
-            listener(event)
-
-    def scores_of(source: Source, found: Survey, split: SplitName) -> Scores:
-        pixels = None if found.damaged else found.pixels
-        judge = Single(
-            training.evaluated_network,
-            plan.recipe.preprocessing,
-            view=plan.recipe.test_view,
-            device=training.device,
-            pixels=pixels,
-        )
-        return score(
-            judge,
-            training.task,
-            source,
-            split=split,
-            workers=plan.workers,
-            rank=ranks.rank,
-            world=ranks.world,
-            gather=ranks.gather,
-        )
-
-    def evaluate() -> Scores:
-        scores = scores_of(data.test, data.test_survey, data.dataset.watched)
-        if not plan.recipe.score_training:
-            return scores
-        own = scores_of(data.train, replace(data.train_survey, damaged={}), "train")  # without those that were left out
-        return replace(scores, metrics=scores.metrics | {f"train_{k}": own.metrics[k] for k in ("accuracy", "loss")})
+        record(event)
+        observers(event)
 
     def save_model(scores: Scores, best: bool = False) -> None:
         card = ModelCard(
@@ -398,16 +527,26 @@ def _go(
             title = f"{scores.split} of {plan.recipe.name}"
             write_report(folder.report, title=title, scores=scores, source=data.test, card=card, history=history)
 
-    losses: list[torch.Tensor] = []
-    if found:
-        training.restore(found[0], found[1].step, found[1].plateau)
-        training.skipped.fill_(found[1].skipped)
-        losses = pending_losses(found[0], training)
+    losses = pending_losses(found.tensors, training) if found else []
+    lines = [*notes, *(found.notes if found else ())]
+    if found and history:
         # A resumed run prints the same lines; only its log has none of this.
-        resumed = f"Going on after step {found[1].step} of {training.total_steps}."
-        _say(history, listeners if ranks.leads else (), [resumed, *notes, *damaged])
+        resumed = f"Going on after step {found.memory.step} of {training.total_steps}."
+        start = next((event for event in history if event["event"] == "start"), _start(plan, data, training, []))
+        observers(
+            {
+                **start,
+                "steps": training.total_steps,
+                "notes": [*start.get("notes", []), resumed, *lines],
+                "resumed_after": found.memory.step,
+            }
+        )
     else:
-        tell(_start(plan, data, training, [*notes, *damaged]))
+        if found:
+            lines.insert(0, f"The log was gone: a new one begins after step {found.memory.step}.")
+        tell(_start(plan, data, training, lines))
+    if found and phase.extends and found.memory.step == phase.first_step:
+        tell(extended_event(phase, samples))
     with stopping() as asked:
         watch = Watch(
             training,
@@ -417,13 +556,37 @@ def _go(
             asked=asked,
             log_bytes=log.length if log else lambda: 0,
             save_best=lambda scores: save_model(scores, best=True),
-            seconds=found[1].seconds if found else 0.0,
-            best=found[1].best if found else None,
+            found=found,
             unlogged=losses,
         )
+        evaluation = Interruptible(ranks, asked)
+
+        def scores_of(source: Source, looked: Survey, split: SplitName) -> Scores:
+            judge = Single(
+                training.evaluated_network,
+                plan.recipe.preprocessing,
+                view=plan.recipe.test_view,
+                device=training.device,
+                pixels=None if looked.damaged else looked.pixels,
+            )
+            return evaluation.score(judge, training.task, source, split=split, workers=plan.workers)
+
+        def evaluate() -> Scores:
+            try:
+                scores = scores_of(data.test, data.test_survey, data.dataset.watched)
+                if not plan.recipe.score_training:
+                    return scores
+                trained_on = replace(data.train_survey, damaged={})  # without those that were left out
+                own = scores_of(data.train, trained_on, "train")
+            except EvaluationStopped:
+                watch.stop_evaluation()
+            return replace(
+                scores, metrics=scores.metrics | {f"train_{k}": own.metrics[k] for k in ("accuracy", "loss")}
+            )
+
         try:
             training.prepare(batches)
-            scores = run(training, batches, evaluate, tell, watch, losses)
+            scores = run(training, batches, evaluate, tell, watch, losses, watch.evaluation_pending)
             if ranks.leads:
                 save_model(scores)
             watch.close()
@@ -445,14 +608,6 @@ def _go(
             if log:
                 log.close()
     return scores
-
-
-def _say(history: Sequence[Event], listeners: Sequence[Listener], notes: list[str]) -> None:
-    """Shows those who watch the run's start again, with `notes`; the log has it already."""
-    start = next((event for event in history if event.get("event") == "start"), None)
-    if start is not None:
-        for listener in listeners:
-            listener({**start, "notes": [*start.get("notes", []), *notes]})
 
 
 def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Event:
@@ -478,6 +633,8 @@ def _add_way_on(error: ResnetsError, training: Training, watch: Watch, folder: R
             watch.save()
     with contextlib.suppress(ResnetsError):
         watch.close()
-    saved = checkpoint.steps(folder.checkpoints)
+    saved: list[int] = []
+    with contextlib.suppress(ResnetsError):
+        saved = checkpoint.steps(folder.checkpoints)
     way = f"Step {saved[0]} is saved: go on with: resnets resume {folder.path}" if saved else "No step is saved yet."
     error.args = (f"{error} {way}", *error.args[1:])

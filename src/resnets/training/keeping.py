@@ -1,4 +1,8 @@
-"""What looks after a run between its steps: checkpoints in time, the best model, and stopping when asked."""
+"""What looks after a run between its steps: checkpoints in time, the best model, and stopping when asked.
+
+Asked to stop, a run finishes its step, saves it and ends. An evaluation is not waited for: the step before it is saved
+with the note that its evaluation is still to be done, and `resume` begins with that.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,20 +25,24 @@ from torch import Tensor
 from resnets.errors import InterruptedRunError, TrainingError, UsageError
 from resnets.evaluation.score import Scores
 from resnets.files import explain
-from resnets.training.checkpoint import Memory, Writer
+from resnets.training.checkpoint import Memory, Saved
+from resnets.training.checkpoint_writer import Writer
 from resnets.training.loop import Training
 from resnets.training.run_folder import Keeping
 from resnets.training.votes import Votes
 
 _LOSSES = "losses"
 _SAME_WISH = 0.3  # seconds
+# SIGHUP comes when the terminal closes; not on Windows.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[list[int]]:
-    """Within, the first SIGTERM or SIGINT is only noted, in the list that is given; the second interrupts at once.
+    """Within, the first SIGTERM, SIGINT or SIGHUP is only noted, in the list that is given; the second interrupts.
 
-    One that comes within 0.3 s of the first is the same wish: a terminal and what started this process both tell it.
+    One that comes within 0.3 s of the first is the same signal: a terminal and what started this process both send it.
+    A SIGHUP that is ignored, as under nohup, stays so.
     """
     asked: list[int] = []
     first = -math.inf
@@ -48,7 +58,8 @@ def stopping() -> Iterator[list[int]]:
             first = time.monotonic()
             asked.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    heeded = [n for n in _SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield asked
     finally:
@@ -64,6 +75,7 @@ class Watch:
         asked: signals that asked to stop.
         log_bytes: the length of the log as it is.
         save_best: saves the evaluated weights as the best model.
+        found: the checkpoint from which the run goes on.
     """
 
     def __init__(
@@ -76,25 +88,27 @@ class Watch:
         asked: list[int],
         log_bytes: Callable[[], int],
         save_best: Callable[[Scores], None],
-        seconds: float = 0.0,
-        best: tuple[float, ...] | float | None = None,
+        found: Saved | None = None,
         unlogged: list[Tensor],
     ) -> None:
         self.training = training
         self.keeping = keeping
-        self.writer = Writer(folder, keeping.keep) if training.ranks.leads else None
+        damaged = found.damaged if found else ()
+        self.writer = Writer(folder, keeping.keep, damaged) if training.ranks.leads else None
         self.recipe_sha256 = recipe_sha256
+        best = found.memory.best if found else None
         # A run that version 0.1 began did not note the loss of its best: the next model that ties with it is taken.
         self.best = (best, -sys.float_info.max) if isinstance(best, float) else best
         self._asked = asked
         self._votes = Votes(training.ranks)
         self._log_bytes = log_bytes
         self._save_best = save_best
-        self._before = seconds
+        self._before = found.memory.seconds if found else 0.0
         self._started = self._saved = time.monotonic()
         self.waited = 0.0  # seconds that training waited for checkpoints
         self.unlogged = unlogged
         self.seen = training.steps_done  # the last step after which the run's state was whole
+        self.evaluation_pending = found is not None and found.memory.evaluation_pending
 
     @property
     def seconds(self) -> float:
@@ -118,22 +132,33 @@ class Watch:
         self._votes.cast(bool(self._asked), self._is_due())
         self.waited += time.monotonic() - started
         if stop:
-            self.close()
-            number = self._asked[0] if self._asked else signal.SIGTERM
-            raise InterruptedRunError("Stopped, as asked.", number)
+            self._end()
+
+    def before_evaluation(self) -> None:
+        """Stops here where that was asked, all ranks together; the evaluation is then done on resume."""
+        self.unlogged = []  # a step that is evaluated was logged
+        self.seen = self.training.steps_done
+        self.evaluation_pending = True
+        if any(self.training.ranks.gather(bool(self._asked))):
+            self.stop_evaluation()
+
+    def stop_evaluation(self) -> NoReturn:
+        """Saves the step whose evaluation is given up, and ends the run."""
+        self.save()
+        self._end()
+
+    def _end(self) -> NoReturn:
+        self.close()
+        number = self._asked[0] if self._asked else signal.SIGTERM
+        raise InterruptedRunError("Stopped, as asked.", number)
 
     def after_evaluation(self, scores: Scores) -> None:
         """Keeps the model if it is the best so far; of equal ones that of lower loss, then the later."""
+        self.evaluation_pending = False
         if self.keeping.best is None:
             return
-        value, loss = float(scores.metrics[self.keeping.best]), float(scores.metrics["loss"])
-        if not math.isfinite(value):
-            return
-        candidate = (
-            -value if self.keeping.best == "loss" else value,
-            -loss if math.isfinite(loss) else -sys.float_info.max,  # JSON has no infinities
-        )
-        if self.best is None or candidate >= self.best:
+        candidate = goodness(self.keeping.best, scores.metrics)
+        if candidate is not None and (self.best is None or candidate >= self.best):
             self.best = candidate
             if self.training.ranks.leads:
                 self._save_best(scores)
@@ -150,14 +175,18 @@ class Watch:
         self._saved = time.monotonic()
         if self.writer is None:
             return
+        plateau = self.training.plateau
+        if plateau.best is not None and not math.isfinite(plateau.best):  # JSON has none, and any loss is better
+            plateau = replace(plateau, best=None)
         memory = Memory(
             step=self.training.steps_done,
             log_bytes=self._log_bytes(),
             seconds=self.seconds,
             recipe_sha256=self.recipe_sha256,
-            plateau=self.training.plateau,
+            plateau=plateau,
             best=self.best,
             skipped=int(self.training.skipped),
+            evaluation_pending=self.evaluation_pending,
         )
         self.writer.write(self.training.state() | {_LOSSES: pending}, memory)
 
@@ -174,6 +203,21 @@ class Watch:
     def _is_step_due(self) -> bool:
         """Whether this step asks for a checkpoint, on every rank alike."""
         return self.keeping.steps is not None and self.training.steps_done % self.keeping.steps == 0
+
+
+def goodness(best: str, metrics: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """By what models are compared, higher being better: the value of the metric `best`, then the loss; None for none.
+
+    Args:
+        metrics: of an evaluation, or its event in the log, where None stands for what is not finite.
+    """
+    value, loss = (math.nan if metrics.get(name) is None else float(metrics[name]) for name in (best, "loss"))
+    if not math.isfinite(value):
+        return None
+    return (
+        -value if best == "loss" else value,
+        -loss if math.isfinite(loss) else -sys.float_info.max,  # JSON has no infinities
+    )
 
 
 def pending_losses(tensors: dict[str, Tensor], training: Training) -> list[Tensor]:

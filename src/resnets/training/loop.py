@@ -47,6 +47,7 @@ class Training:
     Args:
         network: on its device, with the weights to start from.
         samples: size of the training set.
+        first_step: steps that were done before the recipe begins; they count on.
 
     Raises:
         UsageError: the groups of a batch cannot be shared among the ranks.
@@ -60,6 +61,8 @@ class Training:
         network: nn.Module,
         samples: int,
         ranks: Ranks | None = None,
+        *,
+        first_step: int = 0,
     ) -> None:
         self.recipe = recipe
         self.task = task
@@ -73,8 +76,9 @@ class Training:
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
         self.steps_done = 0
-        self.total_steps = recipe.total_steps(samples)
-        self.evaluated_after = evaluation_steps(recipe, samples)
+        self.first_step = first_step
+        self.total_steps = first_step + recipe.total_steps(samples)
+        self.evaluated_after = {first_step + step for step in evaluation_steps(recipe, samples)}
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
         self.group = group_size(recipe, self.ranks.world)
         # The samples of a group that one rank runs: all of them, or a part where there are more ranks than groups.
@@ -106,10 +110,11 @@ class Training:
     def learning_rate(self, step: int) -> float:
         """The rate of `step`, from 0."""
         recipe = self.recipe
+        own, length = step - self.first_step, self.total_steps - self.first_step
         return (
             recipe.optimizer.lr
-            * schedules.factor(recipe.schedule, step / self.total_steps)
-            * schedules.warmup_factor(recipe.warmup, step, self.warmup_steps)
+            * schedules.factor(recipe.schedule, own / length)
+            * schedules.warmup_factor(recipe.warmup, own, self.warmup_steps)
             * self.plateau.factor
         )
 
@@ -366,6 +371,8 @@ class Keeper(Protocol):
         """Called after each step; `losses` are those not logged yet."""
         ...
 
+    def before_evaluation(self) -> None: ...
+
     def after_evaluation(self, scores: Scores) -> None: ...
 
 
@@ -376,6 +383,7 @@ def run(
     tell: Listener,
     keeper: Keeper | None = None,
     losses: list[Tensor] | None = None,
+    evaluation_pending: bool = False,
 ) -> Scores:
     """Trains to the end; returns the scores of the final weights.
 
@@ -383,6 +391,7 @@ def run(
         evaluate: scores the weights as they are.
         tell: called with every event.
         losses: of steps that were done but not logged when the run was cut off.
+        evaluation_pending: whether the run was cut off before the evaluation of its last step.
 
     Raises:
         TrainingError: a gradient is not finite, and the recipe says to stop.
@@ -395,6 +404,26 @@ def run(
     losses = losses or []
     clock, timed = time.perf_counter(), 0
     scores: Scores | None = None
+
+    def evaluate_step() -> Scores:
+        step = training.steps_done
+        if keeper:
+            keeper.before_evaluation()
+        if step == total:
+            training.finish(batches)
+        scores = evaluate()
+        training.observe(scores)
+        figures = {k: v for k, v in scores.summary().items() if not isinstance(v, dict)}
+        tell({"event": "evaluation", "step": step, "epoch": step * recipe.batch / samples, **figures})
+        if keeper:
+            keeper.after_evaluation(scores)
+        return scores
+
+    if evaluation_pending:
+        scores = evaluate_step()
+        clock = time.perf_counter()
+        if keeper:
+            keeper.after_step(losses)
     for batch in batches.between(training.steps_done, total):
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
@@ -409,15 +438,8 @@ def run(
             speed = timed * recipe.batch / (now - clock)
             tell({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "images_per_second": speed})
             losses, clock, timed = [], now, 0
-        if step == total:
-            training.finish(batches)
         if step in marks:
-            scores = evaluate()
-            training.observe(scores)
-            figures = {k: v for k, v in scores.summary().items() if not isinstance(v, dict)}
-            tell({"event": "evaluation", "step": step, "epoch": epoch, **figures})
-            if keeper:
-                keeper.after_evaluation(scores)
+            scores = evaluate_step()
             clock = time.perf_counter()
         if keeper:
             keeper.after_step(losses)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from resnets.console import printable, say
 from resnets.sizes import show_count
@@ -16,8 +17,14 @@ PLAIN_LINES = 12
 
 
 def watch(stream: TextIO | None = None) -> Plain | Live:
-    """A listener for `stream` (standard output by default), to be used as a context: live on a terminal."""
+    """A listener for `stream` (standard output by default), to be used as a context: live on a terminal.
+
+    As a listener it raises what the stream raises; as a context it does not. Where the process was started without the
+    stream (Python then has None), nothing is shown.
+    """
     stream = stream or sys.stdout
+    if stream is None:
+        return Plain(io.StringIO())
     return Live(stream) if stream.isatty() else Plain(stream)
 
 
@@ -76,6 +83,31 @@ class Plain(AbstractContextManager["Plain"]):
         return None
 
 
+class _Terminal:
+    """A stream that keeps the first error of writing to it, as that may come in rich's own thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | ValueError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text) if self.error is None else len(text)
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed, or cannot encode the text
+            self.error = error
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            if self.error is None:
+                self._stream.flush()
+        except (OSError, ValueError) as error:
+            self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Live(AbstractContextManager["Live"]):
     """A bar with loss, accuracy, images a second and time left."""
 
@@ -83,7 +115,8 @@ class Live(AbstractContextManager["Live"]):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(file=stream)
+        self._terminal = _Terminal(stream)
+        self._console = Console(file=cast("TextIO", self._terminal))
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]:.1f}"),
             BarColumn(bar_width=None),
@@ -104,6 +137,11 @@ class Live(AbstractContextManager["Live"]):
         return self
 
     def __call__(self, event: Event) -> None:
+        self._show(event)
+        if self._terminal.error is not None:
+            raise self._terminal.error
+
+    def _show(self, event: Event) -> None:
         match event["event"]:
             case "start":
                 for line in "\n".join(greeting(event)).split("\n"):

@@ -112,14 +112,30 @@ class Ranks:
         """
         if self.world == 1:
             return
-        self.store.add("here", 1)
+        here = f"here/{self.store.add(f'meetings/{self.rank}', 1)}"
+        self.store.add(here, 1)
         looked = time.monotonic()
-        while self.store.add("here", 0) < self.world:
+        while self.store.add(here, 0) < self.world:
             if time.monotonic() - looked > _SILENT_SECONDS:
                 if missing := self.missing():
                     raise self._failure(missing, "it stopped before the others")
                 looked = time.monotonic()
             time.sleep(_POLL_SECONDS)
+
+    def ask_to_stop(self) -> None:
+        """Lets the other ranks know that this one was asked to stop; see `is_asked_to_stop`."""
+        if self.store is not None:
+            with contextlib.suppress(RuntimeError):  # the store went with its host, rank 0
+                self.store.set("stop", "1")
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether any rank was asked to stop. Waits for no one."""
+        if self.store is None:
+            return False
+        try:
+            return bool(self.store.check(["stop"]))
+        except RuntimeError:
+            return False
 
     def _failure(self, missing: list[int], reason: str) -> TrainingError:
         who = f"Rank {', '.join(map(str, missing))} of {self.world} is gone" if missing else "A collective failed"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.cores import MAX_WORKERS
 from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
-from resnets.files import explain, is_file_name, read_json, to_json, write_json
+from resnets.files import explain, is_file_name, read_json, write_json
 from resnets.frozen import decode, encode
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
@@ -110,6 +111,12 @@ class Plan:
         workers: threads that decode.
         data_sha256: over names and labels of the training pictures.
         split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
+        data_path: where the data lies now, absolute, where the recipe's `data` is a folder; None of earlier runs.
+        tensorboard: whether events are also written for TensorBoard.
+        extensions: epochs of each extension of the finished run; see `training.extension`.
+
+    Raises:
+        UsageError: an extension that is none.
     """
 
     recipe: Recipe
@@ -118,6 +125,21 @@ class Plan:
     workers: int
     data_sha256: str
     split_rule: SplitRule = "stratified"  # of the runs that do not say
+    data_path: str | None = None
+    tensorboard: bool = False
+    extensions: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(0 < epochs < 1e6 for epochs in self.extensions):
+            raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
+
+    @property
+    def data(self) -> str:
+        """What to open: the data where it was last, else what the recipe calls it."""
+        path = self.data_path
+        if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
+            return self.recipe.data
+        return path
 
     def __post_init__(self) -> None:
         if not 0 <= self.workers <= MAX_WORKERS:
@@ -154,78 +176,33 @@ def read_plan(path: Path) -> Plan:
 
 
 def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
-    """A folder, not made yet, for a new run: `out`, or the first free one of runs/name, runs/name-2, ...
+    """A folder for a new run: `out`, not made yet, or the first free one of runs/name, runs/name-2, ..., which is made.
+
+    Making it claims it, so that of two processes that begin at once each has its own.
 
     Raises:
         UsageError: `out` already holds something.
+        FileError: the folder cannot be made.
     """
     if not is_file_name(str(out or name)):
         raise UsageError(f"No folder can be called {short(str(out or name))}: give --out.")
     if out is None:
-        plain = Path("runs") / name.replace("/", "-")
-        numbered = (plain.with_name(f"{plain.name}-{i}") for i in range(2, 10**6))
-        path = plain if not os.path.exists(plain) else next(p for p in numbered if not p.exists())
-    else:
-        path = Path(out)
-        if os.path.exists(path) and (not path.is_dir() or any(path.iterdir())):
-            advice = f"go on with: resnets resume {path}, or give" if (path / "recipe.json").exists() else "give"
-            raise UsageError(f"{path} already exists: {advice} another --out.")
+        return RunFolder(_claimed(Path("runs") / name.replace("/", "-")))
+    path = Path(out)
+    if os.path.exists(path) and (not path.is_dir() or any(path.iterdir())):
+        advice = f"go on with: resnets resume {path}, or give" if (path / "recipe.json").exists() else "give"
+        raise UsageError(f"{path} already exists: {advice} another --out.")
     return RunFolder(path)
 
 
-class Log:
-    """Appends events to `log.jsonl`, a line each, at once.
-
-    Args:
-        length: what the file is cut to first.
-    """
-
-    def __init__(self, path: Path, length: int = 0) -> None:
-        self.path = path
-        try:
-            self._file: BinaryIO = open(path, "ab")  # noqa: SIM115
-            self._file.truncate(min(length, os.fstat(self._file.fileno()).st_size))
-        except OSError as error:
-            raise explain("write", path, error) from error
-
-    def __call__(self, event: Event) -> None:
-        try:
-            self._file.write((to_json(event) + "\n").encode())
-            self._file.flush()
-        except OSError as error:
-            raise explain("write", self.path, error) from error
-
-    def length(self) -> int:
-        """Bytes so far, all of them on the disk."""
-        try:
-            os.fsync(self._file.fileno())
-            return os.fstat(self._file.fileno()).st_size
-        except OSError as error:
-            raise explain("write", self.path, error) from error
-
-    def close(self) -> None:
-        # What a full disk did not take was told when it was written.
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-def read_log(path: Path) -> list[Event]:
-    """The events in a log; a last line that was cut off is left out.
-
-    Raises:
-        FileError: it cannot be read, or a line before the last is no event.
-    """
+def _claimed(plain: Path) -> Path:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        plain.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            path = plain if number == 1 else plain.with_name(f"{plain.name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
     except OSError as error:
-        raise explain("read", path, error) from error
-    events: list[Event] = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if not isinstance(event, dict):
-            raise FileError(f"{path} is damaged: line {number} is no event.")
-        events.append(event)
-    return events
+        raise explain("make a folder in", plain.parent, error) from error
+    raise AssertionError

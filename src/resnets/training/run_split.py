@@ -129,7 +129,7 @@ def for_evaluation(
 
 
 def _same_place(run: RunFolder, name: str) -> bool:
-    return os.path.realpath(read_plan(run.recipe).recipe.data) == os.path.realpath(name)
+    return os.path.realpath(read_plan(run.recipe).data) == os.path.realpath(name)
 
 
 def _keys(dataset: Dataset) -> list[bytes]:

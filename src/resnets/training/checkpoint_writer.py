@@ -1,0 +1,91 @@
+"""Writes checkpoints, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from resnets.errors import FileError
+from resnets.files import write_bytes, write_json
+from resnets.frozen import encode
+from resnets.training.checkpoint import (
+    FORMAT,
+    Description,
+    Memory,
+    encode_memory,
+    json_path,
+    remove,
+    sha256_of,
+    steps,
+    tensors_path_of,
+)
+
+
+class Writer:
+    """Writes checkpoints in a thread of its own; training waits only while tensors are copied.
+
+    Args:
+        folder: of the checkpoints.
+        keep: how many of the last are kept.
+        damaged: steps of checkpoints that were found damaged; they are removed once another one is whole.
+    """
+
+    def __init__(self, folder: Path, keep: int, damaged: Iterable[int] = ()) -> None:
+        self.folder = folder
+        self.keep = keep
+        self._damaged = set(damaged)
+        self._thread: threading.Thread | None = None
+        self._error: FileError | None = None
+        self.cpu_seconds = 0.0  # spent in writing; training may have had other use for them
+        for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+    def write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
+        """Starts writing a copy of `tensors`; waits first for the checkpoint before.
+
+        Raises:
+            FileError: the checkpoint before could not be written.
+        """
+        self.wait()
+        copies = {name: _copy(tensor) for name, tensor in tensors.items()}
+        self._thread = threading.Thread(target=self._write, args=(copies, memory), name="checkpoint")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Waits until what was begun is on the disk. Raises `FileError` if it is not."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
+        started = time.thread_time()
+        try:
+            data = safetensors.torch.save(tensors)
+            description = Description(format=FORMAT, memory=memory, sha256=sha256_of(data, memory))
+            write_bytes(tensors_path_of(self.folder, memory.step), data)
+            write_json(json_path(self.folder, memory.step), encode(description) | {"memory": encode_memory(memory)})
+            remove(self.folder, self._damaged - {memory.step})
+            self._damaged = set()
+            remove(self.folder, [step for step in steps(self.folder) if step <= memory.step][self.keep :])
+        except FileError as error:
+            self._error = error
+        except Exception as error:  # whatever it is, training must not believe that its work is saved
+            self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
+        finally:
+            self.cpu_seconds += time.thread_time() - started
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -1,0 +1,150 @@
+"""`resnets resume RUN --epochs +N`: a finished run trains N epochs more.
+
+A warm restart (as in Loshchilov and Hutter 2017, 1608.03983, but at a lower rate): from the run's final weights, with
+a fresh optimiser, at a tenth of the peak rate, then down to the end of the recipe's schedule. Steps are counted on, so
+that the order of the data, every draw and the log go on where they ended. Each extension is a phase of the run; the
+plan lists them (recipe.json, `extensions`), and each begins with a checkpoint of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from resnets.artifacts import model_file
+from resnets.errors import FileError, UsageError
+from resnets.training.checkpoint import Memory
+from resnets.training.checkpoint_writer import Writer
+from resnets.training.keeping import goodness
+from resnets.training.recipe import Muon, Recipe
+from resnets.training.run_folder import Event, Plan, RunFolder, write_plan
+from resnets.training.run_log import read_log, whole_lines
+from resnets.training.schedules import OneCycle
+
+RESTART = 0.1  # of the peak rate
+_MOST_EPOCHS = 1e6
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run with a schedule of its own: the run as it began, or one of its extensions.
+
+    Args:
+        recipe: of this phase alone.
+        first_step: steps that were done before it.
+        extends: whether it is an extension.
+    """
+
+    recipe: Recipe
+    first_step: int = 0
+    extends: bool = False
+
+    def end(self, samples: int) -> int:
+        """Steps that are done after it."""
+        return self.first_step + self.recipe.total_steps(samples)
+
+
+def parse_epochs(text: str) -> float:
+    """The N of "+N", epochs more.
+
+    Raises:
+        UsageError: `text` is not of that form, or N is not above 0.
+    """
+    try:
+        epochs = float(text[1:]) if text.startswith("+") and text[1:2].isdigit() else math.nan
+    except ValueError:
+        epochs = math.nan
+    if not 0 < epochs < _MOST_EPOCHS:
+        raise UsageError(f"epochs takes +N, for N epochs more, such as +10; not {text!r}.")
+    return epochs
+
+
+def phases_of(plan: Plan, samples: int) -> list[Phase]:
+    """All phases of a run over `samples` training samples, in their order."""
+    phases = [Phase(plan.recipe)]
+    for epochs in plan.extensions:
+        phases.append(Phase(restarted(plan.recipe, epochs), phases[-1].end(samples), extends=True))
+    return phases
+
+
+def restarted(recipe: Recipe, epochs: float) -> Recipe:
+    """The recipe of a phase of `epochs` epochs that begins at `RESTART` times the peak rate and has no way up."""
+    optimizer = recipe.optimizer
+    if isinstance(optimizer, Muon):
+        names = ("lr", "classifier_lr", "vector_lr")
+        optimizer = replace(optimizer, **{name: RESTART * getattr(optimizer, name) for name in names})
+    else:
+        optimizer = replace(optimizer, lr=RESTART * optimizer.lr)
+    schedule = recipe.schedule
+    if isinstance(schedule, OneCycle):
+        schedule = replace(schedule, peak=0.0)
+    changed = replace(recipe, optimizer=optimizer, schedule=schedule, warmup=None)
+    return changed.with_length(epochs=epochs)
+
+
+def extend(folder: RunFolder, plan: Plan, epochs: float, samples: int) -> Plan:
+    """Adds an extension to a finished run: its first checkpoint, made of the run's model, then recipe.json.
+
+    Ended in between, the run is as finished as it was.
+
+    Args:
+        plan: as recipe.json has it.
+
+    Returns:
+        The plan with the extension.
+
+    Raises:
+        FileError: the model is missing, damaged or not this run's.
+    """
+    longer = replace(plan, extensions=(*plan.extensions, epochs))
+    phase = phases_of(longer, samples)[-1]
+    history = read_log(folder.log)
+    end: Event = next((e for e in reversed(history) if e["event"] == "end"), {})
+    memory = Memory(
+        step=phase.first_step,
+        log_bytes=whole_lines(folder.log),
+        seconds=float(end.get("seconds", 0.0)),
+        recipe_sha256=plan.sha256,
+        best=_best(plan, history),
+        skipped=int(end.get("skipped", 0)),
+    )
+    writer = Writer(folder.checkpoints, plan.keeping.keep)
+    writer.write(_state(folder.model, plan), memory)
+    writer.wait()
+    write_plan(folder.recipe, longer)
+    return longer
+
+
+def extended_event(phase: Phase, samples: int) -> Event:
+    """What the log has where an extension begins."""
+    return {
+        "event": "extension",
+        "step": phase.first_step,
+        "steps": phase.end(samples),
+        "epochs": phase.recipe.epochs,
+        "lr": phase.recipe.optimizer.lr,
+    }
+
+
+def _state(model: Path, plan: Plan) -> dict[str, Tensor]:
+    """A checkpoint's tensors, made of a model file."""
+    weights, card = model_file.load(model)
+    if card.spec != plan.recipe.model:
+        raise FileError(f"{model} is not the model of this run: its network is another. Put the run's own back.")
+    state = {f"network.{name}": value for name, value in weights.items()}
+    if plan.recipe.ema is not None:
+        state |= {f"average.{name}": value.clone() for name, value in weights.items()}
+    return state | {"losses": torch.zeros(0)}
+
+
+def _best(plan: Plan, history: list[Event]) -> tuple[float, ...] | None:
+    """The best evaluation so far; see `Memory.best`."""
+    name = plan.keeping.best
+    if name is None:
+        return None
+    evaluations = [goodness(name, event) for event in history if event["event"] == "evaluation"]
+    return max((found for found in evaluations if found is not None), default=None)
