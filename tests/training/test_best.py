@@ -14,7 +14,7 @@ import resnets
 from resnets.errors import UsageError
 from resnets.evaluation.score import Scores
 from resnets.frozen import decode, encode
-from resnets.training.checkpoint import Memory
+from resnets.training.checkpoint import Memory, Saved
 from resnets.training.keeping import Watch
 from resnets.training.loop import Training
 from resnets.training.ranks import Ranks
@@ -36,7 +36,7 @@ def kept_of(evaluations: list[Figures], folder: Path, metric: str = "accuracy", 
             asked=[],
             log_bytes=lambda: 0,
             save_best=lambda scores: kept.append((scores.metrics["accuracy"], scores.metrics["loss"])),
-            best=best,
+            found=Saved({}, Memory(step=0, log_bytes=0, seconds=0.0, recipe_sha256="", best=best)),
             unlogged=[],
         )
         watch.after_evaluation(scores)

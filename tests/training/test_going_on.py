@@ -242,8 +242,6 @@ def test_an_extension_that_is_cut_off_resumes_to_the_same_weights(step: int, fin
 def test_an_extension_killed_between_its_files_is_made_or_not_made(
     moment: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnets.training import extension, job
-
     expected = Path(shutil.copytree(finished, tmp_path / "expected"))
     resnets.resume(expected, epochs="+1")
 
@@ -252,11 +250,11 @@ def test_an_extension_killed_between_its_files_is_made_or_not_made(
 
     with monkeypatch.context() as patched:
         if moment == "before the plan":
-            patched.setattr(extension, "write_plan", cut)
+            patched.setattr("resnets.training.extension.write_plan", cut)
         elif moment == "before the model":
-            patched.setattr(job.model_file, "save", cut)
+            patched.setattr("resnets.artifacts.model_file.save", cut)
         else:
-            patched.setattr(job.Watch, "cost", cut)
+            patched.setattr("resnets.training.keeping.Watch.cost", cut)
         with pytest.raises(Cut):
             resnets.resume(finished, epochs="+1")
     if moment == "before the plan":
