@@ -302,6 +302,7 @@ def evaluate(
     from resnets.evaluation.judge import Ensemble, Member, Single
     from resnets.evaluation.score import absent, labels_for, score
     from resnets.tasks.classification import Classification
+    from resnets.training import agreement
     from resnets.training.environment import threads
     from resnets.training.ranks import joined
     from resnets.training.run_split import for_evaluation
@@ -317,13 +318,17 @@ def evaluate(
         first = models[0]
         if any(set(each.classes) != set(first.classes) for each in models):
             raise UsageError("The models of an ensemble must know the same classes.")
-        name = data if data is not None else first.card.recipe.get("data")
+        name = data if data is not None else _trained_on(first)
         if not isinstance(name, str):
             raise UsageError("The model file does not say what it was trained on: give --data.")
         of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
-        dataset = for_evaluation(open_dataset(name), name, of_this_data, own=data is None, asked=split)
+        dataset = agreement.together(
+            ranks,
+            lambda: for_evaluation(open_dataset(name), name, of_this_data, own=data is None, asked=split),
+        )
         split = split or dataset.scored
         source = dataset.split(split)
+        agreement.require_equal_evaluation(ranks, source, [each.network for each in models], split)
         judges = [
             Single(
                 each.network.to(chosen),
@@ -687,6 +692,16 @@ def load(
     from resnets.devices import find_device
 
     return load_model(model, find_device(device), runtime=runtime, precision=precision, calibrate=calibrate)
+
+
+def _trained_on(model: Model) -> object:
+    """What the model was trained on: where its run has the data now, or what its file calls it."""
+    from resnets.training.run_folder import RunFolder, read_plan
+
+    run = RunFolder(model.file.parent) if model.file is not None else None
+    if run is not None and run.recipe.exists():
+        return read_plan(run.recipe).data
+    return model.card.recipe.get("data")
 
 
 def _find_recipe(recipe: str | Recipe) -> Recipe:

@@ -46,7 +46,7 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     assert resnets.evaluate(out, data=str(data)).metrics["loss"] == last["loss"]
     assert resnets.evaluate(out, data=str(data), views="center").metrics["loss"] != last["loss"]
 
-    class CutError(Exception):
+    class CutError(BaseException):  # any other of a listener ends no run
         pass
 
     def listener(event: dict[str, object]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import resnets
 from resnets.data.catalog import open_dataset
 from resnets.errors import DataError, ResnetsError, TrainingError, UsageError
 from resnets.recipes.catalog import find
@@ -162,7 +163,7 @@ def test_under_a_limit_of_memory_all_ranks_take_one_ghost_batch(monkeypatch: pyt
     rooms = [needs[64], needs[16]]
 
     def decide(ranks: Ranks) -> int | None:
-        return job._within_limit(recipe, HERE, ranks)[0].group
+        return memory.within_limit(recipe, HERE, ranks)[0].group
 
     local = threading.local()
     monkeypatch.setattr(memory, "room", lambda recipe, device: rooms[local.rank])
@@ -194,6 +195,25 @@ def test_data_that_differs_is_named(part: str, data: Path, tmp_path: Path) -> No
         assert isinstance(error, UsageError)
         assert f"{named} data (fingerprint)" in str(error)
     assert len(open_dataset(str(other)).train) == len(read[0].train)
+
+
+def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(data, tmp_path / "data")
+    (other / "val" / "class1" / "003.png").rename(other / "val" / "class1" / "903.png")
+    sources = [open_dataset(str(root)).split("val") for root in (data, other)]
+    nets = [resnets.create("cifar_resnet20", seed=seed) for seed in (0, 0, 1)]
+
+    def compared(pictures: tuple[int, int], networks: tuple[int, int]) -> list[Any]:
+        return on_each(
+            2,
+            lambda ranks: agreement.require_equal_evaluation(
+                ranks, sources[pictures[ranks.rank]], [nets[networks[ranks.rank]]], "val"
+            ),
+        )
+
+    assert compared((0, 0), (0, 1)) == [None, None]
+    assert all("data (fingerprint)" in str(error) for error in compared((0, 1), (0, 1)))
+    assert all("weights: " in str(error) for error in compared((0, 0), (0, 2)))
 
 
 _IN = "import os, sys; os.chdir(sys.argv.pop(1)); from resnets.cli import main; sys.exit(main())"

@@ -56,8 +56,24 @@ def test_a_run_goes_on_from_another_folder(
     resnets.resume(tmp_path / "r")
     assert sha_of(tmp_path / "r") == sha_of(whole)
     assert resnets.replay("r", step=20).step == 20
+    assert resnets.evaluate("r").metrics["loss"] == resnets.evaluate(whole).metrics["loss"]
     again = resnets.train(str(tmp_path / "r" / "recipe.json"), out=tmp_path / "again")
     assert sha_of(again.folder) == sha_of(whole)
+
+
+def test_a_dataset_with_a_name_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+
+    def stop(event: dict[str, Any]) -> None:
+        if event.get("step", 0) >= 2:
+            raise Cut
+
+    with pytest.raises(Cut):
+        resnets.train("digits", *TINY, "steps=4", out="r", checkpoint_steps=1, listeners=(stop,))
+    assert read_plan(Path("r/recipe.json")).data_path is None
+    resnets.resume("r", data="digits")
+    assert resnets.resume("r").was_finished
 
 
 def test_data_that_moved_is_given_and_remembered(data: Path, whole: Path, tmp_path: Path) -> None:

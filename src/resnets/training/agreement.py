@@ -10,11 +10,16 @@ rounding of a rank's own share, as it does between machines.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
+from torch import nn
+
+from resnets.artifacts.model_file import weights_sha256
+from resnets.data.sources import Source
 from resnets.errors import ResnetsError, TrainingError, UsageError
 from resnets.frozen import encode
 from resnets.training.environment import Environment
@@ -92,10 +97,26 @@ def require_equal(ranks: Ranks, facts: Mapping[str, Any]) -> None:
     differing = [line for name in names if (line := _difference(name, [each.get(name) for each in everyone]))]
     if differing:
         raise UsageError(
-            "The ranks differ, and would train on different things:\n  "
+            "The ranks differ, and would not compute the same:\n  "
             + "\n  ".join(differing)
             + "\nGive every rank the same command, data and versions."
         )
+
+
+def require_equal_evaluation(ranks: Ranks, source: Source, networks: Sequence[object], split: str) -> None:
+    """Ends every rank where they would score different samples, or different weights.
+
+    Raises:
+        UsageError: the message names what differs, and on which ranks.
+    """
+    if ranks.world == 1:
+        return
+    digest = hashlib.sha256(source.labels.tobytes())
+    for index in range(len(source)):
+        digest.update(source.key(index) + b"\0")
+    weights = [weights_sha256(net.state_dict()) if isinstance(net, nn.Module) else None for net in networks]
+    facts = {"split": split, "samples": len(source), "data (fingerprint)": digest.hexdigest(), "weights": weights}
+    require_equal(ranks, facts)
 
 
 def _difference(name: str, values: list[Any]) -> str | None:

@@ -117,11 +117,11 @@ def steps(folder: Path) -> list[int]:
 
 
 def remove(folder: Path, which: Iterable[int]) -> None:
-    """Removes checkpoints, each description first, so that none is ever seen half gone."""
+    """Removes checkpoints, each description first, so that none is ever seen half gone; what cannot be removed stays."""
     for step in which:
-        for path in (json_path(folder, step), tensors_path_of(folder, step)):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        with contextlib.suppress(OSError):
+            json_path(folder, step).unlink(missing_ok=True)
+            tensors_path_of(folder, step).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

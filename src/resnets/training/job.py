@@ -19,11 +19,10 @@ from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.cores import default_workers
 from resnets.data.batches import Batches, Order
-from resnets.data.catalog import open_dataset
-from resnets.data.remarks import notes_on
+from resnets.data.catalog import NAMES, open_dataset
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import SplitRule, with_watched_split
-from resnets.data.survey import Survey, normalized, survey
+from resnets.data.survey import Survey, normalized, notes_on, survey
 from resnets.devices import full_float32
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
@@ -187,7 +186,7 @@ def train(
         if environment.jpeg_decoder == "Pillow" and recipe.views.crop is not None:
             notes.append("This torchvision has no operator for JPEG files: Pillow decodes them, to the same pixels.")
         if recipe.memory_limit is not None:
-            recipe, more = _within_limit(recipe, environment, ranks)
+            recipe, more = memory.within_limit(recipe, environment, ranks)
             notes += more
         if workers is None:
             workers = 0 if data.train_survey.pixels is not None else default_workers()
@@ -214,24 +213,6 @@ def train(
             return _go(plan, data, folder, ranks, listeners, notes)
 
 
-def _within_limit(recipe: Recipe, environment: Environment, ranks: Ranks) -> tuple[Recipe, list[str]]:
-    """The recipe with the ghost batch that its limit of memory allows on every rank, as rank 0 decides it."""
-    group = recipe.group
-    assert group is not None
-    # What the program itself takes differs a little between ranks: the one with the least room counts.
-    left = min(ranks.gather(memory.room(recipe, torch.device(environment.device))))
-    fitting = agreement.from_rank_0(
-        ranks, lambda: memory.group_within_limit(recipe, environment.precision, group, left)
-    )
-    if fitting == group:
-        return recipe, []
-    note = (
-        f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
-        f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
-    )
-    return replace(recipe, group=fitting), [note]
-
-
 def _require_equal(ranks: Ranks, recipe: Recipe, environment: Environment, data: Data) -> None:
     """Refuses ranks that would train on different things."""
     if ranks.world == 1:
@@ -250,7 +231,7 @@ def _require_equal(ranks: Ranks, recipe: Recipe, environment: Environment, data:
 
 def _located(data: str) -> str | None:
     """Where `data` lies, for a resume that starts in another folder; None where it is a name."""
-    return os.path.abspath(data) if os.path.exists(data) else None
+    return os.path.abspath(data) if data not in NAMES and os.path.exists(data) else None
 
 
 def resume(

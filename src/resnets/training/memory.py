@@ -9,6 +9,7 @@ import itertools
 import mmap
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +21,10 @@ from resnets.models.memory import Memory, Numbers, fit, predict
 from resnets.models.resnet import ResNet
 from resnets.nn.stochastic import deal
 from resnets.sizes import parse_bytes
+from resnets.training.agreement import from_rank_0
+from resnets.training.environment import Environment
 from resnets.training.loop import Training
+from resnets.training.ranks import Ranks
 from resnets.training.recipe import AdamW, Recipe
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # mallopt(3)
@@ -97,6 +101,26 @@ def group_within_limit(recipe: Recipe, precision: str, group: int, left: int) ->
             except UsageError as error:
                 refusal = error
     raise UsageError(f"memory_limit={recipe.memory_limit} cannot be kept: {refusal}")
+
+
+def within_limit(recipe: Recipe, environment: Environment, ranks: Ranks) -> tuple[Recipe, list[str]]:
+    """The recipe with the ghost batch that its limit of memory allows on every rank, as rank 0 decides it, and notes.
+
+    Raises:
+        UsageError: there is none.
+    """
+    group = recipe.group
+    assert group is not None
+    # What the program itself takes differs a little between ranks: the one with the least room counts.
+    left = min(ranks.gather(room(recipe, torch.device(environment.device))))
+    fitting = from_rank_0(ranks, lambda: group_within_limit(recipe, environment.precision, group, left))
+    if fitting == group:
+        return recipe, []
+    note = (
+        f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
+        f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
+    )
+    return replace(recipe, group=fitting), [note]
 
 
 @contextlib.contextmanager

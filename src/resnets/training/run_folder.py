@@ -130,6 +130,8 @@ class Plan:
     extensions: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 <= self.workers <= MAX_WORKERS:
+            raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
         if not all(0 < epochs < 1e6 for epochs in self.extensions):
             raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
 
@@ -140,10 +142,6 @@ class Plan:
         if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
             return self.recipe.data
         return path
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.workers <= MAX_WORKERS:
-            raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
 
     @property
     def sha256(self) -> str:
