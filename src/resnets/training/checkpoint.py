@@ -117,7 +117,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def remove(folder: Path, which: Iterable[int]) -> None:
-    """Removes checkpoints, each description first, so that none is ever seen half gone; what cannot be removed stays."""
+    """Removes checkpoints, each description first, so that none is ever seen half gone; what cannot go stays."""
     for step in which:
         with contextlib.suppress(OSError):
             json_path(folder, step).unlink(missing_ok=True)
