@@ -20,9 +20,10 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.cores import default_workers
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import NAMES, open_dataset
+from resnets.data.remarks import notes_on
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import SplitRule, with_watched_split
-from resnets.data.survey import Survey, normalized, notes_on, survey
+from resnets.data.survey import Survey, normalized, survey
 from resnets.devices import full_float32
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
