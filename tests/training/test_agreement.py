@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,9 +20,9 @@ import resnets
 from resnets.data.catalog import open_dataset
 from resnets.errors import DataError, ResnetsError, TrainingError, UsageError
 from resnets.recipes.catalog import find
-from resnets.training import agreement, environment, job, memory
+from resnets.training import agreement, checkpoint, environment, job, memory
 from resnets.training.ranks import Ranks
-from tests.training.runs import SETTINGS, arguments, finish
+from tests.training.runs import SETTINGS, arguments, curve, finish, sha_of
 
 HERE = environment.choose("cpu", "fp32")
 
@@ -219,16 +220,20 @@ def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: P
 _IN = "import os, sys; os.chdir(sys.argv.pop(1)); from resnets.cli import main; sys.exit(main())"
 
 
-def two_ranks(port: int, *ranks: tuple[Path, list[str]]) -> list[tuple[int, str, str]]:
+def two_ranks(port: int, *ranks: tuple[Path, list[str]], script: str | None = None) -> list[tuple[int, str, str]]:
     """Two ranks that were started by hand, each in its own folder with its own command line."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _IN, str(folder), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    processes = []
+    for rank, (folder, argv) in enumerate(ranks):
+        program = [_IN, str(folder)] if script is None else [script]
+        process = subprocess.Popen(
+            [sys.executable, "-c", *program, *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
-        for rank, (folder, argv) in enumerate(ranks)
-    ]  # fmt: skip
+        processes.append(process)
     return [finish(process) for process in processes]
 
 
@@ -255,3 +260,33 @@ def test_ranks_of_other_settings_or_without_data_end_at_once(data: Path, tmp_pat
     )
     assert all(code == 1 and "There is no dataset or folder" in err for code, _, err in found)
     assert "Rank 1 of 2 cannot begin" in found[0][2]
+
+
+_STOPPED = """
+import signal, sys
+from resnets.training import keeping
+from resnets.cli import main
+before, count = keeping.Watch.before_evaluation, 0
+def signalled(self):
+    global count
+    before(self)
+    count += 1
+    if count == 2 and self.training.ranks.leads:
+        signal.raise_signal(signal.SIGTERM)
+keeping.Watch.before_evaluation = signalled
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_one_rank_that_is_asked_to_stop_in_an_evaluation_stops_all_of_them_saved(data: Path, tmp_path: Path) -> None:
+    out, expected = tmp_path / "r", tmp_path / "expected"
+    argv = [arguments(data, path, "precision=fp32", "memory_limit=20GiB", epochs=1) for path in (out, expected)]
+    for code, _, err in two_ranks(29619, *((tmp_path, argv[0]) for _ in range(2)), script=_STOPPED):
+        assert code == 128 + signal.SIGTERM, err
+        assert "Step 10 is saved" in err
+    assert checkpoint.read(out / "checkpoint", 10).memory.evaluation_pending
+    assert all(code == 0 for code, _, _ in two_ranks(29621, *((tmp_path, ["resume", str(out)]) for _ in range(2))))
+    assert all(code == 0 for code, _, _ in two_ranks(29623, *((tmp_path, argv[1]) for _ in range(2))))
+    assert curve(out) == curve(expected)
+    assert sha_of(out) == sha_of(expected)
