@@ -180,6 +180,7 @@ def train(
         if out is None:  # where nothing was begun, the claim on a name is given up
             with contextlib.suppress(OSError):
                 folder.path.rmdir()
+                folder.path.parent.rmdir()  # where there is no other run either
     return Run(folder.path, scores.summary())
 
 

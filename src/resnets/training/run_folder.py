@@ -195,9 +195,9 @@ def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
 
 def _claimed(plain: Path) -> Path:
     try:
-        plain.parent.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(1):
             path = plain if number == 1 else plain.with_name(f"{plain.name}-{number}")
+            plain.parent.mkdir(parents=True, exist_ok=True)  # another process may just have removed it, empty
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
                 return path
