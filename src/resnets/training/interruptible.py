@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnets.data.sources import Source, SplitName
 from resnets.evaluation.judge import Judge
@@ -82,10 +82,6 @@ class _Stoppable:
     def __init__(self, judge: Judge, watched: Interruptible) -> None:
         self._judge = judge
         self._watched = watched
-
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        return self._judge.networks
 
     def see(self, source: Source, index: int) -> Any:
         return self._judge.see(source, index)
