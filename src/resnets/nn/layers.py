@@ -42,10 +42,14 @@ class GlobalMaxPool(nn.Module):
     exported, since torch 2.11 has no ONNX form of the pools.
     """
 
+    def __init__(self, dimensions: int = 2) -> None:
+        super().__init__()
+        self.dimensions = dimensions
+
     def forward(self, x: Tensor) -> Tensor:
         if torch.are_deterministic_algorithms_enabled() or torch.compiler.is_exporting():
-            return x.flatten(2).max(2).values.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-        return _GLOBAL_MAX[x.ndim - 2](x, 1)
+            return x.flatten(2).max(2).values.reshape(x.shape[0], x.shape[1], *[1] * self.dimensions)
+        return _GLOBAL_MAX[self.dimensions](x, 1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Layers:
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
         """The mean or the largest over all positions, as size 1 in each dimension."""
-        return GlobalMaxPool() if pool == "max" else _GLOBAL_AVERAGE_POOL[self.dimensions](1)
+        return GlobalMaxPool(self.dimensions) if pool == "max" else _GLOBAL_AVERAGE_POOL[self.dimensions](1)
 
 
 def broadcast(values: Tensor, like: Tensor) -> Tensor:
