@@ -6,6 +6,7 @@ import copy
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -220,9 +221,15 @@ def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: P
 _IN = "import os, sys; os.chdir(sys.argv.pop(1)); from resnets.cli import main; sys.exit(main())"
 
 
-def two_ranks(port: int, *ranks: tuple[Path, list[str]], script: str | None = None) -> list[tuple[int, str, str]]:
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def two_ranks(*ranks: tuple[Path, list[str]], script: str | None = None) -> list[tuple[int, str, str]]:
     """Two ranks that were started by hand, each in its own folder with its own command line."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     processes = []
     for rank, (folder, argv) in enumerate(ranks):
         program = [_IN, str(folder)] if script is None else [script]
@@ -243,7 +250,7 @@ def test_ranks_that_see_other_pictures_end_before_the_first_step(data: Path, tmp
     (other / "train" / "class2" / "000.png").write_bytes(b"")
     out = tmp_path / "r"
     argv = arguments(Path(data.name), out, "damaged=exclude", epochs=1)
-    for code, _, err in two_ranks(29613, (data.parent, argv), (other.parent, argv)):
+    for code, _, err in two_ranks((data.parent, argv), (other.parent, argv)):
         assert code == 2, err
         assert "training samples: 120 on rank 0; 119 on rank 1" in err
     assert not (out / "recipe.json").exists()
@@ -251,12 +258,10 @@ def test_ranks_that_see_other_pictures_end_before_the_first_step(data: Path, tmp
 
 @pytest.mark.slow
 def test_ranks_of_other_settings_or_without_data_end_at_once(data: Path, tmp_path: Path) -> None:
-    found = two_ranks(
-        29615, *((tmp_path, arguments(data, tmp_path / "r", f"seed={seed}", epochs=1)) for seed in (1, 2))
-    )
+    found = two_ranks(*((tmp_path, arguments(data, tmp_path / "r", f"seed={seed}", epochs=1)) for seed in (1, 2)))
     assert all(code == 2 and "recipe.seed: 1 on rank 0; 2 on rank 1" in err for code, _, err in found)
     found = two_ranks(
-        29617, *((tmp_path, arguments(folder, tmp_path / "r", epochs=1)) for folder in (data, tmp_path / "none"))
+        *((tmp_path, arguments(folder, tmp_path / "r", epochs=1)) for folder in (data, tmp_path / "none"))
     )
     assert all(code == 1 and "There is no dataset or folder" in err for code, _, err in found)
     assert "Rank 1 of 2 cannot begin" in found[0][2]
@@ -282,11 +287,11 @@ sys.exit(main())
 def test_one_rank_that_is_asked_to_stop_in_an_evaluation_stops_all_of_them_saved(data: Path, tmp_path: Path) -> None:
     out, expected = tmp_path / "r", tmp_path / "expected"
     argv = [arguments(data, path, "precision=fp32", "memory_limit=20GiB", epochs=1) for path in (out, expected)]
-    for code, _, err in two_ranks(29619, *((tmp_path, argv[0]) for _ in range(2)), script=_STOPPED):
+    for code, _, err in two_ranks(*((tmp_path, argv[0]) for _ in range(2)), script=_STOPPED):
         assert code == 128 + signal.SIGTERM, err
         assert "Step 10 is saved" in err
     assert checkpoint.read(out / "checkpoint", 10).memory.evaluation_pending
-    assert all(code == 0 for code, _, _ in two_ranks(29621, *((tmp_path, ["resume", str(out)]) for _ in range(2))))
-    assert all(code == 0 for code, _, _ in two_ranks(29623, *((tmp_path, argv[1]) for _ in range(2))))
+    assert all(code == 0 for code, _, _ in two_ranks(*((tmp_path, ["resume", str(out)]) for _ in range(2))))
+    assert all(code == 0 for code, _, _ in two_ranks(*((tmp_path, argv[1]) for _ in range(2))))
     assert curve(out) == curve(expected)
     assert sha_of(out) == sha_of(expected)

@@ -127,11 +127,12 @@ def test_a_terminal_that_closes_fails_as_a_listener_and_not_as_a_context() -> No
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP")
 def test_a_closed_terminal_is_a_request_to_stop_unless_it_is_ignored() -> None:
-    with stopping() as asked:
-        signal.raise_signal(signal.SIGHUP)
-        assert asked == [signal.SIGHUP]
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
     try:
+        with stopping() as asked:
+            signal.raise_signal(signal.SIGHUP)
+            assert asked == [signal.SIGHUP]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with stopping() as asked:
             signal.raise_signal(signal.SIGHUP)
             assert asked == []
@@ -209,8 +210,12 @@ def test_a_signal_before_an_evaluation_leaves_it_to_the_resume(
         if event.get("step") == 10 and event["event"] == "step":
             signal.raise_signal(number)
 
-    with pytest.raises(InterruptedRunError, match="Step 10 is saved") as caught:
-        trained(data, out, listeners=(listener,))
+    before = signal.signal(number, signal.SIG_DFL)  # these tests may themselves run under nohup
+    try:
+        with pytest.raises(InterruptedRunError, match="Step 10 is saved") as caught:
+            trained(data, out, listeners=(listener,))
+    finally:
+        signal.signal(number, before)
     assert caught.value.exit_code == 128 + number
     assert checkpoint.read(out / "checkpoint", 10).memory.evaluation_pending
     assert main(["resume", str(out)]) == 0
