@@ -48,7 +48,7 @@ def bare(recipe: Recipe, data: Data) -> Callable[[], object]:
     network = create(recipe.model).to(here.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = optimizers.build(recipe.optimizer, network, here.precision)
     finite = torch.zeros((), device=here.device)
-    pixels = data.train_survey.pixels
+    pixels = data.train_scan.pixels
     assert pixels is not None
     assert recipe.steps is not None
     steps, size, padding = recipe.steps, recipe.preprocessing.crop, 2

@@ -207,6 +207,7 @@ def resume(
             end the run.
     """
     from resnets.training import job
+    from resnets.training.damage import DamageLog
     from resnets.training.extension import parse_epochs
     from resnets.training.ranks import leads
     from resnets.training.run_folder import RunFolder, read_plan
@@ -225,7 +226,8 @@ def resume(
             listeners=(*listeners, *board),
         )
     if scores is None:
-        return Run(folder.path, load(folder.model).card.metrics, was_finished=True)
+        damaged = DamageLog(folder.path).by_path()
+        return Run(folder.path, {**load(folder.model).card.metrics, "damaged": damaged}, was_finished=True)
     return Run(folder.path, scores.summary())
 
 

@@ -44,3 +44,11 @@ def truncate(path: Path, share: float = 0.5) -> Path:
     """Cuts the end off a file, as an interrupted download does."""
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     return path
+
+
+def break_middle(path: Path) -> Path:
+    """Overwrites bytes in the middle of a file, whose header and end stay whole."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes(40) + content[middle + 40 :])
+    return path

@@ -17,13 +17,13 @@ from torchvision import transforms
 from resnets.data.batches import Batch, Batches, Order, normalize
 from resnets.data.folder import FolderSource, read_classes
 from resnets.data.pictures import Pixels
+from resnets.data.scan import scan
 from resnets.data.sources import PixelSource, Source, Subset
-from resnets.data.survey import survey
 from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedCrop, PCAColor, RandomResizedCrop, Views
 from resnets.errors import DataError
 from resnets.preprocessing import Preprocessing, encode_mean_image
 
-from .conftest import noise, truncate, write_tree
+from .conftest import break_middle, noise, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
 UNIT = Preprocessing(resize=8, crop=8, mean=(0.0,) * 3, std=(1 / 255,) * 3)  # gives back the grey levels
@@ -168,7 +168,7 @@ def test_pictures_in_memory_give_the_batches_that_decoding_gives(
     folder: FolderSource, crop: RandomResizedCrop | None
 ) -> None:
     views = Views(crop=crop, augment=EVERYTHING.augment, mix=EVERYTHING.mix)
-    pixels = survey(folder, SMALL, keep=True, statistics=False).pixels
+    pixels = scan(folder, SMALL, keep=True, statistics=False).pixels
     decoded, resident = batches(folder, views), batches(folder, views, pixels=pixels)
     assert all(same(decoded.make(step), resident.make(step)) for step in range(3))
 
@@ -181,6 +181,79 @@ def test_an_unreadable_picture_ends_training_by_its_name(
     truncate(folder.path(13))
     with pytest.raises(DataError, match=str(folder.path(13))):
         list(batches(folder, Views(crop=crop), workers=workers).between(0, 3))
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def replacing(source: Source, views: Views, rows: slice | None = None, workers: int = 0) -> Batches:
+    """Batches of 20 in groups of 10 whose damaged rows repeat others."""
+    return Batches(
+        source,
+        order=Order(len(source), 20, 0),
+        views=views,
+        preprocessing=SMALL,
+        seed=0,
+        group=10,
+        device=torch.device("cpu"),
+        rows=rows,
+        workers=workers,
+        replace_damaged=True,
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("views", [Views(crop=RandomResizedCrop()), EVERYTHING, Views()])
+def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight(
+    folder: FolderSource, views: Views, workers: int
+) -> None:
+    whole = replacing(folder, views).make(0)
+    made = replacing(folder, views, workers=workers)
+    found: list[tuple[int, int, str]] = []
+    made.on_damaged = lambda *what: found.append(what)
+    ids = made.order.ids(0)
+    bad = [3, 9, 10]  # the second's next row is the first of the group, the third is of another group
+    for row in bad:
+        break_middle(folder.path(int(ids[row])))
+    batch = next(iter(made.between(0, 1)))
+    assert batch["ids"].tolist() == [int(ids[{3: 4, 9: 0, 10: 11}.get(row, row)]) for row in range(20)]
+    assert torch.equal(batch["labels"], torch.from_numpy(folder.labels)[batch["ids"]])
+    assert batch["weights"].tolist() == [float(row not in bad) for row in range(20)]
+    assert [(step, sample) for step, sample, _ in found] == [(0, int(ids[row])) for row in bad]
+    assert all(str(folder.path(sample)) in reason for _, sample, reason in found)
+    if not views.mix:
+        good = [row for row in range(20) if row not in bad]
+        assert torch.equal(batch["images"][good], whole["images"][good])
+    if not views.augment:
+        assert torch.equal(batch["images"][[3, 9, 10]], whole["images"][[4, 0, 11]])
+
+
+@pytest.mark.parametrize("piece", [10, 5, 4])
+@pytest.mark.parametrize("views", [Views(crop=RandomResizedCrop(), augment=(Flip(),)), EVERYTHING])
+def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
+    folder: FolderSource, views: Views, piece: int
+) -> None:
+    ids = replacing(folder, views).order.ids(0)
+    for row in (4, 5, 9):  # the last of a piece of five, and the first of the next
+        break_middle(folder.path(int(ids[row])))
+    whole = replacing(folder, views).make(0)
+    found: list[int] = []
+    for first in range(0, 20, piece):
+        part = replacing(folder, views, slice(first, first + piece))
+        part.on_damaged = lambda step, sample, reason: found.append(sample)
+        made = part.make(0)
+        for name, value in made.items():
+            assert torch.equal(value, whole[name][first : first + piece]), name
+        assert ("weights" in made) or not {4, 5, 9} & set(range(first, first + piece))
+    assert found == [int(ids[row]) for row in (4, 5, 9)]  # each by one rank
+
+
+def test_a_group_of_which_nothing_can_be_read_is_an_error(folder: FolderSource) -> None:
+    made = replacing(folder, Views(crop=RandomResizedCrop()))
+    for row in range(10):
+        break_middle(folder.path(int(made.order.ids(0)[row])))
+    with pytest.raises(DataError, match="None of the 10 pictures"):
+        made.make(0)
 
 
 def test_a_picture_too_narrow_to_resize_is_named(folder: FolderSource) -> None:

@@ -171,7 +171,7 @@ def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monke
     from resnets.data import augment, pictures
     from resnets.data.batches import Batches, Order
     from resnets.data.folder import read_classes
-    from resnets.data.survey import survey
+    from resnets.data.scan import scan
     from resnets.data.views import RandomResizedCrop, Views
     from resnets.evaluation.judge import Single
     from resnets.preprocessing import Preprocessing
@@ -198,7 +198,7 @@ def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monke
             source, order=Order(2, 2, 0), views=Views(crop=crop), preprocessing=p, seed=0, group=2,
             device=torch.device("cpu"),
         ).make(0)  # fmt: skip
-    survey(source, p, keep=True, statistics=False)
+    scan(source, p, keep=True, statistics=False)
     Single(torch.nn.Identity(), p).see(source, 0)
     assert len(reserved) == 7
     assert all(value >= 4 * SIDE**2 for value in reserved)

@@ -17,7 +17,7 @@ from resnets.data.batches import Batches, Order
 from resnets.data.folder import read_classes
 from resnets.data.pictures import open_picture
 from resnets.data.remarks import remarks
-from resnets.data.survey import survey
+from resnets.data.scan import scan
 from resnets.data.views import RandomResizedCrop, Views
 from resnets.errors import UsageError
 from resnets.evaluation.judge import Single
@@ -135,7 +135,7 @@ def test_training_evaluation_scan_and_predict_put_images_on_the_same_background(
             np.testing.assert_allclose(images, expected, atol=0.01)
         mean = composited(COLORS, ALPHA).mean((0, 1))
         np.testing.assert_allclose(images.mean((1, 2)), mean, atol=6)
-    np.testing.assert_array_equal(survey(source, p, keep=True, statistics=False).pixels, expected[None])
+    np.testing.assert_array_equal(scan(source, p, keep=True, statistics=False).pixels, expected[None])
 
 
 def test_background_is_written_only_where_it_is_set() -> None:

@@ -18,8 +18,8 @@ from PIL import Image
 from torchvision import transforms
 
 from resnets.data.folder import FolderSource, read_classes
+from resnets.data.scan import scan
 from resnets.data.sources import Subset
-from resnets.data.survey import survey
 from resnets.errors import DataError
 from resnets.evaluation.judge import Single
 from resnets.evaluation.score import Scores, labels_for, score
@@ -121,7 +121,7 @@ def test_ranks_that_share_the_pictures_all_get_the_result_of_one(
 
 
 def test_pixels_in_memory_score_as_files_do(network: ResNet, source: FolderSource) -> None:
-    pixels = survey(source, PREPROCESSING, keep=True, statistics=False).pixels
+    pixels = scan(source, PREPROCESSING, keep=True, statistics=False).pixels
     from_files = score(Single(network, PREPROCESSING), TASK, source, batch=7)
     from_memory = score(Single(network, PREPROCESSING, pixels=pixels), TASK, source, batch=7)
     assert from_memory.summary() == from_files.summary()
@@ -206,7 +206,8 @@ def test_a_split_that_lacks_a_class_leaves_its_row_empty(network: ResNet, source
 
 def test_figures_are_read_by_name_and_as_json(network: ResNet, source: FolderSource) -> None:
     scores = score(Single(network, PREPROCESSING), TASK, source)
-    assert json.loads(json.dumps(scores.summary())) == {**scores.metrics, "excluded": 0, "split": "test"}
+    expected = {**scores.metrics, "excluded": 0, "split": "test", "damaged": {}}
+    assert json.loads(json.dumps(scores.summary())) == expected
     with pytest.raises(AttributeError, match="acuracy"):
         scores.acuracy  # noqa: B018
     assert isinstance(scores, Scores)

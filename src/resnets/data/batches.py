@@ -7,9 +7,10 @@ runs need no state: a batch can be made anywhere, in any order, and is the same.
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +25,7 @@ from resnets.data.pictures import Pixels, open_picture, prepare, to_pixels
 from resnets.data.sources import Source
 from resnets.data.views import Flip, RandomResizedCrop, View, Views
 from resnets.devices import abilities, constant, to_device
+from resnets.errors import DataError
 from resnets.preprocessing import Preprocessing
 
 Batch = dict[str, Tensor]
@@ -64,6 +66,21 @@ class Order:
         return np.arange(step * self.batch, (step + 1) * self.batch)
 
 
+@dataclass(frozen=True)
+class Frames:
+    """The decoded pictures of a step.
+
+    Args:
+        pixels: (N, channels, height, width) uint8, or, where they are finished on the way, float32 normalised.
+        ids: (N,) the samples that they show.
+        damaged: reason by row, of rows that repeat another one.
+    """
+
+    pixels: Tensor
+    ids: NDArray[np.int64]
+    damaged: dict[int, str] = field(default_factory=dict)
+
+
 @lru_cache(maxsize=2)
 def _first_numbers(seed: int, purpose: str, samples: int) -> NDArray[np.float64]:
     return draws.generator(seed, purpose).random(samples)
@@ -86,6 +103,9 @@ class Batches:
             and resizers leave Python's lock free.) The batches are the same.
         pixels: all of the source's pictures as `prepare` makes them, where they are in memory.
         size_at: height and width of the pictures of a step; by default the preprocessing's.
+        replace_damaged: what to do about a picture that cannot be decoded: its row repeats the next readable row of
+            its group (after the last, the first) with weight 0, on every rank that makes the row; otherwise it is an
+            error.
     """
 
     def __init__(
@@ -102,8 +122,12 @@ class Batches:
         workers: int = 0,
         pixels: Pixels | None = None,
         size_at: Callable[[int], int] | None = None,
+        replace_damaged: bool = False,
     ) -> None:
         self.source = source
+        self.replace_damaged = replace_damaged
+        # Called with step (from 0), sample and reason when a batch is due in which a row of ours is damaged.
+        self.on_damaged: Callable[[int, int, str], None] = lambda step, sample, reason: None
         self.order = order
         self.views = views
         self.preprocessing = preprocessing
@@ -128,7 +152,14 @@ class Batches:
 
     def make(self, step: int) -> Batch:
         """The batch of `step`: "ids" (N,), "images" (N, C, H, W) float32 normalised, "labels" (N,) and, where
-        pictures are mixed, "partner_labels" (N,) and "shares" (N,), the weight of "labels"."""
+        pictures are mixed, "partner_labels" (N,) and "shares" (N,), the weight of "labels".
+
+        Where a row repeats another one because its own picture is damaged, "ids" and "labels" are that one's, and
+        there is "weights" (N,) float32: 0 for such rows and 1 for the others.
+
+        Raises:
+            DataError: a picture cannot be decoded and has no replacement.
+        """
         return self._finish(step, self._frames(step, _run_now))
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
@@ -137,7 +168,7 @@ class Batches:
             yield from (self.make(step) for step in range(start, stop))
             return
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
-        waiting: collections.deque[tuple[int, Callable[[], Tensor]]] = collections.deque()
+        waiting: collections.deque[tuple[int, Callable[[], Frames]]] = collections.deque()
         try:
             for step in range(start, stop):
                 waiting.append((step, self._frames(step, pool.submit)))
@@ -148,17 +179,16 @@ class Batches:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _frames(self, step: int, submit: Callable[..., Future[None]]) -> Callable[[], Tensor]:
-        """Starts decoding the pictures of `step`; the result waits for them: (N, C, H, W) uint8, or, where they are
-        finished on the way, float32 normalised."""
-        ids = self.order.ids(step)[self.rows]
+    def _frames(self, step: int, submit: Callable[..., Future[None]]) -> Callable[[], Frames]:
+        """Starts decoding the pictures of `step`; the result waits for them."""
+        every_id = self.order.ids(step)
+        ids = every_id[self.rows]
         if (resident := self._resident) is not None:
-            return lambda: resident[to_device(ids, self.device)]
+            return lambda: Frames(resident[to_device(ids, self.device)], ids)
         size = self._size_at(step)
         shape = (len(ids), self.preprocessing.channels, size, size)
-        u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)[
-            self.rows
-        ]
+        every_u = draws.generator(self.seed, "crop", step).random((self.order.batch, augment.CROP_NUMBERS), np.float32)
+        u = every_u[self.rows]
         if self._finished_where_decoded:
             frames = torch.empty(shape, dtype=torch.float32)
             mirrored = self._mirrored(step)
@@ -172,63 +202,94 @@ class Batches:
             def keep(row: int, pixels: Pixels) -> None:
                 frames[row].numpy()[:] = pixels
 
+        damaged: dict[int, str] = {}
+
+        def decode(rows: range) -> None:
+            for row in rows:
+                try:
+                    keep(row, self._decode(int(ids[row]), size, u[row]))
+                except DataError as error:
+                    damaged[row] = str(error)
+
         tasks = [
-            submit(self._decode, keep, size, ids, u, range(first, min(first + PICTURES_A_TASK, len(ids))))
+            submit(decode, range(first, min(first + PICTURES_A_TASK, len(ids))))
             for first in range(0, len(ids), PICTURES_A_TASK)
         ]
 
-        def wait() -> Tensor:
+        def wait() -> Frames:
             for task in tasks:
                 task.result()
-            return frames
+            used = ids.copy()
+            for row, reason in damaged.items() if self.replace_damaged else ():
+                used[row], pixels = self._next_readable(self.rows.start + row, every_id, every_u, size, reason)
+                keep(row, pixels)
+            return Frames(frames, used, dict(sorted(damaged.items())))
 
         return wait
 
-    def _decode(
-        self,
-        keep: Callable[[int, Pixels], None],
-        size: int,
-        ids: NDArray[np.int64],
-        u: augment.Uniforms,
-        rows: range,
-    ) -> None:
+    def _next_readable(
+        self, row: int, ids: NDArray[np.int64], u: augment.Uniforms, size: int, reason: str
+    ) -> tuple[int, Pixels]:
+        """Sample and pixels of the next row in the group of `row`, of the global batch, that can be decoded.
+
+        It is decoded anew, with its own crop, as it may be a row that another rank makes.
+        """
+        first = row // self.group * self.group
+        for further in range(1, self.group):
+            other = first + (row - first + further) % self.group
+            with contextlib.suppress(DataError):
+                return int(ids[other]), self._decode(int(ids[other]), size, u[other])
+        raise DataError(f"None of the {self.group} pictures of a batch can be decoded: {reason}")
+
+    def _decode(self, index: int, size: int, u: augment.Uniforms) -> Pixels:
+        """(channels, size, size) of a sample, cropped as `u` (numbers,) says."""
         crop = self.views.crop
         p = self.preprocessing
         if size != p.crop:
             p = replace(p, crop=size, resize=max(size, p.resize))
         suited = p.color == "RGB" and p.antialias and p.interpolation != "nearest"
         direct = crop if suited and isinstance(crop, RandomResizedCrop) else None
-        for row in rows:
-            index = int(ids[row])
-            with one_image():
-                data = self.source.encoded(index) if direct else None
-                pixels = jpeg.decode(data) if data is not None else None
-                if direct and pixels is not None:
-                    keep(row, augment.random_crop_of_pixels(pixels, direct, u[row], p).numpy())
-                    continue
-                name = self.source.name(index)
-                if data is not None:
-                    picture = open_picture(data, p.color, background=p.background, name=name)
-                else:
-                    picture = self.source.picture(index, p.color, p.background)
-                if crop is None:
-                    keep(row, prepare(picture, p, name))
-                else:
-                    keep(row, to_pixels(augment.random_crop(picture, crop, u[row], p), p.color))
+        with one_image():
+            data = self.source.encoded(index) if direct else None
+            pixels = jpeg.decode(data) if data is not None else None
+            if direct and pixels is not None:
+                return augment.random_crop_of_pixels(pixels, direct, u, p).numpy()
+            name = self.source.name(index)
+            if data is not None:
+                picture = open_picture(data, p.color, background=p.background, name=name)
+            else:
+                picture = self.source.picture(index, p.color, p.background)
+            if crop is None:
+                return prepare(picture, p, name)
+            return to_pixels(augment.random_crop(picture, crop, u, p), p.color)
 
-    def _finish(self, step: int, frames: Callable[[], Tensor]) -> Batch:
-        ids = self.order.ids(step)[self.rows]
-        images = to_device(frames(), self.device)
+    def _finish(self, step: int, wait: Callable[[], Frames]) -> Batch:
+        frames = wait()
+        self._report(step, frames.damaged)
+        images = to_device(frames.pixels, self.device)
         if not self._finished_where_decoded:
             for number, view in enumerate(self.views.augment):
                 u = self._numbers_for(number, view, step)
                 images = augment.apply(view, images, u, self.preprocessing.color)
             images = normalize(images, self.preprocessing)
-        numbers = to_device(ids, self.device)
+        numbers = to_device(frames.ids, self.device)
         batch = {"ids": numbers, "images": images, "labels": self._labels[numbers]}
+        if frames.damaged:
+            weights = torch.ones(len(frames.ids))
+            weights[list(frames.damaged)] = 0
+            batch["weights"] = to_device(weights, self.device)
         if self.views.mix:
             batch = {name: value[self._wanted] for name, value in self._mixed(step, batch).items()}
         return batch
+
+    def _report(self, step: int, damaged: dict[int, str]) -> None:
+        """Reports the damaged rows that are ours alone to make; raises `DataError` where they are not replaced."""
+        samples = self.order.ids(step)[self.rows] if damaged else ()
+        for row, reason in damaged.items():
+            if self._wanted.start <= row < self._wanted.stop:
+                self.on_damaged(step, int(samples[row]), reason)
+        if damaged and not self.replace_damaged:
+            raise DataError(next(iter(damaged.values())))
 
     def _mixed(self, step: int, batch: Batch) -> Batch:
         count = self.order.batch

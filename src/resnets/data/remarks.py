@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from resnets.data import decode_memory
 from resnets.data.pictures import named_errors, read_header
@@ -13,6 +13,7 @@ from resnets.preprocessing import Background
 # "transparent": a pixel is, wholly or in part. "dark": 16 bits of which the upper four are never used, as cameras and
 # scanners of 12 bits save theirs: without the lower byte it is nearly black.
 Remark = Literal["transparent", "dark"]
+REMARKS: tuple[Remark, ...] = get_args(Remark)  # each of which has a bit in the scan's table
 
 
 def remarks(encoded: bytes) -> tuple[Remark, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Scores:
         excluded: message by number, for pictures that could not be read. They count nowhere else.
         split: of the data, which was scored.
         notes: what a person should know about how the data was read, a line each.
+        damaged: message by name, for them and, after training, for all files of the run that could not be read.
     """
 
     ids: NDArray[np.int64]
@@ -40,6 +41,7 @@ class Scores:
     excluded: dict[int, str]
     split: SplitName = "test"
     notes: tuple[str, ...] = ()
+    damaged: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         """A figure by its name, such as `scores.accuracy`."""
@@ -48,8 +50,8 @@ class Scores:
         raise AttributeError(name)
 
     def summary(self) -> dict[str, Any]:
-        """The metrics, the number excluded and the split, JSON-ready."""
-        return {**self.metrics, "excluded": len(self.excluded), "split": self.split}
+        """The metrics, the number excluded, the split, and what was damaged (message by name), JSON-ready."""
+        return {**self.metrics, "excluded": len(self.excluded), "split": self.split, "damaged": self.damaged}
 
 
 @torch.inference_mode()
@@ -107,7 +109,8 @@ def score(
         raise DataError(f"None of the {len(source)} pictures could be read: {next(iter(excluded.values()), 'none')}")
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
-    return Scores(ids, records, task.metrics(records, classes), excluded, split)
+    damaged = {source.name(i): reason for i, reason in excluded.items()}
+    return Scores(ids, records, task.metrics(records, classes), excluded, split, damaged=damaged)
 
 
 def labels_for(source: Source, classes: tuple[str, ...]) -> NDArray[np.int64]:

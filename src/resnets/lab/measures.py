@@ -214,8 +214,8 @@ def _test_pictures(trial: Trial, most: int | None = None) -> Iterator[tuple[Tens
         most: take this many, evenly spaced, since the pictures of a class often lie together.
     """
     recipe, data = trial.resolved
-    judge: Any = Single(nn.Identity(), recipe.preprocessing, pixels=data.test_survey.pixels)
-    numbers = np.array([i for i in range(len(data.test)) if i not in data.test_survey.damaged])
+    judge: Any = Single(nn.Identity(), recipe.preprocessing, pixels=data.decoded_test.pixels)
+    numbers = np.array([i for i in range(len(data.test)) if i not in data.decoded_test.damaged])
     if most is not None:
         numbers = numbers[evenly_spaced(len(numbers), most)]
     for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):

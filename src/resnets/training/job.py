@@ -6,11 +6,11 @@ A run begins in `train` and, where it was cut off, goes on in `resume`; both end
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,10 +20,13 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.cores import default_workers
 from resnets.data.batches import Batches, Order
 from resnets.data.catalog import NAMES, open_dataset
+from resnets.data.file_table import FileTables
+from resnets.data.fingerprint import Fingerprint, contents_sha256, names_sha256
+from resnets.data.pictures import Pixels
 from resnets.data.remarks import notes_on
+from resnets.data.scan import DatasetScan, normalized, resident_pixels
 from resnets.data.sources import Dataset, Source, SplitName, Subset
 from resnets.data.splits import SplitRule, with_watched_split
-from resnets.data.survey import Survey, normalized, survey
 from resnets.devices import full_float32
 from resnets.errors import DataError, FileError, ResnetsError, TrainingError, UsageError
 from resnets.evaluation.judge import Single
@@ -33,10 +36,12 @@ from resnets.frozen import encode
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
+from resnets.preprocessing import Preprocessing
 from resnets.tasks.classification import Classification
 from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments
 from resnets.training.checkpoint import Saved
+from resnets.training.damage import Damage, DamageLog, with_record
 from resnets.training.deterministic import deterministic, reserve_cublas
 from resnets.training.diagnosis import Diagnosis, diagnose
 from resnets.training.environment import Environment
@@ -57,69 +62,176 @@ from resnets.training.run_folder import (
     write_plan,
 )
 from resnets.training.run_log import Log, read_log
+from resnets.training.shared_scan import require_same_files, scan_once
 
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset that was looked through and found fit for training.
+    """A dataset that was scanned and found fit for training.
 
     Args:
+        train: the images to learn from, without those that are left out as damaged.
         test: the split that training evaluates on, `dataset.watched`.
+        train_scan: of the images of `train`.
+        test_scan: of the images of `test`.
+        scanned: what was scanned, with what was found: all that damaged.jsonl says before step 1.
+        preprocessing: of the run.
+        notes: what a person should know, a line each.
         dataset: as it was split, with the images that are left out as damaged.
+        contents_sha256: over the training images; None for a run that began before contents were part of that.
     """
 
     train: Source
     test: Source
-    train_survey: Survey
-    test_survey: Survey
+    train_scan: DatasetScan
+    test_scan: DatasetScan
+    scanned: dict[SplitName, tuple[Source, DatasetScan]]
+    preprocessing: Preprocessing
     notes: tuple[str, ...]
     dataset: Dataset
+    contents_sha256: str | None = None
 
-    def sha256(self) -> str:
-        """Over the training pictures' labels and names, without the folder they lie in."""
-        digest = hashlib.sha256(self.train.labels.tobytes())
-        digest.update("\0".join(self.train.classes).encode(errors="surrogateescape"))
-        for index in range(len(self.train)):
-            digest.update(
-                self.train.name(index).replace("\\", "/").rpartition("/")[2].encode(errors="surrogateescape") + b"\0"
-            )
-        return digest.hexdigest()
+    def sha256(self, kind: Fingerprint = "contents") -> str:
+        """Over the training images, without the folder they lie in."""
+        if kind == "names":
+            return names_sha256(self.train)
+        assert self.contents_sha256 is not None
+        return self.contents_sha256
+
+    @cached_property
+    def decoded_test(self) -> DatasetScan:
+        """The test images' pixels, if they fit into memory, and what is damaged; decoded when first asked for."""
+        if self.test_scan.damaged:
+            return self.test_scan
+        return resident_pixels(self.test, self.preprocessing)
+
+    def test_pixels(self) -> Pixels | None:
+        """(N, channels, crop, crop), where all images can be decoded and fit into memory."""
+        return None if self.decoded_test.damaged else self.decoded_test.pixels
 
 
-def resolve(recipe: Recipe, split_rule: SplitRule = "hash") -> tuple[Recipe, Data]:
+def resolve(
+    recipe: Recipe, split_rule: SplitRule = "hash", ranks: Ranks | None = None, *, decode: bool = False
+) -> tuple[Recipe, Data]:
     """The recipe with its open ends set by the data (classes, channels, colour, statistics), and the data.
 
     Args:
         split_rule: how images are held out of data without `val` and `test`; see `Plan`.
+        ranks: all of which call this; rank 0 scans the data.
+        decode: find damaged images by decoding them all.
 
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
     """
-    dataset = with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
-    test = dataset.test
+    ranks = ranks or Ranks()
+    dataset, preprocessing = _dataset_of(recipe, split_rule, ranks)
+    tables = FileTables()
+    train_scan, test_scan = scan_once(
+        dataset,
+        preprocessing,
+        keep=recipe.views.crop is None,
+        statistics=recipe.normalize != "given",
+        decode=decode,
+        tables=tables,
+        ranks=ranks,
+    )
+    preprocessing = normalized(preprocessing, recipe.normalize, train_scan) if train_scan.std else preprocessing
+    data = _fit_for_training(recipe, dataset, preprocessing, train_scan, test_scan)
+    sha256 = agreement.from_rank_0(ranks, lambda: contents_sha256(data.train, tables))
+    model = replace(recipe.model, classes=len(data.train.classes), channels=preprocessing.channels)
+    resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
+    return resolved, replace(data, contents_sha256=sha256)
+
+
+def reopen(plan: Plan, folder: RunFolder, ranks: Ranks | None = None) -> Data:
+    """The data of the run in `folder`, as it was when the run began: what was damaged then is left out, unscanned.
+
+    Raises:
+        DataError: it is gone, or not what it was.
+    """
+    ranks, recipe, log = ranks or Ranks(), replace(plan.recipe, data=plan.data), DamageLog(folder.path)
+    if plan.data_fingerprint == "names" and recipe.damaged == "exclude":  # such runs did not write what they left out
+        _, data = resolve(recipe, plan.split_rule, ranks, decode=True)
+    else:
+        dataset, preprocessing = _dataset_of(recipe, plan.split_rule, ranks)
+        train_scan, test_scan = (DatasetScan(log.scanned(split)) for split in ("train", dataset.watched))
+        for source, found in (dataset.train, train_scan), (dataset.test, test_scan):
+            if max(found.damaged, default=-1) >= len(source):
+                raise _other_data(plan, folder)
+        data = _fit_for_training(replace(recipe, damaged="exclude"), dataset, preprocessing, train_scan, test_scan)
+        if plan.data_fingerprint == "contents":
+            mended = log.before_mending()
+            now = agreement.from_rank_0(ranks, lambda: _sha256_now(data.train, plan.data_sha256, mended))
+            data = replace(data, contents_sha256=now)
+    if data.sha256(plan.data_fingerprint) != plan.data_sha256:
+        raise _other_data(plan, folder)
+    if recipe.views.crop is None and data.train_scan.pixels is None:
+        pixels = agreement.together(ranks, lambda: _resident(recipe, data.train, data.preprocessing))
+        data = replace(data, train_scan=pixels)
+    return data
+
+
+def _sha256_now(source: Source, expected: str, mended: dict[int, tuple[int, bytes]]) -> str:
+    """The fingerprint; where it is not what is expected, that of the images as they were before they were mended."""
+    tables = FileTables()
+    digest = contents_sha256(source, tables)
+    tables.save()
+    if digest != expected and mended and max(mended) < len(source):
+        return contents_sha256(source, tables, before=mended)
+    return digest
+
+
+def _resident(recipe: Recipe, source: Source, preprocessing: Preprocessing) -> DatasetScan:
+    """The training images' pixels, if they fit; where one was damaged since, training finds it as it decodes."""
+    found = resident_pixels(source, preprocessing)
+    if found.damaged and recipe.damaged == "refuse":
+        raise DataError(next(iter(found.damaged.values())))
+    return DatasetScan({}) if found.damaged else found
+
+
+def _dataset_of(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[Dataset, Preprocessing]:
+    """The dataset of a recipe, which all ranks have alike, and its preprocessing with the colour of the data."""
+
+    def opened() -> Dataset:
+        return with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
+
+    dataset = agreement.together(ranks, opened)
+    require_same_files(dataset, ranks)
     preprocessing = recipe.preprocessing
     if dataset.color == "L" and preprocessing.color != "L":
         preprocessing = replace(preprocessing, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
-    keep = recipe.views.crop is None
-    train_survey = survey(dataset.train, preprocessing, keep=keep, statistics=recipe.normalize != "given")
-    test_survey = survey(test, preprocessing, keep=True, statistics=False)
-    train, notes = _without_damaged(recipe, dataset, train_survey)
-    if test_survey.damaged:
-        first = next(iter(test_survey.damaged.values()))
-        if len(test_survey.damaged) == len(test):
-            raise DataError(f"No {dataset.watched} picture can be read: {first}")
-        notes += (f"{len(test_survey.damaged)} {dataset.watched} pictures cannot be read and count nowhere: {first}",)
-    for split, found, source in (("train", train_survey, dataset.train), (dataset.watched, test_survey, test)):
+    return dataset, preprocessing
+
+
+def _fit_for_training(
+    recipe: Recipe,
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    train_scan: DatasetScan,
+    test_scan: DatasetScan,
+) -> Data:
+    """The dataset without what is damaged. Raises `DataError` if too little is left, or the recipe refuses that."""
+    test, watched = dataset.test, dataset.watched
+    scanned: dict[SplitName, tuple[Source, DatasetScan]] = {
+        "train": (dataset.train, train_scan),
+        watched: (test, test_scan),
+    }
+    train, notes = _without_damaged(recipe, dataset, train_scan)
+    if test_scan.damaged:
+        first = next(iter(test_scan.damaged.values()))
+        if len(test_scan.damaged) == len(test):
+            raise DataError(f"No {watched} picture can be read: {first}")
+        notes += (f"{len(test_scan.damaged)} {watched} pictures cannot be read and count nowhere: {first}",)
+    for split, (source, found) in scanned.items():
         notes += notes_on(found.remarks, len(source), split, preprocessing.background)
-    if isinstance(train, Subset) and train is not dataset.train and train_survey.pixels is not None:
-        train_survey = replace(train_survey, pixels=train_survey.pixels[train.indices])
-    preprocessing = normalized(preprocessing, recipe.normalize, train_survey)
-    model = replace(recipe.model, classes=len(train.classes), channels=preprocessing.channels)
-    resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
-    return resolved, Data(train, test, train_survey, test_survey, notes, dataset)
+    if train is not dataset.train:
+        assert isinstance(train, Subset)
+        pixels = train_scan.pixels
+        train_scan = replace(train_scan, damaged={}, pixels=None if pixels is None else pixels[train.indices])
+    return Data(train, test, train_scan, test_scan, scanned, preprocessing, notes, dataset)
 
 
-def _without_damaged(recipe: Recipe, dataset: Dataset, found: Survey) -> tuple[Source, tuple[str, ...]]:
+def _without_damaged(recipe: Recipe, dataset: Dataset, found: DatasetScan) -> tuple[Source, tuple[str, ...]]:
     damaged = found.damaged
     if not damaged:
         return dataset.train, dataset.notes
@@ -131,8 +243,8 @@ def _without_damaged(recipe: Recipe, dataset: Dataset, found: Survey) -> tuple[S
         )
     if len(damaged) == len(dataset.train):
         raise DataError(f"No training picture can be read:\n  {listed}")
-    kept = Subset(dataset.train, np.array([i for i in range(len(dataset.train)) if i not in damaged], np.int64))
-    if len(set(kept.labels.tolist())) < len(kept.classes):
+    kept = Subset(dataset.train, np.delete(np.arange(len(dataset.train)), list(damaged)))
+    if len(np.unique(kept.labels)) < len(kept.classes):
         raise DataError(f"Without its damaged pictures the training data lacks a class:\n  {listed}")
     return kept, (*dataset.notes, f"{len(damaged)} training pictures cannot be read and were left out:\n  {listed}")
 
@@ -161,21 +273,25 @@ def train(
     with joined(device, rank_timeout) as (ranks, own_device):
         given = recipe
 
-        def begin() -> tuple[Recipe, Data, Environment]:
+        def begin() -> Recipe:
             # From here on a part of the recipe: resumed on more or fewer ranks, batch norm still sees the same samples.
             group = group_size(given, ranks.world)
             found = environments.choose(own_device, given.precision)  # refuses a wrong device before the data is read
             if given.capture and (ranks.world > 1 or not found.device.startswith("cuda")):
                 raise UsageError(f"capture=true is for one CUDA device, not {ranks.world} of {found.device}.")
-            recipe, data = resolve(replace(given, group=group))
+            return replace(given, group=group)
+
+        recipe, data = resolve(agreement.together(ranks, begin), ranks=ranks)
+
+        def checked() -> Environment:
             recipe.check_length(len(data.train))
             if keeping is not None:
                 keeping.check_classes(len(data.train.classes))
-            work = multiply_adds(recipe.model, recipe.largest_size) * group
-            return recipe, data, environments.choose(own_device, recipe.precision, work)
+            work = multiply_adds(recipe.model, recipe.largest_size) * (recipe.group or recipe.batch)
+            return environments.choose(own_device, recipe.precision, work)
 
-        recipe, data, environment = agreement.together(ranks, begin)
-        _require_equal(ranks, recipe, environment, data)
+        environment = agreement.together(ranks, checked)
+        agreement.require_equal(ranks, agreement.facts_of(recipe, environment))
         threads = environment.threads
         environment = replace(environment, threads=agreement.from_rank_0(ranks, lambda: threads))
         notes: list[str] = []
@@ -190,13 +306,14 @@ def train(
             recipe, more = memory.within_limit(recipe, environment, ranks)
             notes += more
         if workers is None:
-            workers = 0 if data.train_survey.pixels is not None else default_workers()
+            workers = 0 if data.train_scan.pixels is not None else default_workers()
         plan = Plan(
             recipe=recipe,
             environment=environment,
             keeping=keeping or Keeping(),
             workers=workers,
             data_sha256=data.sha256(),
+            data_fingerprint="contents",
             split_rule="hash",
             data_path=_located(recipe.data),
             tensorboard=tensorboard,
@@ -208,26 +325,11 @@ def train(
                 if folder.recipe.exists():
                     raise UsageError(f"Another process has just begun a run in {folder.path}: give another --out.")
                 run_split.write(folder.split, data.dataset)
+                DamageLog(folder.path).write_scan(data.scanned)
                 write_plan(folder.recipe, plan)
 
             agreement.from_rank_0(ranks, claim)
             return _go(plan, data, folder, ranks, listeners, notes)
-
-
-def _require_equal(ranks: Ranks, recipe: Recipe, environment: Environment, data: Data) -> None:
-    """Refuses ranks that would train on different things."""
-    if ranks.world == 1:
-        return
-    test = replace(data, train=data.test, train_survey=data.test_survey)
-    facts = {
-        **agreement.facts_of(recipe, environment),
-        "training samples": len(data.train),
-        "training data (fingerprint)": data.sha256(),
-        "test samples": len(data.test),
-        "test data (fingerprint)": test.sha256(),
-        "test samples that cannot be read": sorted(data.test_survey.damaged),
-    }
-    agreement.require_equal(ranks, facts)
 
 
 def _located(data: str) -> str | None:
@@ -277,8 +379,8 @@ def resume(
             plan, notes = _here(recorded, device)
             if memory_limit is not None:
                 plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
-            opened = _opened(recorded, folder, ranks)
-            _require_equal(ranks, plan.recipe, plan.environment, opened)
+            opened = reopen(recorded, folder, ranks)
+            agreement.require_equal(ranks, agreement.facts_of(plan.recipe, plan.environment))
             if epochs is not None:
                 more, samples = epochs, len(opened.train)
                 recorded = agreement.from_rank_0(ranks, lambda: extend(folder, recorded, more, samples))
@@ -292,23 +394,11 @@ def resume(
                 return _go(plan, opened, folder, ranks, listeners, notes, found)
 
 
-def _opened(plan: Plan, folder: RunFolder, ranks: Ranks) -> Data:
-    """The run's data, where it lies now.
-
-    Raises:
-        DataError: it is gone or is not what it was.
-    """
-
-    def opened() -> Data:
-        _, data = resolve(replace(plan.recipe, data=plan.data), plan.split_rule)
-        if data.sha256() != plan.data_sha256:
-            raise DataError(
-                f"{plan.data} does not hold the training pictures that {folder.path} began with. Put them back, say "
-                f"where they are now with --data, or train anew: resnets train {folder.recipe} --out FOLDER."
-            )
-        return data
-
-    return agreement.together(ranks, opened)
+def _other_data(plan: Plan, folder: RunFolder) -> DataError:
+    return DataError(
+        f"{plan.data} does not hold the training pictures that {folder.path} began with. Put them back, say "
+        f"where they are now with --data, or train anew: resnets train {folder.recipe} --out FOLDER."
+    )
 
 
 def _last_saved(plan: Plan, folder: RunFolder, ranks: Ranks) -> Saved | None:
@@ -335,7 +425,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     recorded = read_plan(folder.recipe)
     _reserve(recorded.recipe, recorded.environment.device)
     plan, _ = _here(recorded, None)
-    data = _opened(recorded, folder, Ranks())
+    data = reopen(recorded, folder)
     phases = phases_of(plan, len(data.train))
     total = phases[-1].end(len(data.train))
     if not 1 <= step <= total:
@@ -435,8 +525,9 @@ def batches_for(
         device=device,
         rows=rows,
         workers=workers,
-        pixels=data.train_survey.pixels,
+        pixels=data.train_scan.pixels,
         size_at=lambda step: recipe.size_at(step, len(data.train)),
+        replace_damaged=recipe.damaged == "exclude",
     )
 
 
@@ -480,6 +571,8 @@ def _go(
     if found:
         saved = found
         agreement.together(ranks, lambda: _restore(training, saved, folder))
+    damage = DamageLog(folder.path)
+    agreement.from_rank_0(ranks, lambda: damage.cut(found.memory.step if found else 0))
     length = found.memory.log_bytes if found and os.path.lexists(folder.log) else 0
     history = read_log(folder.log, length) if ranks.leads and length else []
     log = Log(folder.log, length) if ranks.leads else None
@@ -494,6 +587,21 @@ def _go(
         record(event)
         observers(event)
 
+    def on_damaged(step: int, sample: int, reason: str) -> None:
+        found = Damage(path=data.train.name(sample), reason=reason, step=min(step + 1, training.total_steps))
+        if plan.recipe.damaged == "refuse":
+            found = with_record(found, data.train, sample)
+        if damage.append(found):
+            tell_damage(found)
+
+    def tell_damage(found: Damage) -> None:
+        # A checkpoint may have been written when the step was due, but not done.
+        events = [e for e in history if e.get("event") == "damaged"]
+        if not any((e.get("step"), e.get("path")) == (found.step, found.path) for e in events):
+            tell({"event": "damaged", "step": found.step, "path": found.path, "reason": found.reason})
+
+    batches.on_damaged = on_damaged
+
     def save_model(scores: Scores, best: bool = False) -> None:
         card = ModelCard(
             spec=plan.recipe.model,
@@ -501,7 +609,7 @@ def _go(
             preprocessing=plan.recipe.preprocessing,
             recipe=encode(plan.recipe),
             environment=encode(plan.environment),
-            metrics=scores.summary(),
+            metrics={name: value for name, value in scores.summary().items() if name != "damaged"},
         )
         path = folder.best if best else folder.model
         model_file.save(path, training.evaluated_network.state_dict(), card)
@@ -543,23 +651,33 @@ def _go(
         )
         evaluation = Interruptible(ranks, asked)
 
-        def scores_of(source: Source, looked: Survey, split: SplitName) -> Scores:
+        def scores_of(source: Source, pixels: Pixels | None, split: SplitName) -> Scores:
             judge = Single(
                 training.evaluated_network,
                 plan.recipe.preprocessing,
                 view=plan.recipe.test_view,
                 device=training.device,
-                pixels=None if looked.damaged else looked.pixels,
+                pixels=pixels,
             )
             return evaluation.score(judge, training.task, source, split=split, workers=plan.workers)
 
+        def list_damaged(scores: Scores) -> None:
+            listed = damage.by_path() if scores.damaged else {}
+            for path, reason in scores.damaged.items():
+                if path not in listed:
+                    damage.append(Damage(path=path, reason=reason, step=training.steps_done))
+            for other in damage.read() if ranks.world > 1 else ():  # what other ranks found
+                if other.step is not None:
+                    tell_damage(other)
+
         def evaluate() -> Scores:
             try:
-                scores = scores_of(data.test, data.test_survey, data.dataset.watched)
+                scores = scores_of(data.test, data.test_pixels(), data.dataset.watched)
+                if ranks.leads:
+                    list_damaged(scores)
                 if not plan.recipe.score_training:
                     return scores
-                trained_on = replace(data.train_survey, damaged={})  # without those that were left out
-                own = scores_of(data.train, trained_on, "train")
+                own = scores_of(data.train, data.train_scan.pixels, "train")
             except EvaluationStopped:
                 watch.stop_evaluation()
             return replace(
@@ -589,7 +707,7 @@ def _go(
                 watch.close()
             if log:
                 log.close()
-    return scores
+    return replace(scores, damaged=damage.by_path() | scores.damaged)
 
 
 def _start(plan: Plan, data: Data, training: Training, notes: list[str]) -> Event:

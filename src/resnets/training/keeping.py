@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from resnets.errors import InterruptedRunError, TrainingError, UsageError
+from resnets.errors import DataError, InterruptedRunError, TrainingError, UsageError
 from resnets.evaluation.score import Scores
 from resnets.files import explain
 from resnets.training.checkpoint import Memory, Saved
@@ -119,17 +119,26 @@ class Watch:
         """Seconds that training waited for checkpoints, and that the thread which wrote them kept a core busy."""
         return {"waited": self.waited, "writing": self.writer.cpu_seconds if self.writer else 0.0}
 
-    def after_step(self, losses: list[Tensor]) -> None:
-        """Writes a checkpoint where one is due, and stops where that was asked; all ranks together, so a step later."""
+    def after_step(self, losses: list[Tensor], failed: DataError | None = None) -> None:
+        """Writes a checkpoint where one is due, and stops where that was asked; all ranks together, so a step later.
+
+        Where one of several ranks will have no batch, all save and raise its `DataError`.
+        """
         started = time.monotonic()
         self.unlogged = losses
         self.seen = self.training.steps_done
         if self.training.steps_done == self.training.total_steps:
             return
-        stop, save = self._votes.result(bool(self._asked), self._is_due())
+        fails = failed is not None and self.training.ranks.world > 1  # alone, the loop raises it at once
+        stop, save, ends = self._votes.result(bool(self._asked), self._is_due(), fails)
+        if ends:
+            self.save()
+            self.close()
+            reasons = self.training.ranks.gather(str(failed) if failed else None)  # not before it is saved
+            raise DataError(next(reason for reason in reasons if reason))
         if save or stop or self._is_step_due():
             self.save()
-        self._votes.cast(bool(self._asked), self._is_due())
+        self._votes.cast(bool(self._asked), self._is_due(), fails)
         self.waited += time.monotonic() - started
         if stop:
             self._end()

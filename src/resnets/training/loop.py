@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from resnets import draws
 from resnets.data.batches import Batch, Batches
 from resnets.devices import abilities, copy_all, memory_format, to_device
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.evaluation.score import Scores
 from resnets.models.initialize import whiten
 from resnets.nn.stochastic import Stochastic, deal
@@ -126,7 +127,8 @@ class Training:
         Args:
             batch: this rank's rows of the global batch.
         """
-        move = self._captured or self._move
+        # A batch with weights is too rare to be captured for.
+        move = self._captured if self._captured and "weights" not in batch else self._move
         loss = move(self.dealt(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
         if self.ema:
@@ -179,7 +181,10 @@ class Training:
             with self._synchronizing(last), self.ranks.naming_the_missing():
                 with self.autocast():
                     outputs = self._forward(part["images"].contiguous(memory_format=self.memory_format))
-                loss = self.task.loss(outputs, part).sum() / self.recipe.batch
+                losses = self.task.loss(outputs, part)
+                if "weights" in part:  # the others keep their share of the mean
+                    losses = losses * part["weights"]
+                loss = losses.sum() / self.recipe.batch
                 # DDP takes the mean over ranks where the sum is meant.
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -367,13 +372,46 @@ def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
 class Keeper(Protocol):
     """Looks after a run between its steps: checkpoints, and stopping when asked."""
 
-    def after_step(self, losses: list[Tensor]) -> None:
-        """Called after each step; `losses` are those not logged yet."""
+    def after_step(self, losses: list[Tensor], failed: DataError | None = None) -> None:
+        """Called after each step; `losses` are those not logged yet, `failed` says why this rank will have no batch."""
         ...
 
     def before_evaluation(self) -> None: ...
 
     def after_evaluation(self, scores: Scores) -> None: ...
+
+
+class LookAhead:
+    """Iterates over batches, and can tell before they are asked for whether they can be made.
+
+    Args:
+        depth: how many batches it looks ahead.
+    """
+
+    def __init__(self, batches: Iterator[Batch], depth: int) -> None:
+        self._batches = batches
+        self._depth = depth
+        self._made: deque[Batch | Exception] = deque()
+
+    def __iter__(self) -> LookAhead:
+        return self
+
+    def look(self) -> DataError | None:
+        """Makes the next batches; returns an error among them, which is raised again when that batch is asked for."""
+        while len(self._made) < self._depth and not (self._made and isinstance(self._made[-1], Exception)):
+            try:
+                self._made.append(next(self._batches))
+            except (DataError, StopIteration) as error:
+                self._made.append(error)
+        return next((each for each in self._made if isinstance(each, DataError)), None)
+
+    def __next__(self) -> Batch:
+        if not self._made:
+            self.look()
+        found = self._made.popleft()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def run(
@@ -424,7 +462,9 @@ def run(
         clock = time.perf_counter()
         if keeper:
             keeper.after_step(losses)
-    for batch in batches.between(training.steps_done, total):
+    # Ranks hear of one another's votes a step later, so one that fails has to know of it two steps before.
+    upcoming = LookAhead(batches.between(training.steps_done, total), depth=1 if training.ranks.world == 1 else 2)
+    for batch in upcoming:
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
         timed += 1
@@ -442,5 +482,5 @@ def run(
             scores = evaluate_step()
             clock = time.perf_counter()
         if keeper:
-            keeper.after_step(losses)
+            keeper.after_step(losses, upcoming.look())
     return scores if scores is not None else evaluate()

@@ -14,6 +14,7 @@ from typing import Any
 
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.cores import MAX_WORKERS
+from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
 from resnets.files import explain, is_file_name, read_json, write_json
@@ -109,7 +110,8 @@ class Plan:
         environment: on which the last bit depends.
         keeping: of checkpoints.
         workers: threads that decode.
-        data_sha256: over names and labels of the training pictures.
+        data_sha256: over the training pictures.
+        data_fingerprint: what that covers; runs begun before 0.2 say nothing and have names and labels alone.
         split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
         data_path: where the data lies now, absolute, where the recipe's `data` is a folder; None of earlier runs.
         tensorboard: whether events are also written for TensorBoard.
@@ -125,6 +127,7 @@ class Plan:
     workers: int
     data_sha256: str
     split_rule: SplitRule = "stratified"  # of the runs that do not say
+    data_fingerprint: Fingerprint = "names"  # of the runs that do not say
     data_path: str | None = None
     tensorboard: bool = False
     extensions: tuple[float, ...] = ()

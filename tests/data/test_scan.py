@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import transforms
 
-import resnets.data.survey as module
+import resnets.data.scan as module
 from resnets.data.batches import normalize
 from resnets.data.folder import read_classes
 from resnets.data.pictures import Pixels
+from resnets.data.scan import DatasetScan, normalized, scan
 from resnets.data.sources import PixelSource, Source
-from resnets.data.survey import Survey, normalized, survey
 from resnets.preprocessing import Color, Preprocessing
 
 from .conftest import truncate, write_tree
@@ -35,7 +35,7 @@ def prepared(source: Source, color: Color = "RGB") -> Pixels:
     return np.stack([picture[::-1] if color == "BGR" else picture for picture in pictures])
 
 
-def check_statistics(found: Survey, pixels: Pixels) -> None:
+def check_statistics(found: DatasetScan, pixels: Pixels) -> None:
     assert found.mean_image is not None
     assert found.std is not None
     np.testing.assert_allclose(found.mean_image, pixels.mean(0) / 255, rtol=1e-6)
@@ -46,7 +46,7 @@ def check_statistics(found: Survey, pixels: Pixels) -> None:
 def test_pixels_and_statistics_are_those_of_the_prepared_pictures(folder: Path, color: Color) -> None:
     unit = (0.5,) * (1 if color == "L" else 3)
     source = read_classes(folder, None, [])
-    found = survey(
+    found = scan(
         source, Preprocessing(resize=16, crop=12, color=color, mean=unit, std=unit), keep=True, statistics=True
     )
     expected = prepared(source, color)
@@ -61,7 +61,7 @@ def test_every_damaged_picture_is_found_and_named(folder: Path, keep: bool, stat
     truncate(folder / "cat" / "3.png")
     (folder / "dog" / "0.png").write_bytes(b"no picture")
     source = read_classes(folder, None, [])
-    found = survey(source, SMALL, keep=keep, statistics=statistics)
+    found = scan(source, SMALL, keep=keep, statistics=statistics)
     assert list(found.damaged) == [3, 5]
     assert str(folder / "cat" / "3.png") in found.damaged[3]
     assert str(folder / "dog" / "0.png") in found.damaged[5]
@@ -69,7 +69,7 @@ def test_every_damaged_picture_is_found_and_named(folder: Path, keep: bool, stat
 
 def test_a_picture_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
     Image.new("L", (1, 50_000)).save(folder / "cat" / "hair.png")
-    found = survey(read_classes(folder, None, []), Preprocessing(), keep=False, statistics=True)
+    found = scan(read_classes(folder, None, []), Preprocessing(), keep=False, statistics=True)
     assert [str(folder / "cat" / "hair.png") in message for message in found.damaged.values()] == [True]
 
 
@@ -77,7 +77,7 @@ def test_damaged_pictures_are_left_out_of_the_statistics(folder: Path) -> None:
     source = read_classes(folder, None, [])
     whole = np.delete(prepared(source), 3, 0)
     truncate(folder / "cat" / "3.png")
-    found = survey(source, SMALL, keep=True, statistics=True)
+    found = scan(source, SMALL, keep=True, statistics=True)
     check_statistics(found, whole)
     assert found.pixels is not None
     np.testing.assert_array_equal(np.delete(found.pixels, 3, 0), whole)
@@ -88,14 +88,14 @@ def test_pixels_are_kept_only_while_they_fit(
     folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int, kept: bool
 ) -> None:
     monkeypatch.setattr(module, "RESIDENT_BYTES", limit)
-    found = survey(read_classes(folder, None, []), SMALL, keep=True, statistics=False)
+    found = scan(read_classes(folder, None, []), SMALL, keep=True, statistics=False)
     assert (found.pixels is not None) == kept
     assert (found.mean_image, found.std) == (None, None)
 
 
-def flat(level: int) -> Survey:
+def flat(level: int) -> DatasetScan:
     source = PixelSource(("a",), np.zeros(7, np.int64), np.full((7, 3, 12, 12), level, np.uint8))
-    return survey(source, SMALL, keep=False, statistics=True)
+    return scan(source, SMALL, keep=False, statistics=True)
 
 
 @pytest.mark.parametrize("level", range(0, 256, 15))
@@ -107,33 +107,33 @@ def test_pictures_of_one_flat_colour_can_still_be_normalised(level: int) -> None
 
 
 @pytest.fixture
-def found(folder: Path) -> Survey:
-    return survey(read_classes(folder, None, []), SMALL, keep=True, statistics=True)
+def found(folder: Path) -> DatasetScan:
+    return scan(read_classes(folder, None, []), SMALL, keep=True, statistics=True)
 
 
-def fed(found: Survey, preprocessing: Preprocessing) -> NDArray[np.float64]:
+def fed(found: DatasetScan, preprocessing: Preprocessing) -> NDArray[np.float64]:
     """What a network is fed: (N, C, H, W)."""
     return normalize(torch.from_numpy(found.pixels), preprocessing).double().numpy()
 
 
-def test_given_statistics_are_left_as_they_are(found: Survey) -> None:
-    assert normalized(SMALL, "given", Survey({}, None, None, None)) == SMALL
+def test_given_statistics_are_left_as_they_are(found: DatasetScan) -> None:
+    assert normalized(SMALL, "given", DatasetScan({})) == SMALL
     assert normalized(SMALL, "given", found) == SMALL
 
 
-def test_normalised_by_channels_the_training_set_has_mean_0_and_std_1(found: Survey) -> None:
+def test_normalised_by_channels_the_training_set_has_mean_0_and_std_1(found: DatasetScan) -> None:
     images = fed(found, normalized(SMALL, "channels", found))
     np.testing.assert_allclose(images.mean((0, 2, 3)), 0, atol=1e-6)
     np.testing.assert_allclose(images.std((0, 2, 3)), 1, atol=1e-6)
 
 
-def test_normalised_by_the_mean_image_every_pixel_has_mean_0_and_its_own_spread(found: Survey) -> None:
+def test_normalised_by_the_mean_image_every_pixel_has_mean_0_and_its_own_spread(found: DatasetScan) -> None:
     images = fed(found, normalized(SMALL, "mean image", found))
     assert found.pixels is not None
     np.testing.assert_allclose(images.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(images.std(0), found.pixels.std(0) / 255, atol=1e-6)
 
 
-def test_a_mean_image_gives_way_to_channels(found: Survey) -> None:
+def test_a_mean_image_gives_way_to_channels(found: DatasetScan) -> None:
     by_image = normalized(SMALL, "mean image", found)
     assert normalized(by_image, "channels", found) == normalized(SMALL, "channels", found)

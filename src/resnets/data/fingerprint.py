@@ -1,0 +1,79 @@
+"""SHA-256 over a dataset, by which a run knows its training images again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+
+from resnets.data.file_table import Files, FileTables
+from resnets.data.sources import PixelSource, Source, Subset, normalized
+from resnets.errors import DataError
+
+# What a fingerprint covers; "names" is that of runs begun before contents were part of it.
+Fingerprint = Literal["names", "contents"]
+_PART = 4096
+
+
+def data_sha256(source: Source, kind: Fingerprint, tables: FileTables) -> str:
+    """Over all images of `source`, in their order; the folder that they lie in plays no part.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    return names_sha256(source) if kind == "names" else contents_sha256(source, tables)
+
+
+def names_sha256(source: Source) -> str:
+    """Over labels, classes and file names without their folders."""
+    digest = hashlib.sha256(source.labels.tobytes())
+    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
+    for index in range(len(source)):
+        digest.update(source.name(index).replace("\\", "/").rpartition("/")[2].encode(errors="surrogateescape") + b"\0")
+    return digest.hexdigest()
+
+
+def contents_sha256(
+    source: Source, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
+) -> str:
+    """Over labels, classes and, of each file, the name below the dataset's folder, the size and the hash of its first
+    and last 4 KiB; of images in memory, over the pixels.
+
+    Args:
+        strict: a file that cannot be read is an error; else it has a hash of zeros.
+        before: size and hash that images, by number, once had, in place of what they have.
+    """
+    digest = hashlib.sha256(b"contents 1\0" + source.labels.astype("<i8").tobytes())
+    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
+    files = tables.of(source)
+    if files is not None and before:
+        for number, (size, sha256) in before.items():
+            files.records[number]["size"], files.records[number]["digest"] = size, sha256
+    for part in _pixels(source) if files is None else _files(files, strict):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _files(files: Files, strict: bool) -> Iterator[bytes]:
+    records = files.records
+    if strict and (records["size"] < 0).any():
+        first = int(np.flatnonzero(records["size"] < 0)[0])
+        name = files.folder.name(int(files.indices[first]))
+        raise DataError(f"{name} cannot be read: it is gone, or may not be read. Put it back.")
+    names = files.folder.files
+    for first in range(0, len(records), _PART):
+        part = slice(first, first + _PART)
+        yield b"\0".join(normalized(names[int(i)]) for i in files.indices[part])
+        yield records["size"][part].tobytes()
+        yield records["digest"][part].tobytes()
+
+
+def _pixels(source: Source) -> Iterator[bytes]:
+    whole, indices = source, np.arange(len(source))
+    while isinstance(whole, Subset):
+        indices, whole = whole.indices[indices], whole.source
+    assert isinstance(whole, PixelSource)
+    for first in range(0, len(indices), _PART):
+        yield whole.pixels[indices[first : first + _PART]].tobytes()

@@ -1,0 +1,217 @@
+"""The scan before training: which images are damaged, the data's statistics, and its pixels where they fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from resnets.cores import usable_cores
+from resnets.data import scan_cache
+from resnets.data.decode_memory import one_image
+from resnets.data.file_table import FileTables
+from resnets.data.fingerprint import contents_sha256
+from resnets.data.headers import WHOLE
+from resnets.data.pictures import Pixels, open_picture, prepare
+from resnets.data.remarks import REMARKS, Remark, remarks
+from resnets.data.sources import Source
+from resnets.data.views import Normalize
+from resnets.errors import DataError
+from resnets.frozen import encode
+from resnets.preprocessing import Preprocessing, encode_mean_image
+
+RESIDENT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class DatasetScan:
+    """What a scan of a source found.
+
+    Args:
+        damaged: message by image number.
+        pixels: (N, channels, crop, crop) as `prepare` makes them, where asked for and not above `RESIDENT_BYTES`.
+        mean_image: (channels, crop, crop) mean of the whole images, from 0 to 1, where asked for.
+        std: (channels,) over all positions, from 0 to 1, where asked for.
+        remarks: how many images each one is true of; see `data.remarks`.
+    """
+
+    damaged: dict[int, str]
+    pixels: Pixels | None = None
+    mean_image: NDArray[np.float32] | None = None
+    std: tuple[float, ...] | None = None
+    remarks: Mapping[Remark, int] = field(default_factory=dict)
+
+
+def scan(
+    source: Source,
+    preprocessing: Preprocessing,
+    *,
+    keep: bool,
+    statistics: bool,
+    tables: FileTables | None = None,
+    decode: bool = False,
+) -> DatasetScan:
+    """Finds the damaged images of `source`: by header and end marker where nothing else is asked, else by decoding.
+
+    An image whose header leaves a doubt is decoded at once, so what is refused is what a decoder refuses. Damage in
+    the middle of a file that looks whole is found when it is decoded.
+
+    Args:
+        keep: decode the images and hold the prepared pixels in memory, if they fit.
+        statistics: compute mean image and std of the prepared images; integer sums, so exact in any order. They are
+            cached, as the images are decoded for them.
+        tables: of the source's files; a new one by default.
+        decode: decode every image in any case.
+    """
+    tables = tables or FileTables()
+    files = tables.of(source)
+    numbers = np.arange(len(source))
+    fits = keep and fits_in_memory(len(source), preprocessing)
+    if decode or fits:
+        found, odd = _decode(source, numbers, preprocessing, prepared=fits, keep=fits, sums=statistics)
+    elif statistics:
+        found, odd, numbers = _cached_statistics(source, preprocessing, tables)
+    else:
+        numbers = np.flatnonzero(files.records["verdict"] != WHOLE) if files else numbers[:0]
+        found, odd = _decode(source, numbers, preprocessing, prepared=False)
+    if files is None:
+        return found
+    tables.settle(source, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
+    settled = tables.of(source)
+    assert settled is not None
+    noted = np.delete(settled.records["remarks"], list(found.damaged))
+    counts = {remark: int((noted >> place & 1).sum()) for place, remark in enumerate(REMARKS)}
+    return replace(found, remarks={remark: count for remark, count in counts.items() if count})
+
+
+def resident_pixels(source: Source, preprocessing: Preprocessing) -> DatasetScan:
+    """Every image of `source` decoded, in memory if they fit; else nothing is."""
+    if not fits_in_memory(len(source), preprocessing):
+        return DatasetScan({})
+    return _decode(source, np.arange(len(source)), preprocessing, prepared=True, keep=True)[0]
+
+
+def fits_in_memory(count: int, preprocessing: Preprocessing) -> bool:
+    """Whether the prepared pixels of `count` images take no more than `RESIDENT_BYTES`."""
+    return count * preprocessing.channels * preprocessing.crop**2 <= RESIDENT_BYTES
+
+
+def _decode(
+    source: Source,
+    numbers: NDArray[np.int64],
+    preprocessing: Preprocessing,
+    *,
+    prepared: bool,
+    keep: bool = False,
+    sums: bool = False,
+) -> tuple[DatasetScan, dict[int, int]]:
+    """Decodes images on all cores; also returns the bits of `REMARKS` by image, where there are any.
+
+    Args:
+        prepared: also bring them to size, which refuses those that are too narrow.
+    """
+    p = preprocessing
+    shape = (p.channels, p.crop, p.crop)
+    pixels = np.zeros((len(source), *shape), np.uint8) if keep else None
+    damaged: dict[int, str] = {}
+    odd: dict[int, int] = {}
+
+    def work(part: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        total, squares = np.zeros((2, *(shape if sums else (0,))), np.int64)
+        for index in part:
+            try:
+                with one_image():
+                    name, encoded = source.name(index), source.encoded(index)
+                    if encoded is None:
+                        image = source.picture(index, p.color, p.background)
+                    else:
+                        image = open_picture(encoded, p.color, background=p.background, name=name)
+                        if found := remarks(encoded):
+                            odd[index] = sum(1 << REMARKS.index(each) for each in found)
+                    if not (prepared or sums):
+                        continue
+                    values = prepare(image, p, name)
+            except DataError as error:
+                damaged[index] = str(error)
+                continue
+            if pixels is not None:
+                pixels[index] = values
+            if sums:
+                total += values
+                squares += values.astype(np.int64) ** 2
+        return total, squares
+
+    threads = usable_cores()
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, (numbers[first::threads].tolist() for first in range(threads))))
+    found = DatasetScan(dict(sorted(damaged.items())), pixels)
+    count = len(numbers) - len(damaged)
+    if not (sums and count):
+        return found, odd
+    mean, second = (np.sum([part[i] for part in parts], axis=0) / count / 255 ** (i + 1) for i in (0, 1))
+    variance = second.mean((1, 2)) - mean.mean((1, 2)) ** 2
+    std = tuple(np.sqrt(np.maximum(variance, 0)).tolist())  # of one flat colour, rounding can leave less than zero
+    return replace(found, mean_image=np.asarray(mean, np.float32), std=std), odd
+
+
+def _cached_statistics(
+    source: Source, preprocessing: Preprocessing, tables: FileTables
+) -> tuple[DatasetScan, dict[int, int], NDArray[np.int64]]:
+    """Mean image and std, and what is damaged, from the cache, or by decoding every image.
+
+    Also returns the bits of `REMARKS` by image, for those images that had to be decoded, and which ones these are.
+    """
+    p = replace(preprocessing, mean=(0.0,) * preprocessing.channels, std=(1.0,) * preprocessing.channels,
+                mean_image=None)  # fmt: skip
+    key = json.dumps([contents_sha256(source, tables, strict=False), encode(p), PIL.__version__], sort_keys=True)
+    if (kept := _load_statistics(source, p, key)) is not None:
+        files = tables.of(source)
+        doubtful = np.flatnonzero(files.records["verdict"] != WHOLE) if files else np.arange(0)
+        return kept, _decode(source, doubtful, preprocessing, prepared=False)[1], doubtful
+    everything = np.arange(len(source))
+    found, odd = _decode(source, everything, preprocessing, prepared=True, sums=True)
+    if found.mean_image is not None and len(source) >= scan_cache.CACHED_FROM:
+        numbers = np.fromiter(found.damaged, np.int64)
+        arrays: dict[str, NDArray[Any]] = {
+            "mean_image": found.mean_image,
+            "std": np.array(found.std, np.float64),
+            "damaged": numbers,
+        }
+        scan_cache.save_arrays("statistics", key, arrays)
+    return found, odd, everything
+
+
+def _load_statistics(source: Source, preprocessing: Preprocessing, key: str) -> DatasetScan | None:
+    """What the cache has under `key`, if the images that were damaged still are."""
+    kept = scan_cache.load_arrays("statistics", key)
+    try:
+        if kept is None:
+            return None
+        mean_image, std, numbers = kept["mean_image"], kept["std"], kept["damaged"]
+    except KeyError:
+        return None
+    if mean_image.dtype != np.float32 or std.dtype != np.float64 or numbers.dtype != np.int64:
+        return None
+    damaged = _decode(source, numbers, preprocessing, prepared=True)[0].damaged
+    if sorted(damaged) != sorted(numbers.tolist()):
+        return None
+    return DatasetScan(damaged, mean_image=mean_image.astype(np.float32), std=tuple(std.tolist()))
+
+
+def normalized(preprocessing: Preprocessing, how: Normalize, found: DatasetScan) -> Preprocessing:
+    """`preprocessing` with the statistics of the training set that `how` asks for; see `Normalize`."""
+    if how == "given":
+        return preprocessing
+    assert found.mean_image is not None
+    assert found.std is not None
+    if how == "mean image":
+        unit = (1.0,) * preprocessing.channels
+        return replace(preprocessing, mean_image=encode_mean_image(found.mean_image), std=unit)
+    mean = tuple(found.mean_image.mean((1, 2), dtype=np.float64).tolist())
+    return replace(preprocessing, mean=mean, std=tuple(max(s, 1e-6) for s in found.std), mean_image=None)

@@ -1,0 +1,164 @@
+"""`damaged.jsonl` in the folder of a run: every file that could not be read, a line each.
+
+The lines of the scan come first and are complete before step 1; they have the image's split and number there, so that
+a resumed run leaves out the same images without a scan. What decoding finds later is appended with its step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from resnets.data.file_table import folder_of, read_records
+from resnets.data.scan import DatasetScan
+from resnets.data.sources import Source, SplitName
+from resnets.errors import FileError
+from resnets.files import explain, write_bytes
+
+NAME = "damaged.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """A file that could not be read.
+
+    Args:
+        path: of the file.
+        reason: what a decoder said.
+        split: where the scan found it, None where training did.
+        number: of the image in that split, or, where training found it, among the training images; from 0.
+        step: of training in which it was found, from 1.
+        size, sha256: where the run stopped for it, what the fingerprint of the data has of it (see `headers.RECORD`),
+            so that the run goes on when it was mended.
+    """
+
+    path: str
+    reason: str
+    split: SplitName | None = None
+    number: int | None = None
+    step: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+class DamageLog:
+    """Reads and appends to the `damaged.jsonl` of a run; the file exists only where something is damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self._appended: set[Damage] = set()
+
+    def write_scan(self, splits: dict[SplitName, tuple[Source, DatasetScan]]) -> None:
+        """Begins the file with what the scan found.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        found = [
+            Damage(path=source.name(number), reason=reason, split=split, number=number)
+            for split, (source, scan) in splits.items()
+            for number, reason in scan.damaged.items()
+        ]
+        if found:
+            write_bytes(self.path, b"".join(map(_line, found)))
+
+    def append(self, damage: Damage) -> bool:
+        """Adds a line at once, unless this object did; returns whether. Several ranks may add lines.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        if damage in self._appended:
+            return False
+        self._appended.add(damage)
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                os.write(handle, _line(damage))
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise explain("write", self.path, error) from error
+        return True
+
+    def read(self) -> list[Damage]:
+        """All lines, but for a last one that was cut off.
+
+        Raises:
+            FileError: it cannot be read, or holds something else.
+        """
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise explain("read", self.path, error) from error
+        return [self._parse(number, line) for number, line in enumerate(lines, start=1)]
+
+    def scanned(self, split: SplitName) -> dict[int, str]:
+        """What the scan found in a split: reason by image number."""
+        return {d.number: d.reason for d in self.read() if d.split == split and d.number is not None and d.step is None}
+
+    def cut(self, steps: int) -> None:
+        """Removes what was found after step `steps`: the run goes on from there and will find it again.
+
+        What it stopped for stays, as it may have been mended.
+        """
+        lines = self.read()
+        kept = [d for d in lines if d.step is None or d.step <= steps or d.sha256 is not None]
+        if kept != lines:
+            write_bytes(self.path, b"".join(map(_line, kept)))
+
+    def by_path(self) -> dict[str, str]:
+        """Reason by path, of everything that the run went on without."""
+        return {d.path: d.reason for d in self.read() if d.sha256 is None}
+
+    def before_mending(self) -> dict[int, tuple[int, bytes]]:
+        """Size and hash of what the run stopped for, by number of the training image."""
+        found = (d for d in self.read() if d.split is None)
+        return {
+            d.number: (d.size, bytes.fromhex(d.sha256))
+            for d in found
+            if d.number is not None and d.size is not None and d.sha256 is not None
+        }
+
+    def _parse(self, number: int, line: bytes) -> Damage:
+        try:
+            data: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            data = None
+        given = data if isinstance(data, dict) else {}
+        values: dict[str, Any] = {name: given.get(name) for name in _NAMES}
+        damage = Damage(**values)
+        hashed = damage.sha256 is None or (isinstance(damage.sha256, str) and _SHA256.fullmatch(damage.sha256))
+        whole = hashed and all(isinstance(text, str) for text in (damage.path, damage.reason))
+        counts = all(
+            n is None or (type(n) is int and 0 <= n < 2**63) for n in (damage.number, damage.step, damage.size)
+        )
+        if not (whole and counts and damage.split in (None, "train", "val", "test")):
+            raise FileError(f"{self.path} is damaged: line {number} does not describe a file. Restore it from a copy.")
+        return damage
+
+
+def with_record(damage: Damage, source: Source, number: int) -> Damage:
+    """`damage` of the image `number` of `source` with the size and hash that its file has now, if it can be opened."""
+    folder, indices = folder_of(source)
+    if folder is None:
+        return damage
+    record = read_records(folder, indices[[number]])[0]
+    if record["size"] < 0:
+        return damage
+    return replace(damage, number=number, size=int(record["size"]), sha256=record["digest"].tobytes().hex())
+
+
+_NAMES = tuple(each.name for each in fields(Damage))
+_SHA256 = re.compile("[0-9a-f]{32}")
+
+
+def _line(damage: Damage) -> bytes:
+    known = {name: value for name, value in vars(damage).items() if value is not None}
+    return (json.dumps(known) + "\n").encode()

@@ -1,0 +1,84 @@
+"""One scan for all ranks: rank 0 reads the files, and every rank has the same ones, or all end."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from resnets.data.file_table import FileTables, folder_of, read_records
+from resnets.data.fingerprint import contents_sha256
+from resnets.data.scan import DatasetScan, resident_pixels, scan
+from resnets.data.sources import Dataset, Source, evenly_spaced
+from resnets.preprocessing import Preprocessing
+from resnets.training import agreement
+from resnets.training.ranks import Ranks
+
+CHECKED = 4096  # files of which ranks compare size and contents, evenly spaced; they compare all names
+
+
+def scan_once(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    *,
+    keep: bool,
+    statistics: bool,
+    decode: bool = False,
+    tables: FileTables,
+    ranks: Ranks,
+) -> tuple[DatasetScan, DatasetScan]:
+    """Scans of the training and the test images, made by rank 0; see `scan`. Pixels each rank decodes for itself.
+
+    Raises:
+        UsageError: a rank cannot decode what another can.
+    """
+    mine: list[DatasetScan] = []
+
+    def work() -> tuple[DatasetScan, DatasetScan]:
+        train = scan(dataset.train, preprocessing, keep=keep, statistics=statistics, decode=decode, tables=tables)
+        test = scan(dataset.test, preprocessing, keep=False, statistics=False, decode=decode, tables=tables)
+        tables.save()
+        mine.append(train)
+        return replace(train, pixels=None), test
+
+    if not ranks.leads and keep:
+        mine.append(resident_pixels(dataset.train, preprocessing))
+    train, test = agreement.from_rank_0(ranks, work)
+    if not mine:
+        return train, test
+    if mine[0].pixels is not None:
+        unread = sorted(mine[0].damaged)
+        agreement.require_equal(ranks, {"training samples that cannot be read": unread})
+    return replace(train, pixels=mine[0].pixels), test
+
+
+def require_same_files(dataset: Dataset, ranks: Ranks) -> None:
+    """Ends every rank where one has other images: other names, or another size or content of `CHECKED` of them.
+
+    Raises:
+        UsageError: the message names what differs, and on which ranks.
+    """
+    if ranks.world == 1:
+        return
+    facts = {
+        "training samples": len(dataset.train),
+        "training data (fingerprint)": _fingerprint(dataset.train),
+        "test samples": len(dataset.test),
+        "test data (fingerprint)": _fingerprint(dataset.test),
+    }
+    ranks.meet()  # one may have read its files long before another
+    agreement.require_equal(ranks, facts)
+
+
+def _fingerprint(source: Source) -> str:
+    """SHA-256 over labels, classes and all names, and the size and the hash of some files."""
+    folder, indices = folder_of(source)
+    if folder is None:
+        return contents_sha256(source, FileTables())
+    digest = hashlib.sha256(source.labels.astype("<i8").tobytes())
+    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
+    for number in range(len(source)):
+        digest.update(source.key(number) + b"\0")
+    records = read_records(folder, indices[evenly_spaced(len(indices), CHECKED)])
+    for field in ("size", "digest", "verdict"):
+        digest.update(records[field].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,324 @@
+"""The table of a folder's files, its cache, and the fingerprint that is made of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.data import file_table, headers, scan_cache
+from resnets.data.digits import digits
+from resnets.data.file_table import FileTables, Records, read_records
+from resnets.data.fingerprint import contents_sha256, names_sha256
+from resnets.data.folder import FolderSource, read_classes
+from resnets.data.scan import scan
+from resnets.data.sources import Subset
+from resnets.errors import DataError
+from resnets.preprocessing import Preprocessing
+
+from .conftest import break_middle, truncate, write_tree
+
+SMALL = Preprocessing(resize=16, crop=12)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small folder of images, with a cache for folders of any size."""
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(scan_cache, "CACHED_FROM", 1)
+    return write_tree(tmp_path / "data", {"cat": 5, "dog": 4})
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The files that are opened from here on."""
+    paths: list[bytes] = []
+    examine = headers.examine
+
+    def counting(path: bytes) -> bytes:
+        paths.append(os.path.basename(path))
+        return examine(path)
+
+    monkeypatch.setattr(headers, "examine", counting)
+    return paths
+
+
+def read(root: Path, save: bool = True) -> tuple[str, Records]:
+    source, tables = read_classes(root, None, []), FileTables()
+    files = tables.of(source)
+    assert files is not None
+    digest = contents_sha256(source, tables)
+    if save:
+        tables.save()
+    return digest, files.records
+
+
+def test_a_file_is_opened_again_only_where_name_size_or_time_changed(root: Path, opened: list[bytes]) -> None:
+    digest, records = read(root)
+    assert len(opened) == 9
+    opened.clear()
+    assert read(root)[0] == digest
+    assert (read(root)[1] == records).all()
+    assert opened == []
+    os.utime(root / "cat" / "3.png", ns=(0, 0))
+    assert read(root)[0] == digest  # modification times only key the cache
+    assert opened == [b"3.png"]
+    opened.clear()
+    info = (root / "dog" / "2.png").stat()
+    (root / "dog" / "2.png").write_bytes((root / "dog" / "2.png").read_bytes() + b"x")
+    os.utime(root / "dog" / "2.png", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert read(root)[0] != digest
+    assert opened == [b"2.png"]
+
+
+def test_files_that_came_or_went_leave_the_others_in_the_cache(root: Path, opened: list[bytes]) -> None:
+    before = read(root)[1]
+    opened.clear()
+    (root / "cat" / "0.png").unlink()
+    shutil.copy2(root / "dog" / "1.png", root / "cat" / "9.png")
+    digest, records = read(root)
+    assert opened == [b"9.png"]
+    assert (records[:4] == before[1:5]).all()
+    assert digest == read(root, save=False)[0]
+    opened.clear()
+    # A file that is written anew under the same name and with the same content has another inode, and nothing else.
+    content, info = (root / "cat" / "1.png").read_bytes(), (root / "cat" / "1.png").stat()
+    (root / "cat" / "1.png").unlink()
+    (root / "cat" / "1.png").write_bytes(content)
+    os.utime(root / "cat" / "1.png", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert read(root)[0] == digest
+    assert opened == []
+
+
+def damage_one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        damage_one_bit,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b"no cache" * 100),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+)
+def test_a_damaged_cache_counts_as_none(root: Path, opened: list[bytes], harm: Callable[[Path], object]) -> None:
+    digest, _ = read(root)
+    (path,) = (root.parent / "cache").rglob("*.npz")
+    harm(path)
+    opened.clear()
+    assert read(root)[0] == digest
+    assert len(opened) == 9
+
+
+def test_the_cache_can_be_turned_off_or_be_out_of_reach(
+    root: Path, opened: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, _ = read(root)
+    monkeypatch.setenv(scan_cache.SWITCH, "off")
+    opened.clear()
+    assert read(root)[0] == digest
+    assert len(opened) == 9
+    monkeypatch.delenv(scan_cache.SWITCH)
+    (root.parent / "file").write_bytes(b"")
+    monkeypatch.setenv("RESNETS_CACHE", str(root.parent / "file"))
+    assert read(root)[0] == digest
+
+
+def test_several_may_use_the_cache_at_once(root: Path) -> None:
+    digest, _ = read(root)
+    wrong: list[str] = []
+
+    def work() -> None:
+        for _ in range(10):
+            tables, source = FileTables(), read_classes(root, None, [])
+            found = contents_sha256(source, tables)
+            tables.settle(source, np.arange(3), {})
+            scan_cache.save(os.path.abspath(root), source.files, tables.of(source).records)  # type: ignore[union-attr]
+            wrong.extend([found] if found != digest else [])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert not list((root.parent / "cache").rglob("*.part"))
+
+
+def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, some = read_classes(root, None, []), np.array([8, 0, 3, 4, 5])
+    here = read_records(source, some)
+    started: list[list[str]] = []
+    run = subprocess.run
+
+    def counting(argv: list[str], **options: Any) -> Any:
+        started.append(argv)
+        return run(argv, **options)
+
+    monkeypatch.setattr(file_table, "_OWN_PROCESS", 2)
+    monkeypatch.setattr(subprocess, "run", counting)
+    assert (read_records(source, some) == here).all()
+    assert started
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert (read_records(source, some) == here).all()
+
+
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_decodes_only_what_its_header_leaves_in_doubt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truncate(root / "cat" / "3.png")
+    (root / "dog" / "1.png").write_bytes((root / "dog" / "1.png").read_bytes() + b"more")  # which decoders take
+    break_middle(root / "dog" / "3.png")
+    decoded: list[int] = []
+    encoded = FolderSource.encoded
+
+    def counting(self: FolderSource, index: int) -> bytes | None:
+        decoded.append(index)
+        return encoded(self, index)
+
+    monkeypatch.setattr(FolderSource, "encoded", counting)
+    for expected in ([3, 6], [3]):  # what was found readable need not be decoded again, what was not must
+        tables = FileTables()
+        found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
+        tables.save()
+        assert list(found.damaged) == [3]
+        assert str(root / "cat" / "3.png") in found.damaged[3]
+        assert sorted(decoded) == expected
+        decoded.clear()
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_found_again(root: Path) -> None:
+    tables = FileTables()
+    source = read_classes(root, None, [])
+    gone = (root / "cat" / "3.png").rename(root.parent / "3.png")
+    assert list(scan(source, SMALL, keep=False, statistics=False, tables=tables).damaged) == [3]
+    with pytest.raises(DataError, match=r"3\.png cannot be read"):
+        contents_sha256(source, tables)
+    tables.save()
+    gone.rename(root / "cat" / "3.png")
+    assert scan(source, SMALL, keep=False, statistics=False).damaged == {}
+
+
+def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = Image.new("RGBA", (20, 20), (10, 20, 30, 100))
+    clear.save(root / "cat" / "0.png")
+    clear.save(root / "dog" / "0.png")
+    Image.fromarray(np.full((20, 20), 4000, np.uint16)).save(root / "dog" / "1.png")
+    Image.new("RGBA", (20, 20), (10, 20, 30, 255)).save(root / "dog" / "2.png")
+    decoded: list[int] = []
+    encoded = FolderSource.encoded
+    monkeypatch.setattr(FolderSource, "encoded", lambda self, i: [decoded.append(i), encoded(self, i)][1])
+    for expected in ([0, 5, 6, 7], []):
+        tables = FileTables()
+        found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
+        tables.save()
+        assert found.remarks == {"transparent": 2, "dark": 1}
+        assert sorted(decoded) == expected
+        decoded.clear()
+    assert scan(read_classes(root, None, []), SMALL, keep=True, statistics=False).remarks == found.remarks
+    for _ in range(2):
+        assert scan(read_classes(root, None, []), SMALL, keep=False, statistics=True).remarks == found.remarks
+
+
+def test_statistics_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truncate(root / "cat" / "3.png")
+    source = read_classes(root, None, [])
+    first = scan(source, SMALL, keep=False, statistics=True)
+    whole = scan(source, SMALL, keep=True, statistics=True)
+    decoded: list[int] = []
+    encoded = FolderSource.encoded
+
+    def counting(self: FolderSource, index: int) -> bytes | None:
+        decoded.append(index)
+        return encoded(self, index)
+
+    monkeypatch.setattr(FolderSource, "encoded", counting)
+    moved = root.rename(root.parent / "moved")
+    for again in (scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True) for _ in range(2)):
+        assert again.mean_image is not None
+        np.testing.assert_array_equal(again.mean_image, whole.mean_image)
+        assert again.std == whole.std == first.std
+        assert list(again.damaged) == [3]
+        assert str(moved) in again.damaged[3]
+    assert set(decoded) == {3}
+    for path in (root.parent / "cache").rglob("*.npz"):
+        damage_one_bit(path)
+    assert scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True).std == first.std
+    other = Preprocessing(resize=20, crop=12)
+    assert scan(read_classes(moved, None, []), other, keep=False, statistics=True).std != first.std
+
+
+# --- fingerprints -----------------------------------------------------------------------------------------------------
+
+
+def sha(root: Path) -> str:
+    return contents_sha256(read_classes(root, None, []), FileTables())
+
+
+def test_a_fingerprint_is_of_names_contents_and_labels_and_not_of_the_place(root: Path) -> None:
+    before = sha(root)
+    assert sha(shutil.copytree(root, root.parent / "copy")) == before
+    swapped = [root / "cat" / "0.png", root / "cat" / "1.png"]
+    contents = [path.read_bytes() for path in swapped]
+    for path, content in zip(swapped, reversed(contents), strict=True):
+        path.write_bytes(content)
+    assert sha(root) != before  # though the names are the same
+    for path, content in zip(swapped, contents, strict=True):
+        path.write_bytes(content)
+    assert sha(root) == before
+    (root / "cat" / "0.png").rename(root / "cat" / "00.png")
+    assert sha(root) != before
+    (root / "cat" / "00.png").rename(root / "cat" / "0.png")
+    (root / "dog").rename(root / "hen")
+    assert sha(root) != before
+
+
+def test_of_a_large_file_both_ends_and_the_size_count(root: Path) -> None:
+    large = root / "cat" / "0.png"
+    content = large.read_bytes() + bytes(20_000)
+    seen = set()
+    for changed in (0, 4095, len(content) - 4096, len(content) - 1, None):
+        new = bytearray(content)
+        if changed is not None:
+            new[changed] ^= 1
+        large.write_bytes(new)
+        seen.add(sha(root))
+    large.write_bytes(content + b"\0")
+    assert len(seen | {sha(root)}) == 6
+
+
+def test_of_a_part_the_fingerprint_is_that_of_its_images(root: Path) -> None:
+    source = read_classes(root, None, [])
+    parts = [Subset(Subset(source, np.arange(1, 9)), np.array(which)) for which in ([0, 2], [2, 0], [0, 3])]
+    assert len({contents_sha256(part, FileTables()) for part in parts}) == 3
+    again = Subset(source, np.array([1, 3]))
+    assert contents_sha256(again, FileTables()) == contents_sha256(parts[0], FileTables())
+
+
+def test_images_in_memory_are_known_by_their_pixels() -> None:
+    train = digits().train
+    before = contents_sha256(train, FileTables())
+    assert before == contents_sha256(digits().train, FileTables())
+    assert before != contents_sha256(Subset(train, np.arange(10)), FileTables())
+    names = names_sha256(train)
+    train.pixels[700, 0, 4, 4] ^= 1  # type: ignore[attr-defined]
+    assert contents_sha256(train, FileTables()) != before
+    assert names_sha256(train) == names
