@@ -120,6 +120,16 @@ def test_training_within_a_share_of_eagers_memory(tmp_path: Path) -> None:
     assert len(found["peak_memory_bytes"]) == 5  # type: ignore[arg-type]
 
 
+def test_scan(tmp_path: Path) -> None:
+    for number in range(3):
+        path = tmp_path / "jpegs" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        photo(200, 180, seed=number).save(path)
+    run("scan.py", str(path.parent), "--count", "600", "--out", str(tmp_path))
+    (found,) = tmp_path.glob("*-scan.json")
+    assert set(json.loads(found.read_text())["found"]) == {"idle", "begun", "again", "resumed"}
+
+
 def test_overhead(pictures: Path, tmp_path: Path) -> None:
     small = ["batch=24", "group=24", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60"]
     run("overhead.py", str(pictures), "--rounds", "1", "--steps", "2", "--out", str(tmp_path), *small)

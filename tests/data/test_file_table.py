@@ -225,7 +225,12 @@ def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
     Image.new("RGBA", (20, 20), (10, 20, 30, 255)).save(root / "dog" / "2.png")
     decoded: list[int] = []
     encoded = FolderSource.encoded
-    monkeypatch.setattr(FolderSource, "encoded", lambda self, i: [decoded.append(i), encoded(self, i)][1])
+
+    def counting(self: FolderSource, index: int) -> bytes | None:
+        decoded.append(index)
+        return encoded(self, index)
+
+    monkeypatch.setattr(FolderSource, "encoded", counting)
     for expected in ([0, 5, 6, 7], []):
         tables = FileTables()
         found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
