@@ -158,6 +158,7 @@ class Watch:
 
     def _end(self) -> NoReturn:
         self.close()
+        self.training.ranks.gather(None)  # none leaves, or says what is saved, before it is
         number = self._asked[0] if self._asked else signal.SIGTERM
         raise InterruptedRunError("Stopped, as asked.", number)
 
