@@ -53,7 +53,7 @@ def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
     out = tmp_path / "r"
     code, shown, err = finish(start(arguments(data, out, *PLAIN, epochs=5), ranks=world))
     assert code == 0, err
-    assert shown.count("test accuracy") == len([e for e in events(out) if e["event"] == "evaluation"]) + 1
+    assert shown.count("val accuracy") == len([e for e in events(out) if e["event"] == "evaluation"]) + 1
     assert [e["step"] for e in events(out) if e["event"] == "step"] == [c[1] for c in curve(alone) if c[0] == "step"]
     assert len([e for e in events(out) if e["event"] == "step"]) > 3
     assert_close(out, alone)
