@@ -19,8 +19,8 @@ from resnets.training.damage import Damage, DamageLog
 from resnets.training.ranks import Ranks
 from resnets.training.run_folder import RunFolder, read_plan
 from tests.data.conftest import break_middle, truncate
+from tests.training.cut import Cut
 from tests.training.runs import arguments, curve, events, finish, sha_of, start
-from tests.training.test_resume import Cut
 
 # Several ranks can share a group of six; statistics would have every image decoded before the first step.
 SETTINGS = ("normalize=given", "damaged=exclude", "batch=12", "group=6", "precision=fp32")
