@@ -21,8 +21,9 @@ import resnets
 from resnets.data.catalog import open_dataset
 from resnets.errors import DataError, ResnetsError, TrainingError, UsageError
 from resnets.recipes.catalog import find
-from resnets.training import agreement, checkpoint, environment, job, memory
+from resnets.training import agreement, checkpoint, environment, job, memory, shared_scan
 from resnets.training.ranks import Ranks
+from resnets.training.shared_scan import require_same_files
 from tests.training.runs import SETTINGS, arguments, curve, finish, sha_of
 
 HERE = environment.choose("cpu", "fp32")
@@ -185,18 +186,51 @@ def fits(recipe: Any, size: int, left: int) -> bool:
         return False
 
 
+def rename(path: Path) -> None:
+    path.rename(path.with_name("903.png"))
+
+
+def same_size(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_data_that_differs_is_named(part: str, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [rename, same_size, lambda path: path.write_bytes(b"")])
+def test_data_that_differs_is_named(change: Callable[[Path], object], part: str, data: Path, tmp_path: Path) -> None:
     other = shutil.copytree(data, tmp_path / "data")
-    (other / part / "class1" / "003.png").rename(other / part / "class1" / "903.png")
-    recipe = find("paper/cifar").with_overrides([*SETTINGS, f"data={data}"])
-    read = [job.resolve(recipe)[1], job.resolve(replace(recipe, data=str(other)))[1]]
-    found = on_each(2, lambda ranks: job._require_equal(ranks, recipe, HERE, read[ranks.rank]))
+    read = [open_dataset(str(root)) for root in (data, other)]
+    assert on_each(2, lambda ranks: require_same_files(read[ranks.rank], ranks)) == [None, None]
+    change(other / part / "class1" / "003.png")
+    read[1] = open_dataset(str(other))
     named = "training" if part == "train" else "test"
-    for error in found:
+    for error in on_each(2, lambda ranks: require_same_files(read[ranks.rank], ranks)):
         assert isinstance(error, UsageError)
         assert f"{named} data (fingerprint)" in str(error)
-    assert len(open_dataset(str(other)).train) == len(read[0].train)
+
+
+def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = shutil.copytree(data, tmp_path / "data")
+    (broken / "train" / "class1" / "003.png").write_bytes(b"no image")
+    recipe = find("paper/cifar").with_overrides([*SETTINGS, f"data={broken}", "damaged=exclude"])
+    alone, expected = job.resolve(recipe)
+    scans: list[object] = []
+    scan = shared_scan.scan
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        scans.append(arguments)
+        return scan(*arguments, **options)
+
+    monkeypatch.setattr(shared_scan, "scan", counting)
+    for resolved, found in on_each(3, lambda ranks: job.resolve(recipe, ranks=ranks)):
+        assert resolved == alone
+        assert found.sha256() == expected.sha256()
+        assert found.notes == expected.notes
+        assert len(found.train) == 119
+    assert len(scans) == 2
+    refused = replace(recipe, damaged="refuse")
+    assert all("1 of 120 training" in str(e) for e in on_each(2, lambda ranks: job.resolve(refused, ranks=ranks)))
 
 
 def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: Path) -> None:
@@ -252,7 +286,7 @@ def test_ranks_that_see_other_pictures_end_before_the_first_step(data: Path, tmp
     argv = arguments(Path(data.name), out, "damaged=exclude", epochs=1)
     for code, _, err in two_ranks((data.parent, argv), (other.parent, argv)):
         assert code == 2, err
-        assert "training samples: 120 on rank 0; 119 on rank 1" in err
+        assert "training data (fingerprint): " in err
     assert not (out / "recipe.json").exists()
 
 
