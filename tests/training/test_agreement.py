@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import resnets
+from resnets.data import scan as data_scan
 from resnets.data.catalog import open_dataset
 from resnets.errors import DataError, ResnetsError, TrainingError, UsageError
 from resnets.recipes.catalog import find
@@ -216,7 +217,7 @@ def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     recipe = find("paper/cifar").with_overrides([*SETTINGS, f"data={broken}", "damaged=exclude"])
     alone, expected = job.resolve(recipe)
     scans: list[object] = []
-    scan = shared_scan.scan
+    scan = data_scan.scan
 
     def counting(*arguments: Any, **options: Any) -> Any:
         scans.append(arguments)
