@@ -314,7 +314,9 @@ DAMAGED = [b"", b'["train"]', b'["most", "x"]', b"[1, 2]"]
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", *map(gzip.compress, DAMAGED), gzip.compress(LINES)[:-9], gzip.compress(LINES)[:20]]
+    "content",
+    [b"", b"no gzip", *map(gzip.compress, DAMAGED), gzip.compress(LINES)[:-9], gzip.compress(LINES)[:20]],
+    ids=["empty", "no gzip", "no line", "no name", "no split", "numbers", "cut at the end", "cut"],
 )
 def test_a_damaged_record_is_named(plain_run: Path, copies: tuple[Path, Path], content: bytes) -> None:
     run, _ = copies
