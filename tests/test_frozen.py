@@ -17,7 +17,7 @@ from resnets.data.views import Affine, ColorJitter, CutMix, Flip, Mixup, PaddedC
 from resnets.errors import UsageError
 from resnets.frozen import decode, encode, override
 from resnets.models.initialization import Initialization
-from resnets.models.spec import Spec
+from resnets.models.spec import MOST_BLOCKS, MOST_CHANNELS, Spec
 from resnets.preprocessing import Color, Preprocessing, encode_mean_image
 from resnets.recipes.catalog import RECIPES
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -29,21 +29,25 @@ share = st.floats(0, 1, exclude_max=True)
 positive = st.floats(0, 1, exclude_min=True)
 number = st.floats(allow_nan=False, allow_infinity=False)
 count = st.integers(1, 2**61)
+channels = st.integers(1, MOST_CHANNELS // 2)
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> Spec:
     stages = draw(st.integers(1, 5))
-    per_stage = st.lists(st.integers(1, 2**40), min_size=stages, max_size=stages).map(tuple)
+    depths, widths = (
+        st.lists(st.integers(1, most), min_size=stages, max_size=stages).map(tuple)
+        for most in (MOST_BLOCKS // 5, MOST_CHANNELS)
+    )
     block = draw(st.sampled_from(("basic", "bottleneck")))
-    grouped = {"groups": count, "group_width": count} if block == "bottleneck" else {}
+    grouped = {"groups": channels, "group_width": channels} if block == "bottleneck" else {}
     return draw(
         st.builds(
             Spec,
             block=st.just(block),
-            depths=per_stage,
-            widths=per_stage,
-            stem_width=count.map(lambda n: 2 * n),
+            depths=depths,
+            widths=widths,
+            stem_width=channels.map(lambda n: 2 * n),
             shortcut=st.sampled_from(("B", "C", "D")),
             gate_reduction=count,
             norm_eps=positive,
@@ -52,8 +56,8 @@ def specs(draw: st.DrawFn) -> Spec:
             drop_path=share,
             output_stride=st.none(),
             dimensions=st.just(2),
-            channels=count,
-            classes=count,
+            channels=channels,
+            classes=channels,
             **grouped,
         )
     )

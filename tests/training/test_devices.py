@@ -15,7 +15,7 @@ from torch import Tensor
 import resnets
 from resnets import devices
 from resnets.data import batches as batches_module
-from resnets.data.batches import Batches, Order
+from resnets.data.batches import Batches, Frames, Order
 from resnets.data.sources import PixelSource
 from resnets.data.views import Affine, ColorJitter, CutMix, Cutout, Flip, Mixup, PaddedCrop, PCAColor, Views
 from resnets.devices import Abilities
@@ -106,7 +106,7 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
             loss = training.step(batch)
             assert loss.device.type == "cuda"
         # What the host was given to keep comes into a step the same way.
-        frames = torch.zeros(16, 3, 12, 12, dtype=torch.uint8)
+        frames = Frames(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
         monkeypatch.setattr(made, "_frames", lambda step, submit: lambda: frames)
         training.step(made.make(1))
         checks.clear()
