@@ -84,10 +84,10 @@ class Ranks:
     def neighbours(self, count: int) -> dist.ProcessGroup:
         """The `count` consecutive ranks to which this one belongs."""
         with self.naming_the_missing():  # every rank takes part in making every group
-            groups: list[dist.ProcessGroup] = [
-                dist.new_group(range(first, first + count)) for first in range(0, self.world, count)
-            ]
-        return groups[self.rank // count]
+            groups = [dist.new_group(range(first, first + count)) for first in range(0, self.world, count)]
+        own = groups[self.rank // count]
+        assert isinstance(own, dist.ProcessGroup)
+        return own
 
     @contextlib.contextmanager
     def naming_the_missing(self) -> Iterator[None]:
