@@ -187,7 +187,7 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
 
 def _notes(parsed: argparse.Namespace, notes: Sequence[str]) -> list[str]:
     """A line for each note; where JSON is printed, they go to standard error."""
-    lines = [f"Note: {printable(note)}" for note in notes]
+    lines = [f"Note: {note}" for note in notes]
     if parsed.json:
         say(*lines, stream=sys.stderr)
         return []

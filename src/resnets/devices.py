@@ -90,9 +90,9 @@ def float64_device(device: torch.device) -> torch.device:
 
 
 def to_device(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """`array`, of the host, as a tensor on `device`. Where the device can, the host does not wait for the copy."""
+    """`array` as a tensor on `device`. From the host, it is copied without a wait where the device can."""
     tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
-    if not abilities(device).pinned:
+    if tensor.device.type != "cpu" or not abilities(device).pinned:  # only the host's memory can be pinned
         return tensor.to(device)
     if not tensor.is_pinned():
         tensor = tensor.pin_memory()

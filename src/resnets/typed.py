@@ -1,7 +1,8 @@
 """Values checked against declared types: the one rule for fields of configs, arguments of functions and JSON.
 
 A closed choice (`Literal`) takes only its members, a whole number fits 64 bits, a number is finite. What means the same
-becomes the declared type: a list a tuple, a whole number given for a number a float, NumPy's numbers Python's.
+becomes the declared type: a list a tuple, a whole number given for a number a float, NumPy's numbers Python's, a path
+or a `torch.device` its text.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import numbers
+import os
 import sys
 import types
 import typing
@@ -121,6 +123,8 @@ def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:
     if member is int:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         return int(value) if whole and abs(value) <= MAX_INT else _WRONG
+    if member is str and (isinstance(value, os.PathLike) or _is_torch_device(value)):
+        return os.fsdecode(value) if isinstance(value, os.PathLike) else str(value)
     if isinstance(member, type) and member is not Any:
         return value if isinstance(value, member) else _WRONG
     return value  # a Callable, Any: for the type checker alone
@@ -133,6 +137,11 @@ def _as_tuple(member: Any, value: list[Any] | tuple[Any, ...], where: str, build
     items = tuple(conform(arguments[0], v, f"{where}[{i}]", build) for i, v in enumerate(value))
     same = isinstance(value, tuple) and all(a is b for a, b in zip(items, value, strict=True))
     return value if same else items
+
+
+def _is_torch_device(value: Any) -> bool:
+    """Whether it is a `torch.device`, asked without importing torch."""
+    return (type(value).__module__, type(value).__name__) == ("torch", "device")
 
 
 def _same_kind(value: Any, option: Any) -> bool:

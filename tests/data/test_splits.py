@@ -137,6 +137,13 @@ def test_a_split_that_is_there_is_the_one(tmp_path: Path, part: str) -> None:
     assert dataset.watched == part
 
 
+def test_runs_of_the_first_version_do_not_know_that_dev_is_a_split(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"train/cat": 10, "train/dog": 20, "dev/cat": 2})
+    assert len(with_watched_split(open_folder(root), "it").splits["val"]) == 2
+    as_it_was = with_watched_split(open_folder(root), "it", rule="stratified")
+    assert (len(as_it_was.train), len(as_it_was.splits["val"])) == (24, 6)
+
+
 def test_runs_of_the_first_version_are_split_as_they_were(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"cat": 10, "dog": 20})
     dataset = with_watched_split(open_folder(root), str(root), rule="stratified")

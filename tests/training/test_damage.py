@@ -70,10 +70,27 @@ def test_what_the_scan_refuses_is_listed_before_the_first_step_and_what_decoding
     assert names(found[3:]).count("val/class2/004.png") == 1
     assert len(in_steps) == 3  # once an epoch
     told = [event for event in events(tmp_path / "r") if event["event"] == "damaged"]
-    assert [(e["step"], e["path"]) for e in told] == [(line["step"], line["path"]) for line in in_steps]
+    assert sorted((e["step"], e["path"]) for e in told) == sorted((line["step"], line["path"]) for line in found[3:])
     assert run.metrics["damaged"] == {line["path"]: line["reason"] for line in found}
     assert set(names([{"path": path} for path in run.metrics["damaged"]])) == set(names(found))
     assert resnets.resume(tmp_path / "r").metrics["damaged"] == run.metrics["damaged"]
+
+
+def test_a_last_line_that_was_cut_off_is_mended_before_more_is_added(tmp_path: Path) -> None:
+    whole, late = Damage(path="a", reason="x", step=1), Damage(path="b", reason="y", step=2)
+    log = DamageLog(tmp_path)
+    log.append(whole)
+    log.path.write_bytes(log.path.read_bytes() + b'{"path": "half')
+    log.cut(1)
+    log.append(late)
+    assert DamageLog(tmp_path).read() == [whole, late]
+
+
+def test_an_image_that_was_mended_twice_is_known_as_it_first_was(tmp_path: Path) -> None:
+    log = DamageLog(tmp_path)
+    for step, size in (3, 10), (7, 20):
+        log.append(Damage(path="a", reason="x", step=step, number=4, size=size, sha256=f"{size:032x}"))
+    assert log.before_mending() == {4: (10, bytes.fromhex(f"{10:032x}"))}
 
 
 def test_an_evaluation_lists_what_it_could_not_read(data: Path, broken: Path, tmp_path: Path) -> None:

@@ -112,6 +112,12 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
         checks.clear()
 
 
+def test_only_what_lies_on_the_host_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices._ABILITIES, "meta", Abilities(pinned=True))
+    there = torch.zeros(2, device="meta")  # of which torch can pin nothing, as of what is on a GPU
+    assert devices.to_device(there, there.device).device.type == "meta"
+
+
 @pytest.mark.parametrize(
     ("optimizer", "nonfinite"), [(SGD(), "stop"), (AdamW(), "skip"), (Muon(), "stop")], ids=["sgd", "adamw", "muon"]
 )

@@ -223,6 +223,27 @@ def test_a_finished_run_trains_on_from_a_tenth_of_the_peak_to_the_end_of_its_sch
     assert resnets.replay(finished, step=33).step == 33
 
 
+def test_it_is_finished_though_an_observer_fails_at_its_end_or_the_log_is_lost(finished: Path) -> None:
+    def fails_at_the_end(event: dict[str, Any]) -> None:
+        if event["event"] == "end":
+            raise RuntimeError("no network")
+
+    resnets.resume(finished, epochs="+1", listeners=(fails_at_the_end,))
+    assert events(finished)[-1]["event"] == "warning"
+    assert resnets.resume(finished).was_finished
+    log = finished / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[-2:]))  # as where an earlier part was lost
+    assert resnets.resume(finished).was_finished
+
+
+def test_data_that_is_not_where_it_was_said_is_refused(data: Path, tmp_path: Path) -> None:
+    cut_after(data, tmp_path / "r", 10, *TINY, epochs=2)
+    recorded = (tmp_path / "r" / "recipe.json").read_bytes()
+    with pytest.raises(DataError, match=r"There is no dataset or folder '.*nowhere'"):
+        resnets.resume(tmp_path / "r", data=str(tmp_path / "nowhere"))
+    assert (tmp_path / "r" / "recipe.json").read_bytes() == recorded
+
+
 def test_it_can_be_made_longer_more_than_once(finished: Path) -> None:
     resnets.resume(finished, epochs="+1")
     resnets.resume(finished, epochs="+0.5")

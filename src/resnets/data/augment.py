@@ -170,8 +170,8 @@ def _padded_crop(images: Tensor, view: PaddedCrop, u: Tensor) -> Tensor:
 
 
 def _reflected(positions: Tensor, length: int) -> Tensor:
-    """`positions` less than `length` beyond either end, to those that a mirror at the edge pixel shows there."""
-    return (length - 1) - ((length - 1) - positions.abs()).abs()
+    """`positions` beyond either end, to those that mirrors at the edge pixels show there."""
+    return (length - 1) - ((length - 1) - positions.abs() % max(1, 2 * (length - 1))).abs()
 
 
 def _affine(images: Tensor, view: Affine, u: Tensor) -> Tensor:

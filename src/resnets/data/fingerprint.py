@@ -17,15 +17,6 @@ Fingerprint = Literal["names", "contents"]
 _PART = 4096
 
 
-def data_sha256(source: Source, kind: Fingerprint, tables: FileTables) -> str:
-    """Over all images of `source`, in their order; the folder that they lie in plays no part.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
-    return names_sha256(source) if kind == "names" else contents_sha256(source, tables)
-
-
 def names_sha256(source: Source) -> str:
     """Over labels, classes and file names without their folders."""
     digest = hashlib.sha256(source.labels.tobytes())

@@ -173,7 +173,9 @@ def _cached_statistics(
     if (kept := _load_statistics(source, p, key)) is not None:
         files = tables.of(source)
         doubtful = np.flatnonzero(files.records["verdict"] != WHOLE) if files else np.arange(0)
-        return kept, _decode(source, doubtful, preprocessing, prepared=False)[1], doubtful
+        again, odd = _decode(source, doubtful, preprocessing, prepared=True)
+        if again.damaged.keys() <= kept.damaged.keys():
+            return kept, odd, doubtful
     everything = np.arange(len(source))
     found, odd = _decode(source, everything, preprocessing, prepared=True, sums=True)
     if found.mean_image is not None and len(source) >= scan_cache.CACHED_FROM:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets import draws
+from resnets.data.folder import FolderSource
 from resnets.data.sources import Dataset, Source, Subset, stratified_split
 from resnets.errors import DataError
 
@@ -31,6 +32,8 @@ def with_watched_split(dataset: Dataset, name: str, *, holdout: int = 0, rule: S
     Raises:
         DataError: there are too few images.
     """
+    if rule == "stratified":
+        dataset = _without_dev(dataset)
     train = dataset.train
     if holdout:
         classes = len(train.classes)
@@ -52,6 +55,14 @@ def with_watched_split(dataset: Dataset, name: str, *, holdout: int = 0, rule: S
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         notes.append(f"val has no images of {', '.join(train.classes[label] for label in without[:8])}{more}.")
     return _held_out(replace(dataset, notes=(*dataset.notes, *notes)), kept, out)
+
+
+def _without_dev(dataset: Dataset) -> Dataset:
+    """`dataset` as version 0.1.0 saw it, which did not know that `dev/` can be `val`."""
+    val = dataset.splits.get("val")
+    if not (isinstance(val, FolderSource) and val.root.name == "dev"):
+        return dataset
+    return replace(dataset, splits={name: source for name, source in dataset.splits.items() if name != "val"})
 
 
 def by_hash(source: Source, share: float = VAL_SHARE) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

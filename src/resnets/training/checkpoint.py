@@ -176,6 +176,8 @@ def read(folder: Path, step: int) -> Saved:
         raise DamagedError(f"{tensors_path} or its JSON is damaged: it does not hold what was written.")
     try:
         return Saved(safetensors.torch.load(content), description.memory)
+    except MemoryError:
+        raise
     except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
         raise DamagedError(f"{tensors_path} is no whole safetensors file ({error}).") from error
 

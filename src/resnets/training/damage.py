@@ -6,6 +6,7 @@ a resumed run leaves out the same images without a scan. What decoding finds lat
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -78,7 +79,9 @@ class DamageLog:
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                os.write(handle, _line(damage))
+                line = _line(damage)
+                if os.write(handle, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
         except OSError as error:
@@ -108,18 +111,18 @@ class DamageLog:
 
         What it stopped for stays, as it may have been mended.
         """
-        lines = self.read()
-        kept = [d for d in lines if d.step is None or d.step <= steps or d.sha256 is not None]
-        if kept != lines:
-            write_bytes(self.path, b"".join(map(_line, kept)))
+        kept = [d for d in self.read() if d.step is None or d.step <= steps or d.sha256 is not None]
+        content = b"".join(map(_line, kept))
+        if self.path.exists() and self.path.read_bytes() != content:  # also a last line that was cut off
+            write_bytes(self.path, content)
 
     def by_path(self) -> dict[str, str]:
         """Reason by path, of everything that the run went on without."""
         return {d.path: d.reason for d in self.read() if d.sha256 is None}
 
     def before_mending(self) -> dict[int, tuple[int, bytes]]:
-        """Size and hash of what the run stopped for, by number of the training image."""
-        found = (d for d in self.read() if d.split is None)
+        """Size and hash of what the run stopped for, by number of the training image, as it first was."""
+        found = (d for d in reversed(self.read()) if d.split is None)
         return {
             d.number: (d.size, bytes.fromhex(d.sha256))
             for d in found

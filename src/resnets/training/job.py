@@ -375,7 +375,8 @@ def resume(
             # Before the data is read, which can take long.
             found = None if epochs is not None else _last_saved(recorded, folder, ranks)
             if data is not None:
-                recorded = replace(recorded, data_path=_located(data) or data)
+                place = data
+                recorded = replace(recorded, data_path=agreement.together(ranks, lambda: _found_at(place)))
             plan, notes = _here(recorded, device)
             if memory_limit is not None:
                 plan = replace(plan, recipe=replace(plan.recipe, memory_limit=memory_limit, capture=False))
@@ -392,6 +393,15 @@ def resume(
                 run_split.write(folder.split, opened.dataset)
             with _as_planned(plan):
                 return _go(plan, opened, folder, ranks, listeners, notes, found)
+
+
+def _found_at(data: str) -> str:
+    """Where `data` lies, or its name. Raises `DataError` where there is none."""
+    if data not in NAMES and not os.path.isdir(data):
+        raise DataError(
+            f"There is no dataset or folder {data!r}: give --data the folder where the run's data lies now."
+        )
+    return _located(data) or data
 
 
 def _other_data(plan: Plan, folder: RunFolder) -> DataError:
@@ -453,8 +463,9 @@ def _reserve(recipe: Recipe, device: str) -> None:
 def is_finished(folder: RunFolder) -> bool:
     """Whether the run's log has its end, and that of each extension."""
     events = read_log(folder.log) if os.path.lexists(folder.log) else []
-    ends = sum(event["event"] == "end" for event in events)
-    return ends > len(read_plan(folder.recipe).extensions) and [e["event"] for e in events[-1:]] == ["end"]
+    last = [event for event in events if event["event"] != "warning"][-1:]  # observers may fail at the end
+    extensions = len(read_plan(folder.recipe).extensions)
+    return any(e["event"] == "end" and e.get("extensions", 0) == extensions for e in last)
 
 
 def _here(plan: Plan, device: str | None) -> tuple[Plan, list[str]]:
@@ -634,7 +645,9 @@ def _go(
     else:
         if found:
             lines.insert(0, f"The log was gone: a new one begins after step {found.memory.step}.")
-        tell(_start(plan, data, training, lines))
+        begun = _start(plan, data, training, lines)
+        record(begun)
+        observers({**begun, "resumed_after": found.memory.step if found else 0})
     if found and phase.extends and found.memory.step == phase.first_step:
         tell(extended_event(phase, samples))
     with stopping() as asked:
@@ -666,9 +679,9 @@ def _go(
             for path, reason in scores.damaged.items():
                 if path not in listed:
                     damage.append(Damage(path=path, reason=reason, step=training.steps_done))
-            for other in damage.read() if ranks.world > 1 else ():  # what other ranks found
-                if other.step is not None:
-                    tell_damage(other)
+            for each in damage.read():  # what other ranks found, too
+                if each.step is not None:
+                    tell_damage(each)
 
         def evaluate() -> Scores:
             try:
@@ -690,8 +703,10 @@ def _go(
             if ranks.leads:
                 save_model(scores)
             watch.close()
-            tell({"event": "end", "seconds": watch.seconds, **watch.cost(), "skipped": int(training.skipped)})
-            ranks.gather(None)  # none leaves before the model is there
+            end = {"event": "end", "seconds": watch.seconds, **watch.cost(), "skipped": int(training.skipped)}
+            tell({**end, "extensions": len(plan.extensions)} if plan.extensions else end)
+            ranks.meet()  # none leaves before the model is there, however long the disk takes
+            ranks.gather(None)
         except ResnetsError as error:
             _add_way_on(error, training, watch, folder)
             raise

@@ -134,6 +134,7 @@ class Watch:
         if ends:
             self.save()
             self.close()
+            self.training.ranks.meet()  # saving takes as long as the disk of rank 0 takes
             reasons = self.training.ranks.gather(str(failed) if failed else None)  # not before it is saved
             raise DataError(next(reason for reason in reasons if reason))
         if save or stop or self._is_step_due():
@@ -158,6 +159,7 @@ class Watch:
 
     def _end(self) -> NoReturn:
         self.close()
+        self.training.ranks.meet()  # saving takes as long as the disk of rank 0 takes
         self.training.ranks.gather(None)  # none leaves, or says what is saved, before it is
         number = self._asked[0] if self._asked else signal.SIGTERM
         raise InterruptedRunError("Stopped, as asked.", number)

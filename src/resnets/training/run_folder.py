@@ -14,6 +14,7 @@ from typing import Any
 
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.cores import MAX_WORKERS
+from resnets.data.catalog import NAMES
 from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
 from resnets.errors import FileError, UsageError
@@ -142,6 +143,8 @@ class Plan:
     def data(self) -> str:
         """What to open: the data where it was last, else what the recipe calls it."""
         path = self.data_path
+        if path in NAMES:
+            return path
         if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
             return self.recipe.data
         return path

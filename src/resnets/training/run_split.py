@@ -78,9 +78,9 @@ def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
     if not folder.recipe.exists():
         return dataset
     plan = read_plan(folder.recipe)
-    if not plan.recipe.holdout and {"val", "test"} & dataset.splits.keys():
-        return dataset
     found = with_watched_split(dataset, name, holdout=plan.recipe.holdout, rule=plan.split_rule)
+    if not found.held_out:
+        return found
     note = (
         f"{folder.path} has no record of its split: val is what its rule ({plan.split_rule}) gives for today's files."
     )
