@@ -128,7 +128,7 @@ def train(
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints, as well.
         keep: how many of the last checkpoints are kept.
-        best: also keep the model with the best test figure of this name, as best.safetensors.
+        best: also keep the model with the best figure of this name on val (else test), as best.safetensors.
         rank_timeout: seconds after which ranks under torchrun give up on one that takes no part.
         tensorboard: also write TensorBoard events into the run's folder.
         listeners: in Python, called with each event of the run; what one of them raises is reported once and does not

@@ -24,9 +24,9 @@ def test_pipes_and_links_in_a_folder_are_left_out_and_noted(tmp_path: Path, caps
     (tmp_path / "below" / "up").symlink_to("..")
     assert len(list(_calibration(str(tmp_path), Preprocessing(resize=8, crop=8)))) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"Note: {tmp_path}: 1 links lead nowhere and were left out: gone.jpg.",
-        f"Note: {tmp_path}: 1 pipes, sockets or devices were left out: pipe.jpg.",
-        f"Note: {tmp_path}: 1 links to folders that were read already were not followed: below/up.",
+        f"Note: {tmp_path}: links that lead nowhere were left out (1): gone.jpg.",
+        f"Note: {tmp_path}: pipes, sockets and devices were left out (1): pipe.jpg.",
+        f"Note: {tmp_path}: links to folders that were read already were not followed (1): below/up.",
     ]
     assert _digest(str(tmp_path)) == before
     assert _digest("digits") != before

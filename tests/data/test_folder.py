@@ -108,7 +108,7 @@ def test_images_beside_the_folders_are_noted(tmp_path: Path, place: str) -> None
         Image.fromarray(noise(8, 8)).save(tmp_path / place / name)
     dataset = open_folder(tmp_path)
     beside = "train/, in no split" if place == "." else "the class folders, in no class"
-    assert dataset.notes == (f"{tmp_path / place}: 2 images lie beside {beside}, and were left out: a.jpg, b.PNG.",)
+    assert dataset.notes == (f"{tmp_path / place}: images beside {beside}, were left out (2): a.jpg, b.PNG.",)
     assert len(dataset.train) == 7
 
 
@@ -144,7 +144,7 @@ def test_files_that_are_no_pictures_are_left_out_and_noted(tmp_path: Path) -> No
     (tmp_path / "train" / "README.md").write_text("beside the class folders")
     dataset = open_folder(tmp_path)
     assert len(dataset.train) == 7
-    assert [note for note in dataset.notes if "2 files that are not pictures" in note]
+    assert [note for note in dataset.notes if "files that are not images were left out (2)" in note]
 
 
 def test_endings_count_in_either_case(tmp_path: Path) -> None:

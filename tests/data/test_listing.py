@@ -44,7 +44,7 @@ def test_a_link_to_a_folder_that_is_read_already_is_not_followed(root: Path, tar
     dataset = open_folder(root)
     assert len(dataset.train) == 6
     assert dataset.notes == (
-        f"{root}: 1 links to folders that were read already were not followed: cat/again.",
+        f"{root}: links to folders that were read already were not followed (1): cat/again.",
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_a_pipe_is_named_and_never_opened(root: Path, monkeypatch: pytest.Monkey
         server.close()
     dataset = open_folder(root)
     assert str(root / place) not in [dataset.train.name(i) for i in range(len(dataset.train))]
-    assert dataset.notes == (f"{root}: 1 pipes, sockets or devices were left out: {place}.",)
+    assert dataset.notes == (f"{root}: pipes, sockets and devices were left out (1): {place}.",)
 
 
 @pytest.mark.parametrize("target", ["gone.jpg", "lost.jpg"], ids=["nowhere", "itself"])
@@ -102,7 +102,7 @@ def test_a_link_that_leads_nowhere_is_named(root: Path, place: str, target: str)
     (root / place).symlink_to(target)
     dataset = open_folder(root)
     assert len(dataset.train) == 6
-    assert dataset.notes == (f"{root}: 1 links lead nowhere and were left out: {place}.",)
+    assert dataset.notes == (f"{root}: links that lead nowhere were left out (1): {place}.",)
 
 
 def test_a_val_that_leads_nowhere_is_named(root: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_val_that_leads_nowhere_is_named(root: Path) -> None:
     data.mkdir()
     root.rename(data / "train")
     (data / "val").symlink_to("gone")
-    assert open_folder(data).notes == (f"{data}: 1 links lead nowhere and were left out: val.",)
+    assert open_folder(data).notes == (f"{data}: links that lead nowhere were left out (1): val.",)
 
 
 def test_links_to_files_are_images(root: Path) -> None:
@@ -122,7 +122,7 @@ def test_links_to_files_are_images(root: Path) -> None:
 def test_a_class_that_is_empty_but_for_what_was_left_out_says_so(root: Path) -> None:
     (root / "owl").mkdir()
     (root / "owl" / "a.jpg").symlink_to("gone.jpg")
-    with pytest.raises(DataError, match=r"no pictures of owl: .*\n.*1 links lead nowhere.*owl/a\.jpg"):
+    with pytest.raises(DataError, match=r"no pictures of owl: .*\n.*links that lead nowhere.*owl/a\.jpg"):
         open_folder(root)
 
 
@@ -130,7 +130,7 @@ def test_a_long_list_of_names_is_cut(root: Path) -> None:
     for number in range(11):
         (root / "cat" / f"{number:02}.jpg").symlink_to("gone.jpg")
     (note,) = open_folder(root).notes
-    assert note.endswith("11 links lead nowhere and were left out: " + ", ".join(f"cat/{n:02}.jpg" for n in range(8))
+    assert note.endswith("links that lead nowhere were left out (11): " + ", ".join(f"cat/{n:02}.jpg" for n in range(8))
                          + " and 3 more.")  # fmt: skip
 
 

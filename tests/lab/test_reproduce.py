@@ -189,7 +189,7 @@ def test_notes_of_the_data_are_printed_once_and_errors_called_by_their_split(
     ]
     assert main(["reproduce", "figure6", *settings, *options]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("1 links lead nowhere and were left out: class0/gone.png.") == 1
+    assert shown.count("links that lead nowhere were left out (1): class0/gone.png.") == 1
     assert "val error" in shown
     assert "The test errors are those of its split val." in (tmp_path / "out" / "README.md").read_text()
 

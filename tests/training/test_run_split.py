@@ -202,7 +202,7 @@ def test_every_command_prints_the_notes_of_the_data(
 ) -> None:
     data = copies[1]
     shutil.copy(data / "cat" / "000.png", data / "loose.png")
-    note = "1 images lie beside the class folders, in no class, and were left out: loose.png."
+    note = "images beside the class folders, in no class, were left out (1): loose.png."
     run = train(data, tmp_path / "again")
     assert note in capsys.readouterr().out
     shutil.copytree(run, tmp_path / "cut")

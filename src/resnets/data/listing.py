@@ -119,11 +119,11 @@ class Listing:
         beside = "beside train/, in no split" if parts else "beside the class folders, in no class"
         kinds = (
             (Named() if parts else self.hidden, "hidden folders are not classes and were left out: {names}."),
-            (self.loose, f"{{count:,}} images lie {beside}, and were left out: {{names}}."),
-            (self.other, "{count:,} files that are not pictures were left out, such as {example}."),
-            (self.dangling, "{count:,} links lead nowhere and were left out: {names}."),
-            (self.special, "{count:,} pipes, sockets or devices were left out: {names}."),
-            (self.repeated, "{count:,} links to folders that were read already were not followed: {names}."),
+            (self.loose, f"images {beside}, were left out ({{count:,}}): {{names}}."),
+            (self.other, "files that are not images were left out ({count:,}), such as {example}."),
+            (self.dangling, "links that lead nowhere were left out ({count:,}): {names}."),
+            (self.special, "pipes, sockets and devices were left out ({count:,}): {names}."),
+            (self.repeated, "links to folders that were read already were not followed ({count:,}): {names}."),
         )
         return [
             f"{self.root}: {text.format(count=names.count, names=names, example=names.first[0])}"

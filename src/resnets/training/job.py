@@ -37,6 +37,7 @@ from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.preprocessing import Preprocessing
+from resnets.sizes import show_count
 from resnets.tasks.classification import Classification
 from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments
@@ -221,7 +222,8 @@ def _fit_for_training(
         first = next(iter(test_scan.damaged.values()))
         if len(test_scan.damaged) == len(test):
             raise DataError(f"No {watched} picture can be read: {first}")
-        notes += (f"{len(test_scan.damaged)} {watched} pictures cannot be read and count nowhere: {first}",)
+        count = show_count(len(test_scan.damaged), f"{watched} picture")
+        notes += (f"{count} cannot be read and left out of all figures: {first}",)
     for split, (source, found) in scanned.items():
         notes += notes_on(found.remarks, len(source), split, preprocessing.background)
     if train is not dataset.train:
@@ -238,7 +240,7 @@ def _without_damaged(recipe: Recipe, dataset: Dataset, found: DatasetScan) -> tu
     listed = "\n  ".join(list(damaged.values())[:5])
     if recipe.damaged == "refuse":
         raise DataError(
-            f"{len(damaged)} of {len(dataset.train)} training pictures cannot be read:\n  {listed}\n"
+            f"{len(damaged):,} of {show_count(len(dataset.train), 'training picture')} cannot be read:\n  {listed}\n"
             "Mend or remove them, or train without them: damaged=exclude."
         )
     if len(damaged) == len(dataset.train):
@@ -246,7 +248,8 @@ def _without_damaged(recipe: Recipe, dataset: Dataset, found: DatasetScan) -> tu
     kept = Subset(dataset.train, np.delete(np.arange(len(dataset.train)), list(damaged)))
     if len(np.unique(kept.labels)) < len(kept.classes):
         raise DataError(f"Without its damaged pictures the training data lacks a class:\n  {listed}")
-    return kept, (*dataset.notes, f"{len(damaged)} training pictures cannot be read and were left out:\n  {listed}")
+    count = show_count(len(damaged), "training picture")
+    return kept, (*dataset.notes, f"{count} cannot be read and left out:\n  {listed}")
 
 
 def train(

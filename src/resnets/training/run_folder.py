@@ -75,7 +75,7 @@ class Keeping:
         steps: between checkpoints; None for no such rule.
         keep: how many of the last are kept.
         best: a figure of the evaluations ("accuracy", "top5", "loss"); the model with the best one is kept as
-            best.safetensors. Its figure is chosen on the test set, and so too good: report the final one.
+            best.safetensors. It is chosen by its figure, which is so too good: report the final one.
     """
 
     minutes: float | None = 5.0
