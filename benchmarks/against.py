@@ -5,8 +5,9 @@
 Two copies of COMMIT are measured in turn, A A' A A' ..., which shows the machine's noise; then COMMIT and the present
 tree, A B A B .... Each measurement (`own_rates.py`: our side of C1 to C5, the loop, start-up) is a fresh process with
 that tree's `src` on its path. The claim is the ratio of medians over rounds, present by commit. Flagged is what lies
-below 0.97 and below the lowest ratio of the commit to itself. On two cores five rounds take under 30 minutes; each
-half stops when its time is over, after whole rounds. Results are written after every round.
+below 0.97 and below the lowest ratio of the commit to itself. Each half stops when its time is over, after whole
+rounds: in 30 minutes on two cores (2026-11-26, 3.6 minutes a round) three or four of them, so that five want
+--minutes 40. Results are written after every round.
 """
 
 from __future__ import annotations

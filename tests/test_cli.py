@@ -292,7 +292,7 @@ def test_damaged_training_pictures_can_be_left_out(folder: Path, tmp_path: Path,
     argv = ["--data", bad, "--epochs", "1", "--out", tmp_path / "r", *TINY]
     result = cli("train", "paper/cifar", "damaged=exclude", *argv)
     assert result.code == 0
-    assert "1 training pictures cannot be read" in result.out
+    assert "1 training picture cannot be read" in result.out
 
 
 def test_damaged_test_pictures_are_counted_and_excluded(run: Path, folder: Path, tmp_path: Path, cli: Any) -> None:

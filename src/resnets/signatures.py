@@ -47,17 +47,17 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     Raises:
         UsageError: on a call, an argument that does not fit, named with its choices.
     """
-    signature = inspect.signature(function)
 
     @functools.cache
-    def hints() -> dict[str, Any]:  # on the first call, so that an import costs nothing
-        return typing.get_type_hints(function, localns=dict.fromkeys(_UNLOADED, Any))
+    def declaration() -> tuple[inspect.Signature, dict[str, Any]]:  # on the first call: an import costs nothing
+        return inspect.signature(function), typing.get_type_hints(function, localns=dict.fromkeys(_UNLOADED, Any))
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        signature, hints = declaration()
         bound = signature.bind(*args, **kwargs)
         for name, value in bound.arguments.items():
-            declared = hints().get(name, Any)
+            declared = hints.get(name, Any)
             if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
                 bound.arguments[name] = tuple(conform(declared, each, name) for each in value)
             else:
