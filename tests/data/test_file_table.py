@@ -181,18 +181,24 @@ def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch
 # --- scans ------------------------------------------------------------------------------------------------------------
 
 
+def numbers_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the number of every image whose file is read from now on."""
+    numbers: list[int] = []
+    encoded = FolderSource.encoded
+
+    def counting(self: FolderSource, index: int) -> bytes | None:
+        numbers.append(index)
+        return encoded(self, index)
+
+    monkeypatch.setattr(FolderSource, "encoded", counting)
+    return numbers
+
+
 def test_a_scan_decodes_only_what_its_header_leaves_in_doubt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truncate(root / "cat" / "3.png")
     (root / "dog" / "1.png").write_bytes((root / "dog" / "1.png").read_bytes() + b"more")  # which decoders take
     break_middle(root / "dog" / "3.png")
-    decoded: list[int] = []
-    encoded = FolderSource.encoded
-
-    def counting(self: FolderSource, index: int) -> bytes | None:
-        decoded.append(index)
-        return encoded(self, index)
-
-    monkeypatch.setattr(FolderSource, "encoded", counting)
+    decoded = numbers_read(monkeypatch)
     for expected in ([3, 6], [3]):  # what was found readable need not be decoded again, what was not must
         tables = FileTables()
         found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
@@ -223,14 +229,7 @@ def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
     clear.save(root / "dog" / "0.png")
     Image.fromarray(np.full((20, 20), 4000, np.uint16)).save(root / "dog" / "1.png")
     Image.new("RGBA", (20, 20), (10, 20, 30, 255)).save(root / "dog" / "2.png")
-    decoded: list[int] = []
-    encoded = FolderSource.encoded
-
-    def counting(self: FolderSource, index: int) -> bytes | None:
-        decoded.append(index)
-        return encoded(self, index)
-
-    monkeypatch.setattr(FolderSource, "encoded", counting)
+    decoded = numbers_read(monkeypatch)
     for expected in ([0, 5, 6, 7], []):
         tables = FileTables()
         found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
@@ -248,14 +247,7 @@ def test_statistics_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch
     source = read_classes(root, None, [])
     first = scan(source, SMALL, keep=False, statistics=True)
     whole = scan(source, SMALL, keep=True, statistics=True)
-    decoded: list[int] = []
-    encoded = FolderSource.encoded
-
-    def counting(self: FolderSource, index: int) -> bytes | None:
-        decoded.append(index)
-        return encoded(self, index)
-
-    monkeypatch.setattr(FolderSource, "encoded", counting)
+    decoded = numbers_read(monkeypatch)
     moved = root.rename(root.parent / "moved")
     for again in (scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True) for _ in range(2)):
         assert again.mean_image is not None
