@@ -1,7 +1,7 @@
 """The scripts of cifar10-airbench (Jordan 2024), with the fewest changes that make them comparable.
 
 No test but the last, the number of epochs, the seed, and a halt after every step. The small network by which
-airbench96_faster chooses its pictures takes each step when that choice is wanted, in place of all of them beforehand,
+airbench96_faster chooses its images takes each step when that choice is wanted, in place of all of them beforehand,
 which changes no number. Where there is no CUDA also: the CPU in its place, float32 weights under bf16 autocast in
 place of float16, and torch.compile without autotuning.
 """
@@ -32,7 +32,7 @@ class Script:
 
     Args:
         name: of the file, without `.py`.
-        batch: pictures whose turn comes in a step.
+        batch: images whose turn comes in a step.
         changes, on_cpu: of its text: what stands there and what is to.
         main: its training, from what its text defines.
     """
@@ -43,8 +43,8 @@ class Script:
     on_cpu: Changes
     main: Callable[[Names], Steps]
 
-    def run(self, checkout: Path, pictures: Path, epochs: float, seed: int) -> Steps:
-        """Trains step by step on `pictures`, a folder of train.pt and test.pt, and returns the accuracy."""
+    def run(self, checkout: Path, images: Path, epochs: float, seed: int) -> Steps:
+        """Trains step by step on `images`, a folder of train.pt and test.pt, and returns the accuracy."""
         text = (checkout / f"{self.name}.py").read_text().split('if __name__ == "__main__":')[0]
         changes = BOTH + self.changes
         if not torch.cuda.is_available():
@@ -53,7 +53,7 @@ class Script:
             if old not in text:
                 raise SystemExit(f"{self.name}.py is not the version that this script knows: it lacks {old!r}.")
             text = text.replace(old, new)
-        names = {"Event": _Event, "autocast": _autocast, "math": math, "PICTURES": str(pictures), "EPOCHS": epochs}
+        names = {"Event": _Event, "autocast": _autocast, "math": math, "IMAGES": str(images), "EPOCHS": epochs}
         exec(compile(text, self.name, "exec"), names)
         torch.manual_seed(seed)
         random.seed(seed)
@@ -107,7 +107,7 @@ TO_94 = Script(
     batch=2000,
     changes=(
         ("with open(sys.argv[0]) as f:\n    code = f.read()\n", ""),
-        ('CifarLoader("cifar10"', "CifarLoader(PICTURES"),
+        ('CifarLoader("cifar10"', "CifarLoader(IMAGES"),
         ("ceil(8 * len(train_loader))", "ceil(EPOCHS * len(train_loader))"),
         ("            step += 1\n", "            step += 1\n            yield\n"),
     ),
@@ -122,7 +122,7 @@ TO_96 = Script(
     name="airbench96_faster",
     batch=1024,
     changes=(
-        ("InfiniteCifarLoader('cifar10'", "InfiniteCifarLoader(PICTURES"),
+        ("InfiniteCifarLoader('cifar10'", "InfiniteCifarLoader(IMAGES"),
         ("'train_epochs': 45.0", "'train_epochs': EPOCHS"),
         (
             "        current_steps += 1\n        if current_steps == total",

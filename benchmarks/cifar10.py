@@ -9,8 +9,8 @@ the machine does changes the seconds of a run but not its error. The time is tha
 setting up and testing are left out for all. What is finished stands in `--out`, with our runs beside it; called again,
 the script goes on with the rest, and with a run of ours that was cut off where it was.
 
-All see the same pictures. `--accuracy 94`, the default, has fast/cifar10 against airbench94_muon; `--accuracy 96` has
-fast/cifar10-96 against airbench96_faster (on the original pictures; airbench.py says what is changed in them). The
+All see the same images. `--accuracy 94`, the default, has fast/cifar10 against airbench94_muon; `--accuracy 96` has
+fast/cifar10-96 against airbench96_faster (on the original images; airbench.py says what is changed in them). The
 error of each is that of its own test-time augmentation.
 """
 
@@ -32,14 +32,14 @@ from typing import Any
 import torch
 
 from airbench import TO_94, TO_96, Script
-from resnets.data.pictures import prepare
-from resnets.frozen import encode
-from resnets.lab.experiment import Net
-from resnets.lab.trial import Trial
+from resnets.core.config import encode
+from resnets.experiments.experiment import Net
+from resnets.experiments.trial import Trial
+from resnets.modalities.image.read.pillow import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
-from resnets.tasks.classification import Classification
-from resnets.training import environment, job
+from resnets.tasks.classification.task import Classification
+from resnets.training import environment, runner
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
 from rounds import Contestant, allocate_as_runs_do, compete, remote
@@ -54,32 +54,32 @@ def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
 
 def our_steps(name: str, data: str, capture: bool) -> Callable[[], object]:
     """One training step with its data, as a run of the recipe does it."""
-    recipe, found = job.resolve(recipe_for(name, data, capture=capture))
+    recipe, found = runner.resolve(recipe_for(name, data, cuda_graph=capture))
     here = environment.choose()
     allocate_as_runs_do(here.device)
     training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
-    batches = job.batches_for(recipe, found, device=training.device)
+    batches = runner.batches_for(recipe, found, device=training.device)
     training.prepare(batches)
     steps = batches.between(0, 10**9)
     return lambda: training.step(next(steps))
 
 
 def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path, capture: bool) -> dict[str, float]:
-    recipe = recipe_for(name, data, seed=seed, capture=capture).with_length(epochs=epochs)
+    recipe = recipe_for(name, data, seed=seed, cuda_graph=capture).with_length(epochs=epochs)
     trial = Trial(Net(name, recipe.model), recipe, runs / f"{name.replace('/', '-')}-{seed}")
     trial.run(lambda event: None)
     return {"error": 100 * (1 - trial.model.card.metrics["accuracy"]), "seconds_in_all": trial.seconds}
 
 
-def their_steps(script: Script, checkout: Path, pictures: Path) -> Callable[[], object]:
+def their_steps(script: Script, checkout: Path, images: Path) -> Callable[[], object]:
     """One training step with its data, as their script does it."""
-    steps = script.run(checkout, pictures, epochs=1e3, seed=0)
+    steps = script.run(checkout, images, epochs=1e3, seed=0)
     return lambda: next(steps)
 
 
-def train_theirs(script: Script, checkout: Path, pictures: Path, epochs: float, seed: int) -> dict[str, float]:
+def train_theirs(script: Script, checkout: Path, images: Path, epochs: float, seed: int) -> dict[str, float]:
     started = time.perf_counter()
-    steps = script.run(checkout, pictures, epochs, seed)
+    steps = script.run(checkout, images, epochs, seed)
     while True:
         try:
             next(steps)
@@ -87,16 +87,16 @@ def train_theirs(script: Script, checkout: Path, pictures: Path, epochs: float, 
             return {"error": 100 * (1 - end.value), "seconds_in_all": time.perf_counter() - started}
 
 
-def write_pictures(data: str, folder: Path) -> int:
-    """The pictures as their loader's cache has them, decoded as ours are; returns how many there are for training."""
-    recipe, found = job.resolve(recipe_for("paper/cifar", data))
-    for name, source in (("train", found.train), ("test", found.test)):
+def write_images(data: str, folder: Path) -> int:
+    """The images as their loader's cache has them, decoded as ours are; returns how many there are for training."""
+    recipe, found = runner.resolve(recipe_for("paper/cifar", data))
+    for name, dataset in (("train", found.train), ("test", found.test)):
         pixels = [
-            prepare(source.picture(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(source))
+            prepare(dataset.image(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(dataset))
         ]
         images = torch.stack([torch.from_numpy(each.copy()) for each in pixels])
-        labels = torch.from_numpy(source.labels)
-        torch.save({"images": images, "labels": labels, "classes": list(source.classes)}, folder / f"{name}.pt")
+        labels = torch.from_numpy(dataset.labels)
+        torch.save({"images": images, "labels": labels, "classes": list(dataset.classes)}, folder / f"{name}.pt")
     return len(found.train)
 
 
@@ -125,14 +125,14 @@ def main() -> None:
         given.out.write_text(json.dumps(done, indent=1) + "\n")
 
     with tempfile.TemporaryDirectory() as folder:
-        samples = write_pictures(given.data, Path(folder))
+        samples = write_images(given.data, Path(folder))
         if "speeds" not in done:
             contestants = []
             with contextlib.ExitStack() as stack:
                 process = stack.enter_context(remote(their_steps, script, given.checkout, Path(folder)))
                 contestants.append(Contestant(script.name, process.clock, script.batch, default=True))
                 for name in names:
-                    process = stack.enter_context(remote(our_steps, name, given.data, given.capture))
+                    process = stack.enter_context(remote(our_steps, name, given.data, given.cuda_graph))
                     contestants.append(Contestant(name, process.clock, find(name).batch, ours=True))
                 speeds = compete("training with its data", contestants, given.rounds, given.seconds)
             here = environment.choose()
@@ -157,7 +157,7 @@ def main() -> None:
                         found = train_theirs(script, given.checkout, Path(folder), epochs, seed)
                     else:
                         runs = given.out.with_suffix(".runs")
-                        found = train_ours(name, given.data, epochs, seed, runs, given.capture)
+                        found = train_ours(name, given.data, epochs, seed, runs, given.cuda_graph)
                     done["runs"][f"{name} {seed}"] = found
                     print(f"{name} seed {seed}, {epochs:.1f} epochs: {found}", file=sys.stderr)
                     keep()

@@ -2,7 +2,7 @@
 
     python benchmarks/crops.py RUN [--split train] [--crops 10000] [--out FOLDER]
 
-RUN was trained on a folder of JPEGs. The same random crops of its pictures are made twice, by the loader (torchvision's
+RUN was trained on a folder of JPEGs. The same random crops of its images are made twice, by the loader (torchvision's
 decoder, torch's resizing) and by Pillow alone, and the model answers both.
 """
 
@@ -18,10 +18,10 @@ from unittest import mock
 import torch
 
 from resnets.artifacts.model import load
-from resnets.data import jpeg
-from resnets.data.batches import Batches, Order
-from resnets.data.catalog import open_dataset
-from resnets.data.views import RandomResizedCrop, Views
+from resnets.data.loader import Batches, Order
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.augmentations import Augmentations, RandomResizedCrop
+from resnets.modalities.image.read import jpeg
 from resnets.training import environment
 
 BATCH = 128
@@ -36,15 +36,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
     model = load(given.run)
-    dataset = open_dataset(given.data or str(model.card.recipe["data"]))
-    source = dataset.split(given.split)
+    splits = open_dataset(given.data or str(model.card.recipe["data"]))
+    dataset = splits.split(given.split)
     loader = Batches(
-        source,
-        order=Order(len(source), BATCH, 0),
-        views=Views(crop=RandomResizedCrop()),
+        dataset,
+        order=Order(len(dataset), BATCH, 0),
+        augmentations=Augmentations(crop=RandomResizedCrop()),
         preprocessing=model.card.preprocessing,
         seed=0,
-        group=BATCH,
+        bn_batch=BATCH,
         device=torch.device("cpu"),
         workers=2,
     )

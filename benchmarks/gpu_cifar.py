@@ -26,8 +26,8 @@ from torchvision import transforms
 
 import resnets
 from airbench import TO_94
-from cifar10 import our_steps, their_steps, train_ours, train_theirs, write_pictures
-from independent import Pictures
+from cifar10 import our_steps, their_steps, train_ours, train_theirs, write_images
+from independent import Images
 from resnets.nn.shortcuts import ZeroPad
 from resnets.training import environment
 from rounds import Contestant, compete, remote
@@ -58,7 +58,7 @@ def usual_steps(folder: Path) -> Callable[[], Tensor]:
         transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
     ]
     loader = torch.utils.data.DataLoader(
-        Pictures(folder / "train", transforms.Compose(steps)),
+        Images(folder / "train", transforms.Compose(steps)),
         batch_size=128,
         shuffle=True,
         num_workers=4,
@@ -115,7 +115,7 @@ def g4(given: argparse.Namespace) -> None:
         ours = stack.enter_context(remote(our_steps, name, str(given.data), capture))
         contestants = [Contestant("resnets", ours.clock, 250, ours=True)]
         if given.airbench is not None:
-            write_pictures(str(given.data), Path(place))
+            write_images(str(given.data), Path(place))
             theirs = stack.enter_context(remote(their_steps, TO_94, given.airbench, Path(place)))
             contestants.append(Contestant(TO_94.name, theirs.clock, TO_94.batch, default=True))
             found = compete("G4: training with its data", contestants, given.rounds, given.round_seconds)

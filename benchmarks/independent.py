@@ -10,7 +10,7 @@
 side. `train` is their training (their network, initialisation, transforms,
 loader and optimiser, float32) with two changes: it runs on the CPU, and the schedule is shortened to `--epochs`, with
 its drops at a half and three quarters as theirs are. `compare` sets the test errors of the last epochs side by side.
-The pictures are a folder of train/CLASS/* and test/CLASS/*.
+The images are a folder of train/CLASS/* and test/CLASS/*.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     from resnets.models.initialize import initialize
     from resnets.models.resnet import ResNet
     from resnets.recipes import paper
-    from resnets.tasks.classification import Classification
-    from resnets.training import environment, job
+    from resnets.tasks.classification.task import Classification
+    from resnets.training import environment, runner
     from resnets.training.loop import Training
 
-    recipe, data = job.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
+    recipe, data = runner.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
     network = ResNet(recipe.model)
     initialize(network, seed=recipe.seed, how=recipe.initialization)
     theirs = their_network(given.checkout).train()
@@ -84,7 +84,7 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     kernels = mock.patch("torch.nn.functional.avg_pool2d", lambda x, size: pool(x)) if same_kernels else nullcontext()
     pairs = []
     with kernels:
-        for batch in job.batches_for(recipe, data, device=torch.device("cpu")).between(0, given.steps):
+        for batch in runner.batches_for(recipe, data, device=torch.device("cpu")).between(0, given.steps):
             batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
             loss = nn.functional.cross_entropy(theirs(batch["images"]), batch["labels"])
             optimizer.zero_grad()
@@ -94,12 +94,12 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     return pairs
 
 
-class Pictures(torch.utils.data.Dataset[tuple[object, int]]):
+class Images(torch.utils.data.Dataset[tuple[object, int]]):
     """A folder, decoded once, as their dataset class holds CIFAR-10."""
 
     def __init__(self, folder: Path, transform: Callable[[Image.Image], object]) -> None:
         found = datasets.ImageFolder(folder)
-        self.pictures = [np.asarray(found.loader(path)) for path, _ in found.samples]
+        self.images = [np.asarray(found.loader(path)) for path, _ in found.samples]
         self.labels = found.targets
         self.transform = transform
 
@@ -107,7 +107,7 @@ class Pictures(torch.utils.data.Dataset[tuple[object, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[object, int]:
-        return self.transform(Image.fromarray(self.pictures[index])), self.labels[index]
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
 def train(given: argparse.Namespace) -> dict[str, object]:
@@ -121,8 +121,8 @@ def train(given: argparse.Namespace) -> dict[str, object]:
     end = [transforms.ToTensor(), transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])]
     augment = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, 4)]
     folder = Path(given.data)
-    training = Pictures(folder / "train", transforms.Compose([*augment, *end]))
-    testing = Pictures(folder / "test", transforms.Compose(end))
+    training = Images(folder / "train", transforms.Compose([*augment, *end]))
+    testing = Images(folder / "test", transforms.Compose(end))
     loader = torch.utils.data.DataLoader(training, batch_size=128, shuffle=True)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     total = given.epochs * len(loader)

@@ -1,8 +1,8 @@
 """C1, C2 and G2: ResNet-50 inference against eager torch, torch.compile and, on the CPU, ONNX Runtime and OpenVINO.
 
-    python benchmarks/inference.py PICTURES [--batches 1 32] [--rounds 5] [--model resnet50] [--size 224]
+    python benchmarks/inference.py IMAGES [--batches 1 32] [--rounds 5] [--model resnet50] [--size 224]
 
-The weights are random, with norms that are nowhere trivial; the pictures are real, since int8 is calibrated on them.
+The weights are random, with norms that are nowhere trivial; the images are real, since int8 is calibrated on them.
 Every contestant's logits are compared with float32 torch's before anything is timed. Where CUDA is, it is used: bf16
 alone, in batches of 1, whose rate is one over the latency, and 256.
 """
@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.artifacts import runtimes
-from resnets.data.batches import normalize
-from resnets.data.pictures import ENDINGS, open_picture, prepare
+from resnets.data.loader import normalize
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.read.pillow import ENDINGS, open_image, prepare
 from resnets.models.resnet import ResNet
-from resnets.preprocessing import Preprocessing
 from resnets.training import environment
 from rounds import Contestant, clock, compete, parser_for, report
 
@@ -48,7 +48,7 @@ def read(folder: Path, size: int) -> Tensor:
     """(N, 3, size, size) normalised."""
     p = Preprocessing(resize=round(size / 0.875), crop=size)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)[:CALIBRATION]
-    return normalize(torch.from_numpy(np.stack([prepare(open_picture(path, p.color), p) for path in paths])), p)
+    return normalize(torch.from_numpy(np.stack([prepare(open_image(path, p.color), p) for path in paths])), p)
 
 
 def onnx_session(network: ResNet, images: Tensor, folder: Path, *, int8: bool) -> Callable[[Tensor], Tensor]:
@@ -184,7 +184,7 @@ def channels_last(network: ResNet) -> Any:
 
 def main() -> None:
     parser = parser_for(__doc__)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     cuda = torch.cuda.is_available()
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 256] if cuda else [1, 32])
     parser.add_argument("--model", default="resnet50")
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--compiler", default="max-autotune", help="torch.compile's mode on CUDA, or none")
     parser.add_argument("--torch-alone", action="store_true", help="the contestants of CUDA, on any device")
     given = parser.parse_args()
-    network, images = lively(given.model), read(given.pictures, given.size)
+    network, images = lively(given.model), read(given.images, given.size)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         alone = cuda or given.torch_alone

@@ -1,6 +1,6 @@
 """C4 and C5: from JPEG files to training batches, and from JPEG files to the five best classes.
 
-    python benchmarks/loading.py PICTURES [--rounds 5] [--batch 32] [--workers 2]
+    python benchmarks/loading.py IMAGES [--rounds 5] [--batch 32] [--workers 2]
 
 C4: random crops of 224, mirrored, normalised, against torchvision's DataLoader with Pillow (the usual pipeline) and
 with v2 transforms and decode_jpeg. C5: ResNet-50 with random weights, against torchvision's and timm's pipelines as
@@ -30,18 +30,19 @@ import resnets
 from resnets.artifacts import runtimes
 from resnets.artifacts.model import Model
 from resnets.artifacts.model_file import ModelCard
-from resnets.data import augment, jpeg
-from resnets.data.batches import Batches, Order
-from resnets.data.catalog import open_dataset
-from resnets.data.pictures import ENDINGS
-from resnets.data.views import Flip, RandomResizedCrop, Views
-from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from resnets.data.loader import Batches, Order
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image import augment
+from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from resnets.modalities.image.read import jpeg
+from resnets.modalities.image.read.pillow import ENDINGS
 from rounds import Contestant, clock, compete, parser_for, report
 
 
-def as_folder(pictures: Path, place: Path) -> list[Path]:
-    """Links to the pictures as train/CLASS and val/CLASS of two classes; returns the pictures."""
-    paths = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in ENDINGS)
+def as_folder(images: Path, place: Path) -> list[Path]:
+    """Links to the images as train/CLASS and val/CLASS of two classes; returns the images."""
+    paths = sorted(path for path in images.rglob("*") if path.suffix.lower() in ENDINGS)
     for number, path in enumerate(paths):
         for part in ("train", "val"):
             link = place / part / str(number % 2) / f"{number}{path.suffix}"
@@ -98,22 +99,22 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
         ]
     )
     found = []
-    for name, dataset in (
+    for name, splits in (
         ("DataLoader, Pillow (default)", torchvision.datasets.ImageFolder(place / "train", usual)),
         ("DataLoader, v2, decode_jpeg", torchvision.datasets.ImageFolder(place / "train", second, loader=decode)),
     ):
         loader = torch.utils.data.DataLoader(
-            dataset, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
+            splits, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
         )
         found.append(contestant(name, loader))
-    source = open_dataset(str(place)).train
+    dataset = open_dataset(str(place)).train
     ours = Batches(
-        source,
-        order=Order(len(source), batch, 0),
-        views=Views(crop=RandomResizedCrop(), augment=(Flip(),)),
+        dataset,
+        order=Order(len(dataset), batch, 0),
+        augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
         preprocessing=Preprocessing(resize=224, crop=224),
         seed=0,
-        group=batch,
+        bn_batch=batch,
         device=torch.device("cpu"),
         workers=workers,
     )
@@ -122,15 +123,15 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
 
 def crop_error(place: Path, count: int) -> dict[str, float]:
     """Of our crops from Pillow's with the same boxes, in grey levels of 255."""
-    source, p = open_dataset(str(place)).train, Preprocessing(resize=224, crop=224)
+    dataset, p = open_dataset(str(place)).train, Preprocessing(resize=224, crop=224)
     g, differences = np.random.default_rng(0), []
     for number in range(count):
-        index, u = number % len(source), g.random(augment.CROP_NUMBERS, np.float32)
-        data = source.encoded(index)
+        index, u = number % len(dataset), g.random(augment.CROP_NUMBERS, np.float32)
+        data = dataset.encoded(index)
         pixels = jpeg.decode(data) if data else None
         if pixels is not None:
             ours = augment.random_crop_of_pixels(pixels, RandomResizedCrop(), u, p).numpy().astype(int)
-            plain = np.asarray(augment.random_crop(source.picture(index, "RGB"), RandomResizedCrop(), u, p))
+            plain = np.asarray(augment.random_crop(dataset.image(index, "RGB"), RandomResizedCrop(), u, p))
             differences.append(np.abs(ours - plain.transpose(2, 0, 1)))
     return {
         "crops": len(differences),
@@ -140,7 +141,7 @@ def crop_error(place: Path, count: int) -> dict[str, float]:
 
 
 def predictors(paths: list[Path], batch: int) -> list[Contestant]:
-    """The pictures' five best classes, by the same weights."""
+    """The images' five best classes, by the same weights."""
     network = resnets.create("resnet50").eval()
     theirs = torchvision.models.resnet50().eval()
     theirs.load_state_dict(network.state_dict())
@@ -195,14 +196,14 @@ def predictors(paths: list[Path], batch: int) -> list[Contestant]:
 
 def main() -> None:
     parser = parser_for(__doc__, 3.0)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--goals", nargs="+", choices=["C4", "C5"], default=["C4", "C5"])
     given = parser.parse_args()
     results, error = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        paths = as_folder(given.pictures, Path(folder))
+        paths = as_folder(given.images, Path(folder))
         error = crop_error(Path(folder), 1000)
         print("crops, against Pillow's:", error, flush=True)
         if "C4" in given.goals:

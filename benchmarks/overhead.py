@@ -4,7 +4,7 @@
 
 Ours is `resnets.training.loop.run` with its batches drawn from counters, its guard against numbers that are not finite,
 its statistics in group order and its log; only the test and the checkpoints are left out. The bare loop holds all
-pictures normalised and padded in memory and has none of that. In turn, in one process.
+images normalised and padded in memory and has none of that. In turn, in one process.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from resnets.data.batches import normalize
-from resnets.evaluation.score import Scores
+from resnets.data.loader import normalize
+from resnets.evaluation.scoring import Scores
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
-from resnets.tasks.classification import Classification
-from resnets.training import environment, job, optimizers
-from resnets.training.job import Data
+from resnets.tasks.classification.task import Classification
+from resnets.training import environment, optimizers, runner
 from resnets.training.loop import Training, run
 from resnets.training.recipe import Recipe
+from resnets.training.runner import PreparedData
 from rounds import allocate_as_runs_do
 
 
-def ours(recipe: Recipe, data: Data) -> Callable[[], object]:
+def ours(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(recipe, environment.choose(), task, create(recipe.model), len(data.train))
-    batches = job.batches_for(recipe, data, device=training.device)
+    batches = runner.batches_for(recipe, data, device=training.device)
     training.prepare(batches)
     untested = Scores(np.empty(0, np.int64), {}, {}, {})
     return lambda: run(training, batches, lambda: untested, lambda event: None)
 
 
-def bare(recipe: Recipe, data: Data) -> Callable[[], object]:
+def bare(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     here = environment.choose()
     network = create(recipe.model).to(here.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = optimizers.build(recipe.optimizer, network, here.precision)
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_intermixed_args()
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)
-    recipe, data = job.resolve(recipe.with_length(steps=given.steps))
+    recipe, data = runner.resolve(recipe.with_length(steps=given.steps))
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
     allocate_as_runs_do(environment.choose().device)
     for number in range(given.rounds + 1):  # the first warms up

@@ -19,19 +19,19 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 import resnets
-from resnets.devices import find_device
+from resnets.core.devices import find_device
 from resnets.training import environment
-from resnets.training.ranks import joined
+from resnets.training.distributed import process_group
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet50")
-    parser.add_argument("--batch", type=int, default=8, help="pictures a rank")
+    parser.add_argument("--batch", type=int, default=8, help="images a rank")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    with joined(given.device) as (ranks, name):
+    with process_group(given.device) as (ranks, name):
         device = find_device(name)
         network = resnets.create(given.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         wrapped = ranks.wrap(network, device)
@@ -66,7 +66,7 @@ def main() -> None:
                 dist.barrier()
                 if number:  # the first warms up
                     seconds[way].append(time.perf_counter() - started)
-        if ranks.leads:
+        if ranks.is_main:
             medians = {way: statistics.median(times) for way, times in seconds.items()}
             none, during, behind = medians.values()
             result = {

@@ -157,7 +157,7 @@ def _loop_rate(recipe: str, *settings: str, data: Path | None = None) -> float:
 
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "run"
-        resnets.train(recipe, *settings, data=str(data) if data else None, out=out, listeners=(hear,))
+        resnets.train(recipe, *settings, data=str(data) if data else None, out=out, subscribers=(hear,))
     return statistics.harmonic_mean(speeds[1:] or speeds)
 
 

@@ -1,6 +1,6 @@
 """What a checkpoint every minute costs a run of ResNet-50.
 
-    python benchmarks/safety.py FOLDER_OF_PICTURES [--steps 100] [--device auto]
+    python benchmarks/safety.py FOLDER_OF_IMAGES [--steps 100] [--device auto]
 
 Trains on the folder (train/CLASS/*, val/CLASS/*) at batch 32 and 224 pixels, and reads from the run's log how long
 training waited for checkpoints and how long the thread that wrote them kept a core busy.
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import resnets
-from resnets.data.views import Flip, RandomResizedCrop, Views
-from resnets.preprocessing import Preprocessing
+from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.training.recipe import Recipe
 from resnets.training.run_log import read_log
 
@@ -32,7 +32,7 @@ def main() -> None:
         data=given.data,
         model=resnets.CATALOG["resnet50"],
         preprocessing=Preprocessing(resize=256, crop=224),
-        views=Views(crop=RandomResizedCrop(), augment=(Flip(),)),
+        augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
         batch=32,
         steps=given.steps,
         evaluate_every=1000,

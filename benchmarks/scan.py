@@ -76,36 +76,36 @@ def link(photographs: list[Path], root: Path, count: int) -> Path:
     return root
 
 
-def run(source: Path, cache: Path, program: str, *arguments: str | Path) -> str:
+def run(dataset: Path, cache: Path, program: str, *arguments: str | Path) -> str:
     """What a program of this file prints."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(source), "RESNETS_CACHE": str(cache)},
+        env={**os.environ, "PYTHONPATH": str(dataset), "RESNETS_CACHE": str(cache)},
     )
     if done.returncode:
         raise SystemExit(f"A run ended with {done.returncode}.")
     return done.stdout
 
 
-def measured(source: Path, cache: Path, program: str, *arguments: str | Path) -> dict[str, float]:
+def measured(dataset: Path, cache: Path, program: str, *arguments: str | Path) -> dict[str, float]:
     """What the first step of a program of this file cost."""
     started = time.time()
-    found = json.loads(run(source, cache, program, *arguments))
+    found = json.loads(run(dataset, cache, program, *arguments))
     return {"seconds": found.pop("at") - started, **found}
 
 
-def measure(source: Path, data: Path, work: Path, settings: list[str]) -> dict[str, dict[str, float]]:
-    """Figures of the tree whose package lies in `source`."""
+def measure(dataset: Path, data: Path, work: Path, settings: list[str]) -> dict[str, dict[str, float]]:
+    """Figures of the tree whose package lies in `dataset`."""
     cache = work / "cache"
     settings = [*SMALL, *settings]
-    found = {"idle": measured(source, cache, IDLE, work / "digits")}
+    found = {"idle": measured(dataset, cache, IDLE, work / "digits")}
     for name in ("begun", "again"):
-        found[name] = measured(source, cache, BEGIN, work / name, data, *settings, "steps=1")
-    run(source, cache, STOP, work / "resumed", data, *settings, "steps=2")
-    found["resumed"] = measured(source, cache, RESUME, work / "resumed")
+        found[name] = measured(dataset, cache, BEGIN, work / name, data, *settings, "steps=1")
+    run(dataset, cache, STOP, work / "resumed", data, *settings, "steps=2")
+    found["resumed"] = measured(dataset, cache, RESUME, work / "resumed")
     return found
 
 

@@ -55,7 +55,7 @@ def measure(case: Case, contestant: str, steps: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=CPU_CASES)
-    parser.add_argument("--size", type=int, help="of the pictures, in place of the usual")
+    parser.add_argument("--size", type=int, help="of the images, in place of the usual")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()

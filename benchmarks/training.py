@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 import resnets
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.nn.shortcuts import ZeroPad
-from resnets.preprocessing import Preprocessing
 from resnets.recipes import paper
-from resnets.tasks.classification import Classification
+from resnets.tasks.classification.task import Classification
 from resnets.training import environment, memory
 from resnets.training.loop import Training
 from rounds import Contestant, Remote, allocate_as_runs_do, compete, parser_for, remote, report
@@ -38,7 +38,7 @@ OURS, DEFAULT, EAGER = "resnets", "eager fp32 (default)", "eager bf16, channels 
 
 @dataclass(frozen=True)
 class Case:
-    """A network by name, pictures a step, and their height and width."""
+    """A network by name, images a step, and their height and width."""
 
     model: str
     batch: int
@@ -50,7 +50,7 @@ class Case:
         name, _, count = text.partition(":")
         return cls(name, int(count), size or resnets.describe(name).spec.usual_size)
 
-    def pictures(self, classes: int) -> tuple[Tensor, Tensor]:
+    def images(self, classes: int) -> tuple[Tensor, Tensor]:
         g = torch.Generator().manual_seed(0)
         images = torch.randn(self.batch, 3, self.size, self.size, generator=g)
         return images, torch.randint(classes, (self.batch,), generator=g)
@@ -73,7 +73,7 @@ def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, t
     """A step as torchvision's reference has it, with the usual improvements where asked for."""
     device = environment.choose().device
     own = resnets.create(case.model)
-    images, labels = (each.to(device) for each in case.pictures(own.spec.classes))
+    images, labels = (each.to(device) for each in case.images(own.spec.classes))
     network: nn.Module = own
     if timm:
         network = importlib.import_module("timm").create_model(case.model, pretrained=False)
@@ -113,12 +113,12 @@ def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = Fal
         batch=case.batch,
         steps=10**6,
         memory_limit=memory_limit,
-        capture=capture,
+        cuda_graph=capture,
     )
     allocate_as_runs_do(here.device, limited=memory_limit is not None)
     training = Training(recipe, here, Classification(), network, samples=case.batch)
     memory.keep_within_limit(training)
-    images, labels = (each.to(training.device) for each in case.pictures(network.spec.classes))
+    images, labels = (each.to(training.device) for each in case.images(network.spec.classes))
     batch = {"images": images, "labels": labels}
     return lambda: training.step(batch)
 
@@ -153,7 +153,7 @@ def those_that_run(found: dict[str, Remote]) -> dict[str, Remote]:
 def main() -> None:
     parser = parser_for(__doc__, 3.0)
     parser.add_argument("--cases", nargs="+", default=CUDA_CASES if torch.cuda.is_available() else CPU_CASES)
-    parser.add_argument("--size", type=int, help="of the pictures, in place of the usual")
+    parser.add_argument("--size", type=int, help="of the images, in place of the usual")
     parser.add_argument("--memory", type=float, help="share of eager's peak that ours is to keep within as well")
     mode = "max-autotune" if torch.cuda.is_available() else "default"
     parser.add_argument("--compiler", default=mode, help="torch.compile's mode, or none to leave it out")

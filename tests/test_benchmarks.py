@@ -13,7 +13,7 @@ import pytest
 
 import resnets
 from tests.artifacts.test_model import photo
-from tests.training.runs import make_pictures
+from tests.training.runs import make_images
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 # What benchmarks/airbench.py asks of airbench94_muon.py, around a net of one layer.
@@ -83,13 +83,13 @@ def results(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return make_pictures(tmp_path / "pictures")
+def images(tmp_path: Path) -> Path:
+    return make_images(tmp_path / "images")
 
 
-def test_inference(pictures: Path, tmp_path: Path) -> None:
+def test_inference(images: Path, tmp_path: Path) -> None:
     model = ["--model", "cifar_resnet20", "--size", "32", "--batches", "2"]
-    run("inference.py", str(pictures), *model, *SMALL, "--out", str(tmp_path))
+    run("inference.py", str(images), *model, *SMALL, "--out", str(tmp_path))
     assert [found["to_best_peer"] > 0 for found in results(tmp_path)] == [True, True]
 
 
@@ -130,9 +130,9 @@ def test_scan(tmp_path: Path) -> None:
     assert set(json.loads(found.read_text())["found"]) == {"idle", "begun", "again", "resumed"}
 
 
-def test_overhead(pictures: Path, tmp_path: Path) -> None:
-    small = ["batch=24", "group=24", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60"]
-    run("overhead.py", str(pictures), "--rounds", "1", "--steps", "2", "--out", str(tmp_path), *small)
+def test_overhead(images: Path, tmp_path: Path) -> None:
+    small = ["batch=24", "bn_batch=24", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60"]
+    run("overhead.py", str(images), "--rounds", "1", "--steps", "2", "--out", str(tmp_path), *small)
     (path,) = tmp_path.glob("*-overhead.json")
     assert len(json.loads(path.read_text())["seconds"]["bare"]) == 1
 
@@ -151,10 +151,10 @@ def test_crops(tmp_path: Path) -> None:
     assert found["answers_that_differ"] < 20
 
 
-def test_cifar10(pictures: Path, tmp_path: Path) -> None:
+def test_cifar10(images: Path, tmp_path: Path) -> None:
     (tmp_path / "airbench94_muon.py").write_text(SPEEDRUN)
-    (pictures / "val").rename(pictures / "test")
-    arguments = [str(pictures), str(tmp_path), "--minutes", "0.01", *SMALL, "--out", str(tmp_path / "found.json")]
+    (images / "val").rename(images / "test")
+    arguments = [str(images), str(tmp_path), "--minutes", "0.01", *SMALL, "--out", str(tmp_path / "found.json")]
     run("cifar10.py", *arguments, "--seeds")
     speeds = json.loads((tmp_path / "found.json").read_text())["speeds"]
     run("cifar10.py", *arguments, "--seeds", "0")

@@ -105,10 +105,10 @@ def test_evaluate_writes_its_report_where_asked(run: Path, cli: Any, tmp_path: P
     assert "</html>" in (tmp_path / "e" / "report.html").read_text()
 
 
-def picture_files(folder: Path) -> dict[str, Path]:
-    """One red picture in every form that people have."""
+def image_files(folder: Path) -> dict[str, Path]:
+    """One red image in every form that people have."""
     big = noisy(COLORS["red"], 7, (640, 480))
-    paths = {name: folder / f"picture.{name}" for name in ("png", "jpeg", "webp")}
+    paths = {name: folder / f"image.{name}" for name in ("png", "jpeg", "webp")}
     for path in paths.values():
         big.save(path)
     paths["palette"] = folder / "palette.png"
@@ -122,9 +122,9 @@ def picture_files(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def test_predict_works_for_every_kind_of_picture_with_the_model_file_alone(run: Path, tmp_path: Path) -> None:
+def test_predict_works_for_every_kind_of_image_with_the_model_file_alone(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path)
-    names = [path.name for path in picture_files(tmp_path).values()]
+    names = [path.name for path in image_files(tmp_path).values()]
     shown = subprocess.run(
         [sys.executable, "-m", "resnets", "predict", "model.safetensors", *names, "--json"],
         cwd=tmp_path,
@@ -139,7 +139,7 @@ def test_predict_works_for_every_kind_of_picture_with_the_model_file_alone(run: 
         assert best["probability"] > 0.5
 
 
-def test_predict_gives_a_16_bit_picture_the_answer_of_its_8_bit_copy(run: Path, tmp_path: Path, cli: Any) -> None:
+def test_predict_gives_a_16_bit_image_the_answer_of_its_8_bit_copy(run: Path, tmp_path: Path, cli: Any) -> None:
     grey = np.asarray(noisy(COLORS["green"], 3).convert("L"))
     Image.fromarray(grey).save(tmp_path / "8.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
@@ -165,7 +165,8 @@ def test_models_and_recipes_are_listed(cli: Any) -> None:
 
 def sha_of(folder: Path, out: Path, *more: str) -> str:
     argv = ["train", "paper/cifar", "--data", folder, "--epochs", "2", "--out", out, *TINY, "model.drop_path=0.3",
-            "views.crop=RandomResizedCrop", 'views.augment=[{"kind": "Flip"}]', 'views.mix=[{"kind": "Mixup"}]',
+            "augmentations.crop=RandomResizedCrop", 'augmentations.transforms=[{"kind": "Flip"}]',
+            'augmentations.mix=[{"kind": "Mixup"}]',
             *more]  # fmt: skip
     assert main([str(a) for a in argv]) == 0
     sha = resnets.describe(out).weights_sha256
@@ -221,7 +222,7 @@ def test_the_first_step_waits_for_no_package_that_it_does_not_need(tmp_path: Pat
         "    if event['event'] == 'step':\n"
         "        print('imported:', [name for name in slow if name in sys.modules], flush=True)\n"
         "        os._exit(0)\n"
-        f"resnets.train('digits', 'steps=1', out={str(tmp_path / 'run')!r}, listeners=(hear,))"
+        f"resnets.train('digits', 'steps=1', out={str(tmp_path / 'run')!r}, subscribers=(hear,))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "imported: []" in ran.stdout
@@ -250,7 +251,7 @@ MISTAKES = [
     (["train", "nowhere/recipe.json"], 1, "Cannot read nowhere/recipe.json: no such file"),
     (["evaluate", "nowhere.safetensors"], 1, "There is no model file or run folder nowhere.safetensors"),
     (["predict", "nowhere.safetensors", "x.png"], 1, "There is no model file"),
-    (["predict", "x"], 2, "at least one picture"),
+    (["predict", "x"], 2, "at least one image"),
     (["describe", "resnet5000"], 2, "did you mean"),
     (["describe", "resnet50", "--size", "0"], 2, "from 1 to"),
 ]
@@ -272,7 +273,7 @@ def test_a_mistake_is_answered_in_a_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("what", "message"), [("empty class", "no pictures of violet"), ("unreadable", "broken.jpg is damaged")]
+    ("what", "message"), [("empty class", "no images of violet"), ("unreadable", "broken.jpg is damaged")]
 )
 def test_bad_data_is_named_before_the_first_epoch(
     what: str, message: str, folder: Path, tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
@@ -287,30 +288,30 @@ def test_bad_data_is_named_before_the_first_epoch(
     assert not list((tmp_path / "here").iterdir())
 
 
-def test_damaged_training_pictures_can_be_left_out(folder: Path, tmp_path: Path, cli: Any) -> None:
+def test_damaged_training_images_can_be_left_out(folder: Path, tmp_path: Path, cli: Any) -> None:
     bad = break_folder(folder, tmp_path / "bad", "unreadable")
     argv = ["--data", bad, "--epochs", "1", "--out", tmp_path / "r", *TINY]
     result = cli("train", "paper/cifar", "damaged=exclude", *argv)
     assert result.code == 0
-    assert "1 training picture cannot be read" in result.out
+    assert "1 training image cannot be read" in result.out
 
 
-def test_damaged_test_pictures_are_counted_and_excluded(run: Path, folder: Path, tmp_path: Path, cli: Any) -> None:
+def test_damaged_test_images_are_counted_and_excluded(run: Path, folder: Path, tmp_path: Path, cli: Any) -> None:
     bad = tmp_path / "bad"
     shutil.copytree(folder, bad)
-    (bad / "val" / "blue" / "0.jpg").write_bytes(b"no picture")
+    (bad / "val" / "blue" / "0.jpg").write_bytes(b"no image")
     scores = cli("evaluate", run, "--data", bad, "--json").json
     assert (scores["samples"], scores["excluded"]) == (14, 1)
 
 
-def test_an_unreadable_picture_to_predict_is_named(run: Path, tmp_path: Path, cli: Any) -> None:
+def test_an_unreadable_image_to_predict_is_named(run: Path, tmp_path: Path, cli: Any) -> None:
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     result = cli("predict", run, tmp_path / "x.png")
     assert result.code == 1
     assert "x.png" in result.err
 
 
-def test_readable_pictures_are_answered_and_the_others_named(run: Path, tmp_path: Path, cli: Any) -> None:
+def test_readable_images_are_answered_and_the_others_named(run: Path, tmp_path: Path, cli: Any) -> None:
     names = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "absent.png")]
     noisy(COLORS["red"], 1).save(names[0])
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -334,18 +335,18 @@ def test_readable_pictures_are_answered_and_the_others_named(run: Path, tmp_path
 
 
 def test_python_gets_the_answers_and_what_failed(run: Path, tmp_path: Path) -> None:
-    pictures: list[Any] = [noisy(COLORS["red"], n) for n in range(70)]  # over two batches
-    pictures[3] = pictures[66] = b"no picture"
+    images: list[Any] = [noisy(COLORS["red"], n) for n in range(70)]  # over two batches
+    images[3] = images[66] = b"no image"
     with pytest.raises(resnets.PredictionError, match="2 of 70 inputs cannot be read") as caught:
-        resnets.predict(run, *pictures, top=1)
+        resnets.predict(run, *images, top=1)
     error = pickle.loads(pickle.dumps(caught.value))
     assert list(error.failed) == [3, 66]
     assert [n for n, ranking in enumerate(error.predictions) if ranking is None] == [3, 66]
-    readable = [p for p in pictures if not isinstance(p, bytes)]
+    readable = [p for p in images if not isinstance(p, bytes)]
     assert [r for r in error.predictions if r is not None] == resnets.load(run).predict_many(readable, 1)
     assert all(e.__traceback__ is None for e in caught.value.failed.values())  # which would hold the decoded pixels
-    with pytest.raises(resnets.DataError, match="not a picture"):
-        resnets.load(run).predict(b"no picture")
+    with pytest.raises(resnets.DataError, match="not an image"):
+        resnets.load(run).predict(b"no image")
 
 
 def test_an_existing_run_is_not_overwritten(run: Path, cli: Any) -> None:
@@ -392,6 +393,6 @@ def test_live_progress_is_shown_on_a_terminal(folder: Path, tmp_path: Path) -> N
 
     screen = Terminal()
     with Live(screen) as live:
-        resnets.train("paper/cifar", *TINY, data=str(folder), epochs=1, out=tmp_path / "r", listeners=(live,))
+        resnets.train("paper/cifar", *TINY, data=str(folder), epochs=1, out=tmp_path / "r", subscribers=(live,))
     assert "images/s" in screen.getvalue()
     assert "val 100.00%" in screen.getvalue()

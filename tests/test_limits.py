@@ -13,14 +13,14 @@ import pytest
 
 import resnets
 from resnets.cli import main
-from resnets.errors import FileError, ResnetsError, UsageError
-from resnets.frozen import decode, encode
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, ResnetsError, UsageError
+from resnets.core.units import parse_bytes
 from resnets.recipes.catalog import find
-from resnets.sizes import parse_bytes
 from resnets.training import environment
 from resnets.training.loop import evaluation_steps
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Keeping, Plan, new_run_folder, read_plan, write_plan
+from resnets.training.run_folder import CheckpointPolicy, Plan, new_run_folder, read_plan, write_plan
 from resnets.training.schedules import Cosine, OneCycle, Plateau, Step
 
 HUGE = "1" + "0" * 30
@@ -49,7 +49,7 @@ def quickly() -> Any:
         ([*TRAIN, "batch=1000000000000"], "batch must be at most 1,048,576, not 1,000,000,000,000"),
         ([*TRAIN, "epochs=1", "evaluate_every=1e-300"], "evaluate_every=1e-300 asks for .* evaluations: increase it"),
         ([*TRAIN, "evaluate_every=0"], "evaluate_every must be above 0"),
-        ([*TRAIN, "exact_statistics=1000000000000"], "exact_statistics from 0 to 100,000,000"),
+        ([*TRAIN, "precise_bn=1000000000000"], "precise_bn from 0 to 100,000,000"),
         ([*TRAIN, "optimizer.lr=1e999"], "optimizer.lr takes a number, not inf"),
         ([*TRAIN, "optimizer=Muon", "optimizer.iterations=1000000000"], "from 1 to 100 iterations"),
         ([*TRAIN, "--seed", "-1"], "seed must be from 0 to"),
@@ -130,12 +130,16 @@ def test_python_is_refused_the_same(
         ("recipe.epochs", 1e30, "epochs must be above 0 and below"),
         ("recipe.batch", 10**15, "batch must be at most"),
         ("recipe.optimizer.lr", math.nan, "recipe.optimizer.lr takes a number, not nan"),
-        ("recipe.views.augment", [[[[]]]], r"recipe.views.augment\[0\] takes"),
+        ("recipe.augmentations.transforms", [[[[]]]], r"recipe.augmentations.transforms\[0\] takes"),
     ],
 )
 def test_a_plan_that_was_edited_beyond_sense_is_refused(place: str, value: Any, message: str, tmp_path: Path) -> None:
     plan = Plan(
-        recipe=find("digits"), environment=environment.choose("cpu"), keeping=Keeping(), workers=0, data_sha256="0"
+        recipe=find("digits"),
+        environment=environment.choose("cpu"),
+        checkpoints=CheckpointPolicy(),
+        workers=0,
+        data_sha256="0",
     )
     path = tmp_path / "recipe.json"
     write_plan(path, plan)
@@ -162,13 +166,13 @@ def test_out_of_memory_is_an_error_in_a_line(monkeypatch: pytest.MonkeyPatch, ca
     def fail(*args: object, **more: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("resnets.lab.benchmark.training_rate", fail)
+    monkeypatch.setattr("resnets.experiments.benchmark.training_rate", fail)
     assert main(["benchmark", "cifar_resnet20", "--train"]) == 1
     assert capsys.readouterr().err == "resnets: Out of memory. Use a smaller batch.\n"
 
     def break_down(*args: object, **more: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("resnets.lab.benchmark.training_rate", break_down)
+    monkeypatch.setattr("resnets.experiments.benchmark.training_rate", break_down)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         main(["benchmark", "cifar_resnet20", "--train"])

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from resnets.version import __version__
 
 if TYPE_CHECKING:
-    from resnets.api import (
+    from resnets.artifacts.model import Model
+    from resnets.commands.api import (
         benchmark,
         create,
         describe,
@@ -31,42 +32,41 @@ if TYPE_CHECKING:
         resume,
         train,
     )
-    from resnets.artifacts.model import Model
-    from resnets.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
+    from resnets.core.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
+    from resnets.modalities.image.preprocessing import Preprocessing
     from resnets.models.catalog import CATALOG
     from resnets.models.resnet import ResNet
     from resnets.models.spec import Spec
-    from resnets.preprocessing import Preprocessing
     from resnets.recipes.large_batch import large_batch
     from resnets.training.recipe import Recipe
 
 _HOMES = {
-    "benchmark": "api",
-    "create": "api",
-    "describe": "api",
-    "evaluate": "api",
-    "list_experiments": "api",
-    "list_models": "api",
-    "list_recipes": "api",
-    "load": "api",
-    "predict": "api",
-    "replay": "api",
-    "reproduce": "api",
-    "resume": "api",
-    "train": "api",
+    "benchmark": "commands.api",
+    "create": "commands.api",
+    "describe": "commands.api",
+    "evaluate": "commands.api",
+    "list_experiments": "commands.api",
+    "list_models": "commands.api",
+    "list_recipes": "commands.api",
+    "load": "commands.api",
+    "predict": "commands.api",
+    "replay": "commands.api",
+    "reproduce": "commands.api",
+    "resume": "commands.api",
+    "train": "commands.api",
     "CATALOG": "models.catalog",
     "Model": "artifacts.model",
-    "Preprocessing": "preprocessing",
+    "Preprocessing": "modalities.image.preprocessing",
     "Recipe": "training.recipe",
     "large_batch": "recipes.large_batch",
     "ResNet": "models.resnet",
     "Spec": "models.spec",
-    "DataError": "errors",
-    "FileError": "errors",
-    "PredictionError": "errors",
-    "ResnetsError": "errors",
-    "TrainingError": "errors",
-    "UsageError": "errors",
+    "DataError": "core.errors",
+    "FileError": "core.errors",
+    "PredictionError": "core.errors",
+    "ResnetsError": "core.errors",
+    "TrainingError": "core.errors",
+    "UsageError": "core.errors",
 }
 
 __all__ = [

@@ -13,12 +13,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets import api
-from resnets.console import printable, say, tolerate_any_text
-from resnets.errors import DataError, PredictionError, ResnetsError, lookup
-from resnets.files import to_json
-from resnets.signatures import Parser, arguments, parser_of, read_docstring
-from resnets.sizes import show_bytes, show_count
+from resnets.commands import api
+from resnets.core.console import printable, say, tolerate_any_text
+from resnets.core.errors import DataError, PredictionError, ResnetsError, lookup
+from resnets.core.files import to_json
+from resnets.core.signatures import Parser, arguments, parser_of, read_docstring
+from resnets.core.units import show_bytes, show_count
 from resnets.version import __version__
 
 if TYPE_CHECKING:
@@ -132,20 +132,20 @@ def _call(function: Callable[..., Any], parsed: argparse.Namespace, **more: Any)
 
 
 def _train(parsed: argparse.Namespace) -> Answer:
+    from resnets.training.distributed import is_main
     from resnets.training.progress import watch
-    from resnets.training.ranks import leads
 
     function: Callable[..., Any] = api.train if parsed.command == "train" else api.resume
-    if not leads():  # of several ranks, one talks
+    if not is_main():  # of several ranks, one talks
         _call(function, parsed)
         return [], None
-    with watch(sys.stderr if parsed.json else sys.stdout) as listener:
-        run: api.Run = _call(function, parsed, listeners=(listener,))
+    with watch(sys.stderr if parsed.json else sys.stdout) as subscriber:
+        run: api.Run = _call(function, parsed, subscribers=(subscriber,))
     lines = ["This run had ended; there is nothing left to do."] if run.was_finished else []
     split = run.metrics.get("split")  # version 0.1.0 does not say
     lines += [
         f"{'accuracy' if split is None else f'{split} accuracy'} {run.metrics['accuracy']:.2%} "
-        f"of {show_count(run.metrics['samples'], 'picture')}",
+        f"of {show_count(run.metrics['samples'], 'image')}",
         f"model   {run.model}",
         f"report  {run.report}",
     ]
@@ -158,17 +158,15 @@ def _replay(parsed: argparse.Namespace) -> Answer:
     lines += [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
     if found.layer:
         lines.append(f"not finite first in the {found.during} pass of {found.layer}")
-    lines += [
-        f"  {printable(name)}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.pictures)
-    ]
+    lines += [f"  {printable(name)}{'  (to blame)' if i < found.blamed else ''}" for i, name in enumerate(found.images)]
     return lines, dataclasses.asdict(found)
 
 
 def _evaluate(parsed: argparse.Namespace) -> Answer:
-    from resnets.training.ranks import leads
+    from resnets.training.distributed import is_main
 
     scores = _call(api.evaluate, parsed)
-    if not leads():
+    if not is_main():
         return [], None
     metrics = scores.summary()
     lines = _notes(parsed, scores.notes)
@@ -177,7 +175,7 @@ def _evaluate(parsed: argparse.Namespace) -> Answer:
     lines += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded")]
     lines += [f"  unread: {printable(reason)}" for reason in list(scores.excluded.values())[:10]]
     width = max(map(len, metrics["classes"]))
-    lines.append(f"{'class':{width}}  precision  recall      f1  pictures")
+    lines.append(f"{'class':{width}}  precision  recall      f1  images")
     lines += [
         f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
         for name, c in metrics["classes"].items()
@@ -263,7 +261,7 @@ def _models(parsed: argparse.Namespace) -> Answer:
 
 
 def _recipes(parsed: argparse.Namespace) -> Answer:
-    from resnets.frozen import encode
+    from resnets.core.config import encode
     from resnets.recipes.catalog import RECIPES
 
     docs = {name: inspect.getdoc(make) or "" for name, make in RECIPES.items()}
@@ -293,7 +291,7 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
     if loading := found.get("loading"):
         lines.append(
             f"loading    {loading['images_per_second']:10.1f} images/s by {show_count(loading['workers'], 'worker')} "
-            f"({loading['pictures']} {loading['data']})"
+            f"({loading['images']} {loading['data']})"
         )
         lines += _notes(parsed, loading["notes"])
     where = training["environment"]
@@ -306,11 +304,11 @@ def _benchmark(parsed: argparse.Namespace) -> Answer:
 def _reproduce(parsed: argparse.Namespace) -> Answer:
     stream = sys.stderr if parsed.json else sys.stdout
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         with contextlib.suppress(OSError):  # whether it is seen is nothing to the runs
             say(line, stream=stream)
 
-    found = _call(api.reproduce, parsed, tell=tell)
+    found = _call(api.reproduce, parsed, log=log)
     widths = [max(map(len, column)) for column in zip(*found.table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in found.table]
     return [*lines, f"page    {found.folder / 'index.html'}"], found.results
@@ -323,14 +321,14 @@ def _experiments(parsed: argparse.Namespace) -> Answer:
 
 # Of each command: what answers it, the function whose signature its flags are, and what of that only Python can give.
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Answer], Callable[..., Any], tuple[str, ...]]] = {
-    "train": (_train, api.train, ("listeners",)),
-    "resume": (_train, api.resume, ("listeners",)),
+    "train": (_train, api.train, ("subscribers",)),
+    "resume": (_train, api.resume, ("subscribers",)),
     "replay": (_replay, api.replay, ()),
     "evaluate": (_evaluate, api.evaluate, ()),
     "predict": (_predict, api.predict, ()),
     "describe": (_describe, api.describe, ()),
     "benchmark": (_benchmark, api.benchmark, ()),
-    "reproduce": (_reproduce, api.reproduce, ("tell",)),
+    "reproduce": (_reproduce, api.reproduce, ("log",)),
     "experiments": (_experiments, api.list_experiments, ()),
     "models": (_models, api.list_models, ()),
     "recipes": (_recipes, api.list_recipes, ()),

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 import resnets
 from resnets.artifacts.model import Model
 from resnets.artifacts.model_file import ModelCard
+from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
-from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ ThirdParty = tuple[ResNet, Tensor, Tensor]
 
 @pytest.fixture
 def third_party(shared: Path) -> ThirdParty:
-    """Somebody else's trained CIFAR net, 4,000 normalised pictures and their labels."""
+    """Somebody else's trained CIFAR net, 4,000 normalised images and their labels."""
     weights, folder = shared / "weights" / "cifar_resnet20_thirdparty.th", shared / "cifar10-lossless"
     if not weights.exists() or not folder.exists():
         pytest.skip(f"{weights} or {folder} is absent")
@@ -58,8 +58,3 @@ def third_party(shared: Path) -> ThirdParty:
     pixels = torch.from_numpy(rows.reshape(4000, 32, 32, 3)).permute(0, 3, 1, 2).float() / 255
     x = (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
     return network, x, torch.from_numpy(np.loadtxt(folder / "labels.txt", np.int64))
-
-
-@pytest.fixture
-def shared() -> Path:
-    return Path(__file__).parents[2].parent / "shared" / "data"

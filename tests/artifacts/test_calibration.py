@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from resnets.artifacts.model import _calibration, _digest
-from resnets.preprocessing import Preprocessing
+from resnets.modalities.image.preprocessing import Preprocessing
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")

@@ -1,4 +1,4 @@
-"""Predictions: the same as a plain pipeline of torch and torchvision on the same picture."""
+"""Predictions: the same as a plain pipeline of torch and torchvision on the same image."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from torchvision.transforms import InterpolationMode
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model import Model, load
-from resnets.errors import DataError, FileError, UsageError
+from resnets.core.errors import DataError, FileError, UsageError
+from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, encode_mean_image
 from resnets.models.initialize import create
-from resnets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, encode_mean_image
 
 Levels = NDArray[np.uint8]
 
 
 def photo(width: int = 90, height: int = 61, seed: int = 0) -> Image.Image:
-    """A smooth picture without symmetries."""
+    """A smooth image without symmetries."""
     noise = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def plainly(model: Model, picture: Image.Image, interpolation: str = "bilinear") -> Tensor:
-    """Probabilities by torchvision's usual pipeline; `picture` is RGB and upright."""
+def plainly(model: Model, image: Image.Image, interpolation: str = "bilinear") -> Tensor:
+    """Probabilities by torchvision's usual pipeline; `image` is RGB and upright."""
     transform = transforms.Compose(
         [
             transforms.Resize(model.card.preprocessing.resize, InterpolationMode(interpolation)),
@@ -43,12 +43,12 @@ def plainly(model: Model, picture: Image.Image, interpolation: str = "bilinear")
         ]
     )
     with torch.no_grad():
-        return torch.softmax(model.network(transform(picture)[None]), 1)[0]
+        return torch.softmax(model.network(transform(image)[None]), 1)[0]
 
 
-def probabilities(model: Model, picture: Any) -> Tensor:
+def probabilities(model: Model, image: Any) -> Tensor:
     """Ours, in the order of the classes, through the public `predict`."""
-    ranking = dict(model.predict(picture, top=100))
+    ranking = dict(model.predict(image, top=100))
     return torch.tensor([ranking[name] for name in model.classes])
 
 
@@ -62,13 +62,11 @@ def with_preprocessing(model: Model, **changes: Any) -> Model:
 @pytest.mark.parametrize("size", [(90, 61), (61, 90), (33, 400), (36, 36), (20, 11), (1, 1), (37, 36)])
 def test_predictions_are_those_of_the_plain_pipeline(size: tuple[int, int], interpolation: str, model: Model) -> None:
     model = with_preprocessing(model, interpolation=interpolation)
-    picture = photo(*size)
-    torch.testing.assert_close(
-        probabilities(model, picture), plainly(model, picture, interpolation), rtol=1e-5, atol=1e-6
-    )
+    image = photo(*size)
+    torch.testing.assert_close(probabilities(model, image), plainly(model, image, interpolation), rtol=1e-5, atol=1e-6)
 
 
-def test_without_antialiasing_pictures_shrink_as_torchs_tensors_do(model: Model) -> None:
+def test_without_antialiasing_images_shrink_as_torchs_tensors_do(model: Model) -> None:
     model = with_preprocessing(model, antialias=False)
     pixels = torch.from_numpy(np.array(photo(200, 150))).permute(2, 0, 1)
     plain = transforms.Compose(
@@ -95,7 +93,7 @@ UPRIGHT: dict[int, Callable[[Levels], Levels]] = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_pictures_are_seen_upright(orientation: int, model: Model, tmp_path: Path) -> None:
+def test_images_are_seen_upright(orientation: int, model: Model, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = orientation
     photo().save(tmp_path / "a.png", exif=exif)
@@ -103,27 +101,27 @@ def test_pictures_are_seen_upright(orientation: int, model: Model, tmp_path: Pat
     torch.testing.assert_close(probabilities(model, tmp_path / "a.png"), plainly(model, upright), rtol=1e-5, atol=1e-6)
 
 
-def sixteen_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    grey = np.array(picture.convert("L"))
+def sixteen_bits(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    grey = np.array(image.convert("L"))
     deep = grey.astype(np.uint16) * 256 + np.random.default_rng(1).integers(0, 256, grey.shape, np.uint16)
     return Image.fromarray(deep), Image.fromarray(grey)
 
 
-def grey(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    return picture.convert("L"), picture.convert("L")
+def grey(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    return image.convert("L"), image.convert("L")
 
 
-def palette(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    indexed = picture.quantize(32)
+def palette(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    indexed = image.quantize(32)
     return indexed, indexed.convert("RGB")
 
 
-def transparent(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    return Image.fromarray(np.dstack([np.array(picture), np.full(picture.size[::-1], 9, np.uint8)])), picture
+def transparent(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    return Image.fromarray(np.dstack([np.array(image), np.full(image.size[::-1], 9, np.uint8)])), image
 
 
 @pytest.mark.parametrize("make", [sixteen_bits, grey, palette, transparent])
-def test_pictures_of_other_modes_count_as_their_colours(
+def test_images_of_other_modes_count_as_their_colours(
     make: Callable[[Image.Image], tuple[Image.Image, Image.Image]], model: Model, tmp_path: Path
 ) -> None:
     stored, plain = make(photo())
@@ -132,7 +130,7 @@ def test_pictures_of_other_modes_count_as_their_colours(
     torch.testing.assert_close(probabilities(model, tmp_path / "a.png"), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_every_way_to_give_a_picture_gives_the_same(model: Model, tmp_path: Path) -> None:
+def test_every_way_to_give_a_image_gives_the_same(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     photo().save(path)
     rankings = [
@@ -146,15 +144,15 @@ def test_channels_come_in_the_order_that_the_file_says(color: str, model: Model)
     channels = 1 if color == "L" else 3
     mean, std = IMAGENET_MEAN[:channels], IMAGENET_STD[:channels]
     model = with_preprocessing(model, color=color, mean=mean, std=std, resize=32)
-    picture = photo(32, 32)
+    image = photo(32, 32)
     if color == "L":
-        levels = np.array(picture.convert("L"), np.float32)[None]
+        levels = np.array(image.convert("L"), np.float32)[None]
     else:
-        levels = np.array(picture, np.float32).transpose(2, 0, 1)[::-1]
+        levels = np.array(image, np.float32).transpose(2, 0, 1)[::-1]
     x = (levels / 255 - np.array(mean, np.float32)[:, None, None]) / np.array(std, np.float32)[:, None, None]
     with torch.no_grad():
         expected = torch.softmax(model.network(torch.from_numpy(np.ascontiguousarray(x))[None]), 1)[0]
-    torch.testing.assert_close(probabilities(model, picture), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(probabilities(model, image), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_mean_image_is_subtracted_pixel_by_pixel(model: Model, tmp_path: Path) -> None:
@@ -181,11 +179,11 @@ def test_a_ranking_of_nothing_is_wrong_use(top: int, model: Model) -> None:
         model.predict(photo(), top=top)
 
 
-def test_many_pictures_are_ranked_in_their_order_whatever_the_batch(model: Model) -> None:
-    pictures = [photo(30 + 5 * i, 61, seed=i) for i in range(7)]
-    expected = [model.predict(picture) for picture in pictures]
+def test_many_images_are_ranked_in_their_order_whatever_the_batch(model: Model) -> None:
+    images = [photo(30 + 5 * i, 61, seed=i) for i in range(7)]
+    expected = [model.predict(image) for image in images]
     for batch in (1, 2, 7, 32):
-        for ours, single in zip(model.predict_many(pictures, batch=batch), expected, strict=True):
+        for ours, single in zip(model.predict_many(images, batch=batch), expected, strict=True):
             assert [name for name, _ in ours] == [name for name, _ in single]
             assert [p for _, p in ours] == pytest.approx([p for _, p in single], abs=1e-6)
     assert model.predict_many([]) == []
@@ -194,12 +192,10 @@ def test_many_pictures_are_ranked_in_their_order_whatever_the_batch(model: Model
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "There is no picture at {}"), (b"no picture", "{} is not a picture"), (b"cut", "{} is damaged")],
+    [(None, "There is no image at {}"), (b"no image", "{} is not an image"), (b"cut", "{} is damaged")],
     ids=["missing", "text", "cut"],
 )
-def test_a_missing_or_damaged_picture_is_named(
-    content: bytes | None, message: str, model: Model, tmp_path: Path
-) -> None:
+def test_a_missing_or_damaged_image_is_named(content: bytes | None, message: str, model: Model, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     if content == b"cut":
         photo().save(path)

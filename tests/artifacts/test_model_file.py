@@ -19,11 +19,11 @@ from torch import Tensor
 from resnets.artifacts import model_file
 from resnets.artifacts.model import Model, load
 from resnets.artifacts.model_file import ModelCard, weights_sha256
-from resnets.errors import FileError, UsageError
-from resnets.frozen import encode
+from resnets.core.config import encode
+from resnets.core.errors import FileError, UsageError
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
 from resnets.version import __version__
 
 
@@ -286,9 +286,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edit(data: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
-    for share, cut, piece in changes:
+    for share, cut, micro_batch in changes:
         position = int(share * len(data))
-        data = data[:position] + piece + data[position + cut :]
+        data = data[:position] + micro_batch + data[position + cut :]
     return data
 
 

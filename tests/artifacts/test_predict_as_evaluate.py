@@ -14,24 +14,24 @@ import resnets
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model import Model, load
 from resnets.artifacts.model_file import ModelCard
-from resnets.data.catalog import open_dataset
-from resnets.errors import DataError
-from resnets.evaluation.judge import Ensemble, Member, Single
-from resnets.evaluation.score import score
+from resnets.core.errors import DataError
+from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
+from resnets.evaluation.scoring import score
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing, TestView
-from resnets.tasks.classification import Classification
+from resnets.tasks.classification.task import Classification
 from tests.artifacts.test_model import photo
 from tests.artifacts.test_runtimes import lively
-from tests.training.runs import make_pictures
+from tests.training.runs import make_images
 
 SPEC = Spec(depths=(1, 1), widths=(8, 16), stem="cifar", stem_width=8, classes=3)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data"), train=1, val=4)
+    return make_images(tmp_path_factory.mktemp("data"), train=1, val=4)
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_view(model: Model, view: str) -> Model:
-    return Model(model.network, replace(model.card, recipe={"test_view": view}))
+    return Model(model.network, replace(model.card, recipe={"tta": view}))
 
 
 def confidences(model: Model, data: Path) -> tuple[list[int], list[float]]:
-    """Class and probability by `evaluate` for each test picture, in the order of their paths."""
+    """Class and probability by `evaluate` for each test image, in the order of their paths."""
     scores = resnets.evaluate(model, data=str(data))
     return scores.records["predicted"].tolist(), scores.records["confidence"].tolist()
 
 
-@pytest.mark.parametrize("view", get_args(TestView))
+@pytest.mark.parametrize("view", get_args(TestTimeAugmentation))
 @pytest.mark.parametrize("runtime", ["torch", "folded", "openvino", "onnxruntime"])
 def test_predictions_are_those_that_evaluation_scores(runtime: Any, view: str, file: Path, data: Path) -> None:
     model = with_view(load(file, runtime=runtime, precision="fp32"), view)
@@ -65,8 +65,11 @@ def test_predictions_are_those_that_evaluation_scores(runtime: Any, view: str, f
 
 
 def test_each_view_has_an_answer_of_its_own(file: Path) -> None:
-    found = {tuple(with_view(load(file), view).probabilities([photo()])[0].tolist()) for view in get_args(TestView)}
-    assert len(found) == len(get_args(TestView))
+    found = {
+        tuple(with_view(load(file), view).probabilities([photo()])[0].tolist())
+        for view in get_args(TestTimeAugmentation)
+    }
+    assert len(found) == len(get_args(TestTimeAugmentation))
 
 
 def modes_and_state(network: nn.Module) -> tuple[dict[str, bool], dict[str, torch.Tensor]]:
@@ -77,9 +80,9 @@ def modes_and_state(network: nn.Module) -> tuple[dict[str, bool], dict[str, torc
 def test_a_network_in_training_mode_is_evaluated_in_evaluation_mode_and_left_as_it_was(file: Path, data: Path) -> None:
     model = load(file)
     paths = sorted(data.glob("val/*/*.png"))
-    single = Single(model.network, model.card.preprocessing)
-    source = open_dataset(str(data)).test
-    looks = [single.see(source, index) for index in range(len(source))]
+    single = NetworkPredictor(model.network, model.card.preprocessing)
+    dataset = open_dataset(str(data)).test
+    crops = [single.load(dataset, index) for index in range(len(dataset))]
     whole = Ensemble([Member(single, (0, 1, 2))])
 
     def answers() -> list[Any]:
@@ -89,8 +92,8 @@ def test_a_network_in_training_mode_is_evaluated_in_evaluation_mode_and_left_as_
             model.predict_many(paths, batch=3),
             resnets.predict(model, paths[0]),
             confidences(model, data),
-            score(whole, Classification(), source).records["confidence"].tolist(),
-            single.outputs(looks).tolist(),
+            score(whole, Classification(), dataset).records["confidence"].tolist(),
+            single.predict(crops).tolist(),
         ]
 
     expected = answers()
@@ -99,7 +102,7 @@ def test_a_network_in_training_mode_is_evaluated_in_evaluation_mode_and_left_as_
     modes, state = modes_and_state(model.network)
     assert answers() == expected
     with pytest.raises(DataError):
-        model.predict(b"no picture")
+        model.predict(b"no image")
     modes_after, state_after = modes_and_state(model.network)
     assert modes_after == modes
     assert all(torch.equal(state_after[name], value) for name, value in state.items())

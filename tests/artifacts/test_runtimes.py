@@ -15,15 +15,15 @@ import resnets
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model import Model, load
 from resnets.cli import main
-from resnets.devices import has_bf16
-from resnets.errors import DataError, UsageError
+from resnets.core.devices import has_bf16
+from resnets.core.errors import DataError, UsageError
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.models.surgery import fold_norms
 from tests.artifacts.conftest import ThirdParty
 from tests.artifacts.test_model import photo
-from tests.training.runs import make_pictures
+from tests.training.runs import make_images
 
 BF16 = pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this CPU does not compute in bf16")
 CASES = [
@@ -48,7 +48,7 @@ def lively(name: str | Spec) -> ResNet:
     return network
 
 
-def pictures(network: ResNet, count: int = 3, size: int | None = None) -> Tensor:
+def photos(network: ResNet, count: int = 3, size: int | None = None) -> Tensor:
     size = size or network.spec.usual_size
     return torch.randn(count, network.spec.channels, size, size, generator=torch.Generator().manual_seed(1))
 
@@ -67,7 +67,7 @@ def difference(network: ResNet, images: Tensor, other: nn.Module) -> float:
 def test_folded_norms_change_only_rounding(name: str) -> None:
     network = lively(name)
     folded = fold_norms(network)
-    images = pictures(network, 2, size=64)
+    images = photos(network, 2, size=64)
     assert difference(network, images, folded) < 1e-4
     left = [n for n, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
     if network.spec.preactivation:
@@ -83,7 +83,7 @@ def test_folded_norms_change_only_rounding(name: str) -> None:
 def test_logits_are_within_what_is_stated(runtime: Any, precision: Any, tolerance: float) -> None:
     network = lively("cifar_resnet20")
     built = runtimes.build(network, runtime, precision)
-    for images in (pictures(network), pictures(network, 1), pictures(network, 2, size=48)):
+    for images in (photos(network), photos(network, 1), photos(network, 2, size=48)):
         assert difference(network, images, built) < tolerance
 
 
@@ -94,7 +94,7 @@ def test_the_same_weights_with_another_activation_get_a_graph_of_their_own(runti
     relu.load_state_dict(gelu.state_dict())
     for network in (gelu, relu, gelu):
         built = runtimes.build(network, runtime, "fp32", keep=tmp_path / "model.safetensors")
-        for images in (pictures(network), pictures(network, 1, size=47)):
+        for images in (photos(network), photos(network, 1, size=47)):
             assert difference(network, images, built) < 1e-3
 
 
@@ -107,7 +107,7 @@ def test_auto_is_the_reference_for_torch(model: Model) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_the_compiled_runtime() -> None:
     network = lively("cifar_resnet20")
-    assert difference(network, pictures(network), runtimes.build(network, "compiled", "fp32")) < 1e-4
+    assert difference(network, photos(network), runtimes.build(network, "compiled", "fp32")) < 1e-4
 
 
 def test_without_a_compiler_the_compiled_runtime_says_so(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
@@ -171,11 +171,11 @@ def test_a_kept_graph_that_is_not_as_it_was_written_is_made_anew(
         assert answer(file) == pytest.approx(expected, abs=1e-6)
 
 
-def test_int8_is_calibrated_on_pictures_and_says_where_they_are_missing(file: Path, tmp_path: Path) -> None:
+def test_int8_is_calibrated_on_images_and_says_where_they_are_missing(file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="photos is not here: give --calibrate FOLDER"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match="no images in"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(tmp_path / "empty"))
 
 
@@ -184,19 +184,19 @@ def test_each_calibration_has_a_graph_of_its_own(file: Path, tmp_path: Path, mon
     export = runtimes._OpenVINO._export
 
     def unquantized(self: Any, graphs: Any, calibration: Any, name: str) -> Any:
-        made.append(f"{sum(1 for _ in calibration())} pictures")
+        made.append(f"{sum(1 for _ in calibration())} images")
         return export(self, graphs, None, "fp32")
 
     monkeypatch.setattr(runtimes._OpenVINO, "_export", unquantized)
-    folders = [make_pictures(tmp_path / str(count), train=count) for count in (2, 3)]
+    folders = [make_images(tmp_path / str(count), train=count) for count in (2, 3)]
     for folder in [*folders, folders[0]]:
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(folder / "train"))
-    assert made == ["6 pictures", "9 pictures"]
+    assert made == ["6 images", "9 images"]
     with pytest.raises(DataError, match="give --calibrate FOLDER"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate="nowhere")
 
 
-def test_a_trained_model_is_benchmarked_one_picture_at_a_time(file: Path) -> None:
+def test_a_trained_model_is_benchmarked_one_image_at_a_time(file: Path) -> None:
     found = resnets.benchmark(str(file), batch=1, steps=1, runtime="openvino", precision="fp32")
     assert found["inference"]["batch"] == 1
     assert found["inference"]["environment"]["precision"] == found["inference"]["precision"] == "fp32"
@@ -206,7 +206,7 @@ def test_a_trained_model_is_benchmarked_one_picture_at_a_time(file: Path) -> Non
 
 
 def test_a_trained_model_is_no_architecture_to_train(file: Path, tmp_path: Path) -> None:
-    data = make_pictures(tmp_path / "data", train=4, val=2)
+    data = make_images(tmp_path / "data", train=4, val=2)
     with pytest.raises(UsageError, match="No model is called"):  # its weights would be left out without a word
         resnets.train("paper/cifar", data=str(data), model=str(file), out=tmp_path / "run")
 

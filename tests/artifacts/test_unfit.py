@@ -19,11 +19,11 @@ import resnets
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.cli import main
-from resnets.errors import FileError, UsageError
+from resnets.core.errors import FileError, UsageError
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.models.surgery import transplant
-from resnets.preprocessing import Preprocessing
 
 SPEC = Spec(depths=(1, 1), widths=(8, 16), stem_width=8, classes=2)
 CARD = ModelCard(spec=SPEC, classes=("a", "b"), preprocessing=Preprocessing(resize=32, crop=32))

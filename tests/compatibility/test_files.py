@@ -12,7 +12,7 @@ import torch
 
 import resnets
 from resnets.artifacts.model_file import load, weights_sha256
-from resnets.frozen import decode
+from resnets.core.config import decode
 from resnets.models.catalog import CATALOG
 from resnets.models.spec import Spec
 from resnets.training.environment import choose
@@ -65,7 +65,7 @@ def test_a_finished_run_is_described_evaluated_and_predicts(
     monkeypatch.chdir(files / version)
     then = expected(version)["runs"][name]
     assert resnets.describe(f"{name}-finished").weights_sha256 == then["weights_sha256"]
-    scores = resnets.evaluate(f"{name}-finished", device="cpu", views="center")
+    scores = resnets.evaluate(f"{name}-finished", device="cpu", tta="center")
     assert scores.summary()["samples"] == then["samples"]
     assert scores.accuracy == then["accuracy"]
     assert scores.metrics["loss"] == pytest.approx(then["loss"], rel=1e-5)

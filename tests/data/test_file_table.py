@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data import file_table, headers, scan_cache
-from resnets.data.digits import digits
+from resnets.core.errors import DataError
+from resnets.data import file_table, scan_cache
 from resnets.data.file_table import FileTables, Records, read_records
 from resnets.data.fingerprint import contents_sha256, names_sha256
-from resnets.data.folder import FolderSource, read_classes
 from resnets.data.scan import scan
-from resnets.data.sources import Subset
-from resnets.errors import DataError
-from resnets.preprocessing import Preprocessing
-
-from .conftest import break_middle, truncate, write_tree
+from resnets.modalities.base import Subset
+from resnets.modalities.image.datasets.digits import digits
+from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.read import headers
+from tests.conftest import break_middle, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
 
@@ -53,10 +53,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def read(root: Path, save: bool = True) -> tuple[str, Records]:
-    source, tables = read_classes(root, None, []), FileTables()
-    files = tables.of(source)
+    dataset, tables = read_classes(root, None, []), FileTables()
+    files = tables.of(dataset)
     assert files is not None
-    digest = contents_sha256(source, tables)
+    digest = contents_sha256(dataset, tables)
     if save:
         tables.save()
     return digest, files.records
@@ -145,10 +145,10 @@ def test_several_may_use_the_cache_at_once(root: Path) -> None:
 
     def work() -> None:
         for _ in range(10):
-            tables, source = FileTables(), read_classes(root, None, [])
-            found = contents_sha256(source, tables)
-            tables.settle(source, np.arange(3), {})
-            scan_cache.save(os.path.abspath(root), source.files, tables.of(source).records)  # type: ignore[union-attr]
+            tables, dataset = FileTables(), read_classes(root, None, [])
+            found = contents_sha256(dataset, tables)
+            tables.settle(dataset, np.arange(3), {})
+            scan_cache.save(os.path.abspath(root), dataset.files, tables.of(dataset).records)  # type: ignore[union-attr]
             wrong.extend([found] if found != digest else [])
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -161,8 +161,8 @@ def test_several_may_use_the_cache_at_once(root: Path) -> None:
 
 
 def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, some = read_classes(root, None, []), np.array([8, 0, 3, 4, 5])
-    here = read_records(source, some)
+    dataset, some = read_classes(root, None, []), np.array([8, 0, 3, 4, 5])
+    here = read_records(dataset, some)
     started: list[list[str]] = []
     run = subprocess.run
 
@@ -172,10 +172,10 @@ def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch
 
     monkeypatch.setattr(file_table, "_OWN_PROCESS", 2)
     monkeypatch.setattr(subprocess, "run", counting)
-    assert (read_records(source, some) == here).all()
+    assert (read_records(dataset, some) == here).all()
     assert started
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert (read_records(source, some) == here).all()
+    assert (read_records(dataset, some) == here).all()
 
 
 # --- scans ------------------------------------------------------------------------------------------------------------
@@ -184,13 +184,13 @@ def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch
 def numbers_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets the number of every image whose file is read from now on."""
     numbers: list[int] = []
-    encoded = FolderSource.encoded
+    encoded = FolderDataset.encoded
 
-    def counting(self: FolderSource, index: int) -> bytes | None:
+    def counting(self: FolderDataset, index: int) -> bytes | None:
         numbers.append(index)
         return encoded(self, index)
 
-    monkeypatch.setattr(FolderSource, "encoded", counting)
+    monkeypatch.setattr(FolderDataset, "encoded", counting)
     return numbers
 
 
@@ -211,14 +211,14 @@ def test_a_scan_decodes_only_what_its_header_leaves_in_doubt(root: Path, monkeyp
 
 def test_a_file_that_could_not_be_read_for_a_moment_is_found_again(root: Path) -> None:
     tables = FileTables()
-    source = read_classes(root, None, [])
+    dataset = read_classes(root, None, [])
     gone = (root / "cat" / "3.png").rename(root.parent / "3.png")
-    assert list(scan(source, SMALL, keep=False, statistics=False, tables=tables).damaged) == [3]
+    assert list(scan(dataset, SMALL, keep=False, statistics=False, tables=tables).damaged) == [3]
     with pytest.raises(DataError, match=r"3\.png cannot be read"):
-        contents_sha256(source, tables)
+        contents_sha256(dataset, tables)
     tables.save()
     gone.rename(root / "cat" / "3.png")
-    assert scan(source, SMALL, keep=False, statistics=False).damaged == {}
+    assert scan(dataset, SMALL, keep=False, statistics=False).damaged == {}
 
 
 def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
@@ -244,9 +244,9 @@ def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
 
 def test_statistics_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truncate(root / "cat" / "3.png")
-    source = read_classes(root, None, [])
-    first = scan(source, SMALL, keep=False, statistics=True)
-    whole = scan(source, SMALL, keep=True, statistics=True)
+    dataset = read_classes(root, None, [])
+    first = scan(dataset, SMALL, keep=False, statistics=True)
+    whole = scan(dataset, SMALL, keep=True, statistics=True)
     decoded = numbers_read(monkeypatch)
     moved = root.rename(root.parent / "moved")
     for again in (scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True) for _ in range(2)):
@@ -303,10 +303,10 @@ def test_of_a_large_file_both_ends_and_the_size_count(root: Path) -> None:
 
 
 def test_of_a_part_the_fingerprint_is_that_of_its_images(root: Path) -> None:
-    source = read_classes(root, None, [])
-    parts = [Subset(Subset(source, np.arange(1, 9)), np.array(which)) for which in ([0, 2], [2, 0], [0, 3])]
+    dataset = read_classes(root, None, [])
+    parts = [Subset(Subset(dataset, np.arange(1, 9)), np.array(which)) for which in ([0, 2], [2, 0], [0, 3])]
     assert len({contents_sha256(part, FileTables()) for part in parts}) == 3
-    again = Subset(source, np.array([1, 3]))
+    again = Subset(dataset, np.array([1, 3]))
     assert contents_sha256(again, FileTables()) == contents_sha256(parts[0], FileTables())
 
 

@@ -10,14 +10,13 @@ from PIL import Image
 from torchvision import transforms
 
 import resnets.data.scan as module
-from resnets.data.batches import normalize
-from resnets.data.folder import read_classes
-from resnets.data.pictures import Pixels
+from resnets.data.loader import normalize
 from resnets.data.scan import DatasetScan, normalized, scan
-from resnets.data.sources import PixelSource, Source
-from resnets.preprocessing import Color, Preprocessing
-
-from .conftest import truncate, write_tree
+from resnets.modalities.base import Dataset, InMemoryDataset
+from resnets.modalities.image.datasets.folder import read_classes
+from resnets.modalities.image.preprocessing import Color, Preprocessing
+from resnets.modalities.image.read.pillow import Pixels
+from tests.conftest import truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
 
@@ -27,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
     return write_tree(tmp_path, {"cat": 5, "dog": 4})
 
 
-def prepared(source: Source, color: Color = "RGB") -> Pixels:
-    """All pictures of `source`, made ready by torchvision."""
+def prepared(dataset: Dataset, color: Color = "RGB") -> Pixels:
+    """All images of `dataset`, made ready by torchvision."""
     chain = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(12), transforms.PILToTensor()])
     mode = "L" if color == "L" else "RGB"
-    pictures: list[Pixels] = [chain(Image.open(source.name(i)).convert(mode)).numpy() for i in range(len(source))]
-    return np.stack([picture[::-1] if color == "BGR" else picture for picture in pictures])
+    images: list[Pixels] = [chain(Image.open(dataset.name(i)).convert(mode)).numpy() for i in range(len(dataset))]
+    return np.stack([image[::-1] if color == "BGR" else image for image in images])
 
 
 def check_statistics(found: DatasetScan, pixels: Pixels) -> None:
@@ -43,13 +42,13 @@ def check_statistics(found: DatasetScan, pixels: Pixels) -> None:
 
 
 @pytest.mark.parametrize("color", ["RGB", "BGR", "L"])
-def test_pixels_and_statistics_are_those_of_the_prepared_pictures(folder: Path, color: Color) -> None:
+def test_pixels_and_statistics_are_those_of_the_prepared_images(folder: Path, color: Color) -> None:
     unit = (0.5,) * (1 if color == "L" else 3)
-    source = read_classes(folder, None, [])
+    dataset = read_classes(folder, None, [])
     found = scan(
-        source, Preprocessing(resize=16, crop=12, color=color, mean=unit, std=unit), keep=True, statistics=True
+        dataset, Preprocessing(resize=16, crop=12, color=color, mean=unit, std=unit), keep=True, statistics=True
     )
-    expected = prepared(source, color)
+    expected = prepared(dataset, color)
     assert found.damaged == {}
     np.testing.assert_array_equal(found.pixels, expected)
     check_statistics(found, expected)
@@ -57,27 +56,27 @@ def test_pixels_and_statistics_are_those_of_the_prepared_pictures(folder: Path, 
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("statistics", [True, False])
-def test_every_damaged_picture_is_found_and_named(folder: Path, keep: bool, statistics: bool) -> None:
+def test_every_damaged_image_is_found_and_named(folder: Path, keep: bool, statistics: bool) -> None:
     truncate(folder / "cat" / "3.png")
-    (folder / "dog" / "0.png").write_bytes(b"no picture")
-    source = read_classes(folder, None, [])
-    found = scan(source, SMALL, keep=keep, statistics=statistics)
+    (folder / "dog" / "0.png").write_bytes(b"no image")
+    dataset = read_classes(folder, None, [])
+    found = scan(dataset, SMALL, keep=keep, statistics=statistics)
     assert list(found.damaged) == [3, 5]
     assert str(folder / "cat" / "3.png") in found.damaged[3]
     assert str(folder / "dog" / "0.png") in found.damaged[5]
 
 
-def test_a_picture_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
+def test_a_image_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
     Image.new("L", (1, 50_000)).save(folder / "cat" / "hair.png")
     found = scan(read_classes(folder, None, []), Preprocessing(), keep=False, statistics=True)
     assert [str(folder / "cat" / "hair.png") in message for message in found.damaged.values()] == [True]
 
 
-def test_damaged_pictures_are_left_out_of_the_statistics(folder: Path) -> None:
-    source = read_classes(folder, None, [])
-    whole = np.delete(prepared(source), 3, 0)
+def test_damaged_images_are_left_out_of_the_statistics(folder: Path) -> None:
+    dataset = read_classes(folder, None, [])
+    whole = np.delete(prepared(dataset), 3, 0)
     truncate(folder / "cat" / "3.png")
-    found = scan(source, SMALL, keep=True, statistics=True)
+    found = scan(dataset, SMALL, keep=True, statistics=True)
     check_statistics(found, whole)
     assert found.pixels is not None
     np.testing.assert_array_equal(np.delete(found.pixels, 3, 0), whole)
@@ -94,12 +93,12 @@ def test_pixels_are_kept_only_while_they_fit(
 
 
 def flat(level: int) -> DatasetScan:
-    source = PixelSource(("a",), np.zeros(7, np.int64), np.full((7, 3, 12, 12), level, np.uint8))
-    return scan(source, SMALL, keep=False, statistics=True)
+    dataset = InMemoryDataset(("a",), np.zeros(7, np.int64), np.full((7, 3, 12, 12), level, np.uint8))
+    return scan(dataset, SMALL, keep=False, statistics=True)
 
 
 @pytest.mark.parametrize("level", range(0, 256, 15))
-def test_pictures_of_one_flat_colour_can_still_be_normalised(level: int) -> None:
+def test_images_of_one_flat_colour_can_still_be_normalised(level: int) -> None:
     p = normalized(SMALL, "channels", flat(level))
     images = normalize(torch.full((1, 3, 12, 12), level, dtype=torch.uint8), p)
     assert images.isfinite().all()

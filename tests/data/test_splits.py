@@ -10,25 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnets.data.catalog import open_dataset
-from resnets.data.folder import FolderSource, open_folder
-from resnets.data.sources import PixelSource, Source
+from resnets.core.errors import DataError
 from resnets.data.splits import VAL_SHARE, by_hash, with_watched_split
-from resnets.errors import DataError
+from resnets.modalities.base import Dataset, InMemoryDataset
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.datasets.folder import FolderDataset, open_folder
+from tests.conftest import write_tree
 
-from .conftest import write_tree
 
-
-def made(names_of: dict[str, list[str]]) -> PixelSource:
+def made(names_of: dict[str, list[str]]) -> InMemoryDataset:
     """A source without pixels, of these names in each class."""
     labels = [label for label, names in enumerate(names_of.values()) for _ in names]
     names = tuple(name for names in names_of.values() for name in names)
     pixels = np.zeros((len(names), 1, 1, 1), np.uint8)
-    return PixelSource(tuple(names_of), np.array(labels, np.int64), pixels, names=names)
+    return InMemoryDataset(tuple(names_of), np.array(labels, np.int64), pixels, names=names)
 
 
-def held_out(source: PixelSource) -> set[str]:
-    return {source.name(int(index)) for index in by_hash(source)[1]}
+def held_out(dataset: InMemoryDataset) -> set[str]:
+    return {dataset.name(int(index)) for index in by_hash(dataset)[1]}
 
 
 def is_below(name: str) -> bool:
@@ -64,13 +63,13 @@ def test_no_image_changes_sides_when_others_come_and_go() -> None:
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 10**6))
 def test_small_classes_have_both_sides_and_single_images_are_trained_on(counts: list[int], salt: int) -> None:
     names = {f"c{n}": [f"c{n}/{salt + i}.jpg" for i in range(count)] for n, count in enumerate(counts)}
-    source = made(names)
-    kept, out = by_hash(source)
-    assert sorted([*kept, *out]) == list(range(len(source)))
+    dataset = made(names)
+    kept, out = by_hash(dataset)
+    assert sorted([*kept, *out]) == list(range(len(dataset)))
     assert kept.tolist() == sorted(kept)
     assert out.tolist() == sorted(out)
     for files in names.values():
-        chosen = held_out(source) & set(files)
+        chosen = held_out(dataset) & set(files)
         expected = {name for name in files if is_below(name)}
         by_distance = sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest()[:8])
         if len(files) == 1:
@@ -82,28 +81,28 @@ def test_small_classes_have_both_sides_and_single_images_are_trained_on(counts: 
         assert chosen == expected
 
 
-def relative(source: Source, root: Path) -> list[str]:
-    return [os.path.relpath(source.name(index), root) for index in range(len(source))]
+def relative(dataset: Dataset, root: Path) -> list[str]:
+    return [os.path.relpath(dataset.name(index), root) for index in range(len(dataset))]
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])
 def test_without_val_the_same_images_of_each_class_are_always_held_out(tmp_path: Path, prefix: str) -> None:
     counts = {f"{prefix}cat": 20, f"{prefix}dog": 30, f"{prefix}owl": 1}
     first, again = write_tree(tmp_path / "first", counts), write_tree(tmp_path / "again", counts, reverse=True)
-    dataset = with_watched_split(open_folder(first), str(first))
-    train, val = relative(dataset.splits["train"], first), relative(dataset.splits["val"], first)
-    assert dataset.watched == "val"
-    assert dataset.held_out
+    splits = with_watched_split(open_folder(first), str(first))
+    train, val = relative(splits.splits["train"], first), relative(splits.splits["val"], first)
+    assert splits.watched == "val"
+    assert splits.held_out
     same = with_watched_split(open_folder(again), str(again))
     assert (relative(same.train, again), relative(same.test, again)) == (train, val)
     assert (train, val) == (sorted(train), sorted(val))
     assert sorted(train + val) == sorted(f"{folder}/{n}.png" for folder, count in counts.items() for n in range(count))
     # The same with train/ as without it.
     assert val == [f"{prefix}{name}" for name in HELD_OUT]
-    assert [dataset.test.classes[label] for label in dataset.test.labels] == [name[:3] for name in HELD_OUT]
+    assert [splits.test.classes[label] for label in splits.test.labels] == [name[:3] for name in HELD_OUT]
     notes = [f"{first} has no val or test folder: {len(val)} of its 51 images are held out, as val.",
              "val has no images of owl."]  # fmt: skip
-    assert list(dataset.notes) == notes
+    assert list(splits.notes) == notes
 
 
 HELD_OUT = [
@@ -132,9 +131,9 @@ def test_classes_of_one_image_alone_cannot_be_shared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_split_that_is_there_is_the_one(tmp_path: Path, part: str) -> None:
-    dataset = open_folder(write_tree(tmp_path, {"train/cat": 5, "train/dog": 5, f"{part}/cat": 1}))
-    assert with_watched_split(dataset, "it") is dataset
-    assert dataset.watched == part
+    splits = open_folder(write_tree(tmp_path, {"train/cat": 5, "train/dog": 5, f"{part}/cat": 1}))
+    assert with_watched_split(splits, "it") is splits
+    assert splits.watched == part
 
 
 def test_runs_of_the_first_version_do_not_know_that_dev_is_a_split(tmp_path: Path) -> None:
@@ -146,21 +145,21 @@ def test_runs_of_the_first_version_do_not_know_that_dev_is_a_split(tmp_path: Pat
 
 def test_runs_of_the_first_version_are_split_as_they_were(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"cat": 10, "dog": 20})
-    dataset = with_watched_split(open_folder(root), str(root), rule="stratified")
-    assert relative(dataset.splits["val"], root) == OF_0_1_0
-    assert isinstance(open_folder(root).splits["all"], FolderSource)
+    splits = with_watched_split(open_folder(root), str(root), rule="stratified")
+    assert relative(splits.splits["val"], root) == OF_0_1_0
+    assert isinstance(open_folder(root).splits["all"], FolderDataset)
 
 
 OF_0_1_0 = ["cat/7.png", "cat/9.png", "dog/0.png", "dog/5.png", "dog/6.png", "dog/9.png"]
 
 
 def test_a_number_of_images_held_out_leaves_test_alone() -> None:
-    dataset = with_watched_split(open_dataset("digits"), "digits", holdout=100)
-    assert {name: len(source) for name, source in dataset.splits.items()} == {"train": 1337, "test": 360, "val": 100}
-    assert (dataset.watched, dataset.scored) == ("val", "test")
-    assert not {dataset.train.key(i) for i in range(1337)} & {dataset.test.key(i) for i in range(100)}
+    splits = with_watched_split(open_dataset("digits"), "digits", holdout=100)
+    assert {name: len(dataset) for name, dataset in splits.splits.items()} == {"train": 1337, "test": 360, "val": 100}
+    assert (splits.watched, splits.scored) == ("val", "test")
+    assert not {splits.train.key(i) for i in range(1337)} & {splits.test.key(i) for i in range(100)}
 
 
 def test_digits_to_tune_on_are_val() -> None:
-    dataset = open_dataset("digits/validation")
-    assert {name: len(source) for name, source in dataset.splits.items()} == {"train": 1150, "val": 287}
+    splits = open_dataset("digits/validation")
+    assert {name: len(dataset) for name, dataset in splits.splits.items()} == {"train": 1150, "val": 287}

@@ -1,4 +1,4 @@
-"""The report: one file that stands alone, escapes names, and shows the right figures and pictures."""
+"""The report: one file that stands alone, escapes names, and shows the right figures and images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from resnets.artifacts.model_file import ModelCard
-from resnets.data.sources import PixelSource
 from resnets.evaluation.report import WORST_ERRORS, wilson_interval, write_report
-from resnets.evaluation.score import Scores
+from resnets.evaluation.scoring import Scores
+from resnets.modalities.base import InMemoryDataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
-from resnets.tasks.classification import Classification
+from resnets.tasks.classification.task import Classification
 
 VOID = {"meta", "img", "br"}
 
@@ -71,36 +71,36 @@ class Page(HTMLParser):
         """The rows under the header row that begins with `first`."""
         return next(table[1:] for table in self.tables if table[0][0] == first)
 
-    def pictures(self) -> list[Image.Image]:
-        sources = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
-        return [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in sources]
+    def images(self) -> list[Image.Image]:
+        datasets = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
+        return [Image.open(io.BytesIO(base64.b64decode(dataset.partition(",")[2]))) for dataset in datasets]
 
 
 def result(
     logits: torch.Tensor, labels: Sequence[int], names: tuple[str, ...], *, size: int = 8, **changes: Any
-) -> tuple[Scores, PixelSource, ModelCard]:
+) -> tuple[Scores, InMemoryDataset, ModelCard]:
     task, truth = Classification(), torch.tensor(labels)
-    records = {name: value.numpy() for name, value in task.observe(logits, truth).items()}
+    records = {name: value.numpy() for name, value in task.evaluate_batch(logits, truth).items()}
     scores = Scores(np.arange(len(labels)), records, task.metrics(records, names), {})
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 3, size, size), np.uint8)
     spec = Spec(depths=(1,), widths=(4,), stem="cifar", stem_width=4, classes=len(names))
     card = ModelCard(spec=spec, classes=names, preprocessing=Preprocessing(resize=8, crop=8))
-    return replace(scores, **changes), PixelSource(names, truth.numpy(), pixels), card
+    return replace(scores, **changes), InMemoryDataset(names, truth.numpy(), pixels), card
 
 
 def write(
     folder: Path,
-    found: tuple[Scores, PixelSource, ModelCard],
+    found: tuple[Scores, InMemoryDataset, ModelCard],
     *,
     title: str = "test of photos",
     history: Sequence[dict[str, Any]] = (),
 ) -> Page:
-    scores, source, card = found
-    write_report(folder / "report.html", title=title, scores=scores, source=source, card=card, history=history)
+    scores, dataset, card = found
+    write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=card, history=history)
     return Page(folder / "report.html")
 
 
-def random_result(classes: int, samples: int = 600) -> tuple[Scores, PixelSource, ModelCard]:
+def random_result(classes: int, samples: int = 600) -> tuple[Scores, InMemoryDataset, ModelCard]:
     generator = torch.Generator().manual_seed(classes)
     labels = torch.randint(classes, (samples,), generator=generator)
     logits = torch.randn(samples, classes, generator=generator)
@@ -132,8 +132,8 @@ def test_the_page_stands_alone(classes: int, history: Sequence[dict[str, Any]], 
 
 @pytest.mark.parametrize("classes", [3, 30])
 def test_the_confusion_matrix_and_the_classes_are_scikit_learns(classes: int, tmp_path: Path) -> None:
-    scores, source, card = random_result(classes)
-    page = write(tmp_path, (scores, source, card))
+    scores, dataset, card = random_result(classes)
+    page = write(tmp_path, (scores, dataset, card))
     truth, predicted = scores.records["label"], scores.records["predicted"]
     shown = [[int(cell or 0) for cell in row[1:]] for row in page.table("")]
     assert shown == confusion_matrix(truth, predicted).tolist()
@@ -147,8 +147,8 @@ def test_the_confusion_matrix_and_the_classes_are_scikit_learns(classes: int, tm
 
 
 def test_many_classes_show_their_most_frequent_confusions(tmp_path: Path) -> None:
-    scores, source, card = random_result(200, samples=3000)
-    shown = write(tmp_path, (scores, source, card)).table("true")
+    scores, dataset, card = random_result(200, samples=3000)
+    shown = write(tmp_path, (scores, dataset, card)).table("true")
     table = confusion_matrix(scores.records["label"], scores.records["predicted"])
     np.fill_diagonal(table, 0)
     assert [int(row[2]) for row in shown] == sorted(table.flatten().tolist(), reverse=True)[:30]
@@ -159,40 +159,40 @@ def test_many_classes_show_their_most_frequent_confusions(tmp_path: Path) -> Non
 def test_the_headline_says_how_many_were_right_and_how_sure_that_is(tmp_path: Path) -> None:
     logits = torch.eye(2)[[0] * 90 + [1] * 10]
     page = write(tmp_path, result(logits, [0] * 100, ("a", "b")))
-    assert "90.00% of 100 test pictures right (95% interval 82.6% to 94.5%)" in page.text
+    assert "90.00% of 100 test images right (95% interval 82.6% to 94.5%)" in page.text
     assert "top-5" not in page.text
     assert "top-5" in write(tmp_path, random_result(6)).text
 
 
-def test_the_worst_errors_stand_first_with_their_own_pictures(tmp_path: Path) -> None:
+def test_the_worst_errors_stand_first_with_their_own_images(tmp_path: Path) -> None:
     sure = torch.tensor([3.0, 0.1, 5.0, 1.0, -2.0])  # how strongly "b" is wrongly preferred; the last is right
     found = result(torch.stack([torch.zeros(5), sure], 1), [0] * 5, ("a", "b"))
     page = write(tmp_path, found)
     assert "4 errors, the worst first" in page.text
-    assert re.findall(r"picture (\d)", page.text) == ["2", "0", "3", "1"]
-    assert "a taken for b (99%)picture 2" in page.text
-    for picture, index in zip(page.pictures(), (2, 0, 3, 1), strict=True):
-        np.testing.assert_array_equal(np.array(picture).transpose(2, 0, 1), found[1].pixels[index])
+    assert re.findall(r"image (\d)", page.text) == ["2", "0", "3", "1"]
+    assert "a taken for b (99%)image 2" in page.text
+    for image, index in zip(page.images(), (2, 0, 3, 1), strict=True):
+        np.testing.assert_array_equal(np.array(image).transpose(2, 0, 1), found[1].pixels[index])
 
 
-def test_only_so_many_errors_are_shown_and_large_pictures_shrink(tmp_path: Path) -> None:
+def test_only_so_many_errors_are_shown_and_large_images_shrink(tmp_path: Path) -> None:
     found = result(torch.eye(2)[[1] * 40], [0] * 40, ("a", "b"), size=500)
-    pictures = write(tmp_path, found).pictures()
-    assert len(pictures) == WORST_ERRORS
-    assert all(max(picture.size) <= 192 for picture in pictures)
+    images = write(tmp_path, found).images()
+    assert len(images) == WORST_ERRORS
+    assert all(max(image.size) <= 192 for image in images)
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
 
 
 def test_a_model_without_errors_has_a_page(tmp_path: Path) -> None:
     page = write(tmp_path, result(torch.eye(2) * 9, [0, 1], ("a", "b")))
     assert "ErrorsNone." in page.text
-    assert "100.00% of 2 test pictures right" in page.text
+    assert "100.00% of 2 test images right" in page.text
     assert "img" not in page.tags
 
 
 def test_a_model_that_gives_no_numbers_has_a_page_and_no_hits(tmp_path: Path) -> None:
     page = write(tmp_path, result(torch.full((3, 2), torch.nan), [0, 0, 1], ("a", "b")))
-    assert "0.00% of 3 test pictures right" in page.text
+    assert "0.00% of 3 test images right" in page.text
     assert "3 errors, the worst first" in page.text
     assert [row[2] for row in page.table("class")] == ["0.0%", "0.0%"]
 
@@ -204,10 +204,10 @@ EVIL = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "&lt;b&gt
 def test_names_are_shown_as_they_are_and_never_run(classes: int, tmp_path: Path) -> None:
     names = EVIL + tuple(f"c{i}" for i in range(classes - 3))
     logits = torch.nn.functional.one_hot(torch.tensor([1, 2, 0, 0]), classes).float()
-    scores, source, card = result(logits, [0, 1, 2, 0], names, excluded={9: f"{EVIL[0]}.png is damaged"})
-    source = replace(source, names=tuple(f"{name}.jpg" for name in (*EVIL, "d")))
+    scores, dataset, card = result(logits, [0, 1, 2, 0], names, excluded={9: f"{EVIL[0]}.png is damaged"})
+    dataset = replace(dataset, names=tuple(f"{name}.jpg" for name in (*EVIL, "d")))
     card = replace(card, recipe={"name": EVIL[0], "data": EVIL[1], "seed": 1}, environment={"hardware": EVIL[0]})
-    page = write(tmp_path, (scores, source, card), title=EVIL[0])
+    page = write(tmp_path, (scores, dataset, card), title=EVIL[0])
     assert "script" not in page.tags
     assert page.tags.count("img") == 3
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
@@ -216,19 +216,19 @@ def test_names_are_shown_as_they_are_and_never_run(classes: int, tmp_path: Path)
         assert name in [row[0] for row in page.table("class")]
 
 
-def test_unread_pictures_are_listed_with_their_reasons(tmp_path: Path) -> None:
-    scores, source, card = random_result(2)
+def test_unread_images_are_listed_with_their_reasons(tmp_path: Path) -> None:
+    scores, dataset, card = random_result(2)
     excluded = {i: f"photos/{i}.jpg is damaged: cut." for i in range(1200)}
-    page = write(tmp_path, (replace(scores, excluded=excluded), source, card))
-    assert "1,200 pictures could not be read, and no figure counts them" in page.text
+    page = write(tmp_path, (replace(scores, excluded=excluded), dataset, card))
+    assert "1,200 images could not be read, and no figure counts them" in page.text
     assert "photos/0.jpg is damaged: cut." in page.text
     assert page.tags.count("li") == 50
 
 
 def test_file_names_that_are_not_utf8_make_a_page_that_is(tmp_path: Path) -> None:
-    scores, source, card = result(torch.eye(2), [1, 1], ("a", "b"))
-    source = replace(source, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
-    assert r"gr\udcf6\udcdfe.jpg" in write(tmp_path, (scores, source, card)).text
+    scores, dataset, card = result(torch.eye(2), [1, 1], ("a", "b"))
+    dataset = replace(dataset, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
+    assert r"gr\udcf6\udcdfe.jpg" in write(tmp_path, (scores, dataset, card)).text
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 import resnets
-from resnets.data.batches import Batches
+from resnets.data.loader import Batches
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
-from resnets.tasks.classification import Classification
-from resnets.training import environment, job
+from resnets.tasks.classification.task import Classification
+from resnets.training import environment, runner
 from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
 
@@ -35,7 +35,7 @@ NETS = (
     "resnext50_32x4d", "cifar_resnet20", "cifar_preact110", "cifar_fast",
 )  # fmt: skip
 # What a step may draw, clip, average and group.
-RICH = ("model.drop_path=0.5", "ema=0.9", "group=32", "clip_norm=1.0", "precision=fp32")
+RICH = ("model.drop_path=0.5", "ema=0.9", "bn_batch=32", "clip_norm=1.0", "precision=fp32")
 MUON = ("optimizer=Muon", "precision=fp32")
 
 
@@ -63,11 +63,11 @@ def write_images(folder: Path, train: int = 24, val: int = 8) -> Path:
 
 def training_of(recipe: Recipe, device: str) -> tuple[Training, Batches]:
     """A training of the recipe that has not begun, and its batches."""
-    recipe, data = job.resolve(recipe)
+    recipe, data = runner.resolve(recipe)
     network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(recipe, environment.choose(device, recipe.precision), task, network, len(data.train))
-    return training, job.batches_for(recipe, data, device=training.device)
+    return training, runner.batches_for(recipe, data, device=training.device)
 
 
 def digits_recipe(*settings: str) -> Recipe:
@@ -126,15 +126,15 @@ def precisions(device: str, folder: Path) -> Figures:
 def batches(device: str, folder: Path) -> Figures:
     """Training batches are the CPU's, for every recipe's augmentations."""
     data = str(write_images(folder / "images"))
-    small = ("preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=4", "group=8")
-    mix = 'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "ColorJitter", "hue": 0.1}, '
+    small = ("preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=4", "bn_batch=8")
+    mix = 'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "ColorJitter", "hue": 0.1}, '
     mix += '{"kind": "Cutout"}], "mix": [{"kind": "Mixup"}, {"kind": "CutMix"}]}'
     recipes = {
         "digits": digits_recipe(),
         "paper/cifar": find("paper/cifar").with_overrides((f"data={data}", *small)),
         "fast/cifar10": find("fast/cifar10").with_overrides((f"data={data}", *small)),
         "paper/imagenet": find("paper/imagenet").with_overrides(
-            (f"data={data}", *small, 'views.crop={"kind": "ScaledCrop", "sides": [32, 48]}')
+            (f"data={data}", *small, 'augmentations.crop={"kind": "ScaledCrop", "min_size": 32, "max_size": 48}')
         ),
         "mixed": find("paper/cifar").with_overrides((f"data={data}", *small, mix)),
     }
@@ -176,7 +176,7 @@ def captured_steps(device: str, folder: Path) -> Figures:
         moved = [key for key, value in captured.state().items() if not torch.equal(value, before[key])]
         assert all(key.startswith("average.") or key.endswith("num_batches_tracked") for key in moved), (name, moved)
         if is_cuda(device):
-            graph: Any = captured._captured
+            graph: Any = captured._graph_step
             assert graph is not None, name
             assert graph.replay is not None, name
     return found
@@ -198,7 +198,7 @@ def no_waiting(device: str) -> Iterator[None]:
 
 def steps_do_not_wait(device: str, folder: Path) -> Figures:
     """No training step waits for the device, by torch's own sync-debug mode."""
-    kinds = [("precision=fp32",), MUON, RICH, *([("precision=fp32", "capture=true")] if is_cuda(device) else [])]
+    kinds = [("precision=fp32",), MUON, RICH, *([("precision=fp32", "cuda_graph=true")] if is_cuda(device) else [])]
     for settings in kinds:
         training, made = training_of(digits_recipe(*settings), device)
         ready = [made.make(step) for step in range(8)]
@@ -214,12 +214,12 @@ def batches_do_not_wait(device: str, folder: Path) -> Figures:
     """No more does making a batch: with all images on the device, and with images that are decoded."""
     data = str(write_images(folder / "images"))
     small = (f"data={data}", "preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=8")
-    views = 'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}, {"kind": "ColorJitter"}, '
-    views += '{"kind": "PCAColor"}, {"kind": "Cutout"}], "mix": [{"kind": "Mixup"}, {"kind": "CutMix"}]}'
+    augmentations = 'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "Flip"}, '
+    augmentations += '{"kind": "ColorJitter"}, {"kind": "PCAColor"}, {"kind": "Cutout"}], "mix": [{"kind": "Mixup"}, {"kind": "CutMix"}]}'
     for recipe in (
         digits_recipe(),
         find("fast/cifar10").with_overrides(small),
-        find("paper/cifar").with_overrides((*small, views)),
+        find("paper/cifar").with_overrides((*small, augmentations)),
     ):
         training, made = training_of(recipe, device)
         for step in range(4):
@@ -250,9 +250,12 @@ def trains_evaluates_predicts(device: str, folder: Path) -> Figures:
 def trains_on_files(device: str, folder: Path) -> Figures:
     """A run on JPEG files in bf16, decoded by threads, with mixes and an average of the weights."""
     data = write_images(folder / "images")
-    views = 'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}'
+    augmentations = 'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "Flip"}], '
+    augmentations += '"mix": [{"kind": "Mixup"}]}'
     small = ("preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=8", "ema=0.9", "precision=bf16")
-    run = resnets.train("paper/cifar", *small, views, data=str(data), out=folder / "run", device=device, workers=2)
+    run = resnets.train(
+        "paper/cifar", *small, augmentations, data=str(data), out=folder / "run", device=device, workers=2
+    )
     assert np.isfinite(run.metrics["loss"]), run.metrics
     return {"loss": run.metrics["loss"]}
 
@@ -262,7 +265,7 @@ import os, sys, resnets
 def hear(event):
     if event["event"] == "step" and event["step"] >= 44:
         os._exit(9)
-resnets.train("digits", *sys.argv[3:], out=sys.argv[1], device=sys.argv[2], checkpoint_steps=10, listeners=(hear,))
+resnets.train("digits", *sys.argv[3:], out=sys.argv[1], device=sys.argv[2], checkpoint_steps=10, subscribers=(hear,))
 """
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnets.errors import UsageError
-from resnets.frozen import decode, encode
+from resnets.core.config import decode, encode
+from resnets.core.errors import UsageError
 from resnets.models import counts
 from resnets.models.catalog import CATALOG, find
 from resnets.models.initialize import create
@@ -167,7 +167,7 @@ POOLED = Spec(widths=(8, 8, 8, 8), stem_width=8, stride_in="max pool", shortcut=
         (replace(POOLED, stem="deep", output_stride=8), 5),
     ],
 )
-def test_pictures_of_the_least_size_pass_and_no_smaller_ones(spec: Spec, least: int) -> None:
+def test_images_of_the_least_size_pass_and_no_smaller_ones(spec: Spec, least: int) -> None:
     network = on_meta(spec).eval()
     assert spec.least_size == least
     network(torch.empty(1, 3, least, least, device="meta"))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import resnets
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 from resnets.models.catalog import CATALOG
 from resnets.models.initialization import Initialization
 from resnets.models.initialize import create, whiten
@@ -68,7 +68,7 @@ def test_zero_scales_are_refused_for_plain_nets_through_which_nothing_would_pass
 
 
 def test_every_weight_and_buffer_is_set() -> None:
-    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="group"), CATALOG["resnet50d"]):
+    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="bn_batch"), CATALOG["resnet50d"]):
         state = create(spec).state_dict()
         assert all(v.isfinite().all() and v.abs().max() < 1e3 for v in state.values())
 
@@ -94,11 +94,11 @@ def test_a_whitened_stem_answers_with_uncorrelated_numbers_of_variance_one(dimen
     network = create(spec)
     g = torch.Generator().manual_seed(1)
     noise = torch.randn(64, channels, *[12] * dimensions, generator=g)
-    pictures = noise + 2 * noise.roll(1, -1) + 0.5 * noise.roll(1, 1)  # neighbours and channels alike
-    whiten(network, torch.split(pictures, 10))
+    images = noise + 2 * noise.roll(1, -1) + 0.5 * noise.roll(1, 1)  # neighbours and channels alike
+    whiten(network, torch.split(images, 10))
     filters = network.get_parameter("conv1.0.weight")
     count = filters.shape[0] // 2
-    answers = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[dimensions](pictures, filters).movedim(1, 0).flatten(1)
+    answers = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[dimensions](images, filters).movedim(1, 0).flatten(1)
     torch.testing.assert_close(answers[:count], -answers[count:])
     moments = answers[:count] @ answers[:count].T / answers.shape[1]
     torch.testing.assert_close(moments, torch.eye(count), atol=0.02, rtol=0)

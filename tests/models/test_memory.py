@@ -14,14 +14,14 @@ import torch
 
 import resnets
 from resnets.cli import main
-from resnets.errors import UsageError
-from resnets.frozen import encode
+from resnets.core.config import encode
+from resnets.core.errors import UsageError
+from resnets.core.units import parse_bytes
 from resnets.models import memory
 from resnets.models.catalog import find
 from resnets.models.initialize import create
-from resnets.models.memory import Numbers, fit, predict
+from resnets.models.memory import BytesPerElement, fit, predict
 from resnets.nn.shapes import Activation
-from resnets.sizes import parse_bytes
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process in /proc")
 
@@ -71,8 +71,8 @@ def test_a_thousand_layers_at_batch_128_within_two_gibibytes(model: str) -> None
 def test_less_memory_means_more_blocks_twice_and_a_limit_is_never_passed() -> None:
     spec, twice = find("cifar_resnet1202"), []
     for limit in (20_000, 4000, 2000, 1000):
-        segments = fit(spec, 32, 128, limit * 2**20, numbers=Numbers(activation=2))
-        assert predict(spec, 32, 128, numbers=Numbers(activation=2), segments=segments).peak <= limit * 2**20
+        segments = fit(spec, 32, 128, limit * 2**20, numbers=BytesPerElement(activation=2))
+        assert predict(spec, 32, 128, numbers=BytesPerElement(activation=2), segments=segments).peak <= limit * 2**20
         assert all(sum(lengths) <= 200 for lengths in segments.values())
         twice.append(sum(map(sum, segments.values())))
     assert twice[0] == 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from resnets.errors import FileError
+from resnets.core.errors import FileError
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.models.surgery import load_strictly, transplant
@@ -16,21 +16,21 @@ SPEC = Spec(depths=(1, 1), widths=(8, 16), stem="cifar", stem_width=8, classes=5
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 7])
-def test_a_picture_with_equal_channels_keeps_its_responses(channels: int) -> None:
-    source = create(SPEC, seed=1).eval()
+def test_a_image_with_equal_channels_keeps_its_responses(channels: int) -> None:
+    dataset = create(SPEC, seed=1).eval()
     target = create(replace(SPEC, channels=channels), seed=2).eval()
-    notes = transplant(target, source.state_dict(), "there")
+    notes = transplant(target, dataset.state_dict(), "there")
     grey = torch.randn(2, 1, 8, 8)
-    torch.testing.assert_close(target(grey.expand(-1, channels, -1, -1)), source(grey.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(target(grey.expand(-1, channels, -1, -1)), dataset(grey.expand(-1, 3, -1, -1)))
     assert len(notes) == (channels != 3)
 
 
 def test_a_classifier_of_other_classes_stays_new_and_is_told() -> None:
-    source, target = create(SPEC, seed=1), create(replace(SPEC, classes=7), seed=2)
+    dataset, target = create(SPEC, seed=1), create(replace(SPEC, classes=7), seed=2)
     fresh = target.fc.weight.clone()
-    notes = transplant(target, source.state_dict(), "there")
+    notes = transplant(target, dataset.state_dict(), "there")
     assert torch.equal(target.fc.weight, fresh)
-    assert torch.equal(target.get_parameter("conv1.weight"), source.get_parameter("conv1.weight"))
+    assert torch.equal(target.get_parameter("conv1.weight"), dataset.get_parameter("conv1.weight"))
     assert len(notes) == 2
     assert all("fc." in note and "(5" in note and "(7" in note for note in notes)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnets.nn.stochastic import Dropout, DropPath, deal, number_stochastic_layers, uniforms
+from resnets.nn.stochastic import Dropout, DropPath, number_stochastic_layers, set_rng_keys, uniforms
 
 KEYS = torch.arange(20_000, dtype=torch.int64) * 7919
 
@@ -36,28 +36,28 @@ def test_numbers_look_uniform_and_independent() -> None:
     assert correlation.abs().max() < 0.03
 
 
-def dealt(layer: DropPath | Dropout, keys: torch.Tensor) -> DropPath | Dropout:
-    deal(layer, keys)
+def with_rng_keys(layer: DropPath | Dropout, keys: torch.Tensor) -> DropPath | Dropout:
+    set_rng_keys(layer, keys)
     return layer.train()
 
 
 @pytest.mark.parametrize("kind", [DropPath, Dropout])
 def test_a_mask_depends_on_the_sample_not_on_its_batch(kind: type[DropPath | Dropout]) -> None:
     x = torch.ones(20, 3, 4, 4)
-    whole = dealt(kind(0.4), KEYS[:20])(x)
-    parts = [dealt(kind(0.4), KEYS[rows])(x[rows]) for rows in (slice(0, 7), slice(7, 20))]
+    whole = with_rng_keys(kind(0.4), KEYS[:20])(x)
+    parts = [with_rng_keys(kind(0.4), KEYS[rows])(x[rows]) for rows in (slice(0, 7), slice(7, 20))]
     assert torch.equal(whole, torch.cat(parts))
 
 
 @pytest.mark.parametrize("kind", [DropPath, Dropout])
 def test_the_rate_is_met_and_the_mean_kept(kind: type[DropPath | Dropout]) -> None:
-    y = dealt(kind(0.3), KEYS)(torch.ones(len(KEYS), 1, 2))
+    y = with_rng_keys(kind(0.3), KEYS)(torch.ones(len(KEYS), 1, 2))
     assert (y == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
     assert y.mean().item() == pytest.approx(1, abs=0.02)
 
 
 def test_stochastic_depth_drops_whole_samples() -> None:
-    y = dealt(DropPath(0.5), KEYS[:50])(torch.ones(50, 3, 4)).flatten(1)
+    y = with_rng_keys(DropPath(0.5), KEYS[:50])(torch.ones(50, 3, 4)).flatten(1)
     assert ((y == 0).all(1) | (y == 2).all(1)).all()
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_dropped_in_evaluation() -> None:
 def test_layers_draw_apart() -> None:
     network = nn.Sequential(DropPath(0.5), DropPath(0.5))
     number_stochastic_layers(network)
-    deal(network, KEYS[:200])
+    set_rng_keys(network, KEYS[:200])
     first, second = (layer.train()(torch.ones(200, 1)) for layer in network)
     assert not torch.equal(first, second)
 

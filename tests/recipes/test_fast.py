@@ -13,21 +13,21 @@ import torch
 import resnets
 from resnets.artifacts.model import load
 from resnets.cli import main
-from resnets.data.views import Growth
-from resnets.errors import DataError, UsageError
-from resnets.lab.experiment import Net
-from resnets.lab.trial import Trial
+from resnets.core.errors import DataError, UsageError
+from resnets.experiments.experiment import Net
+from resnets.experiments.trial import Trial
+from resnets.modalities.image.augmentations import ProgressiveResize
 from resnets.recipes.catalog import find
-from resnets.training import job
+from resnets.training import runner
 from resnets.training.loop import Training
-from tests.training.runs import make_pictures
+from tests.training.runs import make_images
 
-SMALL = ("batch=24", "group=12", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60")
+SMALL = ("batch=24", "bn_batch=12", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data"))
+    return make_images(tmp_path_factory.mktemp("data"))
 
 
 def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
@@ -38,25 +38,25 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     assert main([*argv, "--checkpoint-steps", "10"]) == 0
     whole = load(out)
     filters = whole.network.get_parameter("conv1.0.weight")
-    assert torch.equal(filters[:12], -filters[12:])  # made of the pictures, and never trained
+    assert torch.equal(filters[:12], -filters[12:])  # made of the images, and never trained
     recipe = replace(find("fast/cifar10").with_overrides(SMALL), data=str(data))
     assert torch.equal(Trial(Net("small", recipe.model), recipe, out).first().get_parameter("conv1.0.weight"), filters)
-    assert whole.test_view == "shift"
+    assert whole.tta == "shift"
     last = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][-2]
     assert resnets.evaluate(out, data=str(data)).metrics["loss"] == last["loss"]
-    assert resnets.evaluate(out, data=str(data), views="center").metrics["loss"] != last["loss"]
+    assert resnets.evaluate(out, data=str(data), tta="center").metrics["loss"] != last["loss"]
 
     class CutError(BaseException):  # any other of a listener ends no run
         pass
 
-    def listener(event: dict[str, object]) -> None:
+    def subscriber(event: dict[str, object]) -> None:
         if event["event"] == "step" and int(str(event["step"])) >= 20:
             raise CutError
 
     with pytest.raises(CutError):
         resnets.train(
             "fast/cifar10", *SMALL, data=str(data), epochs=6, out=tmp_path / "cut", checkpoint_steps=10,
-            listeners=(listener,),
+            subscribers=(subscriber,),
         )  # fmt: skip
     resnets.resume(tmp_path / "cut")
     again = load(tmp_path / "cut").network.state_dict()
@@ -73,7 +73,7 @@ def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
         resnets.train("fast/cifar10", *SMALL, data=str(data), epochs=0.5, out=tmp_path / folder)
 
     def gone(*_: object) -> None:
-        raise DataError("A picture is gone.")
+        raise DataError("An image is gone.")
 
     train("whole")
     with monkeypatch.context() as m:
@@ -85,33 +85,37 @@ def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
-def test_the_wider_one_trains_with_parts_of_its_pictures_hidden(data: Path, tmp_path: Path) -> None:
-    recipe, found = job.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
-    pictures = job.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
-    colours = pictures.flatten(2)
+def test_the_wider_one_trains_with_parts_of_its_images_hidden(data: Path, tmp_path: Path) -> None:
+    recipe, found = runner.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
+    images = runner.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
+    colours = images.flatten(2)
     hidden = (colours == colours.mode(dim=2, keepdim=True).values).all(dim=1).sum(dim=1)
     assert hidden.min() >= 6 * 6  # a square of 12 about any pixel, in one colour
     assert hidden.max() > 100
     run = resnets.train("fast/cifar10-96", *SMALL, data=str(data), epochs=1, out=tmp_path / "run")
-    assert load(run.model).test_view == "shift"
+    assert load(run.model).tta == "shift"
 
 
 def test_crops_grow_towards_the_end_as_ffcvs_do() -> None:
-    growth = find("fast/imagenet").views.growth
-    assert growth is not None
+    progressive_resize = find("fast/imagenet").augmentations.progressive_resize
+    assert progressive_resize is not None
     for epoch in np.linspace(0, 88, 177):  # of theirs, from 160 to 192 between epochs 65 and 76 of 88
         theirs = int(np.round(np.interp(epoch, [65, 76], [160, 192]) / 32)) * 32
         if abs(epoch - 70.5) > 0.5:  # where theirs goes over
-            assert growth.at(epoch / 88) == theirs
-    assert Growth(start=100, stop=150, since=0, until=1, multiple=20).at(0.5) == 120
+            assert progressive_resize.at(epoch / 88) == theirs
+    assert ProgressiveResize(start=100, stop=150, since=0, until=1, multiple=20).at(0.5) == 120
 
 
 def test_imagenet_trains_on_growing_crops_and_is_tested_larger_and_mirrored(data: Path, tmp_path: Path) -> None:
     settings = ["model.depths=[1,1]", "model.widths=[8,8]", "model.stem_width=8", "batch=12"]
     settings += ["preprocessing.resize=48", "preprocessing.crop=40"]
-    settings += ["views.growth.start=16", "views.growth.stop=32", "views.growth.multiple=8"]
-    recipe, found = job.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
-    batches = job.batches_for(recipe, found, device=torch.device("cpu"))
+    settings += [
+        "augmentations.progressive_resize.start=16",
+        "augmentations.progressive_resize.stop=32",
+        "augmentations.progressive_resize.multiple=8",
+    ]
+    recipe, found = runner.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
+    batches = runner.batches_for(recipe, found, device=torch.device("cpu"))
     total = recipe.total_steps(len(found.train))
     sizes = [batches.make(step)["images"].shape[-1] for step in range(0, total, 4)]
     assert sizes == sorted(sizes)
@@ -121,16 +125,18 @@ def test_imagenet_trains_on_growing_crops_and_is_tested_larger_and_mirrored(data
     )
     run = resnets.train("fast/imagenet", *settings, data=str(data), epochs=4, out=tmp_path / "run", workers=2)
     model = load(run.model)
-    assert (model.card.preprocessing.crop, model.test_view) == (40, "flip")
+    assert (model.card.preprocessing.crop, model.tta) == (40, "flip")
     assert resnets.evaluate(run.model, data=str(data)).metrics["loss"] == run.metrics["loss"]
 
 
 def test_growth_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match=r"growth is of a crop: set views\.crop"):
-        find("fast/imagenet").with_overrides(["views.crop=none"])
+        find("fast/imagenet").with_overrides(["augmentations.crop=none"])
     with pytest.raises(UsageError, match="normalize=channels"):
         find("fast/imagenet").with_overrides(["normalize=mean image"])
     with pytest.raises(UsageError, match="start <= stop"):
-        find("fast/imagenet").with_overrides(["views.growth.start=200"])
-    with pytest.raises(UsageError, match=r"sides \(100, 180\) must reach the crop of 192"):
-        find("fast/imagenet").with_overrides(['views.crop={"kind": "ScaledCrop", "sides": [100, 180]}'])
+        find("fast/imagenet").with_overrides(["augmentations.progressive_resize.start=200"])
+    with pytest.raises(UsageError, match=r"min_size 100 must be at least the crop of 192"):
+        find("fast/imagenet").with_overrides(
+            ['augmentations.crop={"kind": "ScaledCrop", "min_size": 100, "max_size": 180}']
+        )

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import resnets
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 from resnets.recipes.catalog import find
 from resnets.training.schedules import OneCycle, Warmup, warmup_factor
-from tests.training.runs import arguments, finish, make_pictures, start
+from tests.training.runs import arguments, finish, make_images, start
 
 
 def rates(recipe: resnets.Recipe, samples: int) -> list[float]:
@@ -20,11 +20,11 @@ def rates(recipe: resnets.Recipe, samples: int) -> list[float]:
     return [recipe.optimizer.lr * warmup_factor(recipe.warmup, step, warm) for step in range(warm + 2)]
 
 
-def test_goyal_2017_at_8192_pictures_a_step() -> None:
+def test_goyal_2017_at_8192_images_a_step() -> None:
     """Section 5.1: 0.1 at 256, 3.2 at 8,192, reached from 0.1 over 5 epochs; batch norm keeps its sample."""
-    base = find("paper/cifar").with_overrides(["batch=256", "group=32", "epochs=90"])
+    base = find("paper/cifar").with_overrides(["batch=256", "bn_batch=32", "epochs=90"])
     large = resnets.large_batch(base, 8192)
-    assert (large.batch, large.group, large.epochs) == (8192, 32, 90)
+    assert (large.batch, large.bn_batch, large.epochs) == (8192, 32, 90)
     assert large.optimizer.lr == pytest.approx(3.2)
     assert large.initialization.zero_init_last
     first, *_, last, after = rates(large, 1_281_167)
@@ -35,7 +35,7 @@ def test_goyal_2017_at_8192_pictures_a_step() -> None:
 
 def test_a_length_in_steps_shrinks_as_the_batch_grows() -> None:
     large = resnets.large_batch(find("paper/cifar"), 512)
-    assert (large.steps, large.group) == (16_000, 128)
+    assert (large.steps, large.bn_batch) == (16_000, 128)
     assert large.total_steps(50_000) * 512 == 64_000 * 128
 
 
@@ -76,12 +76,12 @@ def test_what_the_rule_does_not_cover_is_refused() -> None:
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:
-    data = make_pictures(tmp_path / "data")
+    data = make_images(tmp_path / "data")
     argv = arguments(data, tmp_path / "r", "--large-batch", "48", epochs=6)
     code, _, err = finish(start(argv))
     assert code == 0, err
     written = json.loads((tmp_path / "r" / "recipe.json").read_text())["recipe"]
-    assert (written["batch"], written["group"], written["epochs"]) == (48, 4, 6)
+    assert (written["batch"], written["bn_batch"], written["epochs"]) == (48, 4, 6)
     assert written["optimizer"]["lr"] == pytest.approx(0.4)
     log = [json.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()]
     lrs = [event["lr"] for event in log if event["event"] == "step"]

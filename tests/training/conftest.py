@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.runs import make_pictures
+from tests.training.runs import make_images
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
+    return make_images(tmp_path_factory.mktemp("images"))

@@ -20,14 +20,14 @@ def cut_after(data: Path | str, out: Path, step: int, *more: str, epochs: float 
     """A run that ends right behind its first event at or after `step`, leaving what was written by then."""
     settings = [a for a in arguments(Path(data), out, *more) if "=" in a]
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= step:
             raise Cut
 
     options = {"checkpoint_steps": 5, "keep": 3, **options}
     with pytest.raises(Cut):
         resnets.train(
-            "paper/cifar", *settings, data=str(data), out=out, epochs=epochs, listeners=(listener,), **options
+            "paper/cifar", *settings, data=str(data), out=out, epochs=epochs, subscribers=(subscriber,), **options
         )
     # The writer's thread outlives the exception; let what it began come to its end.
     for thread in threading.enumerate():

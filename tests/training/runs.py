@@ -25,15 +25,16 @@ SETTINGS = (
     "preprocessing.resize=16",
     "preprocessing.crop=16",
     "batch=12",
-    "group=4",
+    "bn_batch=4",
     "ema=0.9",
     "precision=bf16",
     "evaluate_every=0.5",
-    'views={"crop": {"kind": "RandomResizedCrop"}, "augment": [{"kind": "Flip"}], "mix": [{"kind": "Mixup"}]}',
+    'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "Flip"}], '
+    '"mix": [{"kind": "Mixup"}]}',
 )
 
 
-def make_pictures(root: Path, train: int = 40, val: int = 11) -> Path:
+def make_images(root: Path, train: int = 40, val: int = 11) -> Path:
     """Three classes of noise, each of its own brightness."""
     g = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 import resnets
+from resnets.core.errors import DataError, ResnetsError, TrainingError, UsageError
 from resnets.data import scan as data_scan
-from resnets.data.catalog import open_dataset
-from resnets.errors import DataError, ResnetsError, TrainingError, UsageError
+from resnets.modalities.catalog import open_dataset
 from resnets.recipes.catalog import find
-from resnets.training import agreement, checkpoint, environment, job, memory, shared_scan
-from resnets.training.ranks import Ranks
+from resnets.training import agreement, checkpoint, environment, memory, runner, shared_scan
+from resnets.training.distributed import Ranks
 from resnets.training.shared_scan import require_same_files
 from tests.training.runs import SETTINGS, arguments, curve, finish, sha_of
 
@@ -53,7 +53,7 @@ class ThreadRanks(Ranks):
         self.shared.barrier.wait()
         return everyone
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         self.shared.barrier.wait()
 
 
@@ -93,7 +93,7 @@ def test_what_all_ranks_have_in_common_is_let_through() -> None:
     [
         ("optimizer.lr=0.25", r"recipe\.optimizer\.lr: 0\.1 on rank 0, 2; 0\.25 on rank 1"),
         ("seed=3", r"recipe\.seed: 0 on rank 0, 2; 3 on rank 1"),
-        ("group=16", r"ghost batch \(group\): null on rank 0, 2; 16 on rank 1"),
+        ("bn_batch=16", r"ghost batch \(group\): null on rank 0, 2; 16 on rank 1"),
         ("memory_limit=2GiB", r'recipe\.memory_limit: null on rank 0, 2; "2GiB" on rank 1'),
         ("optimizer=AdamW", r"recipe\.optimizer\.momentum: 0\.9 on rank 0, 2; null on rank 1"),
     ],
@@ -156,7 +156,7 @@ def test_rank_0_decides_for_all() -> None:
 
 def test_under_a_limit_of_memory_all_ranks_take_one_ghost_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ranks measure of their own memory differs: one had 64, another 16."""
-    recipe = replace(find("paper/cifar"), memory_limit="1GiB", group=128)
+    recipe = replace(find("paper/cifar"), memory_limit="1GiB", bn_batch=128)
     needs = {
         size: next(
             left for left in range(0, 2**30, 2**20)
@@ -167,7 +167,7 @@ def test_under_a_limit_of_memory_all_ranks_take_one_ghost_batch(monkeypatch: pyt
     rooms = [needs[64], needs[16]]
 
     def decide(ranks: Ranks) -> int | None:
-        return memory.within_limit(recipe, HERE, ranks)[0].group
+        return memory.within_limit(recipe, HERE, ranks)[0].bn_batch
 
     local = threading.local()
     monkeypatch.setattr(memory, "room", lambda recipe, device: rooms[local.rank])
@@ -176,13 +176,13 @@ def test_under_a_limit_of_memory_all_ranks_take_one_ghost_batch(monkeypatch: pyt
         local.rank = ranks.rank
         return decide(ranks)
 
-    assert [memory.group_within_limit(recipe, "fp32", 128, left) for left in rooms] == [64, 16]
+    assert [memory.bn_batch_within_limit(recipe, "fp32", 128, left) for left in rooms] == [64, 16]
     assert on_each(2, on_rank) == [16, 16]
 
 
 def fits(recipe: Any, size: int, left: int) -> bool:
     try:
-        return memory.group_within_limit(recipe, "fp32", 128, left) >= size
+        return memory.bn_batch_within_limit(recipe, "fp32", 128, left) >= size
     except UsageError:
         return False
 
@@ -215,7 +215,7 @@ def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     broken = shutil.copytree(data, tmp_path / "data")
     (broken / "train" / "class1" / "003.png").write_bytes(b"no image")
     recipe = find("paper/cifar").with_overrides([*SETTINGS, f"data={broken}", "damaged=exclude"])
-    alone, expected = job.resolve(recipe)
+    alone, expected = runner.resolve(recipe)
     scans: list[object] = []
     scan = data_scan.scan
 
@@ -224,27 +224,27 @@ def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
         return scan(*arguments, **options)
 
     monkeypatch.setattr(shared_scan, "scan", counting)
-    for resolved, found in on_each(3, lambda ranks: job.resolve(recipe, ranks=ranks)):
+    for resolved, found in on_each(3, lambda ranks: runner.resolve(recipe, ranks=ranks)):
         assert resolved == alone
         assert found.sha256() == expected.sha256()
         assert found.notes == expected.notes
         assert len(found.train) == 119
     assert len(scans) == 2
     refused = replace(recipe, damaged="refuse")
-    assert all("1 of 120 training" in str(e) for e in on_each(2, lambda ranks: job.resolve(refused, ranks=ranks)))
+    assert all("1 of 120 training" in str(e) for e in on_each(2, lambda ranks: runner.resolve(refused, ranks=ranks)))
 
 
 def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: Path) -> None:
     other = shutil.copytree(data, tmp_path / "data")
     (other / "val" / "class1" / "003.png").rename(other / "val" / "class1" / "903.png")
-    sources = [open_dataset(str(root)).split("val") for root in (data, other)]
+    datasets = [open_dataset(str(root)).split("val") for root in (data, other)]
     nets = [resnets.create("cifar_resnet20", seed=seed) for seed in (0, 0, 1)]
 
-    def compared(pictures: tuple[int, int], networks: tuple[int, int]) -> list[Any]:
+    def compared(images: tuple[int, int], networks: tuple[int, int]) -> list[Any]:
         return on_each(
             2,
             lambda ranks: agreement.require_equal_evaluation(
-                ranks, sources[pictures[ranks.rank]], [nets[networks[ranks.rank]]], "val"
+                ranks, datasets[images[ranks.rank]], [nets[networks[ranks.rank]]], "val"
             ),
         )
 
@@ -279,8 +279,8 @@ def two_ranks(*ranks: tuple[Path, list[str]], script: str | None = None) -> list
     return [finish(process) for process in processes]
 
 
-def test_ranks_that_see_other_pictures_end_before_the_first_step(data: Path, tmp_path: Path) -> None:
-    """One rank could not read a picture, and leaves it out."""
+def test_ranks_that_see_other_images_end_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    """One rank could not read an image, and leaves it out."""
     other = shutil.copytree(data, tmp_path / "other" / data.name)
     (other / "train" / "class2" / "000.png").write_bytes(b"")
     out = tmp_path / "r"
@@ -325,7 +325,7 @@ def test_one_rank_that_is_asked_to_stop_in_an_evaluation_stops_all_of_them_saved
     for code, _, err in two_ranks(*((tmp_path, argv[0]) for _ in range(2)), script=_STOPPED):
         assert code == 128 + signal.SIGTERM, err
         assert "Step 10 is saved" in err
-    assert checkpoint.read(out / "checkpoint", 10).memory.evaluation_pending
+    assert checkpoint.read(out / "checkpoint", 10).state.evaluation_pending
     assert all(code == 0 for code, _, _ in two_ranks(*((tmp_path, ["resume", str(out)]) for _ in range(2))))
     assert all(code == 0 for code, _, _ in two_ranks(*((tmp_path, argv[1]) for _ in range(2))))
     assert curve(out) == curve(expected)

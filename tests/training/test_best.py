@@ -11,14 +11,14 @@ from typing import Any, cast
 import pytest
 
 import resnets
-from resnets.errors import UsageError
-from resnets.evaluation.score import Scores
-from resnets.frozen import decode, encode
-from resnets.training.checkpoint import Memory, Saved
-from resnets.training.keeping import Watch
+from resnets.core.config import decode, encode
+from resnets.core.errors import UsageError
+from resnets.evaluation.scoring import Scores
+from resnets.training.callbacks import CheckpointCallback
+from resnets.training.checkpoint import Saved, TrainState
+from resnets.training.distributed import Ranks
 from resnets.training.loop import Training
-from resnets.training.ranks import Ranks
-from resnets.training.run_folder import Keeping
+from resnets.training.run_folder import CheckpointPolicy
 
 Figures = tuple[float, float]  # accuracy and loss
 
@@ -28,21 +28,21 @@ def kept_of(evaluations: list[Figures], folder: Path, metric: str = "accuracy", 
     kept: list[Figures] = []
     for accuracy, loss in evaluations:
         scores = cast("Scores", SimpleNamespace(metrics={"accuracy": accuracy, "loss": loss}))
-        watch = Watch(
+        watch = CheckpointCallback(
             cast("Training", SimpleNamespace(ranks=Ranks(), steps_done=0)),
-            Keeping(best=metric),
+            CheckpointPolicy(monitor=metric),
             folder,
             recipe_sha256="",
             asked=[],
             log_bytes=lambda: 0,
             save_best=lambda scores: kept.append((scores.metrics["accuracy"], scores.metrics["loss"])),
-            found=Saved({}, Memory(step=0, log_bytes=0, seconds=0.0, recipe_sha256="", best=best)),
+            found=Saved({}, TrainState(step=0, log_bytes=0, seconds=0.0, recipe_sha256="", best=best)),
             unlogged=[],
         )
         watch.after_evaluation(scores)
-        memory = Memory(step=0, log_bytes=0, seconds=0, recipe_sha256="", best=watch.best)
+        memory = TrainState(step=0, log_bytes=0, seconds=0, recipe_sha256="", best=watch.best)
         text = json.dumps(encode(memory), allow_nan=False)
-        best = decode(Memory, json.loads(text)).best
+        best = decode(TrainState, json.loads(text)).best
     return kept
 
 
@@ -59,11 +59,11 @@ def test_figures_that_are_not_finite_are_no_best_ones(tmp_path: Path) -> None:
 
 
 def test_a_best_value_that_an_older_version_noted_is_kept(tmp_path: Path) -> None:
-    old = decode(Memory, {"step": 3, "log_bytes": 0, "seconds": 1.5, "recipe_sha256": "", "best": 0.5}).best
+    old = decode(TrainState, {"step": 3, "log_bytes": 0, "seconds": 1.5, "recipe_sha256": "", "best": 0.5}).best
     assert kept_of([(0.4, 0.1), (0.5, 2.0), (0.5, 3.0)], tmp_path, best=old) == [(0.5, 2.0)]
 
 
 def test_a_figure_that_every_model_has_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="With 3 classes the right one is always among the first five"):
-        resnets.train("paper/cifar", data=str(data), best="top5", epochs=1, out=tmp_path / "r", device="cpu")
+        resnets.train("paper/cifar", data=str(data), monitor="top5", epochs=1, out=tmp_path / "r", device="cpu")
     assert not (tmp_path / "r").exists()

@@ -12,18 +12,18 @@ import pytest
 import torch
 
 import resnets
-from resnets.data import batches as batches_module
-from resnets.errors import DataError, FileError
-from resnets.training import checkpoint, job
+from resnets.core.errors import DataError, FileError
+from resnets.data import loader as batches_module
+from resnets.training import checkpoint, runner
 from resnets.training.damage import Damage, DamageLog
-from resnets.training.ranks import Ranks
+from resnets.training.distributed import Ranks
 from resnets.training.run_folder import RunFolder, read_plan
-from tests.data.conftest import break_middle, truncate
+from tests.conftest import break_middle, truncate
 from tests.training.cut import Cut
 from tests.training.runs import arguments, curve, events, finish, sha_of, start
 
 # Several ranks can share a group of six; statistics would have every image decoded before the first step.
-SETTINGS = ("normalize=given", "damaged=exclude", "batch=12", "group=6", "precision=fp32")
+SETTINGS = ("normalize=given", "damaged=exclude", "batch=12", "bn_batch=6", "precision=fp32")
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_what_the_scan_refuses_is_listed_before_the_first_step_and_what_decoding
 ) -> None:
     first: list[list[dict[str, Any]]] = []
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event["event"] == "start":
             first.append(lines(tmp_path / "r"))
 
-    run = train(broken, tmp_path / "r", listeners=(listener,))
+    run = train(broken, tmp_path / "r", subscribers=(subscriber,))
     (scanned,) = first
     assert names(scanned) == ["train/class0/003.png", "train/class2/000.png", "val/class0/002.png"]
     assert [line["split"] for line in scanned] == ["train", "train", "val"]
@@ -107,13 +107,13 @@ def test_a_resumed_run_leaves_out_and_replaces_the_same_without_a_scan(
     train(broken, tmp_path / "whole")
     assert len(lines(tmp_path / "whole")) > 4
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= 17:
             raise Cut
 
     with pytest.raises(Cut):
-        train(broken, tmp_path / "r", listeners=(listener,), checkpoint_steps=5)
-    monkeypatch.setattr(job, "scan_once", None)
+        train(broken, tmp_path / "r", subscribers=(subscriber,), checkpoint_steps=5)
+    monkeypatch.setattr(runner, "scan_once", None)
     resnets.resume(tmp_path / "r")
     assert sha_of(tmp_path / "r") == sha_of(tmp_path / "whole")
     assert curve(tmp_path / "r") == curve(tmp_path / "whole")
@@ -150,18 +150,18 @@ def test_refused_in_the_middle_of_a_run_it_stops_saved_and_named(data: Path, tmp
     broken.write_bytes(content)
     for stop in (20, None):  # what it knows of the mended file outlives another interruption
 
-        def listener(event: dict[str, Any], stop: int | None = stop) -> None:
+        def subscriber(event: dict[str, Any], stop: int | None = stop) -> None:
             if stop and event.get("step", 0) >= stop:
                 raise Cut
 
         with pytest.raises(Cut) if stop else contextlib.nullcontext():
-            resnets.resume(tmp_path / "r", listeners=(listener,))
+            resnets.resume(tmp_path / "r", subscribers=(subscriber,))
     assert sha_of(tmp_path / "r") == sha_of(tmp_path / "whole")
     assert lines(tmp_path / "r")[0]["step"] == step + 1
     assert resnets.resume(tmp_path / "r").metrics["damaged"] == {}
     victim = copy / "train" / "class1" / "008.png"
     victim.write_bytes(content)
-    with pytest.raises(DataError, match="does not hold the training pictures"):
+    with pytest.raises(DataError, match="does not hold the training images"):
         resnets.replay(tmp_path / "r", step=3)
 
 
@@ -189,9 +189,9 @@ def test_a_replaced_row_weighs_nothing_and_the_others_as_ever(broken: Path, tmp_
     train(broken, tmp_path / "r")
     folder = RunFolder(tmp_path / "r")
     plan = read_plan(folder.recipe)
-    training, made = job._build(plan, job.reopen(plan, folder), Ranks())
+    training, made = runner._build(plan, runner.reopen(plan, folder), Ranks())
     step = next(line["step"] for line in lines(folder.path) if line["path"].endswith("007.png")) - 1
-    batch = training.dealt(made.make(step))
+    batch = training.with_rng_keys(made.make(step))
     outputs: list[torch.Tensor] = []
     hook = training.network.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     loss = training.accumulate(batch)
@@ -204,25 +204,25 @@ def test_a_replaced_row_weighs_nothing_and_the_others_as_ever(broken: Path, tmp_
 def test_data_that_changed_is_refused_though_the_names_are_the_same(data: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(data, tmp_path / "data")
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= 10:
             raise Cut
 
     with pytest.raises(Cut):
-        train(copy, tmp_path / "r", listeners=(listener,), checkpoint_steps=5)
+        train(copy, tmp_path / "r", subscribers=(subscriber,), checkpoint_steps=5)
     first, second = copy / "train" / "class0" / "001.png", copy / "train" / "class0" / "002.png"
     first.write_bytes(second.read_bytes())
-    with pytest.raises(DataError, match="does not hold the training pictures"):
+    with pytest.raises(DataError, match="does not hold the training images"):
         resnets.resume(tmp_path / "r")
     first.unlink()
-    with pytest.raises(DataError, match="does not hold the training pictures"):
+    with pytest.raises(DataError, match="does not hold the training images"):
         resnets.replay(tmp_path / "r", step=3)
 
 
 def test_a_list_of_damage_that_was_lost_is_other_data(broken: Path, tmp_path: Path) -> None:
     train(broken, tmp_path / "r", epochs=1)
     (tmp_path / "r" / "damaged.jsonl").unlink()
-    with pytest.raises(DataError, match="does not hold the training pictures"):
+    with pytest.raises(DataError, match="does not hold the training images"):
         resnets.replay(tmp_path / "r", step=3)
 
 

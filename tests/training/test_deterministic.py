@@ -15,14 +15,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 import resnets
-from resnets.devices import full_float32
-from resnets.errors import UsageError
-from resnets.frozen import decode, encode
+from resnets.core.config import decode, encode
+from resnets.core.devices import full_float32
+from resnets.core.errors import UsageError
 from resnets.nn.layers import Layers
 from resnets.recipes.catalog import find
 from resnets.training import deterministic, environment
 from resnets.training.environment import Environment, choose
-from resnets.training.run_folder import Keeping, Plan, read_plan
+from resnets.training.run_folder import CheckpointPolicy, Plan, read_plan
 from tests.training.runs import sha_of
 
 SHORT = ("model.depths=[1]", "model.widths=[8]", "model.stem_width=8")
@@ -130,7 +130,7 @@ def test_the_largest_value_of_a_channel_has_a_gradient_that_is_deterministic(dim
 
 def test_checkpoints_are_of_the_same_run_however_it_is_computed() -> None:
     recipe = replace(find("digits"))
-    plan = Plan(recipe=recipe, environment=choose("cpu"), keeping=Keeping(), workers=0, data_sha256="0")
+    plan = Plan(recipe=recipe, environment=choose("cpu"), checkpoints=CheckpointPolicy(), workers=0, data_sha256="0")
     assert replace(plan, recipe=replace(recipe, deterministic=True)).sha256 == plan.sha256
     assert replace(plan, recipe=replace(recipe, seed=1)).sha256 != plan.sha256
 

@@ -13,18 +13,28 @@ import torch
 from torch import Tensor
 
 import resnets
-from resnets import devices
-from resnets.data import batches as batches_module
-from resnets.data.batches import Batches, Frames, Order
-from resnets.data.sources import PixelSource
-from resnets.data.views import Affine, ColorJitter, CutMix, Cutout, Flip, Mixup, PaddedCrop, PCAColor, Views
-from resnets.devices import Abilities
-from resnets.evaluation.judge import Single
+from resnets.core import devices
+from resnets.core.devices import Abilities
+from resnets.data import loader as batches_module
+from resnets.data.loader import Batches, Frames, Order
+from resnets.evaluation.predictor import NetworkPredictor
+from resnets.modalities.base import InMemoryDataset
+from resnets.modalities.image.augmentations import (
+    Affine,
+    Augmentations,
+    ColorJitter,
+    CutMix,
+    Cutout,
+    Flip,
+    Mixup,
+    PaddedCrop,
+    PCAColor,
+)
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
-from resnets.tasks.classification import Classification
+from resnets.tasks.classification.task import Classification
 from resnets.training import environment
 from resnets.training.loop import Training, whiten_stem
 from resnets.training.recipe import SGD, AdamW, Muon, Recipe
@@ -32,8 +42,8 @@ from resnets.training.schedules import OneCycle
 from tests.training.fake_device import Check, fake_cuda, never_waits, on_device
 from tests.training.test_loop import RECIPE, losses_of, training_of
 
-EVERYTHING = Views(
-    augment=(
+EVERYTHING = Augmentations(
+    transforms=(
         PaddedCrop(padding=2),
         PaddedCrop(padding=2, fill="reflect"),
         Flip(alternating=True),
@@ -52,13 +62,13 @@ RUN = Recipe(
         depths=(1,), widths=(8,), stem="whitened", stem_width=8, classes=4, drop_path=0.5, dropout=0.1, gate="se"
     ),
     preprocessing=Preprocessing(resize=12, crop=12, color="BGR"),
-    views=EVERYTHING,
+    augmentations=EVERYTHING,
     batch=16,
-    group=8,
+    bn_batch=8,
     steps=1,
     clip_norm=1.0,
     ema=0.9,
-    test_view="shift",
+    tta="shift",
     initialization=Initialization(whiten=16),
 )
 RULES = [SGD(nesterov=True), SGD(momentum=0), AdamW(), Muon()]
@@ -74,7 +84,7 @@ def no_tensors_kept_from_another_device() -> Iterator[None]:
 def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps, from whitening to the average, on a device that is not there."""
     g = np.random.default_rng(0)
-    source = PixelSource(tuple("abcd"), np.arange(40) % 4, g.integers(0, 256, (40, 3, 12, 12), dtype=np.uint8))
+    dataset = InMemoryDataset(tuple("abcd"), np.arange(40) % 4, g.integers(0, 256, (40, 3, 12, 12), dtype=np.uint8))
     chosen = replace(environment.choose("cpu", "fp32"), device="cuda")
     checks: list[Check] = []
 
@@ -83,16 +93,16 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
             each(name, arguments, results)
 
     with fake_cuda(when_it_trains, monkeypatch):
-        training = Training(recipe, chosen, Classification(), ResNet(recipe.model), len(source))
+        training = Training(recipe, chosen, Classification(), ResNet(recipe.model), len(dataset))
         made = Batches(
-            source,
-            order=Order(len(source), recipe.batch, 0),
-            views=recipe.views,
+            dataset,
+            order=Order(len(dataset), recipe.batch, 0),
+            augmentations=recipe.augmentations,
             preprocessing=recipe.preprocessing,
             seed=0,
-            group=8,
+            bn_batch=8,
             device=training.device,
-            pixels=source.pixels,
+            pixels=dataset.pixels,
         )
 
         def backward(loss: Tensor) -> None:
@@ -186,11 +196,13 @@ def test_nothing_else_is_asked_of_mps_that_it_lacks(whitened: bool, monkeypatch:
                     yield {"images": torch.zeros(16, 3, 12, 12, device="cuda")}
 
             assert whiten_stem(network, RUN, Images(), 8)  # type: ignore[arg-type]
-        judge = Single(network, RUN.preprocessing, view="shift", device=torch.device("cuda"))
+        predictor = NetworkPredictor(network, RUN.preprocessing, tta="shift", device=torch.device("cuda"))
         pixels = [np.zeros((3, 12, 12), np.uint8)] * 6
-        outputs = judge.outputs([pixels, pixels])
+        outputs = predictor.predict([pixels, pixels])
         assert outputs.dtype == torch.float64
-        Classification().observe(outputs.to(torch.float32).to("cuda"), torch.zeros(2, dtype=torch.int64, device="cuda"))
+        Classification().evaluate_batch(
+            outputs.to(torch.float32).to("cuda"), torch.zeros(2, dtype=torch.int64, device="cuda")
+        )
 
 
 @pytest.mark.parametrize(
@@ -198,8 +210,11 @@ def test_nothing_else_is_asked_of_mps_that_it_lacks(whitened: bool, monkeypatch:
     [
         {"optimizer": SGD(lr=0.1, nesterov=True, weight_decay=5e-4), "clip_norm": 0.5},
         {"optimizer": SGD(lr=0.1, momentum=0)},
-        {"optimizer": AdamW(lr=3e-3), "ema": 0.9, "group": 16},
-        {"optimizer": Muon(lr=0.1), "views": Views(augment=(PaddedCrop(padding=1, fill="reflect"), Flip()))},
+        {"optimizer": AdamW(lr=3e-3), "ema": 0.9, "bn_batch": 16},
+        {
+            "optimizer": Muon(lr=0.1),
+            "augmentations": Augmentations(transforms=(PaddedCrop(padding=1, fill="reflect"), Flip())),
+        },
     ],
     ids=["sgd", "plain", "adamw", "muon"],
 )
@@ -228,9 +243,9 @@ def test_the_plain_forms_leave_out_a_step_that_is_not_finite(optimizer: Any, mon
 
 def test_a_whole_run_with_the_plain_forms_ends_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"epochs": 2, "device": "cpu"}
-    usual = resnets.train("digits", "test_view=flip", out=tmp_path / "usual", **settings)
+    usual = resnets.train("digits", "tta=flip", out=tmp_path / "usual", **settings)
     monkeypatch.setitem(devices._ABILITIES, "cpu", Abilities())
-    plain = resnets.train("digits", "test_view=flip", out=tmp_path / "plain", **settings)
+    plain = resnets.train("digits", "tta=flip", out=tmp_path / "plain", **settings)
     assert plain.metrics["loss"] == pytest.approx(usual.metrics["loss"], rel=0.02)
     assert resnets.evaluate(plain.folder, device="cpu").metrics["loss"] == pytest.approx(plain.metrics["loss"])
     assert resnets.load(plain.model).card.environment["layout"] == "contiguous"

@@ -11,15 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from resnets.data.batches import Batches, Order
-from resnets.data.digits import digits
-from resnets.data.sources import PixelSource
-from resnets.data.views import Mixup, PaddedCrop, Views
-from resnets.errors import TrainingError
+from resnets.core.errors import TrainingError
+from resnets.data.loader import Batches, Order
+from resnets.modalities.base import InMemoryDataset
+from resnets.modalities.image.augmentations import Augmentations, Mixup, PaddedCrop
+from resnets.modalities.image.datasets.digits import digits
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
-from resnets.tasks.classification import Classification
+from resnets.tasks.classification.task import Classification
 from resnets.training import environment
 from resnets.training.loop import Training, run
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -43,22 +43,22 @@ GOLDEN = [2.365188, 2.328598, 2.367294, 2.295127, 2.335722, 2.343398, 2.360203, 
 
 
 def training_of(recipe: Recipe, device: str = "cpu") -> tuple[Training, Batches]:
-    source = digits().train
-    assert isinstance(source, PixelSource)
+    dataset = digits().train
+    assert isinstance(dataset, InMemoryDataset)
     chosen = environment.choose(device, recipe.precision)
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(
-        recipe, chosen, task, create(recipe.model, seed=recipe.seed, how=recipe.initialization), len(source)
+        recipe, chosen, task, create(recipe.model, seed=recipe.seed, how=recipe.initialization), len(dataset)
     )
     batches = Batches(
-        source,
-        order=Order(len(source), recipe.batch, recipe.seed),
-        views=recipe.views,
+        dataset,
+        order=Order(len(dataset), recipe.batch, recipe.seed),
+        augmentations=recipe.augmentations,
         preprocessing=recipe.preprocessing,
         seed=recipe.seed,
-        group=recipe.group or recipe.batch,
+        bn_batch=recipe.bn_batch or recipe.batch,
         device=training.device,
-        pixels=source.pixels,
+        pixels=dataset.pixels,
     )
     return training, batches
 
@@ -100,21 +100,21 @@ def test_ten_steps_give_the_golden_losses() -> None:
     recipe = replace(
         RECIPE,
         model=replace(SPEC, drop_path=0.3, dropout=0.1),
-        views=Views(augment=(PaddedCrop(padding=1),), mix=(Mixup(),)),
-        group=16,
+        augmentations=Augmentations(transforms=(PaddedCrop(padding=1),), mix=(Mixup(),)),
+        bn_batch=16,
         ema=0.9,
     )
     assert losses_of(recipe) == pytest.approx(GOLDEN, rel=2e-4)
 
 
 def test_gradients_of_groups_add_up_to_the_whole_batchs_without_batch_norm() -> None:
-    recipe = replace(RECIPE, model=replace(SPEC, norm="group", drop_path=0.5, dropout=0.2), steps=3)
-    whole, parts = losses_of(recipe), losses_of(replace(recipe, group=8))
+    recipe = replace(RECIPE, model=replace(SPEC, norm="bn_batch", drop_path=0.5, dropout=0.2), steps=3)
+    whole, parts = losses_of(recipe), losses_of(replace(recipe, bn_batch=8))
     assert whole == pytest.approx(parts, rel=1e-4)
 
 
 def test_a_group_has_its_own_batch_statistics() -> None:
-    training, batches = training_of(replace(RECIPE, group=8, optimizer=SGD(lr=1e-9), steps=1))
+    training, batches = training_of(replace(RECIPE, bn_batch=8, optimizer=SGD(lr=1e-9), steps=1))
     network = copy.deepcopy(training.network).train()
     batch = batches.make(0)
     expected = [
@@ -127,7 +127,9 @@ def test_a_group_has_its_own_batch_statistics() -> None:
 
 
 def test_stochastic_layers_take_nothing_from_the_global_generator() -> None:
-    recipe = replace(RECIPE, model=replace(SPEC, drop_path=0.5, dropout=0.2), views=Views(mix=(Mixup(),)), steps=3)
+    recipe = replace(
+        RECIPE, model=replace(SPEC, drop_path=0.5, dropout=0.2), augmentations=Augmentations(mix=(Mixup(),)), steps=3
+    )
     torch.manual_seed(1)
     np.random.seed(1)
     first = losses_of(recipe)

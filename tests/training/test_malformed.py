@@ -10,11 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnets.errors import ResnetsError
+from resnets.core.errors import ResnetsError
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, environment
 from resnets.training.checkpoint_writer import Writer
-from resnets.training.run_folder import Keeping, Plan, read_plan, write_plan
+from resnets.training.run_folder import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.run_log import Log, read_log
 
 # Where to change, what to do there, and with what.
@@ -51,7 +51,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small plan, log and checkpoint, and a place for their changed copies."""
     root = tmp_path_factory.mktemp("run")
     plan = Plan(
-        recipe=find("paper/cifar"), environment=environment.choose("cpu"), keeping=Keeping(), workers=0, data_sha256="0"
+        recipe=find("paper/cifar"),
+        environment=environment.choose("cpu"),
+        checkpoints=CheckpointPolicy(),
+        workers=0,
+        data_sha256="0",
     )
     write_plan(root / "recipe.json", plan)
     log = Log(root / "log.jsonl")
@@ -61,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log({"event": "end", "seconds": 1.5, "skipped": 0})
     log.close()
     writer = Writer(root, keep=1)
-    memory = checkpoint.Memory(step=7, log_bytes=9, seconds=1.5, recipe_sha256=plan.sha256)
+    memory = checkpoint.TrainState(step=7, log_bytes=9, seconds=1.5, recipe_sha256=plan.sha256)
     writer.write({"network.weight": torch.arange(6.0).reshape(2, 3), "losses": torch.zeros(2)}, memory)
     writer.wait()
     return root
@@ -69,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_checkpoint(place: Path) -> object:
     found = checkpoint.read(place, 7)
-    return sorted(found.tensors.items()), found.memory
+    return sorted(found.tensors.items()), found.state
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 from resnets.models.initialization import Initialization
 from resnets.models.initialize import create
 from resnets.training import muon, optimizers
@@ -34,7 +34,7 @@ def test_a_step_is_torchs_muon_but_for_the_norm_that_weights_are_kept_at() -> No
     start *= 12**0.5 / start.norm()
     peer = torch.optim.Muon([theirs], lr=0.1, momentum=0.6, weight_decay=0.0, nesterov=True, ns_steps=5)
     rule = muon.Orthogonal(momentum=0.6, iterations=5, dtype=torch.bfloat16)  # as theirs
-    own = optimizers.Optimizer([optimizers.Group([ours], rule)])
+    own = optimizers.Optimizer([optimizers.ParameterGroup([ours], rule)])
     for _ in range(3):
         gradient = torch.randn(12, 20, generator=g)
         before = theirs.detach().clone()
@@ -72,7 +72,7 @@ def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
         ) -> None:
             heard.append(lr)
 
-    groups = [replace(group, rule=Heard()) for group in training.optimizer.groups]
+    groups = [replace(bn_batch, rule=Heard()) for bn_batch in training.optimizer.groups]
     training.optimizer = optimizers.Optimizer(groups)
     for batch in batches.between(0, 6):
         training.step(batch)
@@ -117,8 +117,8 @@ def test_a_branch_that_begins_as_nothing_learns() -> None:
 
 
 def test_groups_of_a_batch_change_only_rounding() -> None:
-    recipe = replace(RECIPE, model=replace(RECIPE.model, norm="group"), optimizer=Muon(lr=0.02), steps=3)
-    assert losses_of(replace(recipe, group=8)) == pytest.approx(losses_of(recipe), rel=1e-4)
+    recipe = replace(RECIPE, model=replace(RECIPE.model, norm="bn_batch"), optimizer=Muon(lr=0.02), steps=3)
+    assert losses_of(replace(recipe, bn_batch=8)) == pytest.approx(losses_of(recipe), rel=1e-4)
 
 
 @pytest.mark.parametrize(

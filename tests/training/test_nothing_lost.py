@@ -17,9 +17,9 @@ import torch
 
 import resnets
 from resnets.cli import main
-from resnets.errors import FileError
-from resnets.training import checkpoint, job
-from resnets.training.checkpoint import DamagedError, Memory
+from resnets.core.errors import FileError
+from resnets.training import checkpoint, runner
+from resnets.training.checkpoint import DamagedError, TrainState
 from resnets.training.checkpoint_writer import Writer
 from tests.training.cut import cut_after
 from tests.training.runs import curve, events, sha_of
@@ -140,7 +140,7 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(run: Path, caps
 def test_a_writer_removes_what_was_found_damaged_and_nothing_else(tmp_path: Path) -> None:
     def write(step: int, damaged: tuple[int, ...] = ()) -> None:
         writer = Writer(tmp_path, keep=1, damaged=damaged)
-        writer.write({"x": torch.zeros(1)}, Memory(step=step, log_bytes=0, seconds=0, recipe_sha256=""))
+        writer.write({"x": torch.zeros(1)}, TrainState(step=step, log_bytes=0, seconds=0, recipe_sha256=""))
         writer.wait()
 
     write(30)
@@ -191,7 +191,7 @@ def test_a_log_shorter_than_the_checkpoint_says_is_refused_and_one_that_is_gone_
     assert content(run) == before
     log.unlink()
     told: list[dict[str, Any]] = []
-    resnets.resume(run, listeners=(told.append,))
+    resnets.resume(run, subscribers=(told.append,))
     assert any("The log was gone" in note for note in told[0]["notes"])
     assert next(e["event"] for e in events(run)) == "start"
     expected = Path(shutil.copytree(unfinished, tmp_path / "other"))
@@ -220,7 +220,7 @@ FIRST_LINES = [
 def test_a_log_with_odd_types_is_refused_before_the_data_is_read(
     line: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "resolve", lambda recipe: pytest.fail("the data was read"))
+    monkeypatch.setattr(runner, "resolve", lambda recipe: pytest.fail("the data was read"))
     log = run / "log.jsonl"
     log.write_text(line + "\n" + log.read_text())
     started = time.monotonic()
@@ -267,7 +267,7 @@ HOSTILE: list[dict[str, Any]] = [
 def test_a_checkpoint_with_odd_values_is_refused_before_the_data_is_read(
     values: dict[str, Any], run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "resolve", lambda recipe: pytest.fail("the data was read"))
+    monkeypatch.setattr(runner, "resolve", lambda recipe: pytest.fail("the data was read"))
     rewritten(run, lambda memory, tensors: memory.update(values))
     before = content(run)
     with pytest.raises(FileError):
@@ -288,7 +288,7 @@ def test_a_checkpoint_with_odd_tensors_is_refused_and_stays(name: str, run: Path
 
 
 def test_a_checkpoint_whose_tensors_are_no_safetensors_is_damaged_though_its_hash_fits(tmp_path: Path) -> None:
-    memory = Memory(step=5, log_bytes=0, seconds=0.0, recipe_sha256="")
+    memory = TrainState(step=5, log_bytes=0, seconds=0.0, recipe_sha256="")
     writer = Writer(tmp_path, keep=1)
     writer.write({"x": torch.zeros(1)}, memory)
     writer.wait()
@@ -300,8 +300,8 @@ def test_a_checkpoint_whose_tensors_are_no_safetensors_is_damaged_though_its_has
 
 
 def test_checkpoints_without_a_pending_evaluation_are_written_as_ever(tmp_path: Path) -> None:
-    plain = Memory(step=5, log_bytes=0, seconds=0, recipe_sha256="")
-    assert "evaluation_pending" not in checkpoint.encode_memory(plain)
-    assert sorted(checkpoint.encode_memory(plain)) == sorted(
+    plain = TrainState(step=5, log_bytes=0, seconds=0, recipe_sha256="")
+    assert "evaluation_pending" not in checkpoint.encode_state(plain)
+    assert sorted(checkpoint.encode_state(plain)) == sorted(
         ["step", "log_bytes", "seconds", "recipe_sha256", "plateau", "best", "skipped"]
     )

@@ -1,4 +1,4 @@
-"""Held-out pictures, training errors, exact statistics: what experiments ask of a run."""
+"""Held-out images, training errors, exact statistics: what experiments ask of a run."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import torch
 
 import resnets
 from resnets.cli import main
-from resnets.errors import DataError, UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.recipes.catalog import find
-from resnets.training import job
-from resnets.training.ranks import Ranks
+from resnets.training import runner
+from resnets.training.distributed import Ranks
 from resnets.training.run_folder import RunFolder, read_plan
 from resnets.training.schedules import Step
 from tests.training.runs import arguments, events
 
 
-def test_held_out_pictures_are_scored_and_never_trained_on(data: Path, tmp_path: Path) -> None:
+def test_held_out_images_are_scored_and_never_trained_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert main(arguments(data, out, "holdout=30", "seed=4", epochs=1)) == 0
     start = events(out)[0]
     assert (start["train_samples"], start["test_samples"]) == (90, 30)
     recipe = read_plan(RunFolder(out).recipe).recipe
-    _, found = job.resolve(recipe)
-    names = [{source.name(i) for i in range(len(source))} for source in (found.train, found.test)]
+    _, found = runner.resolve(recipe)
+    names = [{dataset.name(i) for i in range(len(dataset))} for dataset in (found.train, found.test)]
     assert not names[0] & names[1]
     assert all("train" in name for name in names[1])
     assert np.bincount(found.test.labels).tolist() == [10, 10, 10]
     with pytest.raises(DataError, match="holdout=119 leaves too few"):
-        job.resolve(recipe.with_overrides(["holdout=119"]))
+        runner.resolve(recipe.with_overrides(["holdout=119"]))
 
 
 def test_a_batch_of_more_than_there_is_is_noted(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(data, tmp_path / "r", "batch=240", epochs=1)) == 0
-    assert "A step takes 240 pictures and there are 120" in capsys.readouterr().out
+    assert "A step takes 240 images and there are 120" in capsys.readouterr().out
     assert events(tmp_path / "r")[0]["notes"] == [
-        "A step takes 240 pictures and there are 120: steps are few, and see some twice. Take a smaller batch, such as "
+        "A step takes 240 images and there are 120: steps are few, and see some twice. Take a smaller batch, such as "
         "batch=15."
     ]
 
@@ -54,16 +54,16 @@ def test_training_errors_are_those_of_evaluation(data: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("average", ["none", "0.9"])
 def test_exact_statistics_are_those_of_torchs_own_recomputation(average: str, data: Path, tmp_path: Path) -> None:
-    settings = ["exact_statistics=60", f"ema={average}", "precision=fp32", "model.drop_path=0"]
+    settings = ["precise_bn=60", f"ema={average}", "precision=fp32", "model.drop_path=0"]
     assert main(arguments(data, tmp_path / "r", *settings, epochs=2)) == 0
     plan = read_plan(RunFolder(tmp_path / "r").recipe)
-    _, found = job.resolve(plan.recipe)
-    training, batches = job._build(plan, found, Ranks())
+    _, found = runner.resolve(plan.recipe)
+    training, batches = runner._build(plan, found, Ranks())
     network = resnets.load(tmp_path / "r").network
     expected = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
     groups = [
         part
-        for step in range(training.total_steps, training.total_steps + 5)  # 60 pictures in batches of 12
+        for step in range(training.total_steps, training.total_steps + 5)  # 60 images in batches of 12
         for part in torch.split(batches.make(step)["images"], 4)
     ]
     torch.optim.swa_utils.update_bn(groups, network)

@@ -28,8 +28,8 @@ def start(**changed: Any) -> dict[str, Any]:
         ({"threads": 2}, "2 threads,"),
         ({"steps": 1, "epochs": 1.0}, "1 step (1 epoch)"),
         ({"steps": 2000}, "2,000 steps (40 epochs)"),
-        ({"train_samples": 1}, "1 picture to train on"),
-        ({"train_samples": 50000}, "50,000 pictures to train on"),
+        ({"train_samples": 1}, "1 image to train on"),
+        ({"train_samples": 50000}, "50,000 images to train on"),
     ],
 )
 def test_one_thing_is_not_called_by_its_plural(changed: dict[str, Any], text: str) -> None:

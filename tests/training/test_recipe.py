@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from resnets.data.views import Cutout, PaddedCrop, Views
-from resnets.errors import UsageError
-from resnets.frozen import decode, encode
-from resnets.preprocessing import Preprocessing
+from resnets.core.config import decode, encode
+from resnets.core.errors import UsageError
+from resnets.modalities.image.augmentations import Augmentations, Cutout, PaddedCrop
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.recipes.catalog import RECIPES, find
 from resnets.training.loop import evaluation_steps
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -35,14 +35,14 @@ def test_the_cifar_recipe_is_the_papers() -> None:
 def test_overrides_reach_every_depth_and_type() -> None:
     recipe = find("paper/cifar").with_overrides(
         ["optimizer.lr=3e-3", "model.drop_path=0.2", "schedule=cosine", "schedule.final=0.1", "ema=0.99",
-         "views.mix=[{\"kind\": \"Mixup\"}]", "warmup=Warmup", "warmup.epochs=1.14", "epochs=2", "ema=none"]
+         "augmentations.mix=[{\"kind\": \"Mixup\"}]", "warmup=Warmup", "warmup.epochs=1.14", "epochs=2", "ema=none"]
     )  # fmt: skip
     assert recipe.optimizer.lr == 3e-3
     assert recipe.model.drop_path == 0.2
     assert recipe.schedule == Cosine(final=0.1)
     assert recipe.warmup == Warmup(epochs=1.14)
     assert (recipe.epochs, recipe.steps, recipe.ema) == (2, None, None)
-    assert len(recipe.views.mix) == 1
+    assert len(recipe.augmentations.mix) == 1
     assert recipe.with_overrides(["optimizer=AdamW"]).optimizer == AdamW()
 
 
@@ -54,14 +54,14 @@ def test_overrides_reach_every_depth_and_type() -> None:
         ("batch=many", "batch takes a whole number, not 'many'"),
         ("batch=1", "batch norm needs two"),
         ("optimizer.lr=-1", "above 0"),
-        ("group=3", "divide batch"),
+        ("bn_batch=3", "divide batch"),
         ("schedule=polynomial", "schedule takes Constant or Step"),
         ("warmup.epochs=3", "set warmup=Warmup first"),
         ("batch", "NAME=VALUE"),
         ("precision=fp8", "'bf16'"),
         ("seed=-1", "from 0 to"),
         ("epochs=0", "above 0"),
-        ("test_view=multi-scale", "take normalize=channels"),
+        ("tta=multi-scale", "take normalize=channels"),
     ],
 )
 def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, message: str) -> None:
@@ -69,19 +69,19 @@ def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, me
         find("paper/cifar").with_overrides([override])
 
 
-def test_no_picture_reflects_more_than_it_has() -> None:
+def test_no_image_reflects_more_than_it_has() -> None:
     with pytest.raises(UsageError, match="reflect more"):
-        replace(find("fast/cifar10"), views=Views(augment=(PaddedCrop(padding=32, fill="reflect"),)))
+        replace(find("fast/cifar10"), augmentations=Augmentations(transforms=(PaddedCrop(padding=32, fill="reflect"),)))
 
 
-def test_no_picture_is_smaller_than_the_model_takes() -> None:
+def test_no_image_is_smaller_than_the_model_takes() -> None:
     with pytest.raises(UsageError, match="it needs 9"):
         replace(find("fast/cifar10"), preprocessing=Preprocessing(resize=8, crop=8))
 
 
-def test_no_square_hides_a_whole_picture() -> None:
-    with pytest.raises(UsageError, match="hide all of pictures of 8"):
-        replace(find("digits"), views=Views(augment=(Cutout(),)))
+def test_no_square_hides_a_whole_image() -> None:
+    with pytest.raises(UsageError, match="hide all of images of 8"):
+        replace(find("digits"), augmentations=Augmentations(transforms=(Cutout(),)))
 
 
 def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:

@@ -22,14 +22,14 @@ import torch
 
 import resnets
 from resnets.cli import main
-from resnets.errors import DataError, FileError, TrainingError, UsageError
+from resnets.core.errors import DataError, FileError, TrainingError, UsageError
 from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, loop, memory
+from resnets.training.callbacks import locked, stop_signals
 from resnets.training.checkpoint_writer import Writer
-from resnets.training.keeping import locked, stopping
 from tests.training.cut import cut_after
-from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_pictures, sha_of, start, wait_for
+from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_images, sha_of, start, wait_for
 
 EVERY = ("--checkpoint-steps", "5")
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(step: int, data: Path, whol
     saved = checkpoint.steps(out / "checkpoint")
     assert saved
     told: list[dict[str, Any]] = []
-    resnets.resume(out, listeners=(told.append,))
+    resnets.resume(out, subscribers=(told.append,))
     assert any(f"Going on after step {saved[0]} of 60" in note for note in told[0]["notes"])
     assert sha_of(out) == sha_of(whole)
     assert curve(out) == curve(whole)
@@ -117,7 +117,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(
     else:
         tensors.with_suffix(".json").write_text('{"format": 1, "memory": ')
     told: list[dict[str, Any]] = []
-    resnets.resume(out, listeners=(told.append,))
+    resnets.resume(out, subscribers=(told.append,))
     notes = " ".join(told[0]["notes"])
     assert f"Going on after step {before}" in notes
     assert "The checkpoint before it is used" in notes
@@ -138,7 +138,7 @@ def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(data, tmp_path / "data")
     cut_after(moved, tmp_path / "r", 20)
     (moved / "train" / "class0" / "000.png").unlink()
-    with pytest.raises(DataError, match="does not hold the training pictures"):
+    with pytest.raises(DataError, match="does not hold the training images"):
         resnets.resume(tmp_path / "r")
 
 
@@ -155,13 +155,15 @@ def test_a_data_file_that_vanishes_ends_the_run_with_its_name_and_a_checkpoint(
     victim = moved / "train" / "class1" / "007.png"
     content = victim.read_bytes()
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= 20:
             victim.unlink(missing_ok=True)
 
     settings = [a for a in arguments(moved, tmp_path) if "=" in a]
-    with pytest.raises(DataError, match=r"no picture at .*007\.png.*resnets resume"):
-        resnets.train("paper/cifar", *settings, data=str(moved), out=tmp_path / "r", epochs=6, listeners=(listener,))
+    with pytest.raises(DataError, match=r"no image at .*007\.png.*resnets resume"):
+        resnets.train(
+            "paper/cifar", *settings, data=str(moved), out=tmp_path / "r", epochs=6, subscribers=(subscriber,)
+        )
     victim.write_bytes(content)
     assert checkpoint.steps(tmp_path / "r" / "checkpoint")[0] >= 20
     resnets.resume(tmp_path / "r")
@@ -184,7 +186,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(loop.Training, "accumulate", wrapped)
 
 
-def test_a_nan_in_a_gradient_stops_the_run_naming_step_layer_and_pictures(
+def test_a_nan_in_a_gradient_stops_the_run_naming_step_layer_and_images(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poisoned(monkeypatch, at=23)
@@ -197,7 +199,7 @@ def test_a_nan_in_a_gradient_stops_the_run_naming_step_layer_and_pictures(
     assert "Step 20 is saved" in message
     replayed = resnets.replay(tmp_path / "r", step=24)
     assert replayed.layer == "layer2.0.conv1"
-    assert len(replayed.pictures) == 12
+    assert len(replayed.images) == 12
     monkeypatch.undo()
     assert resnets.replay(tmp_path / "r", step=24).layer is None
 
@@ -212,7 +214,7 @@ def test_a_nan_in_a_gradient_can_be_left_out(data: Path, tmp_path: Path, monkeyp
 
 
 def test_the_best_model_is_kept_beside_the_last(data: Path, tmp_path: Path) -> None:
-    assert main(arguments(data, tmp_path / "r", "--best", "loss")) == 0
+    assert main(arguments(data, tmp_path / "r", "--monitor", "loss")) == 0
     losses = [e["loss"] for e in events(tmp_path / "r") if e["event"] == "evaluation"]
     best = resnets.load(tmp_path / "r" / "best.safetensors")
     assert best.card.metrics["loss"] == min(losses)
@@ -236,7 +238,7 @@ def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, w
 
 
 def test_a_later_signal_interrupts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with stopping() as asked:
+    with stop_signals() as asked:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         assert asked == [signal.SIGINT]
@@ -306,7 +308,7 @@ def test_a_disk_that_fills_during_a_save_ends_the_run_with_the_last_checkpoint_w
     out = small_disk / "r"
     filler = small_disk / "filler"
 
-    def listener(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= 20 and not filler.exists():
             with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
                 while True:
@@ -315,7 +317,7 @@ def test_a_disk_that_fills_during_a_save_ends_the_run_with_the_last_checkpoint_w
     settings = [a for a in arguments(data, out) if "=" in a]
     with pytest.raises(FileError, match=r"no space left on device.*resnets resume"):
         resnets.train(
-            "paper/cifar", *settings, data=str(data), out=out, epochs=6, checkpoint_steps=5, listeners=(listener,)
+            "paper/cifar", *settings, data=str(data), out=out, epochs=6, checkpoint_steps=5, subscribers=(subscriber,)
         )
     assert not list(out.rglob("*.part"))
     filler.unlink()
@@ -355,27 +357,27 @@ def test_a_bad_first_step_is_left_out_without_a_trace(
     assert all(value.isfinite().all() and value.abs().max() < 100 for value in state.values())
 
 
-def test_pictures_are_blamed_in_the_group_that_they_were_in(data: Path, tmp_path: Path) -> None:
-    from resnets.training import diagnosis, job
-    from resnets.training.ranks import Ranks
+def test_images_are_blamed_in_the_group_that_they_were_in(data: Path, tmp_path: Path) -> None:
+    from resnets.training import diagnosis, runner
+    from resnets.training.distributed import Ranks
     from resnets.training.run_folder import RunFolder, read_plan
 
     cut_after(data, tmp_path / "r", 10)
     plan = read_plan(RunFolder(tmp_path / "r").recipe)
-    _, found = job.resolve(plan.recipe)
-    training, batches = job._build(plan, found, Ranks())
+    _, found = runner.resolve(plan.recipe)
+    training, batches = runner._build(plan, found, Ranks())
     make = batches.make
-    expected = batches.source.name(int(make(3)["ids"][7]))
+    expected = batches.dataset.name(int(make(3)["ids"][7]))
 
     def poisoned_batch(step: int) -> dict[str, torch.Tensor]:
         batch = make(step)
-        batch["images"][7] = float("inf")  # the fourth picture of the second group of four
+        batch["images"][7] = float("inf")  # the fourth image of the second group of four
         return batch
 
     batches.make = poisoned_batch  # type: ignore[method-assign]
     result = diagnosis.diagnose(training, batches, 3)
     assert (result.layer, result.during, result.blamed) == ("conv1", "forward", 1)
-    assert result.pictures[0] == expected
+    assert result.images[0] == expected
 
 
 def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: Path) -> None:
@@ -384,7 +386,7 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
     last = checkpoint.steps(out / "checkpoint")[0]
     (out / "checkpoint" / f"step-{last:09}.safetensors").write_bytes(b"damaged")
     writer = Writer(out / "checkpoint", keep=1, damaged=[last])
-    memory = checkpoint.Memory(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
+    memory = checkpoint.TrainState(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
     writer.write({"x": torch.zeros(1)}, memory)
     writer.wait()
     assert checkpoint.steps(out / "checkpoint") == [last - 1]
@@ -393,7 +395,7 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
 WIDE = [
     *(setting for setting in SETTINGS if not setting.startswith(("precision", "ema"))),
     *("model.widths=[64,128]", "model.stem_width=64", "preprocessing.resize=64", "preprocessing.crop=64"),
-    *("batch=96", "group=96", "precision=fp32"),
+    *("batch=96", "bn_batch=96", "precision=fp32"),
 ]
 
 
@@ -408,15 +410,15 @@ def test_out_of_memory_says_which_group_fits(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(ResNet, "forward", starved)
     recipe = find("paper/cifar").with_overrides(WIDE)
     with pytest.raises(TrainingError, match="Out of memory with 96 samples at a time on cpu") as caught:
-        resnets.train(recipe, data=str(make_pictures(tmp_path / "data")), epochs=3, out=str(tmp_path / "r"), workers=0)
+        resnets.train(recipe, data=str(make_images(tmp_path / "data")), epochs=3, out=str(tmp_path / "r"), workers=0)
     assert "resnets resume RUN --memory-limit" in str(caught.value)
-    assert "train anew with group=24, which was tried and fits" in str(caught.value)
+    assert "train anew with bn_batch=24, which was tried and fits" in str(caught.value)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 def test_really_out_of_memory_a_group_is_found(tmp_path: Path) -> None:
-    data = make_pictures(tmp_path / "data")
+    data = make_images(tmp_path / "data")
     program = f"""
 import resource, sys, resnets
 from resnets.recipes.catalog import find
@@ -428,7 +430,7 @@ def limit(event):
 
 try:
     recipe = find("paper/cifar").with_overrides({WIDE!r})
-    resnets.train(recipe, data={str(data)!r}, epochs=3, out=sys.argv[1], workers=0, listeners=(limit,))
+    resnets.train(recipe, data={str(data)!r}, epochs=3, out=sys.argv[1], workers=0, subscribers=(limit,))
 except resnets.TrainingError as error:
     print(error)
 """
@@ -438,7 +440,7 @@ except resnets.TrainingError as error:
         if done.returncode != -signal.SIGSEGV:
             break
     assert "Out of memory with 96 samples at a time on cpu." in done.stdout, done.stderr
-    fitting = re.search(r"train anew with group=(\d+), which was tried and fits", done.stdout)
+    fitting = re.search(r"train anew with bn_batch=(\d+), which was tried and fits", done.stdout)
     assert fitting, done.stdout
     assert 96 % int(fitting[1]) == 0
     assert int(fitting[1]) < 96
@@ -457,7 +459,7 @@ def test_a_captured_run_goes_on_elsewhere_and_in_less_memory(data: Path, whole: 
     out = tmp_path / "r"
     cut_after(data, out, 20)
     plan = json.loads((out / "recipe.json").read_text())
-    plan["recipe"]["capture"] = True  # as a run on a GPU has it
+    plan["recipe"]["cuda_graph"] = True  # as a run on a GPU has it
     (out / "recipe.json").write_text(json.dumps(plan))
     resnets.resume(out, memory_limit="20GiB")
     assert sha_of(out) == sha_of(whole)
@@ -466,7 +468,7 @@ def test_a_captured_run_goes_on_elsewhere_and_in_less_memory(data: Path, whole: 
 def test_groups_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
     settings = [a for a in arguments(data, tmp_path) if "=" in a]
     recipe = find("paper/cifar").with_overrides([*settings, "preprocessing.resize=96", "preprocessing.crop=96"])
-    assert memory.group_within_limit(recipe, "fp32", 96, 2**30) == 96
-    assert memory.group_within_limit(recipe, "fp32", 96, 30 * 2**20) < 96
+    assert memory.bn_batch_within_limit(recipe, "fp32", 96, 2**30) == 96
+    assert memory.bn_batch_within_limit(recipe, "fp32", 96, 30 * 2**20) < 96
     with pytest.raises(UsageError, match="memory_limit=1MiB cannot be kept"):
-        memory.group_within_limit(replace(recipe, memory_limit="1MiB"), "fp32", 96, 2**20)
+        memory.bn_batch_within_limit(replace(recipe, memory_limit="1MiB"), "fp32", 96, 2**20)

@@ -16,10 +16,10 @@ from PIL import Image
 
 import resnets
 from resnets.cli import main
-from resnets.data.folder import open_folder
-from resnets.data.sources import Dataset
+from resnets.core.errors import DataError, FileError, ResnetsError, UsageError
 from resnets.data.splits import with_watched_split
-from resnets.errors import DataError, FileError, ResnetsError, UsageError
+from resnets.modalities.base import DatasetSplits
+from resnets.modalities.image.datasets.folder import open_folder
 from resnets.training import run_split
 from resnets.training.run_folder import RunFolder, read_plan
 from tests.training.runs import events
@@ -84,7 +84,7 @@ def scored(run: Path, **more: Any) -> tuple[set[str], Any]:
     shutil.rmtree(out, ignore_errors=True)
     scores = resnets.evaluate(run, device="cpu", out=out, **more)
     with open(out / "predictions.csv", newline="") as file:
-        names = {"/".join(Path(row["picture"]).parts[-2:]) for row in csv.DictReader(file)}
+        names = {"/".join(Path(row["image"]).parts[-2:]) for row in csv.DictReader(file)}
     assert len(names) == scores.metrics["samples"]
     assert f"<h1>{scores.split} of " in (out / "report.html").read_text()
     assert json.loads((out / "metrics.json").read_text())["split"] == scores.split
@@ -167,14 +167,14 @@ def test_each_split_can_be_scored_and_is_called_by_its_name(tmp_path: Path, caps
             add(data / split / name, *range(100 * count, 100 * count + count))
     run = train(data, tmp_path / "r")
     shown = capsys.readouterr().out
-    assert "16 pictures to train on, 6 in val" in shown
+    assert "16 images to train on, 6 in val" in shown
     assert "val accuracy" in shown
     assert not re.findall("test accuracy|test loss|to test", shown)
     page = (run / "report.html").read_text()
-    assert "of 6 val pictures right" in page
+    assert "of 6 val images right" in page
     assert "<title>val of paper/cifar</title>" in page
     assert "val error, %" in page
-    assert not re.findall("test error|test pictures|of test", page)
+    assert not re.findall("test error|test images|of test", page)
     assert [(e["split"], e["samples"]) for e in events(run) if e["event"] == "evaluation"][-1] == ("val", 6)
     assert events(run)[0]["split"] == "val"
     assert not (run / "split.jsonl.gz").exists()
@@ -264,7 +264,7 @@ def test_a_run_of_the_first_version_is_split_by_its_rule(
     assert main(["resume", "plain-cut"]) == 0
     shown = capsys.readouterr().out
     assert "val accuracy" in shown
-    assert "24 pictures to train on, 6 to evaluate on" in shown
+    assert "24 images to train on, 6 to evaluate on" in shown
     assert read_plan(Path("plain-cut/recipe.json")).split_rule == "stratified"
     assert main(["resume", "plain-cut"]) == 0
     assert "had ended" in capsys.readouterr().out
@@ -284,12 +284,14 @@ def test_names_of_any_bytes_are_recorded(tmp_path: Path) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, "PNG")
-    dataset = with_watched_split(open_folder(root), "data")
-    run_split.write(tmp_path / "split.jsonl.gz", dataset)
+    splits = with_watched_split(open_folder(root), "data")
+    run_split.write(tmp_path / "split.jsonl.gz", splits)
     found = run_split.read(tmp_path / "split.jsonl.gz")
     for split in ("train", "val"):
-        source = dataset.splits[split]
-        assert {source.key(i) for i in range(len(source))} == {name for name, which in found.items() if which == split}
+        dataset = splits.splits[split]
+        assert {dataset.key(i) for i in range(len(dataset))} == {
+            name for name, which in found.items() if which == split
+        }
 
 
 def test_the_record_of_a_million_names_is_small(tmp_path: Path) -> None:
@@ -303,8 +305,8 @@ def test_the_record_of_a_million_names_is_small(tmp_path: Path) -> None:
         def key(self, index: int) -> bytes:
             return b"n%08d/n%08d_%d.JPEG" % ((self.numbers[index] // 1300,) * 2 + (self.numbers[index],))
 
-    dataset = Dataset({"train": Many(range(80_000)), "val": Many(range(80_000, 100_000))}, held_out=True)  # type: ignore[dict-item]
-    run_split.write(tmp_path / "split.jsonl.gz", dataset)
+    splits = DatasetSplits({"train": Many(range(80_000)), "val": Many(range(80_000, 100_000))}, held_out=True)  # type: ignore[dict-item]
+    run_split.write(tmp_path / "split.jsonl.gz", splits)
     assert (tmp_path / "split.jsonl.gz").stat().st_size < 100_000 * 8
     assert len(run_split.read(tmp_path / "split.jsonl.gz")) == 100_000
 

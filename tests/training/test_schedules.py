@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 from resnets.training.schedules import (
     Constant,
     Cosine,

@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from resnets.errors import UsageError
-from resnets.training.ranks import Ranks, joined
+from resnets.core.errors import UsageError
+from resnets.training.distributed import Ranks, process_group
 from resnets.training.votes import Votes
 
 
@@ -33,9 +33,9 @@ def test_a_vote_is_between_hosts_and_read_one_step_later(monkeypatch: pytest.Mon
     others = iter([[0, 1], [0, 0]])
     hosts = object()
 
-    def all_reduce(counts: Tensor, group: Any, async_op: bool) -> Work:
+    def all_reduce(counts: Tensor, bn_batch: Any, async_op: bool) -> Work:
         assert counts.device.type == "cpu"
-        assert group is hosts
+        assert bn_batch is hosts
         assert async_op
         return Work(counts, torch.tensor(next(others)))
 
@@ -50,11 +50,11 @@ def test_a_vote_is_between_hosts_and_read_one_step_later(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 1e30, float("nan")])
 def test_a_timeout_out_of_range_is_refused(seconds: float) -> None:
-    with pytest.raises(UsageError, match="rank_timeout takes 1 to 86,400 seconds"), joined("cpu", seconds):
+    with pytest.raises(UsageError, match="rank_timeout takes 1 to 86,400 seconds"), process_group("cpu", seconds):
         pass
 
 
 def test_several_ranks_compute_on_cuda_or_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="not on mps: choose device cpu"), joined("mps"):
+    with pytest.raises(UsageError, match="not on mps: choose device cpu"), process_group("mps"):
         pass

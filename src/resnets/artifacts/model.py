@@ -19,26 +19,26 @@ from torch import Tensor, nn
 
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.names import RunPrecision, Runtime
-from resnets.console import say
-from resnets.cores import default_workers
-from resnets.data.ahead import ahead
-from resnets.data.batches import normalize
-from resnets.data.catalog import open_dataset
-from resnets.data.decode_memory import one_image
-from resnets.data.listing import Listing
-from resnets.data.pictures import Pixels, open_picture, prepare
-from resnets.data.sources import evenly_spaced
-from resnets.devices import full_float32, memory_format
-from resnets.errors import DataError, FileError, PredictionError, UsageError
-from resnets.evaluation.judge import Single, look
+from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.core.console import say
+from resnets.core.devices import full_float32, memory_format
+from resnets.core.errors import DataError, FileError, PredictionError, UsageError
+from resnets.core.workers import default_workers
+from resnets.data.loader import normalize
+from resnets.data.prefetch import prefetch
+from resnets.evaluation.predictor import NetworkPredictor, tta_crops
+from resnets.modalities.base import evenly_spaced
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
+from resnets.modalities.image.read.decode_memory import one_image
+from resnets.modalities.image.read.pillow import Pixels, open_image, prepare
+from resnets.modalities.listing import Listing
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
-from resnets.preprocessing import Preprocessing, TestView
 
-CALIBRATION = 300  # pictures, as NNCF's own default
-Picture = str | Path | bytes | Image.Image
+CALIBRATION = 300  # images, as NNCF's own default
+ImageInput = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
 
@@ -55,44 +55,44 @@ class Model:
         return self.card.classes
 
     @property
-    def test_view(self) -> TestView:
-        """How the recipe that made it looks at test pictures."""
-        said = self.card.recipe.get("test_view")
-        return next((view for view in get_args(TestView) if view == said), "center")
+    def tta(self) -> TestTimeAugmentation:
+        """How the recipe that made it looks at test images."""
+        said = self.card.recipe.get("tta")
+        return next((tta for tta in get_args(TestTimeAugmentation) if tta == said), "center")
 
-    def probabilities(self, pictures: Iterable[Picture]) -> Tensor:
-        """(N, classes) float32 probabilities, on the CPU, for pictures of any sizes: those that `evaluate` scores.
+    def probabilities(self, images: Iterable[ImageInput]) -> Tensor:
+        """(N, classes) float32 probabilities, on the CPU, for images of any sizes: those that `evaluate` scores.
 
-        They are averaged over what `test_view` looks at. The network computes as in evaluation, whatever its mode.
+        They are averaged over what `tta` looks at. The network computes as in evaluation, whatever its mode.
 
         Raises:
-            DataError: a picture is missing or damaged.
+            DataError: an image is missing or damaged.
         """
-        return self._probabilities([self._see(picture) for picture in pictures])
+        return self._probabilities([self._see(image) for image in images])
 
-    def _see(self, picture: Picture) -> list[Pixels]:
-        p, name = self.card.preprocessing, "the picture"
-        if isinstance(picture, str | Path):
-            picture, name = Path(picture), str(picture)
+    def _see(self, image: ImageInput) -> list[Pixels]:
+        p, name = self.card.preprocessing, "the image"
+        if isinstance(image, str | Path):
+            image, name = Path(image), str(image)
         with one_image():
-            return look(open_picture(picture, p.color, background=p.background), p, self.test_view, name)
+            return tta_crops(open_image(image, p.color, background=p.background), p, self.tta, name)
 
     def _probabilities(self, seen: Sequence[list[Pixels]]) -> Tensor:
         if not seen:
             return torch.empty(0, len(self.classes))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        judge = Single(self.network, self.card.preprocessing, view=self.test_view, device=device)
+        predictor = NetworkPredictor(self.network, self.card.preprocessing, tta=self.tta, device=device)
         with torch.inference_mode(), full_float32():
-            return torch.softmax(judge.outputs(seen).float(), 1).cpu()
+            return torch.softmax(predictor.predict(seen).float(), 1).cpu()
 
-    def predict(self, picture: Picture, top: int = 5) -> Ranking:
+    def predict(self, image: ImageInput, top: int = 5) -> Ranking:
         """The `top` classes with their probabilities, the most probable first."""
-        return self.predict_many([picture], top)[0]
+        return self.predict_many([image], top)[0]
 
     def predict_many(
-        self, pictures: Sequence[Picture], top: int = 5, batch: int = 32, workers: int | None = None
+        self, images: Sequence[ImageInput], top: int = 5, batch: int = 32, workers: int | None = None
     ) -> list[Ranking]:
-        """`predict` for each of `pictures`, `batch` of them at a time; the next are decoded meanwhile.
+        """`predict` for each of `images`, `batch` of them at a time; the next are decoded meanwhile.
 
         Args:
             workers: threads that decode; None takes one for each usable core.
@@ -105,9 +105,9 @@ class Model:
         rankings: list[Ranking | None] = []
         failed: dict[int, DataError] = {}
         with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
-            parts = [pictures[first : first + batch] for first in range(0, len(pictures), batch)]
-            for seen in ahead(pool, self._try_to_see, parts):
-                readable = [looks for looks in seen if not isinstance(looks, DataError)]
+            parts = [images[first : first + batch] for first in range(0, len(images), batch)]
+            for seen in prefetch(pool, self._try_to_load, parts):
+                readable = [crops for crops in seen if not isinstance(crops, DataError)]
                 answers = iter(self._rank(readable, top))
                 numbered = enumerate(seen, start=len(rankings))
                 failed |= {number: each for number, each in numbered if isinstance(each, DataError)}
@@ -116,9 +116,9 @@ class Model:
             raise PredictionError(rankings, failed)
         return [ranking for ranking in rankings if ranking is not None]
 
-    def _try_to_see(self, picture: Picture) -> list[Pixels] | DataError:
+    def _try_to_load(self, image: ImageInput) -> list[Pixels] | DataError:
         try:
-            return self._see(picture)
+            return self._see(image)
         except DataError as error:
             return DataError(str(error))  # without the frames, and so the pixels, that its traceback holds
 
@@ -162,14 +162,14 @@ def load(
 
     Args:
         runtime, precision: see `artifacts.runtimes`; all but torch run on the CPU.
-        calibrate: pictures for int8: a folder, or a dataset's name; None is what the model was trained on.
+        calibrate: images for int8: a folder, or a dataset's name; None is what the model was trained on.
 
     Raises:
         FileError: there is none, or it is damaged.
         UsageError: the runtime cannot be had here, or not in this precision.
     """
     if calibrate is not None and precision != "int8":
-        raise UsageError(f"Only int8 is calibrated on pictures, not precision {precision}.")
+        raise UsageError(f"Only int8 is calibrated on images, not precision {precision}.")
     path = find_model_file(model)
     state, card = model_file.load(path)
     network = allocate(card.spec)
@@ -177,8 +177,8 @@ def load(
     if card.spec.dimensions == 2:  # the layout that training evaluates in, so that the last bit agrees
         network = network.to(memory_format=memory_format(torch.device(device)))  # type: ignore[call-overload]
     network = network.to(device).eval()
-    pictures = calibrate if calibrate is not None else card.recipe.get("data")
-    calibration = None if pictures is None else lambda: _calibration(pictures, card.preprocessing)
+    images = calibrate if calibrate is not None else card.recipe.get("data")
+    calibration = None if images is None else lambda: _calibration(images, card.preprocessing)
     execute = runtimes.build(
         network,
         runtime,
@@ -191,7 +191,7 @@ def load(
 
 
 def _digest(name: str) -> str:
-    """Of the pictures in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
+    """Of the images in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
     images = _images_in(Listing(Path(name))) if Path(name).is_dir() else []
     files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in images]
     return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
@@ -202,26 +202,26 @@ def _images_in(listing: Listing) -> list[Path]:
 
 
 def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """(1, C, H, W) each of `CALIBRATION` pictures, evenly spaced over those in the folder or dataset `name`."""
+    """(1, C, H, W) each of `CALIBRATION` images, evenly spaced over those in the folder or dataset `name`."""
     p = preprocessing
     if Path(name).is_dir():
         listing = Listing(Path(name))
-        openers = [partial(open_picture, path, p.color, background=p.background) for path in _images_in(listing)]
+        openers = [partial(open_image, path, p.color, background=p.background) for path in _images_in(listing)]
         notes = listing.notes(classes=False)
     else:
         try:
-            dataset = open_dataset(name)
+            splits = open_dataset(name)
         except DataError as error:
             raise DataError(
-                f"int8 is calibrated on pictures like those that will come, and {name} is not here: "
+                f"int8 is calibrated on images like those that will come, and {name} is not here: "
                 "give --calibrate FOLDER."
             ) from error
-        count = len(dataset.train)
-        openers = [partial(dataset.train.picture, index, p.color, p.background) for index in range(count)]
-        notes = list(dataset.notes)
+        count = len(splits.train)
+        openers = [partial(splits.train.image, index, p.color, p.background) for index in range(count)]
+        notes = list(splits.notes)
     say(*(f"Note: {note}" for note in notes), stream=sys.stderr)
     if not openers:
-        raise DataError(f"There are no pictures in {name} to calibrate int8 on.")
+        raise DataError(f"There are no images in {name} to calibrate int8 on.")
     for number in evenly_spaced(len(openers), CALIBRATION):
         with contextlib.suppress(DataError):  # one that cannot be read calibrates nothing
             yield normalize(torch.from_numpy(prepare(openers[number](), p))[None], p)

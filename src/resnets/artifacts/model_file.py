@@ -17,12 +17,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.errors import FileError, UsageError
-from resnets.files import explain, parse_json, to_json, write_bytes
-from resnets.frozen import decode, encode
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, UsageError
+from resnets.core.files import explain, parse_json, to_json, write_bytes
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models import counts
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
 from resnets.version import __version__
 
 KEY = "resnets"

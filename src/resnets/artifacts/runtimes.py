@@ -5,7 +5,7 @@
 | torch       | fp32, bf16       | the network as it is, on any device; in fp32 the reference        | 0, 5%       |
 | folded      | fp32, bf16       | torch, batch norm folded into the convolutions                    | 0.01%, 5%   |
 | compiled    | fp32, bf16       | the same, compiled with frozen weights; needs a C++ compiler      | 0.01%, 5%   |
-| openvino    | fp32, bf16, int8 | OpenVINO (extra `export`); int8 calibrated by NNCF on pictures    | 0.1%, 5%, - |
+| openvino    | fp32, bf16, int8 | OpenVINO (extra `export`); int8 calibrated by NNCF on images    | 0.1%, 5%, - |
 | onnxruntime | fp32             | ONNX Runtime (extra `export`)                                     | 0.1%        |
 
 Differences are shares of the largest logit, as the tests hold them. int8 is judged by its answers: of a trained CIFAR
@@ -33,10 +33,10 @@ import torch
 from torch import Tensor, nn
 
 from resnets.artifacts.model_file import weights_sha256
-from resnets.artifacts.names import PRECISIONS, RunPrecision, Runtime
-from resnets.devices import has_bf16
-from resnets.errors import UsageError, not_installed, unknown
-from resnets.frozen import encode
+from resnets.artifacts.runtime_names import PRECISIONS, RunPrecision, Runtime
+from resnets.core.config import encode
+from resnets.core.devices import has_bf16
+from resnets.core.errors import UsageError, not_installed, unknown
 from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
 from resnets.nn.modes import evaluation_mode
@@ -61,8 +61,8 @@ def build(
         network: on the CPU, but for torch; what is made of it computes as in evaluation, whatever its mode.
         precision: "auto" is fp32 for torch; for others bf16 where runtime and hardware have it, else fp32.
         keep: the model file beside which graphs are kept; None keeps none.
-        calibration: normalised pictures for int8.
-        calibrated_on: tells a kept graph that was calibrated on these pictures from those that were on others.
+        calibration: normalised images for int8.
+        calibrated_on: tells a kept graph that was calibrated on these images from those that were on others.
 
     Raises:
         UsageError: there is no such runtime, it is not installed, or has no such precision here.
@@ -218,7 +218,7 @@ class _OpenVINO(nn.Module):
         if name != "int8":
             return graph
         if calibration is None:
-            raise UsageError("int8 is calibrated on pictures like those that will come: give --calibrate FOLDER.")
+            raise UsageError("int8 is calibrated on images like those that will come: give --calibrate FOLDER.")
         nncf = _need("nncf", "openvino (int8)")
         with contextlib.redirect_stdout(sys.stderr):
             batches = [batch.numpy() for batch in calibration()]

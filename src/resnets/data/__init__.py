@@ -1,1 +1,1 @@
-"""From a source of pictures to batches on a device. This floor and `models` never meet."""
+"""From a source of images to batches on a device. This floor and `models` never meet."""

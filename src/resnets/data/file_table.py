@@ -17,13 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.cores import usable_cores
-from resnets.data import headers, scan_cache
-from resnets.data.folder import FolderSource
-from resnets.data.headers import WHOLE
-from resnets.data.names import Names
+from resnets.core.workers import usable_cores
+from resnets.data import scan_cache
 from resnets.data.scan_cache import RECORD
-from resnets.data.sources import Source, Subset
+from resnets.modalities.base import Dataset, Subset
+from resnets.modalities.file_names import Names
+from resnets.modalities.image.datasets.folder import FolderDataset
+from resnets.modalities.image.read import headers
+from resnets.modalities.image.read.headers import WHOLE
 
 _OWN_PROCESS = 5000  # files; fewer are read here, in less time than a process takes to start
 _MOST_AT_ONCE = 50_000
@@ -42,7 +43,7 @@ class Files:
         records: (N,) of `scan_cache.RECORD`.
     """
 
-    folder: FolderSource
+    folder: FolderDataset
     indices: NDArray[np.int64]
     records: Records
 
@@ -51,11 +52,11 @@ class FileTables:
     """The tables of the folders of one dataset, each read when it is first asked for."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, tuple[FolderSource, Records, bool]] = {}
+        self._tables: dict[int, tuple[FolderDataset, Records, bool]] = {}
 
-    def of(self, source: Source) -> Files | None:
-        """The files of `source`; None where its images are not files."""
-        folder, indices = folder_of(source)
+    def of(self, dataset: Dataset) -> Files | None:
+        """The files of `dataset`; None where its images are not files."""
+        folder, indices = folder_of(dataset)
         if folder is None:
             return None
         if id(folder) not in self._tables:
@@ -63,13 +64,13 @@ class FileTables:
             self._tables[id(folder)] = folder, records, changed
         return Files(folder, indices, self._tables[id(folder)][1][indices])
 
-    def settle(self, source: Source, numbers: NDArray[np.int64], remarks: Mapping[int, int]) -> None:
-        """Notes that a decoder took the images `numbers` of `source`, so that it need not be asked again.
+    def settle(self, dataset: Dataset, numbers: NDArray[np.int64], remarks: Mapping[int, int]) -> None:
+        """Notes that a decoder took the images `numbers` of `dataset`, so that it need not be asked again.
 
         Args:
             remarks: bits by image, see `remarks.REMARKS`; the others have none.
         """
-        folder, indices = folder_of(source)
+        folder, indices = folder_of(dataset)
         if folder is None or not len(numbers):
             return
         _, records, changed = self._tables[id(folder)]
@@ -88,15 +89,15 @@ class FileTables:
                 scan_cache.save(_key(folder), folder.files, records)
 
 
-def folder_of(source: Source) -> tuple[FolderSource | None, NDArray[np.int64]]:
-    """The folder that `source` reads, and (N,) the numbers of its images there; None where there is no folder."""
-    if isinstance(source, Subset):
-        folder, indices = folder_of(source.source)
-        return folder, indices[source.indices]
-    return (source if isinstance(source, FolderSource) else None), np.arange(len(source))
+def folder_of(dataset: Dataset) -> tuple[FolderDataset | None, NDArray[np.int64]]:
+    """The folder that `dataset` reads, and (N,) the numbers of its images there; None where there is no folder."""
+    if isinstance(dataset, Subset):
+        folder, indices = folder_of(dataset.dataset)
+        return folder, indices[dataset.indices]
+    return (dataset if isinstance(dataset, FolderDataset) else None), np.arange(len(dataset))
 
 
-def read_records(folder: FolderSource, indices: NDArray[np.int64]) -> Records:
+def read_records(folder: FolderDataset, indices: NDArray[np.int64]) -> Records:
     """(N,) records of the files numbered `indices`, from the files themselves."""
     root = os.fsencode(folder.root)
     if len(indices) < _OWN_PROCESS:
@@ -127,11 +128,11 @@ def _in_a_process(root: bytes, files: Names, indices: NDArray[np.int64]) -> Reco
     return np.frombuffer(answer, RECORD)
 
 
-def _key(folder: FolderSource) -> str:
+def _key(folder: FolderDataset) -> str:
     return os.path.abspath(folder.root)
 
 
-def _read(folder: FolderSource) -> tuple[Records, bool]:
+def _read(folder: FolderDataset) -> tuple[Records, bool]:
     """The table of a folder, and whether it holds more than the cache."""
     cached = scan_cache.load(_key(folder), folder.files)
     if cached is None:
@@ -142,7 +143,7 @@ def _read(folder: FolderSource) -> tuple[Records, bool]:
     return cached, bool(len(stale))
 
 
-def _unchanged(folder: FolderSource, records: Records) -> NDArray[np.bool_]:
+def _unchanged(folder: FolderDataset, records: Records) -> NDArray[np.bool_]:
     """(N,) whether each file has the size and the modification time of its record."""
     root = os.fsencode(folder.root) + b"/"
     now = np.zeros((len(folder), 2), np.int64)

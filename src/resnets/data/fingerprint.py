@@ -8,26 +8,28 @@ from typing import Literal
 
 import numpy as np
 
+from resnets.core.errors import DataError
 from resnets.data.file_table import Files, FileTables
-from resnets.data.sources import PixelSource, Source, Subset, normalized
-from resnets.errors import DataError
+from resnets.modalities.base import Dataset, InMemoryDataset, Subset, normalized
 
 # What a fingerprint covers; "names" is that of runs begun before contents were part of it.
 Fingerprint = Literal["names", "contents"]
 _PART = 4096
 
 
-def names_sha256(source: Source) -> str:
+def names_sha256(dataset: Dataset) -> str:
     """Over labels, classes and file names without their folders."""
-    digest = hashlib.sha256(source.labels.tobytes())
-    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
-    for index in range(len(source)):
-        digest.update(source.name(index).replace("\\", "/").rpartition("/")[2].encode(errors="surrogateescape") + b"\0")
+    digest = hashlib.sha256(dataset.labels.tobytes())
+    digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
+    for index in range(len(dataset)):
+        digest.update(
+            dataset.name(index).replace("\\", "/").rpartition("/")[2].encode(errors="surrogateescape") + b"\0"
+        )
     return digest.hexdigest()
 
 
 def contents_sha256(
-    source: Source, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
+    dataset: Dataset, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
 ) -> str:
     """Over labels, classes and, of each file, the name below the dataset's folder, the size and the hash of its first
     and last 4 KiB; of images in memory, over the pixels.
@@ -36,13 +38,13 @@ def contents_sha256(
         strict: a file that cannot be read is an error; else it has a hash of zeros.
         before: size and hash that images, by number, once had, in place of what they have.
     """
-    digest = hashlib.sha256(b"contents 1\0" + source.labels.astype("<i8").tobytes())
-    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
-    files = tables.of(source)
+    digest = hashlib.sha256(b"contents 1\0" + dataset.labels.astype("<i8").tobytes())
+    digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
+    files = tables.of(dataset)
     if files is not None and before:
         for number, (size, sha256) in before.items():
             files.records[number]["size"], files.records[number]["digest"] = size, sha256
-    for part in _pixels(source) if files is None else _files(files, strict):
+    for part in _pixels(dataset) if files is None else _files(files, strict):
         digest.update(part)
     return digest.hexdigest()
 
@@ -61,10 +63,10 @@ def _files(files: Files, strict: bool) -> Iterator[bytes]:
         yield records["digest"][part].tobytes()
 
 
-def _pixels(source: Source) -> Iterator[bytes]:
-    whole, indices = source, np.arange(len(source))
+def _pixels(dataset: Dataset) -> Iterator[bytes]:
+    whole, indices = dataset, np.arange(len(dataset))
     while isinstance(whole, Subset):
-        indices, whole = whole.indices[indices], whole.source
-    assert isinstance(whole, PixelSource)
+        indices, whole = whole.indices[indices], whole.dataset
+    assert isinstance(whole, InMemoryDataset)
     for first in range(0, len(indices), _PART):
         yield whole.pixels[indices[first : first + _PART]].tobytes()

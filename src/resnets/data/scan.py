@@ -12,19 +12,19 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from resnets.cores import usable_cores
+from resnets.core.config import encode
+from resnets.core.errors import DataError
+from resnets.core.workers import usable_cores
 from resnets.data import scan_cache
-from resnets.data.decode_memory import one_image
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import contents_sha256
-from resnets.data.headers import WHOLE
-from resnets.data.pictures import Pixels, open_picture, prepare
-from resnets.data.remarks import REMARKS, Remark, remarks
-from resnets.data.sources import Source
-from resnets.data.views import Normalize
-from resnets.errors import DataError
-from resnets.frozen import encode
-from resnets.preprocessing import Preprocessing, encode_mean_image
+from resnets.modalities.base import Dataset
+from resnets.modalities.image.augmentations import Normalize
+from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
+from resnets.modalities.image.read.decode_memory import one_image
+from resnets.modalities.image.read.headers import WHOLE
+from resnets.modalities.image.read.pillow import Pixels, open_image, prepare
+from resnets.modalities.image.remarks import REMARKS, Remark, remarks
 
 RESIDENT_BYTES = 2**30
 
@@ -49,7 +49,7 @@ class DatasetScan:
 
 
 def scan(
-    source: Source,
+    dataset: Dataset,
     preprocessing: Preprocessing,
     *,
     keep: bool,
@@ -57,7 +57,7 @@ def scan(
     tables: FileTables | None = None,
     decode: bool = False,
 ) -> DatasetScan:
-    """Finds the damaged images of `source`: by header and end marker where nothing else is asked, else by decoding.
+    """Finds the damaged images of `dataset`: by header and end marker where nothing else is asked, else by decoding.
 
     An image whose header leaves a doubt is decoded at once, so what is refused is what a decoder refuses. Damage in
     the middle of a file that looks whole is found when it is decoded.
@@ -70,31 +70,31 @@ def scan(
         decode: decode every image in any case.
     """
     tables = tables or FileTables()
-    files = tables.of(source)
-    numbers = np.arange(len(source))
-    fits = keep and fits_in_memory(len(source), preprocessing)
+    files = tables.of(dataset)
+    numbers = np.arange(len(dataset))
+    fits = keep and fits_in_memory(len(dataset), preprocessing)
     if decode or fits:
-        found, odd = _decode(source, numbers, preprocessing, prepared=fits, keep=fits, sums=statistics)
+        found, odd = _decode(dataset, numbers, preprocessing, prepared=fits, keep=fits, sums=statistics)
     elif statistics:
-        found, odd, numbers = _cached_statistics(source, preprocessing, tables)
+        found, odd, numbers = _cached_statistics(dataset, preprocessing, tables)
     else:
         numbers = np.flatnonzero(files.records["verdict"] != WHOLE) if files else numbers[:0]
-        found, odd = _decode(source, numbers, preprocessing, prepared=False)
+        found, odd = _decode(dataset, numbers, preprocessing, prepared=False)
     if files is None:
         return found
-    tables.settle(source, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
-    settled = tables.of(source)
+    tables.settle(dataset, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
+    settled = tables.of(dataset)
     assert settled is not None
     noted = np.delete(settled.records["remarks"], list(found.damaged))
     counts = {remark: int((noted >> place & 1).sum()) for place, remark in enumerate(REMARKS)}
     return replace(found, remarks={remark: count for remark, count in counts.items() if count})
 
 
-def resident_pixels(source: Source, preprocessing: Preprocessing) -> DatasetScan:
-    """Every image of `source` decoded, in memory if they fit; else nothing is."""
-    if not fits_in_memory(len(source), preprocessing):
+def resident_pixels(dataset: Dataset, preprocessing: Preprocessing) -> DatasetScan:
+    """Every image of `dataset` decoded, in memory if they fit; else nothing is."""
+    if not fits_in_memory(len(dataset), preprocessing):
         return DatasetScan({})
-    return _decode(source, np.arange(len(source)), preprocessing, prepared=True, keep=True)[0]
+    return _decode(dataset, np.arange(len(dataset)), preprocessing, prepared=True, keep=True)[0]
 
 
 def fits_in_memory(count: int, preprocessing: Preprocessing) -> bool:
@@ -103,7 +103,7 @@ def fits_in_memory(count: int, preprocessing: Preprocessing) -> bool:
 
 
 def _decode(
-    source: Source,
+    dataset: Dataset,
     numbers: NDArray[np.int64],
     preprocessing: Preprocessing,
     *,
@@ -118,7 +118,7 @@ def _decode(
     """
     p = preprocessing
     shape = (p.channels, p.crop, p.crop)
-    pixels = np.zeros((len(source), *shape), np.uint8) if keep else None
+    pixels = np.zeros((len(dataset), *shape), np.uint8) if keep else None
     damaged: dict[int, str] = {}
     odd: dict[int, int] = {}
 
@@ -127,11 +127,11 @@ def _decode(
         for index in part:
             try:
                 with one_image():
-                    name, encoded = source.name(index), source.encoded(index)
+                    name, encoded = dataset.name(index), dataset.encoded(index)
                     if encoded is None:
-                        image = source.picture(index, p.color, p.background)
+                        image = dataset.image(index, p.color, p.background)
                     else:
-                        image = open_picture(encoded, p.color, background=p.background, name=name)
+                        image = open_image(encoded, p.color, background=p.background, name=name)
                         if found := remarks(encoded):
                             odd[index] = sum(1 << REMARKS.index(each) for each in found)
                     if not (prepared or sums):
@@ -161,7 +161,7 @@ def _decode(
 
 
 def _cached_statistics(
-    source: Source, preprocessing: Preprocessing, tables: FileTables
+    dataset: Dataset, preprocessing: Preprocessing, tables: FileTables
 ) -> tuple[DatasetScan, dict[int, int], NDArray[np.int64]]:
     """Mean image and std, and what is damaged, from the cache, or by decoding every image.
 
@@ -169,16 +169,16 @@ def _cached_statistics(
     """
     p = replace(preprocessing, mean=(0.0,) * preprocessing.channels, std=(1.0,) * preprocessing.channels,
                 mean_image=None)  # fmt: skip
-    key = json.dumps([contents_sha256(source, tables, strict=False), encode(p), PIL.__version__], sort_keys=True)
-    if (kept := _load_statistics(source, p, key)) is not None:
-        files = tables.of(source)
+    key = json.dumps([contents_sha256(dataset, tables, strict=False), encode(p), PIL.__version__], sort_keys=True)
+    if (kept := _load_statistics(dataset, p, key)) is not None:
+        files = tables.of(dataset)
         doubtful = np.flatnonzero(files.records["verdict"] != WHOLE) if files else np.arange(0)
-        again, odd = _decode(source, doubtful, preprocessing, prepared=True)
+        again, odd = _decode(dataset, doubtful, preprocessing, prepared=True)
         if again.damaged.keys() <= kept.damaged.keys():
             return kept, odd, doubtful
-    everything = np.arange(len(source))
-    found, odd = _decode(source, everything, preprocessing, prepared=True, sums=True)
-    if found.mean_image is not None and len(source) >= scan_cache.CACHED_FROM:
+    everything = np.arange(len(dataset))
+    found, odd = _decode(dataset, everything, preprocessing, prepared=True, sums=True)
+    if found.mean_image is not None and len(dataset) >= scan_cache.CACHED_FROM:
         numbers = np.fromiter(found.damaged, np.int64)
         arrays: dict[str, NDArray[Any]] = {
             "mean_image": found.mean_image,
@@ -189,7 +189,7 @@ def _cached_statistics(
     return found, odd, everything
 
 
-def _load_statistics(source: Source, preprocessing: Preprocessing, key: str) -> DatasetScan | None:
+def _load_statistics(dataset: Dataset, preprocessing: Preprocessing, key: str) -> DatasetScan | None:
     """What the cache has under `key`, if the images that were damaged still are."""
     kept = scan_cache.load_arrays("statistics", key)
     try:
@@ -200,7 +200,7 @@ def _load_statistics(source: Source, preprocessing: Preprocessing, key: str) -> 
         return None
     if mean_image.dtype != np.float32 or std.dtype != np.float64 or numbers.dtype != np.int64:
         return None
-    damaged = _decode(source, numbers, preprocessing, prepared=True)[0].damaged
+    damaged = _decode(dataset, numbers, preprocessing, prepared=True)[0].damaged
     if sorted(damaged) != sorted(numbers.tolist()):
         return None
     return DatasetScan(damaged, mean_image=mean_image.astype(np.float32), std=tuple(std.tolist()))

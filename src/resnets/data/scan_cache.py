@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.catalog import cache_folder
-from resnets.data.names import Names
-from resnets.errors import FileError
-from resnets.files import write_bytes
+from resnets.core.errors import FileError
+from resnets.core.files import write_bytes
+from resnets.modalities.catalog import cache_folder
+from resnets.modalities.file_names import Names
 
 SWITCH = "RESNETS_SCAN_CACHE"
 CACHED_FROM = 2000  # files; fewer are read in no time

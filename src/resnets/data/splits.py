@@ -9,18 +9,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets import draws
-from resnets.data.folder import FolderSource
-from resnets.data.sources import Dataset, Source, Subset, stratified_split
-from resnets.errors import DataError
+from resnets.core import rng
+from resnets.core.errors import DataError
+from resnets.modalities.base import Dataset, DatasetSplits, Subset, stratified_split
+from resnets.modalities.image.datasets.folder import FolderDataset
 
 VAL_SHARE = 0.2
 _STRATIFIED_SEED = 20151210
 SplitRule = Literal["stratified", "hash"]
 
 
-def with_watched_split(dataset: Dataset, name: str, *, holdout: int = 0, rule: SplitRule = "hash") -> Dataset:
-    """`dataset` with a split to evaluate on while training: its own `val` or `test`, or a part of `train`.
+def with_watched_split(
+    splits: DatasetSplits, name: str, *, holdout: int = 0, rule: SplitRule = "hash"
+) -> DatasetSplits:
+    """`splits` with a split to evaluate on while training: its own `val` or `test`, or a part of `train`.
 
     Args:
         name: of the dataset, for messages.
@@ -33,51 +35,51 @@ def with_watched_split(dataset: Dataset, name: str, *, holdout: int = 0, rule: S
         DataError: there are too few images.
     """
     if rule == "stratified":
-        dataset = _without_dev(dataset)
-    train = dataset.train
+        splits = _without_dev(splits)
+    train = splits.train
     if holdout:
         classes = len(train.classes)
         if not classes <= holdout <= len(train) - classes:
-            raise DataError(f"holdout={holdout} leaves too few of {len(train)} pictures of {classes} classes.")
-        kept, out = stratified_split(train.labels, holdout, draws.generator(0, "holdout"))
-        return _held_out(dataset, kept, out)
-    if "val" in dataset.splits or "test" in dataset.splits:
-        return dataset
+            raise DataError(f"holdout={holdout} leaves too few of {len(train)} images of {classes} classes.")
+        kept, out = stratified_split(train.labels, holdout, rng.generator(0, "holdout"))
+        return _held_out(splits, kept, out)
+    if "val" in splits.splits or "test" in splits.splits:
+        return splits
     if rule == "hash":
         kept, out = by_hash(train)
     else:
         count = max(1, round(VAL_SHARE * len(train)))
-        kept, out = stratified_split(train.labels, count, draws.generator(_STRATIFIED_SEED, "held out"))
+        kept, out = stratified_split(train.labels, count, rng.generator(_STRATIFIED_SEED, "held out"))
     if not len(out) or len(np.unique(train.labels[kept])) < len(train.classes):
         raise DataError(f"{name} is too small to hold out a fifth of each class: add images, or give it a val folder.")
     notes = [f"{name} has no val or test folder: {len(out)} of its {len(train)} images are held out, as val."]
     if without := np.setdiff1d(np.arange(len(train.classes)), train.labels[out]).tolist():
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         notes.append(f"val has no images of {', '.join(train.classes[label] for label in without[:8])}{more}.")
-    return _held_out(replace(dataset, notes=(*dataset.notes, *notes)), kept, out)
+    return _held_out(replace(splits, notes=(*splits.notes, *notes)), kept, out)
 
 
-def _without_dev(dataset: Dataset) -> Dataset:
-    """`dataset` as version 0.1.0 saw it, which did not know that `dev/` can be `val`."""
-    val = dataset.splits.get("val")
-    if not (isinstance(val, FolderSource) and val.root.name == "dev"):
-        return dataset
-    return replace(dataset, splits={name: source for name, source in dataset.splits.items() if name != "val"})
+def _without_dev(splits: DatasetSplits) -> DatasetSplits:
+    """`splits` as version 0.1.0 saw it, which did not know that `dev/` can be `val`."""
+    val = splits.splits.get("val")
+    if not (isinstance(val, FolderDataset) and val.root.name == "dev"):
+        return splits
+    return replace(splits, splits={name: dataset for name, dataset in splits.splits.items() if name != "val"})
 
 
-def by_hash(source: Source, share: float = VAL_SHARE) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def by_hash(dataset: Dataset, share: float = VAL_SHARE) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices (kept, held out), each rising: an image is held out where the hash of its name is below `share`.
 
     So no image changes sides when others are added or removed. In classes of two or more, of which all or none would be
     held out, the one with the nearest hash changes sides. A class of one image is kept.
 
     Args:
-        share: from 0 to 1, of the range of hashes: the first 8 bytes (big-endian) of SHA-256 over `Source.key`.
+        share: from 0 to 1, of the range of hashes: the first 8 bytes (big-endian) of SHA-256 over `Dataset.key`.
     """
-    hashes = np.fromiter((_hash(source.key(index)) for index in range(len(source))), np.uint64, len(source))
+    hashes = np.fromiter((_hash(dataset.key(index)) for index in range(len(dataset))), np.uint64, len(dataset))
     out = hashes < np.uint64(min(round(share * 2**64), 2**64 - 1))
-    order = np.lexsort((hashes, source.labels))
-    ends = np.flatnonzero(np.diff(source.labels[order])) + 1
+    order = np.lexsort((hashes, dataset.labels))
+    ends = np.flatnonzero(np.diff(dataset.labels[order])) + 1
     for members in np.split(order, ends):  # a class, by rising hash
         if len(members) == 1:
             out[members] = False
@@ -92,7 +94,7 @@ def _hash(name: bytes) -> int:
     return int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
 
 
-def _held_out(dataset: Dataset, kept: NDArray[np.int64], out: NDArray[np.int64]) -> Dataset:
-    train = dataset.train
-    splits = {**dataset.splits, "train": Subset(train, kept), "val": Subset(train, out)}
-    return replace(dataset, splits=splits, held_out=True)
+def _held_out(splits: DatasetSplits, kept: NDArray[np.int64], out: NDArray[np.int64]) -> DatasetSplits:
+    train = splits.train
+    by_name = {**splits.splits, "train": Subset(train, kept), "val": Subset(train, out)}
+    return replace(splits, splits=by_name, held_out=True)

@@ -13,16 +13,16 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from resnets.data.sources import Source
-from resnets.errors import DataError
+from resnets.core.errors import DataError
+from resnets.core.files import write_bytes, write_csv
+from resnets.core.units import show_count
 from resnets.evaluation.charts import Line, line_chart
-from resnets.evaluation.score import Scores
-from resnets.files import write_bytes, write_csv
+from resnets.evaluation.scoring import Scores
+from resnets.modalities.base import Dataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models import counts
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
-from resnets.sizes import show_count
-from resnets.tasks.classification import confusion
+from resnets.tasks.classification.task import confusion
 
 WORST_ERRORS = 24
 MATRIX_CLASSES = 30  # above this the page lists the most frequent confusions instead
@@ -68,21 +68,21 @@ def write_report(
     *,
     title: str,
     scores: Scores,
-    source: Source,
+    dataset: Dataset,
     card: Card,
     history: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Writes the page to `path`.
 
     Args:
-        source: the pictures that `scores` speaks of; its class names may be fewer than the model's.
+        dataset: the images that `scores` speaks of; its class names may be fewer than the model's.
         history: the events of the training run, for the curves.
     """
     sections = [
         _headline(title, scores),
         _facts(card, history),
         _curves(history),
-        _worst(scores, source, card),
+        _worst(scores, dataset, card),
         _confusions(scores, card),
         _classes(scores),
         _excluded(scores),
@@ -95,18 +95,18 @@ def write_report(
     write_bytes(path, page.encode(errors="backslashreplace"))  # file names need not be UTF-8
 
 
-def write_predictions(path: Path, scores: Scores, source: Source, classes: tuple[str, ...]) -> None:
-    """Writes a CSV with a row for each picture that was scored, in the order of `source`; see `write_csv`.
+def write_predictions(path: Path, scores: Scores, dataset: Dataset, classes: tuple[str, ...]) -> None:
+    """Writes a CSV with a row for each image that was scored, in the order of `dataset`; see `write_csv`.
 
     Args:
         classes: the model's, in its order.
     """
     columns = (scores.records[name] for name in ("label", "predicted", "confidence", "loss"))
     rows = [
-        (source.name(int(number)), classes[label], classes[predicted], confidence, loss)
+        (dataset.name(int(number)), classes[label], classes[predicted], confidence, loss)
         for number, label, predicted, confidence, loss in zip(scores.ids, *columns, strict=True)
     ]
-    write_csv(path, [("picture", "label", "predicted", "confidence", "loss"), *rows])
+    write_csv(path, [("image", "label", "predicted", "confidence", "loss"), *rows])
 
 
 def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
@@ -124,7 +124,7 @@ def _headline(title: str, scores: Scores) -> str:
     top5 = "" if len(scores.metrics["classes"]) <= 5 else f", top-5 {scores.metrics['top5']:.2%}"
     return (
         f'<h1>{html.escape(title)}</h1><p class="headline"><b>{accuracy:.2%}</b> of {samples:,} '
-        f"{scores.split} pictures right"
+        f"{scores.split} images right"
         f'{top5} <span class="soft">(95% interval {low:.1%} to {high:.1%})</span></p>'
     )
 
@@ -179,11 +179,11 @@ def _curves(history: Sequence[dict[str, Any]]) -> str:
             f"{split} error, %", "epoch", [Line(split, [(e["epoch"], 100 * (1 - e["accuracy"])) for e in tests])]
         ),
     ]
-    note = "The training loss is that of augmented pictures, with label smoothing where the recipe has it."
+    note = "The training loss is that of augmented images, with label smoothing where the recipe has it."
     return f'<h2>Curves</h2><p class="soft">{note}</p><div class="charts">{"".join(charts)}</div>'
 
 
-def _worst(scores: Scores, source: Source, card: Card) -> str:
+def _worst(scores: Scores, dataset: Dataset, card: Card) -> str:
     records = scores.records
     wrong = np.flatnonzero(records["label"] != records["predicted"])
     if not len(wrong):
@@ -194,24 +194,24 @@ def _worst(scores: Scores, source: Source, card: Card) -> str:
         index = int(scores.ids[row])
         true, predicted = (card.classes[int(records[k][row])] for k in ("label", "predicted"))
         figures.append(
-            f'<figure><img alt="" src="{_thumbnail(source, index, card)}"><figcaption><b>{html.escape(true)}</b> taken '
-            f"for <b>{html.escape(predicted)}</b> ({float(records['confidence'][row]):.0%})<br>"
-            f'<span class="soft">{html.escape(source.name(index))}</span></figcaption></figure>'
+            f'<figure><img alt="" src="{_thumbnail(dataset, index, card)}"><figcaption><b>{html.escape(true)}</b> '
+            f"taken for <b>{html.escape(predicted)}</b> ({float(records['confidence'][row]):.0%})<br>"
+            f'<span class="soft">{html.escape(dataset.name(index))}</span></figcaption></figure>'
         )
     title = "The error" if len(wrong) == 1 else f"{len(wrong):,} errors, the worst first"
     return f'<h2>{title}</h2><div class="errors">{"".join(figures)}</div>'
 
 
-def _thumbnail(source: Source, index: int, card: Card) -> str:
+def _thumbnail(dataset: Dataset, index: int, card: Card) -> str:
     try:
-        picture = source.picture(index, card.preprocessing.color, card.preprocessing.background)
+        image = dataset.image(index, card.preprocessing.color, card.preprocessing.background)
     except DataError:
         return ""
-    if max(picture.size) > THUMBNAIL:
-        picture.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BILINEAR)
+    if max(image.size) > THUMBNAIL:
+        image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BILINEAR)
     file = io.BytesIO()
-    kind = "PNG" if max(picture.size) <= THUMBNAIL else "JPEG"
-    picture.save(file, kind, quality=85)
+    kind = "PNG" if max(image.size) <= THUMBNAIL else "JPEG"
+    image.save(file, kind, quality=85)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
@@ -259,7 +259,7 @@ def _classes(scores: Scores) -> str:
         for name, c in scores.metrics["classes"].items()
     ]
     return (
-        "<h2>Classes</h2><table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr>"
+        "<h2>Classes</h2><table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>images</th></tr>"
         f"{''.join(rows)}</table>"
     )
 
@@ -268,5 +268,5 @@ def _excluded(scores: Scores) -> str:
     if not scores.excluded:
         return ""
     items = "".join(f"<li>{html.escape(reason)}</li>" for reason in list(scores.excluded.values())[:50])
-    pictures = show_count(len(scores.excluded), "picture")
-    return f"<h2>{pictures} could not be read, and no figure counts them</h2><ul>{items}</ul>"
+    images = show_count(len(scores.excluded), "image")
+    return f"<h2>{images} could not be read, and no figure counts them</h2><ul>{items}</ul>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.errors import lookup
+from resnets.core.errors import lookup
 from resnets.models.spec import Spec
 
 # Depths of table 1 of He et al. 2015.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 from resnets.models.spec import Spec
 from resnets.nn.shapes import STEM_STRIDES, BlockShape, whitening_filters
 

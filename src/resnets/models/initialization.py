@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
 from resnets.models.spec import Spec
-from resnets.typed import checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Initialization:
         identity: the first outputs of each convolution start as its inputs (Jordan 2024, 2404.00498, section 3.3).
         classifier_std: the classifier's weights are normal with this deviation; None makes them uniform within
             1 / sqrt(inputs), torch's usual.
-        whiten: training pictures of which the filters of a stem that whitens are made, before the first step.
+        whiten: training images of which the filters of a stem that whitens are made, before the first step.
     """
 
     fan: Literal["fan_in", "fan_out"] = "fan_out"

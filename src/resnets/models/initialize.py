@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnets import draws
-from resnets.devices import float64_device
-from resnets.errors import UsageError
+from resnets.core import rng
+from resnets.core.devices import float64_device
+from resnets.core.errors import UsageError
+from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
-from resnets.sizes import show_bytes
 
 MOST_PARAMETERS = 2**33  # 32 GiB in float32
 
@@ -90,21 +90,21 @@ def initialize(network: ResNet, *, seed: int, how: Initialization | None = None)
 
 
 @torch.no_grad()
-def whiten(network: nn.Module, pictures: Iterable[Tensor], total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
-    """Gives `network`'s stem, one that whitens, filters whose answers to `pictures` are uncorrelated and of variance 1.
+def whiten(network: nn.Module, photos: Iterable[Tensor], total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
+    """Gives `network`'s stem, one that whitens, filters whose answers to `images` are uncorrelated and of variance 1.
 
     They are the eigenvectors of the windows' second moments, each over its deviation, and their negatives (Page 2018;
     Jordan 2024, 2404.00498, section 3.2).
 
     Args:
-        pictures: batches of (N, C, ...), normalised.
+        images: batches of (N, C, ...), normalised.
         total: sums over ranks.
     """
     weight = network.get_parameter("conv1.0.weight")
     numbers = weight[0].numel()
     exact = float64_device(weight.device)
     moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts
-    for images in pictures:
+    for images in photos:
         windows = _windows(images, weight.shape[2:])
         moments[:-1] += (windows.T @ windows).to(exact).double()
         moments[-1] += len(windows)
@@ -126,4 +126,4 @@ def _windows(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    return draws.generator(seed, f"initialize {name}")
+    return rng.generator(seed, f"initialize {name}")

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
+from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.spec import Spec, stage_of
-from resnets.sizes import show_bytes
 
 Segments = dict[str, tuple[int, ...]]  # by stage: the lengths, from its first block on, of the segments computed twice
 
@@ -27,7 +27,7 @@ _DRAWN = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class BytesPerElement:
     """What one number takes, in bytes.
 
     Args:
@@ -42,12 +42,12 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class StepMemory:
     """The peak of a step, in bytes, by what takes it.
 
     Args:
         weights, gradients, optimizer, average: of all parameters.
-        pictures: the batch.
+        images: the batch.
         program: what the process holds besides.
         kept: activations that wait for the backward pass when the peak is reached.
         work: of the segment that is computed again then, and of the layer at work.
@@ -57,7 +57,7 @@ class Memory:
     gradients: int
     optimizer: int
     average: int
-    pictures: int
+    images: int
     kept: int
     work: int
     program: int = 0
@@ -70,15 +70,15 @@ class Memory:
 def predict(
     spec: Spec,
     size: int,
-    group: int,
+    bn_batch: int,
     *,
-    numbers: Numbers | None = None,
+    numbers: BytesPerElement | None = None,
     segments: Segments | None = None,
     program: int = 0,
-) -> Memory:
-    """The memory of a step in which `group` pictures of `size` pixels go through together."""
-    numbers = numbers or Numbers()
-    one = group * numbers.activation  # bytes of one activation for all pictures
+) -> StepMemory:
+    """The memory of a step in which `bn_batch` images of `size` pixels go through together."""
+    numbers = numbers or BytesPerElement()
+    one = bn_batch * numbers.activation  # bytes of one activation for all images
     alive = _stem(spec, size) * one
     kept, work = alive, 0
     before = False
@@ -88,18 +88,18 @@ def predict(
             alive += unit[0].input * one
         if not recomputed:
             alive += saved
-        drawn = group * _DRAWN * max(b.drawn for b in unit)
+        drawn = bn_batch * _DRAWN * max(b.drawn for b in unit)
         own = max(_TEMPORARIES * largest, drawn) + (saved if recomputed else 0)
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
     parameters = _parameters(spec)
-    return Memory(
+    return StepMemory(
         weights=parameters * (4 if numbers.activation == 4 else 4 + numbers.activation),  # cast anew in each step
         gradients=4 * parameters,
         optimizer=numbers.optimizer * parameters,
         average=numbers.average * parameters,
-        pictures=group * spec.channels * size**spec.dimensions * 4,
+        images=bn_batch * spec.channels * size**spec.dimensions * 4,
         kept=kept,
         work=work,
         program=program,
@@ -109,7 +109,7 @@ def predict(
 _parameters = lru_cache(maxsize=8)(counts.parameters)
 
 
-def fit(spec: Spec, size: int, group: int, limit: int, *, numbers: Numbers | None = None) -> Segments:
+def fit(spec: Spec, size: int, bn_batch: int, limit: int, *, numbers: BytesPerElement | None = None) -> Segments:
     """The segments with which a step stays within `limit` bytes and the fewest blocks are computed twice.
 
     Raises:
@@ -117,19 +117,19 @@ def fit(spec: Spec, size: int, group: int, limit: int, *, numbers: Numbers | Non
     """
     total = sum(spec.depths)
     best: tuple[int, Segments] | None = None
-    least = predict(spec, size, group, numbers=numbers).peak
+    least = predict(spec, size, bn_batch, numbers=numbers).peak
     for length in sorted({1, *(round(2 ** (i / 2)) for i in range(2, 15))}):
         low, high = 0, total + 1  # blocks computed twice: the fewest that fit lie within
         while low < high:
             middle = (low + high) // 2
-            peak = predict(spec, size, group, numbers=numbers, segments=_segments(spec, length, middle)).peak
+            peak = predict(spec, size, bn_batch, numbers=numbers, segments=_segments(spec, length, middle)).peak
             least = min(least, peak)
             low, high = (low, middle) if peak <= limit else (middle + 1, high)
         if low <= total and (best is None or low < best[0]):
             best = low, _segments(spec, length, low)
     if best is None:
         raise UsageError(
-            f"{group} pictures at a time need {show_bytes(least)} at least, and {show_bytes(max(limit, 0))} are left."
+            f"{bn_batch} images at a time need {show_bytes(least)} at least, and {show_bytes(max(limit, 0))} are left."
         )
     return best[1]
 
@@ -147,7 +147,7 @@ def _segments(spec: Spec, length: int, count: int) -> Segments:
 
 @dataclass(frozen=True)
 class _Block:
-    """Numbers of activations for one picture; `drawn` are those of a dropout mask."""
+    """Numbers of activations for one image; `drawn` are those of a dropout mask."""
 
     stage: str
     saved: int
@@ -199,8 +199,8 @@ def _stem(spec: Spec, size: int) -> int:
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:
     """The segments that are recomputed, and the other blocks one by one, in order."""
-    for stage, group in itertools.groupby(blocks, key=lambda block: block.stage):
-        own, first = list(group), 0
+    for stage, bn_batch in itertools.groupby(blocks, key=lambda block: block.stage):
+        own, first = list(bn_batch), 0
         for length in segments.get(stage, ()):
             yield True, own[first : first + length]
             first += length

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
-from resnets.typed import checked
 
 # Far above what was ever trained, and below what takes a second to count. Each stage halves the size.
 MOST_BLOCKS, MOST_STAGES, MOST_CHANNELS = 2_000, 32, 2**24
@@ -114,7 +114,7 @@ class Spec:
 
     @property
     def usual_size(self) -> int:
-        """Height and width of the pictures for which nets with this stem are made."""
+        """Height and width of the images for which nets with this stem are made."""
         return 32 if self.stem in ("cifar", "whitened") else 224
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resnets.errors import FileError
+from resnets.core.errors import FileError
 from resnets.models.resnet import ResNet
 
 CLASSIFIER = "fc."
@@ -85,7 +85,7 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
     """Sets `network`'s weights from `state`; the classifier may have other classes, the stem other channels.
 
     A classifier of other classes keeps the weights that `network` came with. A first convolution for RGB becomes one
-    for another number of channels by adding up (1 channel) or repeating in turn and scaling, so that a picture whose
+    for another number of channels by adding up (1 channel) or repeating in turn and scaling, so that an image whose
     channels are alike gives the same responses.
 
     Returns:

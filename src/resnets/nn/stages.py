@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resnets.nn.recompute import recompute
+from resnets.nn.checkpointing import recompute
 
 
 class Stage(nn.Sequential):

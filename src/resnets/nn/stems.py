@@ -1,4 +1,4 @@
-"""What a picture passes before the first block.
+"""What an image passes before the first block.
 
 | stem     | convolutions          | pool       | stride | from                                    |
 |----------|-----------------------|------------|--------|-----------------------------------------|
@@ -7,7 +7,7 @@
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
 | whitened | 2x2 fixed, 3x3        | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
 
-The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training pictures. Without a
+The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training images. Without a
 border, they leave a row and a column fewer. Its pool comes before the norm, where there is a quarter of the numbers to
 normalise.
 """

@@ -2,8 +2,8 @@
 
 Their masks are a hash of a key a sample, the layer's own number and the position, all in 64-bit integers. So the
 same keys give the same masks on any device, in any micro-batch, and again when a checkpointed segment is
-recomputed. The training loop deals the keys (`deal`); a network trained without them draws its keys from torch's
-global generator, as torch's own layers do.
+recomputed. The training loop sets the keys (`set_rng_keys`); a network trained without them draws its keys from
+torch's global generator, as torch's own layers do.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def number_stochastic_layers(network: nn.Module) -> None:
         layer.layer = number
 
 
-def deal(network: nn.Module, keys: Tensor | None) -> None:
+def set_rng_keys(network: nn.Module, keys: Tensor | None) -> None:
     """Hands `keys` (N,) to every stochastic layer for the coming forward pass; None returns them to torch's draws."""
     for layer in network.modules():
         if isinstance(layer, Stochastic):

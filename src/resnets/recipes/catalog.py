@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resnets.errors import lookup
+from resnets.core.errors import lookup
 from resnets.recipes import fast, paper, successors
 from resnets.recipes.digits import digits
 from resnets.training.recipe import Recipe

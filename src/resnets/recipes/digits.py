@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from resnets.data.views import Affine, Views
+from resnets.modalities.image.augmentations import Affine, Augmentations
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle
 
@@ -20,7 +20,7 @@ def digits() -> Recipe:
         data="digits",
         model=Spec(depths=(1, 1, 1), widths=(32, 64, 128), stem="cifar", stem_width=32, channels=1, classes=10),
         preprocessing=Preprocessing(resize=8, crop=8, color="L", mean=(0.3,), std=(0.38,)),
-        views=Views(augment=(Affine(degrees=15, translate=0.08, zoom=0.15, shear=10),)),
+        augmentations=Augmentations(transforms=(Affine(degrees=15, translate=0.08, zoom=0.15, shear=10),)),
         batch=64,
         epochs=40,
         optimizer=SGD(lr=0.1, nesterov=True, weight_decay=5e-4),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.errors import UsageError
-from resnets.signatures import checked_arguments
+from resnets.core.errors import UsageError
+from resnets.core.signatures import checked_arguments
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle, Warmup
 
@@ -28,10 +28,10 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
         raise UsageError("large_batch scales SGD's learning rate; for another optimiser no such rule is established.")
     if recipe.warmup is not None:
         raise UsageError(f"{recipe.name} has a warm-up of its own: clear it first (warmup=none), or set batch alone.")
-    group = recipe.group or recipe.batch
-    if batch % group or batch < recipe.batch:
+    bn_batch = recipe.bn_batch or recipe.batch
+    if batch % bn_batch or batch < recipe.batch:
         raise UsageError(
-            f"large_batch takes multiples of {recipe.name}'s groups of {group}, from {recipe.batch} up, not {batch}."
+            f"large_batch takes multiples of {recipe.name}'s groups of {bn_batch}, from {recipe.batch} up, not {batch}."
         )
     scale = batch / recipe.batch
     schedule, warmup = recipe.schedule, None
@@ -42,7 +42,7 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
     return replace(
         recipe,
         batch=batch,
-        group=group,
+        bn_batch=bn_batch,
         steps=None if recipe.steps is None else max(1, round(recipe.steps / scale)),
         optimizer=replace(recipe.optimizer, lr=recipe.optimizer.lr * scale),
         schedule=schedule,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.data.views import Flip, PaddedCrop, PCAColor, ScaledCrop, Views
+from resnets.modalities.image.augmentations import Augmentations, Flip, PaddedCrop, PCAColor, ScaledCrop
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
-from resnets.preprocessing import Preprocessing
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import Step
 
-# At lr 0.01 for the first 400 steps of 128 pictures, 1.024 epochs of 50,000.
+# At lr 0.01 for the first 400 steps of 128 images, 1.024 epochs of 50,000.
 WARMUP_110 = ("warmup=Warmup", "warmup.epochs=1.024", "warmup.factor=0.1", "warmup.shape=constant")
 
 
@@ -20,7 +20,7 @@ def cifar() -> Recipe:
 
     Source: He et al. 2015, section 4.2. The drops are shares of the run (1/2 and 3/4), so a shorter run keeps its
     shape. The paper starts 110 layers at lr 0.01 for about 400 steps: that is paper/cifar110. Its settings were chosen
-    with 5,000 training pictures held out: holdout=5000. Black is padded before the mean is subtracted, as most do.
+    with 5,000 training images held out: holdout=5000. Black is padded before the mean is subtracted, as most do.
     Cost: 164 epochs; docs/log.md has the images a second.
     Expected: the paper's test error is 8.75% for 20 layers, 7.51% for 32, 7.17% for 44, 6.97% for 56 and
     6.61 ± 0.16% for 110 (table 6).
@@ -32,7 +32,7 @@ def cifar() -> Recipe:
         model=find("cifar_resnet20"),
         preprocessing=Preprocessing(resize=32, crop=32),
         normalize="mean image",
-        views=Views(augment=(PaddedCrop(padding=4), Flip())),
+        augmentations=Augmentations(transforms=(PaddedCrop(padding=4), Flip())),
         batch=128,
         steps=64_000,
         optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),
@@ -58,7 +58,7 @@ def imagenet() -> Recipe:
 
     Source: He et al. 2015, section 3.4. The paper divides the rate "when the error plateaus": schedule=Plateau does
     that, by the test loss; here it falls at a quarter, half and three quarters of the run. A mean is subtracted for
-    each channel in place of each pixel, so that whole pictures of any size can be tested (--views multi-scale).
+    each channel in place of each pixel, so that whole images of any size can be tested (--tta multi-scale).
     Cost: 120 epochs of ImageNet.
     Expected: ten-crop errors of 25.03% (34 layers, option A), 22.85% (50, v1); table 3.
     Command: resnets train paper/imagenet --data FOLDER --model resnet50_v1
@@ -68,7 +68,7 @@ def imagenet() -> Recipe:
         data="imagenet",
         model=find("resnet34_a"),
         preprocessing=Preprocessing(resize=256, crop=224, std=(1.0, 1.0, 1.0)),
-        views=Views(crop=ScaledCrop(sides=(256, 480)), augment=(Flip(), PCAColor())),
+        augmentations=Augmentations(crop=ScaledCrop(min_size=256, max_size=480), transforms=(Flip(), PCAColor())),
         batch=256,
         epochs=120,
         optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),

@@ -26,7 +26,7 @@ def wide() -> Recipe:
     """Wide nets on CIFAR-10: 200 epochs, Nesterov momentum, lr 0.1 times 0.2 at 60, 120 and 160, weight decay 5e-4.
 
     Source: Zagoruyko and Komodakis 2016 (1605.07146), section 3. Colours are normalised by channel.
-    Cost: 200 epochs of 5.2e9 multiply-adds a picture for WRN-28-10.
+    Cost: 200 epochs of 5.2e9 multiply-adds an image for WRN-28-10.
     Expected: a test error of 4.00% for WRN-28-10 (table 5).
     Command: resnets train wide
     """
@@ -45,7 +45,7 @@ def wide() -> Recipe:
 def stochastic_depth() -> Recipe:
     """Stochastic depth on CIFAR-10: 110 layers, branches dropped at a rate that rises to 0.5, 500 epochs.
 
-    Source: Huang et al. 2016 (1603.09382), section 4. The paper holds 5,000 pictures out: holdout=5000.
+    Source: Huang et al. 2016 (1603.09382), section 4. The paper holds 5,000 images out: holdout=5000.
     Cost: 500 epochs; every branch is computed here, so it saves no time.
     Expected: a test error of 5.25% (table 1).
     Command: resnets train stochastic-depth

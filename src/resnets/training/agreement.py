@@ -19,11 +19,11 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from resnets.artifacts.model_file import weights_sha256
-from resnets.data.sources import Source
-from resnets.errors import ResnetsError, TrainingError, UsageError
-from resnets.frozen import encode
+from resnets.core.config import encode
+from resnets.core.errors import ResnetsError, TrainingError, UsageError
+from resnets.modalities.base import Dataset
+from resnets.training.distributed import Ranks
 from resnets.training.environment import Environment
-from resnets.training.ranks import Ranks
 from resnets.training.recipe import Recipe
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def together(ranks: Ranks, action: Callable[[], T]) -> T:
         outcome = action()
     except ResnetsError as error:
         failure = error
-    ranks.meet()  # one may have been at it long before another
+    ranks.barrier()  # one may have been at it long before another
     failures = ranks.gather(str(failure) if failure else None)
     if failure is not None:
         raise failure
@@ -65,12 +65,12 @@ def from_rank_0(ranks: Ranks, action: Callable[[], T]) -> T:
         return action()
     outcome: T | None = None
     failure: ResnetsError | None = None
-    if ranks.leads:
+    if ranks.is_main:
         try:
             outcome = action()
         except ResnetsError as error:
             failure = error
-    ranks.meet()
+    ranks.barrier()
     found, message = ranks.gather((outcome, str(failure) if failure else None))[0]
     if failure is not None:
         raise failure
@@ -103,7 +103,7 @@ def require_equal(ranks: Ranks, facts: Mapping[str, Any]) -> None:
         )
 
 
-def require_equal_evaluation(ranks: Ranks, source: Source, networks: Sequence[object], split: str) -> None:
+def require_equal_evaluation(ranks: Ranks, dataset: Dataset, networks: Sequence[object], split: str) -> None:
     """Ends every rank where they would score different samples, or different weights.
 
     Raises:
@@ -111,11 +111,11 @@ def require_equal_evaluation(ranks: Ranks, source: Source, networks: Sequence[ob
     """
     if ranks.world == 1:
         return
-    digest = hashlib.sha256(source.labels.tobytes())
-    for index in range(len(source)):
-        digest.update(source.key(index) + b"\0")
+    digest = hashlib.sha256(dataset.labels.tobytes())
+    for index in range(len(dataset)):
+        digest.update(dataset.key(index) + b"\0")
     weights = [weights_sha256(net.state_dict()) if isinstance(net, nn.Module) else None for net in networks]
-    facts = {"split": split, "samples": len(source), "data (fingerprint)": digest.hexdigest(), "weights": weights}
+    facts = {"split": split, "samples": len(dataset), "data (fingerprint)": digest.hexdigest(), "weights": weights}
     require_equal(ranks, facts)
 
 
@@ -134,10 +134,10 @@ def _difference(name: str, values: list[Any]) -> str | None:
 
 def facts_of(recipe: Recipe, environment: Environment) -> dict[str, Any]:
     """What recipe and environment decide of a result, by dotted name."""
-    facts = {f"recipe.{name}": value for name, value in _flat(encode(recipe)).items() if name != "group"}
+    facts = {f"recipe.{name}": value for name, value in _flat(encode(recipe)).items() if name != "bn_batch"}
     return {
         **facts,
-        "ghost batch (group)": recipe.group,
+        "ghost batch (group)": recipe.bn_batch,
         "device": environment.device.partition(":")[0],
         **{each.name: getattr(environment, each.name) for each in fields(environment) if each.name not in _OWN},
     }

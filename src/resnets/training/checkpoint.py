@@ -23,9 +23,9 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from resnets.errors import FileError, UsageError
-from resnets.files import explain
-from resnets.frozen import decode, encode
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, UsageError
+from resnets.core.files import explain
 from resnets.training.schedules import PlateauState
 
 FORMAT = 1
@@ -37,7 +37,7 @@ class DamagedError(FileError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class TrainState:
     """What a run remembers beside its tensors.
 
     Args:
@@ -81,22 +81,22 @@ class Description:
     """The JSON of a checkpoint."""
 
     format: int
-    memory: Memory
+    state: TrainState
     sha256: str
 
 
-def sha256_of(tensors: bytes, memory: Memory) -> str:
+def sha256_of(tensors: bytes, state: TrainState) -> str:
     """Over both halves of a checkpoint."""
     digest = hashlib.sha256(tensors)
-    digest.update(json.dumps(encode_memory(memory), sort_keys=True).encode())
+    digest.update(json.dumps(encode_state(state), sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def encode_memory(memory: Memory) -> dict[str, object]:
-    """`memory` as JSON. What it had from the start is always there; later fields only where they say something, so
+def encode_state(state: TrainState) -> dict[str, object]:
+    """`state` as JSON. What it had from the start is always there; later fields only where they say something, so
     that the hashes of earlier checkpoints hold."""
-    data: dict[str, object] = encode(memory)
-    if not memory.evaluation_pending:
+    data: dict[str, object] = encode(state)
+    if not state.evaluation_pending:
         del data["evaluation_pending"]
     return data
 
@@ -134,7 +134,7 @@ class Saved:
     """
 
     tensors: dict[str, Tensor]
-    memory: Memory
+    state: TrainState
     damaged: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -172,10 +172,10 @@ def read(folder: Path, step: int) -> Saved:
         raise DamagedError(f"{tensors_path} is missing.") from error
     except OSError as error:
         raise _unreadable(tensors_path, error) from error
-    if sha256_of(content, description.memory) != description.sha256 or description.memory.step != step:
+    if sha256_of(content, description.state) != description.sha256 or description.state.step != step:
         raise DamagedError(f"{tensors_path} or its JSON is damaged: it does not hold what was written.")
     try:
-        return Saved(safetensors.torch.load(content), description.memory)
+        return Saved(safetensors.torch.load(content), description.state)
     except MemoryError:
         raise
     except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
@@ -202,7 +202,7 @@ def newest(folder: Path, recipe_sha256: str, *, before: int | None = None) -> Sa
             damaged.append(step)
             notes.append(f"{error} The checkpoint before it is used.")
             continue
-        if found.memory.recipe_sha256 != recipe_sha256:
+        if found.state.recipe_sha256 != recipe_sha256:
             raise FileError(
                 f"{json_path(folder, step)} belongs to another recipe than {folder.parent / 'recipe.json'}: "
                 "put the run's own recipe back, or train in a new folder."

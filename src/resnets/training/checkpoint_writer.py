@@ -12,14 +12,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.errors import FileError
-from resnets.files import write_bytes, write_json
-from resnets.frozen import encode
+from resnets.core.config import encode
+from resnets.core.errors import FileError
+from resnets.core.files import write_bytes, write_json
 from resnets.training.checkpoint import (
     FORMAT,
     Description,
-    Memory,
-    encode_memory,
+    TrainState,
+    encode_state,
     json_path,
     remove,
     sha256_of,
@@ -48,7 +48,7 @@ class Writer:
             with contextlib.suppress(OSError):
                 leftover.unlink()
 
-    def write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
+    def write(self, tensors: dict[str, Tensor], state: TrainState) -> None:
         """Starts writing a copy of `tensors`; waits first for the checkpoint before.
 
         Raises:
@@ -56,7 +56,7 @@ class Writer:
         """
         self.wait()
         copies = {name: _copy(tensor) for name, tensor in tensors.items()}
-        self._thread = threading.Thread(target=self._write, args=(copies, memory), name="checkpoint")
+        self._thread = threading.Thread(target=self._write, args=(copies, state), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
@@ -68,16 +68,16 @@ class Writer:
             error, self._error = self._error, None
             raise error
 
-    def _write(self, tensors: dict[str, Tensor], memory: Memory) -> None:
+    def _write(self, tensors: dict[str, Tensor], state: TrainState) -> None:
         started = time.thread_time()
         try:
             data = safetensors.torch.save(tensors)
-            description = Description(format=FORMAT, memory=memory, sha256=sha256_of(data, memory))
-            write_bytes(tensors_path_of(self.folder, memory.step), data)
-            write_json(json_path(self.folder, memory.step), encode(description) | {"memory": encode_memory(memory)})
-            remove(self.folder, self._damaged - {memory.step})
+            description = Description(format=FORMAT, state=state, sha256=sha256_of(data, state))
+            write_bytes(tensors_path_of(self.folder, state.step), data)
+            write_json(json_path(self.folder, state.step), encode(description) | {"memory": encode_state(state)})
+            remove(self.folder, self._damaged - {state.step})
             self._damaged = set()
-            remove(self.folder, [step for step in steps(self.folder) if step <= memory.step][self.keep :])
+            remove(self.folder, [step for step in steps(self.folder) if step <= state.step][self.keep :])
         except FileError as error:
             self._error = error
         except Exception as error:  # whatever it is, training must not believe that its work is saved

@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from resnets.core.errors import FileError
+from resnets.core.files import explain, write_bytes
 from resnets.data.file_table import folder_of, read_records
 from resnets.data.scan import DatasetScan
-from resnets.data.sources import Source, SplitName
-from resnets.errors import FileError
-from resnets.files import explain, write_bytes
+from resnets.modalities.base import Dataset, SplitName
 
 NAME = "damaged.jsonl"
 
@@ -53,15 +53,15 @@ class DamageLog:
         self.path = folder / NAME
         self._appended: set[Damage] = set()
 
-    def write_scan(self, splits: dict[SplitName, tuple[Source, DatasetScan]]) -> None:
+    def write_scan(self, splits: dict[SplitName, tuple[Dataset, DatasetScan]]) -> None:
         """Begins the file with what the scan found.
 
         Raises:
             FileError: it cannot be written.
         """
         found = [
-            Damage(path=source.name(number), reason=reason, split=split, number=number)
-            for split, (source, scan) in splits.items()
+            Damage(path=dataset.name(number), reason=reason, split=split, number=number)
+            for split, (dataset, scan) in splits.items()
             for number, reason in scan.damaged.items()
         ]
         if found:
@@ -147,9 +147,9 @@ class DamageLog:
         return damage
 
 
-def with_record(damage: Damage, source: Source, number: int) -> Damage:
-    """`damage` of the image `number` of `source` with the size and hash that its file has now, if it can be opened."""
-    folder, indices = folder_of(source)
+def with_record(damage: Damage, dataset: Dataset, number: int) -> Damage:
+    """`damage` of the image `number` of `dataset` with the size and hash that its file has now, if it can be opened."""
+    folder, indices = folder_of(dataset)
     if folder is None:
         return damage
     record = read_records(folder, indices[[number]])[0]

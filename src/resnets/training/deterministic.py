@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from resnets.errors import UsageError
+from resnets.core.errors import UsageError
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _CUBLAS_VALUES = (":4096:8", ":16:8")  # those under which cuBLAS promises the same bits

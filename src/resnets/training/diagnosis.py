@@ -1,4 +1,4 @@
-"""A step looked at closely: where a number first stops being finite, and which pictures were in the batch.
+"""A step looked at closely: where a number first stops being finite, and which images were in the batch.
 
 A batch is a function of the step, so any step can be made again (`resnets replay RUN --step N`).
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnets.data.batches import Batches
-from resnets.errors import TrainingError
+from resnets.core.errors import TrainingError
+from resnets.data.loader import Batches
 
 if TYPE_CHECKING:
     from resnets.training.loop import Training
@@ -33,8 +33,8 @@ class Diagnosis:
         loss, gradient_norm: of this rank's part of the batch.
         layer: where a value first was not finite, in the order of the signal, or None.
         during: "forward" (the layer's output) or "backward" (the gradient of its weights).
-        pictures: of the batch, by name; where single ones can be blamed, those first.
-        blamed: how many of `pictures` those are.
+        images: of the batch, by name; where single ones can be blamed, those first.
+        blamed: how many of `images` those are.
         notes: what a person should know about how the data was read, a line each.
     """
 
@@ -43,7 +43,7 @@ class Diagnosis:
     gradient_norm: float
     layer: str | None
     during: str | None
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     blamed: int
     notes: tuple[str, ...] = ()
 
@@ -52,7 +52,7 @@ class Diagnosis:
         where = (
             f"first in the {self.during} pass of {self.layer}" if self.layer else "in no single layer when run again"
         )
-        named = ", ".join(self.pictures[: min(self.blamed, _NAMED) or _NAMED])
+        named = ", ".join(self.images[: min(self.blamed, _NAMED) or _NAMED])
         whose = "because of" if self.blamed else "its batch begins with"
         return (
             f"Step {self.step} has a gradient that is not finite, {where}; {whose} {named}. Lower optimizer.lr, add "
@@ -80,7 +80,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
     training.optimizer.zero_grad()
     done, training.steps_done = training.steps_done, step
     try:
-        loss = float(training.accumulate(training.dealt(batch)))
+        loss = float(training.accumulate(training.with_rng_keys(batch)))
     finally:
         training.steps_done = done
         for hook in hooks:
@@ -97,7 +97,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         if broken:  # what lies before it in the signal got its gradient through it
             layer, during = broken[-1].rpartition(".")[0], "backward"
-    ids = batch["ids"].cpu()[first * training.piece :][: len(samples)]
+    ids = batch["ids"].cpu()[first * training.micro_batch :][: len(samples)]
     blamed = ids[samples.cpu()].tolist() if 0 < int(samples.sum()) < len(samples) else []
     others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
     return Diagnosis(
@@ -106,7 +106,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         gradient_norm=float(torch.nn.utils.get_total_norm(list(gradients.values()))),
         layer=layer,
         during=during,
-        pictures=tuple(batches.source.name(i) for i in [*blamed, *others]),
+        images=tuple(batches.dataset.name(i) for i in [*blamed, *others]),
         blamed=len(blamed),
     )
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from resnets.devices import lerp_all
+from resnets.core.devices import lerp_all
 
 
 class EMA:

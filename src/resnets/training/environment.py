@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import torch
 
-from resnets.data import jpeg
-from resnets.devices import abilities, find_device, has_bf16
-from resnets.errors import UsageError
+from resnets.core.devices import abilities, find_device, has_bf16
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
+from resnets.modalities.image.read import jpeg
 from resnets.training.recipe import Precision
-from resnets.typed import checked
 from resnets.version import __version__
 
 ONE_THREAD_WORK = 1e9

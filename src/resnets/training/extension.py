@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from resnets.artifacts import model_file
-from resnets.errors import FileError, UsageError
-from resnets.training.checkpoint import Memory
+from resnets.core.errors import FileError, UsageError
+from resnets.training.callbacks import goodness
+from resnets.training.checkpoint import TrainState
 from resnets.training.checkpoint_writer import Writer
-from resnets.training.keeping import goodness
 from resnets.training.recipe import Muon, Recipe
 from resnets.training.run_folder import Event, Plan, RunFolder, write_plan
 from resnets.training.run_log import read_log, whole_lines
@@ -104,7 +104,7 @@ def extend(folder: RunFolder, plan: Plan, epochs: float, samples: int) -> Plan:
     phase = phases_of(longer, samples)[-1]
     history = read_log(folder.log)
     end: Event = next((e for e in reversed(history) if e["event"] == "end"), {})
-    memory = Memory(
+    state = TrainState(
         step=phase.first_step,
         log_bytes=whole_lines(folder.log),
         seconds=float(end.get("seconds", 0.0)),
@@ -112,8 +112,8 @@ def extend(folder: RunFolder, plan: Plan, epochs: float, samples: int) -> Plan:
         best=_best(plan, history),
         skipped=int(end.get("skipped", 0)),
     )
-    writer = Writer(folder.checkpoints, plan.keeping.keep)
-    writer.write(_state(folder.model, plan), memory)
+    writer = Writer(folder.checkpoints, plan.checkpoints.keep)
+    writer.write(_state(folder.model, plan), state)
     writer.wait()
     write_plan(folder.recipe, longer)
     return longer
@@ -142,8 +142,8 @@ def _state(model: Path, plan: Plan) -> dict[str, Tensor]:
 
 
 def _best(plan: Plan, history: list[Event]) -> tuple[float, ...] | None:
-    """The best evaluation so far; see `Memory.best`."""
-    name = plan.keeping.best
+    """The best evaluation so far; see `TrainState.best`."""
+    name = plan.checkpoints.monitor
     if name is None:
         return None
     evaluations = [goodness(name, event) for event in history if event["event"] == "evaluation"]

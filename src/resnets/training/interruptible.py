@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from resnets.data.sources import Source, SplitName
-from resnets.evaluation.judge import Judge
-from resnets.evaluation.score import Scores, score
-from resnets.tasks.task import Task
-from resnets.training.ranks import Ranks
+from resnets.evaluation.predictor import Predictor
+from resnets.evaluation.scoring import Scores, score
+from resnets.modalities.base import Dataset, SplitName
+from resnets.tasks.base import Task
+from resnets.training.distributed import Ranks
 
 _POLL_SECONDS = 1.0
 
@@ -37,8 +37,8 @@ class Interruptible:
         self._asked = asked
         self._polled = 0.0
 
-    def score(self, judge: Judge, task: Task, source: Source, *, split: SplitName, workers: int) -> Scores:
-        """The scores of `judge` on every sample of `source`.
+    def score(self, predictor: Predictor, task: Task, dataset: Dataset, *, split: SplitName, workers: int) -> Scores:
+        """The scores of `predictor` on every sample of `dataset`.
 
         Raises:
             EvaluationStopped: on every rank, where any was asked to stop.
@@ -46,9 +46,9 @@ class Interruptible:
         ranks = self._ranks
         try:
             return score(
-                _Stoppable(judge, self),
+                _Stoppable(predictor, self),
                 task,
-                source,
+                dataset,
                 split=split,
                 workers=workers,
                 rank=ranks.rank,
@@ -79,13 +79,13 @@ class Interruptible:
 class _Stoppable:
     """A judge that looks for signals between batches."""
 
-    def __init__(self, judge: Judge, watched: Interruptible) -> None:
-        self._judge = judge
+    def __init__(self, predictor: Predictor, watched: Interruptible) -> None:
+        self._judge = predictor
         self._watched = watched
 
-    def see(self, source: Source, index: int) -> Any:
-        return self._judge.see(source, index)
+    def load(self, dataset: Dataset, index: int) -> Any:
+        return self._judge.load(dataset, index)
 
-    def outputs(self, seen: Sequence[Any]) -> Tensor:
+    def predict(self, seen: Sequence[Any]) -> Tensor:
         self._watched.check()
-        return self._judge.outputs(seen)
+        return self._judge.predict(seen)

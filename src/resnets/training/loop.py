@@ -19,24 +19,24 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from resnets import draws
-from resnets.data.batches import Batch, Batches
-from resnets.devices import abilities, copy_all, memory_format, to_device
-from resnets.errors import DataError, UsageError
-from resnets.evaluation.score import Scores
+from resnets.core import rng
+from resnets.core.devices import abilities, copy_all, memory_format, to_device
+from resnets.core.errors import DataError, UsageError
+from resnets.data.loader import Batch, Batches
+from resnets.evaluation.scoring import Scores
 from resnets.models.initialize import whiten
-from resnets.nn.stochastic import Stochastic, deal
-from resnets.tasks.task import Task
+from resnets.nn.stochastic import Stochastic, set_rng_keys
+from resnets.tasks.base import Task
 from resnets.training import optimizers, schedules
-from resnets.training.captured import Captured
+from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.diagnosis import NonFiniteError, diagnose
+from resnets.training.distributed import Ranks
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
-from resnets.training.ranks import Ranks
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Listener
+from resnets.training.run_folder import Subscriber
 from resnets.training.schedules import Plateau, PlateauState
-from resnets.training.synchronized import synchronize
+from resnets.training.sync_batch_norm import synchronize
 
 MAX_EVALUATIONS = 10**6
 LOGGED_STEPS = 2000  # a run logs no more steps than this
@@ -81,22 +81,22 @@ class Training:
         self.total_steps = first_step + recipe.total_steps(samples)
         self.evaluated_after = {first_step + step for step in evaluation_steps(recipe, samples)}
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
-        self.group = group_size(recipe, self.ranks.world)
+        self.bn_batch = bn_batch_size(recipe, self.ranks.world)
         # The samples of a group that one rank runs: all of them, or a part where there are more ranks than groups.
-        self.piece = min(self.group, recipe.batch // self.ranks.world)
-        self.pieces = self.ranks.share(recipe.batch // self.piece)
-        if self.piece < self.group:
-            synchronize(self.network, self.ranks.neighbours(self.group // self.piece))
+        self.micro_batch = min(self.bn_batch, recipe.batch // self.ranks.world)
+        self.micro_batches = self.ranks.share(recipe.batch // self.micro_batch)
+        if self.micro_batch < self.bn_batch:
+            synchronize(self.network, self.ranks.subgroup(self.bn_batch // self.micro_batch))
         self._forward = self.ranks.wrap(self.network, self.device)
-        self._draws_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
+        self._needs_rng_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._norms = _batch_norms(self.network)
         self._running = _running(self._norms)
         # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
         self.first_bad = torch.tensor(-1, device=self.device)
         self.skipped = torch.tensor(0, device=self.device)
         # Resumed elsewhere, or on more ranks, what was captured is done as it is written.
-        captures = recipe.capture and self.device.type == "cuda" and self.ranks.world == 1
-        self._captured = Captured(self._move, self.device) if captures else None
+        captures = recipe.cuda_graph and self.device.type == "cuda" and self.ranks.world == 1
+        self._graph_step = CUDAGraphStep(self._move, self.device) if captures else None
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -106,7 +106,7 @@ class Training:
     @property
     def rows(self) -> slice:
         """The samples of a global batch that this rank runs."""
-        return slice(self.pieces.start * self.piece, self.pieces.stop * self.piece)
+        return slice(self.micro_batches.start * self.micro_batch, self.micro_batches.stop * self.micro_batch)
 
     def learning_rate(self, step: int) -> float:
         """The rate of `step`, from 0."""
@@ -128,8 +128,8 @@ class Training:
             batch: this rank's rows of the global batch.
         """
         # A batch with weights is too rare to be captured for.
-        move = self._captured if self._captured and "weights" not in batch else self._move
-        loss = move(self.dealt(batch), self.learning_rate(self.steps_done), self.steps_done)
+        move = self._graph_step if self._graph_step and "weights" not in batch else self._move
+        loss = move(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
         if self.ema:
             self.ema.update(self.network, self.steps_done)
@@ -156,11 +156,11 @@ class Training:
         self._combine(statistics, bad)
         return loss
 
-    def dealt(self, batch: Batch) -> Batch:
+    def with_rng_keys(self, batch: Batch) -> Batch:
         """`batch` with `keys` of the network's own draws in the coming step, one a sample, where it draws."""
-        if not self._draws_keys:
+        if not self._needs_rng_keys:
             return batch
-        g = draws.generator(self.recipe.seed, "network", self.steps_done)
+        g = rng.generator(self.recipe.seed, "network", self.steps_done)
         keys = g.integers(0, 2**63 - 1, self.recipe.batch)[self.rows]
         return batch | {"keys": to_device(keys, self.device)}
 
@@ -168,17 +168,17 @@ class Training:
         """Adds the gradient of this rank's pieces to the network's; returns their part of the mean loss.
 
         Args:
-            batch: `dealt`.
+            batch: `with_rng_keys`.
         """
         self.network.train()
         total = torch.zeros((), device=self.device)
-        for number in range(len(self.pieces)):
-            rows = slice(number * self.piece, (number + 1) * self.piece)
+        for number in range(len(self.micro_batches)):
+            rows = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
             part = {name: value[rows] for name, value in batch.items()}
             if "keys" in part:
-                deal(self.network, part["keys"])
-            last = number == len(self.pieces) - 1
-            with self._synchronizing(last), self.ranks.naming_the_missing():
+                set_rng_keys(self.network, part["keys"])
+            last = number == len(self.micro_batches) - 1
+            with self._synchronizing(last), self.ranks.collective_errors():
                 with self.autocast():
                     outputs = self._forward(part["images"].contiguous(memory_format=self.memory_format))
                 losses = self.task.loss(outputs, part)
@@ -193,7 +193,7 @@ class Training:
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
         """A stem that whitens gets its filters, unless steps were done, which had them."""
-        if self.steps_done or not whiten_stem(self.network, self.recipe, batches, self.piece, self.ranks.sum):
+        if self.steps_done or not whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum):
             return
         if self.ema:
             self.ema.network.load_state_dict(self.network.state_dict())
@@ -206,7 +206,7 @@ class Training:
         """
         network = self.evaluated_network
         norms = _batch_norms(network)
-        if not (self.recipe.exact_statistics and norms):
+        if not (self.recipe.precise_bn and norms):
             return
         network.eval()
         momenta = [norm.momentum for norm in norms]
@@ -214,18 +214,18 @@ class Training:
             norm.reset_running_stats()
             norm.momentum = None  # torch's word for the mean of all that comes
             norm.train()
-        steps = math.ceil(self.recipe.exact_statistics / self.recipe.batch)
+        steps = math.ceil(self.recipe.precise_bn / self.recipe.batch)
         for batch in batches.between(self.total_steps, self.total_steps + steps):
-            for images in torch.split(batch["images"], self.piece):
+            for images in torch.split(batch["images"], self.micro_batch):
                 network(images.contiguous(memory_format=self.memory_format))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         if self.ranks.world > 1:
             running = _running(norms)
-            share = len(self.pieces) * self.piece / self.recipe.batch
+            share = len(self.micro_batches) * self.micro_batch / self.recipe.batch
             _set(running, self.ranks.sum(torch.cat(running) * share))
 
-    def observe(self, scores: Scores) -> None:
+    def update_schedule(self, scores: Scores) -> None:
         """Takes an evaluation into account where the schedule asks for it."""
         if isinstance(self.recipe.schedule, Plateau):
             self.plateau.update(self.recipe.schedule, float(scores.metrics["loss"]))
@@ -282,17 +282,17 @@ class Training:
             return
         after = self._statistics()
         assert after is not None
-        count = self.recipe.batch // self.group
+        count = self.recipe.batch // self.bn_batch
         if self.ranks.world > 1:
             keep = 1 - self.recipe.model.norm_momentum
-            sharing = self.group // self.piece
-            later = count - math.ceil(self.pieces.stop / sharing)
-            own = (after - keep ** len(self.pieces) * before) / sharing
+            sharing = self.bn_batch // self.micro_batch
+            later = count - math.ceil(self.micro_batches.stop / sharing)
+            own = (after - keep ** len(self.micro_batches) * before) / sharing
             after = keep**count * before + self.ranks.sum(own * keep**later)
         _set(self._running, torch.where(bad, before, after))
-        for norm in self._norms if count != len(self.pieces) else ():
+        for norm in self._norms if count != len(self.micro_batches) else ():
             assert norm.num_batches_tracked is not None
-            norm.num_batches_tracked += count - len(self.pieces)
+            norm.num_batches_tracked += count - len(self.micro_batches)
 
     def _synchronizing(self, last: bool) -> contextlib.AbstractContextManager[object]:
         """Ranks add up their gradients in the backward pass of their last group alone."""
@@ -306,17 +306,17 @@ def whiten_stem(
     network: nn.Module,
     recipe: Recipe,
     batches: Batches,
-    piece: int,
+    micro_batch: int,
     total: Callable[[Tensor], Tensor] = lambda t: t,
 ) -> bool:
-    """Gives a stem that whitens its filters, from the first training pictures, `piece` of them at a time.
+    """Gives a stem that whitens its filters, from the first training images, `micro_batch` of them at a time.
 
     Returns whether there is such a stem.
     """
     steps = math.ceil(recipe.initialization.whiten / recipe.batch)
     if not steps or recipe.model.stem != "whitened":
         return False
-    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], piece)), total)
+    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], micro_batch)), total)
     return True
 
 
@@ -334,25 +334,25 @@ def _set(parts: list[Tensor], values: Tensor) -> None:
     copy_all(parts, torch.split(values, [len(b) for b in parts]))
 
 
-def group_size(recipe: Recipe, world: int) -> int:
+def bn_batch_size(recipe: Recipe, world: int) -> int:
     """Samples of a statistics group: the recipe's, or a rank's share of the batch.
 
     Raises:
         UsageError: the batch has no equal shares, or a group is to be shared by ranks that do not divide it.
     """
-    if recipe.group is None:
+    if recipe.bn_batch is None:
         if recipe.batch % world or recipe.batch // world < 2:
             raise UsageError(
                 f"batch {recipe.batch} has no equal shares of 2 or more for {world} ranks: set batch or group."
             )
         return recipe.batch // world
-    groups = recipe.batch // recipe.group
-    if groups < world and (world % groups or recipe.group % (world // groups)):
+    groups = recipe.batch // recipe.bn_batch
+    if groups < world and (world % groups or recipe.bn_batch % (world // groups)):
         raise UsageError(
-            f"{world} ranks cannot share the {groups} groups of {recipe.group} in batch {recipe.batch} evenly: "
-            f"set group={recipe.batch // world} or smaller, or another batch."
+            f"{world} ranks cannot share the {groups} groups of {recipe.bn_batch} in batch {recipe.batch} evenly: "
+            f"set bn_batch={recipe.batch // world} or smaller, or another batch."
         )
-    return recipe.group
+    return recipe.bn_batch
 
 
 def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
@@ -369,7 +369,7 @@ def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
     return {m for m in marks if m <= total} | {total}
 
 
-class Keeper(Protocol):
+class Callback(Protocol):
     """Looks after a run between its steps: checkpoints, and stopping when asked."""
 
     def after_step(self, losses: list[Tensor], failed: DataError | None = None) -> None:
@@ -381,7 +381,7 @@ class Keeper(Protocol):
     def after_evaluation(self, scores: Scores) -> None: ...
 
 
-class LookAhead:
+class Lookahead:
     """Iterates over batches, and can tell before they are asked for whether they can be made.
 
     Args:
@@ -393,10 +393,10 @@ class LookAhead:
         self._depth = depth
         self._made: deque[Batch | Exception] = deque()
 
-    def __iter__(self) -> LookAhead:
+    def __iter__(self) -> Lookahead:
         return self
 
-    def look(self) -> DataError | None:
+    def tta_crops(self) -> DataError | None:
         """Makes the next batches; returns an error among them, which is raised again when that batch is asked for."""
         while len(self._made) < self._depth and not (self._made and isinstance(self._made[-1], Exception)):
             try:
@@ -407,7 +407,7 @@ class LookAhead:
 
     def __next__(self) -> Batch:
         if not self._made:
-            self.look()
+            self.tta_crops()
         found = self._made.popleft()
         if isinstance(found, Exception):
             raise found
@@ -418,8 +418,8 @@ def run(
     training: Training,
     batches: Batches,
     evaluate: Callable[[], Scores],
-    tell: Listener,
-    keeper: Keeper | None = None,
+    emit: Subscriber,
+    keeper: Callback | None = None,
     losses: list[Tensor] | None = None,
     evaluation_pending: bool = False,
 ) -> Scores:
@@ -427,7 +427,7 @@ def run(
 
     Args:
         evaluate: scores the weights as they are.
-        tell: called with every event.
+        emit: called with every event.
         losses: of steps that were done but not logged when the run was cut off.
         evaluation_pending: whether the run was cut off before the evaluation of its last step.
 
@@ -450,9 +450,9 @@ def run(
         if step == total:
             training.finish(batches)
         scores = evaluate()
-        training.observe(scores)
+        training.update_schedule(scores)
         figures = {k: v for k, v in scores.summary().items() if not isinstance(v, dict)}
-        tell({"event": "evaluation", "step": step, "epoch": step * recipe.batch / samples, **figures})
+        emit({"event": "evaluation", "step": step, "epoch": step * recipe.batch / samples, **figures})
         if keeper:
             keeper.after_evaluation(scores)
         return scores
@@ -463,7 +463,7 @@ def run(
         if keeper:
             keeper.after_step(losses)
     # Ranks hear of one another's votes a step later, so one that fails has to know of it two steps before.
-    upcoming = LookAhead(batches.between(training.steps_done, total), depth=1 if training.ranks.world == 1 else 2)
+    upcoming = Lookahead(batches.between(training.steps_done, total), depth=1 if training.ranks.world == 1 else 2)
     for batch in upcoming:
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
@@ -476,11 +476,11 @@ def run(
             loss = float(training.ranks.sum(torch.stack(losses)).mean())
             now = time.perf_counter()
             speed = timed * recipe.batch / (now - clock)
-            tell({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "images_per_second": speed})
+            emit({"event": "step", "step": step, "epoch": epoch, "loss": loss, "lr": rate, "images_per_second": speed})
             losses, clock, timed = [], now, 0
         if step in marks:
             scores = evaluate_step()
             clock = time.perf_counter()
         if keeper:
-            keeper.after_step(losses, upcoming.look())
+            keeper.after_step(losses, upcoming.tta_crops())
     return scores if scores is not None else evaluate()

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import torch
 
-from resnets.data.batches import Batches
-from resnets.devices import copy_all, memory_format
-from resnets.errors import UsageError
-from resnets.models.memory import Memory, Numbers, fit, predict
+from resnets.core.devices import copy_all, memory_format
+from resnets.core.errors import UsageError
+from resnets.core.units import parse_bytes
+from resnets.data.loader import Batches
+from resnets.models.memory import BytesPerElement, StepMemory, fit, predict
 from resnets.models.resnet import ResNet
-from resnets.nn.stochastic import deal
-from resnets.sizes import parse_bytes
+from resnets.nn.stochastic import set_rng_keys
 from resnets.training.agreement import from_rank_0
+from resnets.training.distributed import Ranks
 from resnets.training.environment import Environment
 from resnets.training.loop import Training
-from resnets.training.ranks import Ranks
 from resnets.training.recipe import AdamW, Recipe
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # mallopt(3)
@@ -50,16 +50,16 @@ def highest(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def numbers_of(recipe: Recipe, precision: str) -> Numbers:
+def bytes_per_element(recipe: Recipe, precision: str) -> BytesPerElement:
     """What one number takes under `recipe`."""
-    return Numbers(
+    return BytesPerElement(
         activation=2 if precision == "bf16" else 4,
         optimizer=8 if isinstance(recipe.optimizer, AdamW) else 4 if recipe.optimizer.momentum else 0,
         average=4 if recipe.ema is not None else 0,
     )
 
 
-def keep_within_limit(training: Training) -> Memory:
+def keep_within_limit(training: Training) -> StepMemory:
     """Sets which blocks of the network are computed twice, as the recipe's limit asks; returns what a step will need.
 
     Its `program` is what else this process holds by now.
@@ -69,13 +69,15 @@ def keep_within_limit(training: Training) -> Memory:
     """
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
-    size, numbers = recipe.largest_size, numbers_of(recipe, training.precision)
+    size, numbers = recipe.largest_size, bytes_per_element(recipe, training.precision)
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     if recipe.memory_limit is not None:
         left = room(recipe, training.device, held)
-        network.recomputed = fit(network.spec, size, training.piece, left, numbers=numbers)
+        network.recomputed = fit(network.spec, size, training.micro_batch, left, numbers=numbers)
     program = max(0, in_use(training.device) - held)
-    return predict(network.spec, size, training.piece, numbers=numbers, segments=network.recomputed, program=program)
+    return predict(
+        network.spec, size, training.micro_batch, numbers=numbers, segments=network.recomputed, program=program
+    )
 
 
 def room(recipe: Recipe, device: torch.device, held: int = 0) -> int:
@@ -85,16 +87,16 @@ def room(recipe: Recipe, device: torch.device, held: int = 0) -> int:
     return parse_bytes(recipe.memory_limit) - max(0, in_use(device) - held)
 
 
-def group_within_limit(recipe: Recipe, precision: str, group: int, left: int) -> int:
-    """The largest group of samples, `group` or a smaller share of the batch, whose step fits into `left` bytes.
+def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: int) -> int:
+    """The largest group of samples, `bn_batch` or a smaller share of the batch, whose step fits into `left` bytes.
 
     Raises:
         UsageError: there is none.
     """
-    numbers = numbers_of(recipe, precision)
+    numbers = bytes_per_element(recipe, precision)
     refusal: UsageError | None = None
-    for size in range(group, 1, -1):
-        if group % size == 0:
+    for size in range(bn_batch, 1, -1):
+        if bn_batch % size == 0:
             try:
                 fit(recipe.model, recipe.largest_size, size, left, numbers=numbers)
                 return size
@@ -109,18 +111,18 @@ def within_limit(recipe: Recipe, environment: Environment, ranks: Ranks) -> tupl
     Raises:
         UsageError: there is none.
     """
-    group = recipe.group
-    assert group is not None
+    bn_batch = recipe.bn_batch
+    assert bn_batch is not None
     # What the program itself takes differs a little between ranks: the one with the least room counts.
     left = min(ranks.gather(room(recipe, torch.device(environment.device))))
-    fitting = from_rank_0(ranks, lambda: group_within_limit(recipe, environment.precision, group, left))
-    if fitting == group:
+    fitting = from_rank_0(ranks, lambda: bn_batch_within_limit(recipe, environment.precision, bn_batch, left))
+    if fitting == bn_batch:
         return recipe, []
     note = (
-        f"memory_limit={recipe.memory_limit} holds no {group} pictures at a time: batch norm sees "
+        f"memory_limit={recipe.memory_limit} holds no {bn_batch} images at a time: batch norm sees "
         f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
     )
-    return replace(recipe, group=fitting), [note]
+    return replace(recipe, bn_batch=fitting), [note]
 
 
 @contextlib.contextmanager
@@ -173,18 +175,18 @@ def advice(training: Training, batches: Batches) -> str:
     """Which group of samples would fit, tried here and now."""
     if training.device.type == "cpu":
         _allocate_as_usual()
-    text = f"Out of memory with {training.piece} samples at a time on {training.device}."
-    sizes = [size for size in range(2, training.piece) if training.recipe.batch % size == 0]
+    text = f"Out of memory with {training.micro_batch} samples at a time on {training.device}."
+    sizes = [size for size in range(2, training.micro_batch) if training.recipe.batch % size == 0]
     # From small to large: where oneDNN once found no memory, it then refuses what would fit, too.
     fitting = max(itertools.takewhile(lambda size: _fits(training, batches, size), sizes), default=None)
     if fitting is None:
         return (
-            f"{text} Not even 2 fit in what this process has left: take smaller pictures, a smaller model or "
+            f"{text} Not even 2 fit in what this process has left: take smaller images, a smaller model or "
             "precision=bf16."
         )
     return (
         f"{text} To go on with the same groups, and to the same result, in less memory and more time: resnets resume "
-        f"RUN --memory-limit 8GiB (or what there is). Or train anew with group={fitting}, which was tried and fits "
+        f"RUN --memory-limit 8GiB (or what there is). Or train anew with bn_batch={fitting}, which was tried and fits "
         f"(the same batches of {training.recipe.batch}; batch norm then sees {fitting} samples at a time)."
     )
 
@@ -197,7 +199,7 @@ def _fits(training: Training, batches: Batches, size: int) -> bool:
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
         images = torch.zeros((size, batches.preprocessing.channels, side, side), device=training.device)
-        deal(network, torch.zeros(size, dtype=torch.int64, device=training.device))
+        set_rng_keys(network, torch.zeros(size, dtype=torch.int64, device=training.device))
         with training.autocast():
             outputs = network.train()(images.contiguous(memory_format=memory_format(images.device)))
         outputs.float().sum().backward()

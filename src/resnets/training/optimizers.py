@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from resnets.devices import abilities
-from resnets.training import unfused
+from resnets.core.devices import abilities
+from resnets.training import unfused_optimizers
 from resnets.training.muon import Orthogonal
 from resnets.training.recipe import SGD, AdamW, Muon
 
@@ -58,7 +58,7 @@ class Momentum:
     ) -> None:
         momenta = [state.get("momentum_buffer") for state in states]
         if not abilities(found_inf.device).guarded_optimizers:
-            unfused.sgd(
+            unfused_optimizers.sgd(
                 parameters, gradients, momenta, lr=lr, momentum=self.momentum, nesterov=self.nesterov,
                 weight_decay=self.weight_decay, found_inf=found_inf,
             )  # fmt: skip
@@ -91,7 +91,7 @@ class Adam:
     ) -> None:
         averages, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
         if not abilities(found_inf.device).guarded_optimizers:
-            unfused.adamw(
+            unfused_optimizers.adamw(
                 parameters, gradients, averages, squares, steps, lr=lr, beta1=self.beta1, beta2=self.beta2,
                 eps=self.eps, weight_decay=self.weight_decay, found_inf=found_inf,
             )  # fmt: skip
@@ -104,7 +104,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Parameters that move by one rule.
 
     Args:
@@ -123,7 +123,7 @@ class Optimizer:
         state: what is remembered of each parameter.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[ParameterGroup]) -> None:
         self.groups = groups
         self.state: dict[nn.Parameter, State] = {p: g.rule.begin(p) for g in groups for p in g.parameters}
 
@@ -165,18 +165,20 @@ def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32
 
     kernels, vectors = [p for p in learnt if p.ndim > 1], [p for p in learnt if p.ndim <= 1]
     decay = choice.weight_decay
-    return Optimizer([Group(kernels, rule(decay)), Group(vectors, rule(decay if choice.decay_norms else 0.0))])
+    return Optimizer(
+        [ParameterGroup(kernels, rule(decay)), ParameterGroup(vectors, rule(decay if choice.decay_norms else 0.0))]
+    )
 
 
 def _muon(choice: Muon, learnt: list[nn.Parameter], linear: set[nn.Parameter], dtype: torch.dtype) -> Optimizer:
-    def plain(parameters: list[nn.Parameter], lr: float) -> Group:
+    def plain(parameters: list[nn.Parameter], lr: float) -> ParameterGroup:
         rule = Momentum(choice.vector_momentum, nesterov=True, weight_decay=choice.decay / lr)
-        return Group(parameters, rule, lr / choice.lr)
+        return ParameterGroup(parameters, rule, lr / choice.lr)
 
     others = [p for p in learnt if p not in linear]
     return Optimizer(
         [
-            Group([p for p in others if p.ndim > 1], Orthogonal(choice.momentum, choice.iterations, dtype)),
+            ParameterGroup([p for p in others if p.ndim > 1], Orthogonal(choice.momentum, choice.iterations, dtype)),
             plain([p for p in learnt if p in linear], choice.classifier_lr),
             plain([p for p in others if p.ndim <= 1], choice.vector_lr),
         ]

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from resnets.console import printable, say
-from resnets.sizes import show_count
+from resnets.core.console import printable, say
+from resnets.core.units import show_count
 from resnets.training.run_folder import Event
 
 PLAIN_LINES = 12
@@ -35,7 +35,7 @@ def greeting(event: Event) -> list[str]:
     where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
     return [
         f"{event['recipe']}: {event['parameters']:,} parameters, "
-        f"{show_count(event['train_samples'], 'picture')} to train on, {event['test_samples']:,} "
+        f"{show_count(event['train_samples'], 'image')} to train on, {event['test_samples']:,} "
         f"{evaluated}; {show_count(event['steps'], 'step')} "
         f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",

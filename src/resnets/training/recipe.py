@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from resnets import frozen
-from resnets.data.views import Cutout, Normalize, PaddedCrop, ScaledCrop, Views
-from resnets.draws import MAX_SEED
-from resnets.errors import UsageError
+from resnets.core import config
+from resnets.core.errors import UsageError
+from resnets.core.rng import MAX_SEED
+from resnets.core.typed import checked
+from resnets.core.units import parse_bytes
+from resnets.modalities.image.augmentations import Augmentations, Cutout, Normalize, PaddedCrop, ScaledCrop
+from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
-from resnets.preprocessing import Preprocessing, TestView
-from resnets.sizes import parse_bytes
 from resnets.training.schedules import Cosine, Schedule, Warmup
-from resnets.typed import checked
 
 Precision = Literal["auto", "fp32", "bf16"]
 # Far beyond any run that ends: what is larger is a slip, and would fill the memory or never end.
@@ -107,14 +107,14 @@ class Recipe:
         name: of the recipe; runs are called after it.
         data: "digits", "cifar10", "cifar100" or a folder.
         model: its classes and input channels are set from the data when the run starts.
-        preprocessing: how pictures are brought to size and normalised.
+        preprocessing: how images are brought to size and normalised.
         normalize: whence its mean and std.
-        views: how training looks at pictures.
-        holdout: training pictures that are set aside, by class, and scored in place of the test set, for choosing
+        augmentations: how training looks at images.
+        holdout: training images that are set aside, by class, and scored in place of the test set, for choosing
             settings; the same for every seed. (The paper's CIFAR settings were chosen on 5,000 of 50,000.)
-        damaged: what to do about training pictures that cannot be read: refuse to start, or leave them out.
+        damaged: what to do about training images that cannot be read: refuse to start, or leave them out.
         batch: samples a step, over all devices.
-        group: samples that share batch-norm statistics and are mixed with one another; None is the whole batch, or
+        bn_batch: samples that share batch-norm statistics and are mixed with one another; None is the whole batch, or
             a device's share of it. Must divide `batch`. Smaller groups take less memory.
         epochs, steps: the length, one of the two.
         schedule, warmup: of the learning rate.
@@ -128,14 +128,14 @@ class Recipe:
             result; where that is not enough, the groups are made smaller when the run begins, and the run says so.
             On the CPU it is of the whole process, on a GPU of what torch takes there.
         precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
-        capture: training steps are captured in a CUDA graph and replayed: the same kernels with no time between them.
+        cuda_graph: training steps are captured in a CUDA graph and replayed: the same kernels, no time between them.
             For one CUDA device and no `memory_limit`; not yet run on a GPU, where it is to become the rule.
         deterministic: on CUDA, only algorithms that come to the same bits every time, which costs some speed; without
             it two runs there differ in the last bits. CPU runs are the same either way.
-        exact_statistics: training pictures over which batch norm's means and variances are averaged anew after the last
+        precise_bn: training images over which batch norm's means and variances are averaged anew after the last
             step, as the paper's authors did (their release notes); 0 keeps the running ones.
-        score_training: also score the training pictures at every evaluation, seen as test pictures are.
-        test_view: what of each test picture is looked at; see `resnets.evaluation.judge.Single`.
+        score_training: also score the training images at every evaluation, seen as test images are.
+        tta: what of each test image is looked at; see `resnets.evaluation.predictor.NetworkPredictor`.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         seed: of every draw.
 
@@ -148,11 +148,11 @@ class Recipe:
     model: Spec
     preprocessing: Preprocessing
     normalize: Normalize = "given"
-    views: Views = field(default_factory=Views)
+    augmentations: Augmentations = field(default_factory=Augmentations)
     holdout: int = 0
     damaged: Literal["refuse", "exclude"] = "refuse"
     batch: int = 128
-    group: int | None = None
+    bn_batch: int | None = None
     epochs: float | None = None
     steps: int | None = None
     optimizer: SGD | AdamW | Muon = field(default_factory=SGD)
@@ -165,11 +165,11 @@ class Recipe:
     initialization: Initialization = field(default_factory=Initialization)
     memory_limit: str | None = None
     precision: Precision = "auto"
-    capture: bool = False
+    cuda_graph: bool = False
     deterministic: bool = False
-    exact_statistics: int = 0
+    precise_bn: int = 0
     score_training: bool = False
-    test_view: TestView = "center"
+    tta: TestTimeAugmentation = "center"
     evaluate_every: float = 1.0
     seed: int = 0
 
@@ -178,8 +178,8 @@ class Recipe:
             raise UsageError(f"batch must be 2 or more (batch norm needs two samples), not {self.batch}.")
         if self.batch > MAX_BATCH:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
-        if self.group is not None and (self.group < 2 or self.batch % self.group):
-            raise UsageError(f"group {self.group} must be 2 or more and divide batch {self.batch}.")
+        if self.bn_batch is not None and (self.bn_batch < 2 or self.batch % self.bn_batch):
+            raise UsageError(f"bn_batch {self.bn_batch} must be 2 or more and divide batch {self.batch}.")
         if (self.epochs is None) == (self.steps is None):
             raise UsageError(f"give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
         if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
@@ -198,30 +198,36 @@ class Recipe:
             raise UsageError(
                 f"evaluate_every must be above 0 and below {MAX_EPOCHS:,} epochs, not {self.evaluate_every:g}."
             )
-        if isinstance(self.views.crop, ScaledCrop) and self.views.crop.sides[0] < self.largest_size:
-            raise UsageError(f"sides {self.views.crop.sides} must reach the crop of {self.largest_size} pixels.")
+        if isinstance(self.augmentations.crop, ScaledCrop) and self.augmentations.crop.min_size < self.largest_size:
+            raise UsageError(
+                f"min_size {self.augmentations.crop.min_size} must be at least the crop of {self.largest_size} pixels."
+            )
         one_size = self.normalize == "mean image" or self.preprocessing.mean_image is not None
         for setting, used in (
-            ("views.growth", self.views.growth is not None),
-            ("test_view=multi-scale", self.test_view == "multi-scale"),
+            ("augmentations.progressive_resize", self.augmentations.progressive_resize is not None),
+            ("tta=multi-scale", self.tta == "multi-scale"),
         ):
             if one_size and used:
                 raise UsageError(f"A mean image has one size: with {setting}, take normalize=channels.")
-        smallest = self.views.growth.start if self.views.growth else self.preprocessing.crop
+        smallest = (
+            self.augmentations.progressive_resize.start
+            if self.augmentations.progressive_resize
+            else self.preprocessing.crop
+        )
         least = min(smallest, self.preprocessing.crop)
         if least < self.model.least_size:
             raise UsageError(f"Of {least} pixels the model leaves nothing: it needs {self.model.least_size}.")
-        for view in self.views.augment:
-            if isinstance(view, PaddedCrop) and view.fill == "reflect" and view.padding >= smallest:
-                raise UsageError(f"{view.padding} pixels of padding reflect more than pictures of {smallest} have.")
-            if isinstance(view, Cutout) and view.size >= smallest:
-                raise UsageError(f"Cutout's square of {view.size} pixels can hide all of pictures of {smallest}.")
+        for transform in self.augmentations.transforms:
+            if isinstance(transform, PaddedCrop) and transform.fill == "reflect" and transform.padding >= smallest:
+                raise UsageError(f"{transform.padding} pixels of padding reflect more than images of {smallest} have.")
+            if isinstance(transform, Cutout) and transform.size >= smallest:
+                raise UsageError(f"Cutout's square of {transform.size} pixels can hide all of images of {smallest}.")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
-            if self.capture:
-                raise UsageError("Blocks that are computed twice cannot be captured: give capture or memory_limit.")
-        if not (self.holdout >= 0 and 0 <= self.exact_statistics <= MAX_SAMPLES):
-            raise UsageError(f"holdout must be 0 or more, and exact_statistics from 0 to {MAX_SAMPLES:,}.")
+            if self.cuda_graph:
+                raise UsageError("Blocks that are computed twice cannot be captured: give cuda_graph or memory_limit.")
+        if not (self.holdout >= 0 and 0 <= self.precise_bn <= MAX_SAMPLES):
+            raise UsageError(f"holdout must be 0 or more, and precise_bn from 0 to {MAX_SAMPLES:,}.")
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
         if self.model.dimensions != 2:
@@ -231,13 +237,21 @@ class Recipe:
 
     @property
     def largest_size(self) -> int:
-        """Height and width of the largest pictures that a training step sees."""
-        return self.views.growth.stop if self.views.growth else self.preprocessing.crop
+        """Height and width of the largest images that a training step sees."""
+        return (
+            self.augmentations.progressive_resize.stop
+            if self.augmentations.progressive_resize
+            else self.preprocessing.crop
+        )
 
     def size_at(self, step: int, samples: int) -> int:
-        """Height and width of the pictures of `step` (from 0), in a run over `samples` training samples."""
-        growth = self.views.growth
-        return growth.at(min(1.0, step / self.total_steps(samples))) if growth else self.preprocessing.crop
+        """Height and width of the images of `step` (from 0), in a run over `samples` training samples."""
+        progressive_resize = self.augmentations.progressive_resize
+        return (
+            progressive_resize.at(min(1.0, step / self.total_steps(samples)))
+            if progressive_resize
+            else self.preprocessing.crop
+        )
 
     def total_steps(self, samples: int) -> int:
         """Steps of the whole run over `samples` training samples."""
@@ -272,4 +286,4 @@ class Recipe:
         for given, other in (("epochs", "steps"), ("steps", "epochs")):
             if given in names and other not in names:
                 assignments.append(f"{other}=none")
-        return frozen.override(self, assignments)
+        return config.override(self, assignments)

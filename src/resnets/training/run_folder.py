@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from resnets.artifacts.model_file import MODEL_NAME
-from resnets.cores import MAX_WORKERS
-from resnets.data.catalog import NAMES
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, UsageError
+from resnets.core.files import explain, is_file_name, read_json, write_json
+from resnets.core.typed import checked, short
+from resnets.core.workers import MAX_WORKERS
 from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
-from resnets.errors import FileError, UsageError
-from resnets.files import explain, is_file_name, read_json, write_json
-from resnets.frozen import decode, encode
+from resnets.modalities.catalog import NAMES
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
-from resnets.typed import checked, short
 
 FORMAT = 1
 Event = dict[str, Any]
-Listener = Callable[[Event], None]
+Subscriber = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,21 @@ class RunFolder:
 
 @dataclass(frozen=True, kw_only=True)
 @checked
-class Keeping:
+class CheckpointPolicy:
     """When checkpoints are written and what is kept. None of it changes a result.
 
     Args:
         minutes: between checkpoints; None for no such rule.
         steps: between checkpoints; None for no such rule.
         keep: how many of the last are kept.
-        best: a figure of the evaluations ("accuracy", "top5", "loss"); the model with the best one is kept as
+        monitor: a metric of the evaluations ("accuracy", "top5", "loss"); the model with the best one is kept as
             best.safetensors. It is chosen by its figure, which is so too good: report the final one.
     """
 
     minutes: float | None = 5.0
     steps: int | None = None
     keep: int = 2
-    best: str | None = None
+    monitor: str | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -90,14 +90,14 @@ class Keeping:
             or self.keep < 1
         ):
             raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
-        if self.best not in (None, "accuracy", "top5", "loss"):
-            raise UsageError(f"best takes accuracy, top5 or loss, not {self.best}.")
+        if self.monitor not in (None, "accuracy", "top5", "loss"):
+            raise UsageError(f"monitor takes accuracy, top5 or loss, not {self.monitor}.")
 
     def check_classes(self, count: int) -> None:
         """Raises `UsageError` if every model of `count` classes would be the best one."""
-        if self.best == "top5" and count <= 5:
+        if self.monitor == "top5" and count <= 5:
             raise UsageError(
-                f"With {count} classes the right one is always among the first five: choose best accuracy or loss."
+                f"With {count} classes the right one is always among the first five: monitor accuracy or loss."
             )
 
 
@@ -109,9 +109,9 @@ class Plan:
     Args:
         recipe: as it was resolved against the data.
         environment: on which the last bit depends.
-        keeping: of checkpoints.
+        checkpoints: of checkpoints.
         workers: threads that decode.
-        data_sha256: over the training pictures.
+        data_sha256: over the training images.
         data_fingerprint: what that covers; runs begun before 0.2 say nothing and have names and labels alone.
         split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
         data_path: where the data lies now, absolute, where the recipe's `data` is a folder; None of earlier runs.
@@ -124,7 +124,7 @@ class Plan:
 
     recipe: Recipe
     environment: Environment
-    keeping: Keeping
+    checkpoints: CheckpointPolicy
     workers: int
     data_sha256: str
     split_rule: SplitRule = "stratified"  # of the runs that do not say
@@ -153,7 +153,7 @@ class Plan:
     def sha256(self) -> str:
         """Over all that decides the result."""
         recipe = encode(decode(Recipe, encode(self.recipe)))  # in which 6 epochs are 6.0, as when it was read
-        for name in ("memory_limit", "capture", "deterministic"):  # how it is computed
+        for name in ("memory_limit", "cuda_graph", "deterministic"):  # how it is computed
             del recipe[name]
         decisive = {"recipe": recipe, "data": self.data_sha256}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

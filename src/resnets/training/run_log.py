@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from resnets.errors import FileError
-from resnets.files import explain, to_json, write_bytes
+from resnets.core.errors import FileError
+from resnets.core.files import explain, to_json, write_bytes
 from resnets.training.run_folder import Event
 
 # Of the events that are read again, the fields that must be there, and the types of all that are relied on.

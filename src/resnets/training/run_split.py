@@ -16,25 +16,25 @@ from pathlib import Path
 
 import numpy as np
 
-from resnets.data.sources import Dataset, Source, SplitName, Subset
+from resnets.core.errors import DataError, FileError, UsageError
+from resnets.core.files import explain, replacing
 from resnets.data.splits import with_watched_split
-from resnets.errors import DataError, FileError, UsageError
-from resnets.files import explain, replacing
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
 from resnets.training.run_folder import RunFolder, read_plan
 
 _HELD_OUT: tuple[SplitName, SplitName] = ("train", "val")
 _CODE = "surrogateescape"  # names need not be UTF-8
 
 
-def write(path: Path, dataset: Dataset) -> None:
-    """Writes the record of `dataset` to `path`, if images were held out of it."""
-    if not dataset.held_out:
+def write(path: Path, splits: DatasetSplits) -> None:
+    """Writes the record of `splits` to `path`, if images were held out of it."""
+    if not splits.held_out:
         return
     with replacing(path) as temporary, gzip.open(temporary, "wb", compresslevel=6) as file:
         for split in _HELD_OUT:
-            source = dataset.split(split)
-            for index in range(len(source)):
-                file.write(json.dumps([split, source.key(index).decode(errors=_CODE)]).encode() + b"\n")
+            dataset = splits.split(split)
+            for index in range(len(dataset)):
+                file.write(json.dumps([split, dataset.key(index).decode(errors=_CODE)]).encode() + b"\n")
 
 
 def read(path: Path) -> dict[bytes, SplitName]:
@@ -60,8 +60,8 @@ def read(path: Path) -> dict[bytes, SplitName]:
     return found
 
 
-def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
-    """`dataset` with the splits `train` and `val` that the run in `folder` made of it, or as it is, if it made none.
+def of_run(folder: RunFolder, splits: DatasetSplits, name: str) -> DatasetSplits:
+    """`splits` with the splits `train` and `val` that the run in `folder` made of it, or as it is, if it made none.
 
     Images that the record does not know belong to neither; a note names them. A run without a record is split by the
     rule that it began with.
@@ -74,11 +74,11 @@ def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
         FileError: the record cannot be read.
     """
     if folder.split.exists():
-        return _as_recorded(dataset, read(folder.split), name)
+        return _as_recorded(splits, read(folder.split), name)
     if not folder.recipe.exists():
-        return dataset
+        return splits
     plan = read_plan(folder.recipe)
-    found = with_watched_split(dataset, name, holdout=plan.recipe.holdout, rule=plan.split_rule)
+    found = with_watched_split(splits, name, holdout=plan.recipe.holdout, rule=plan.split_rule)
     if not found.held_out:
         return found
     note = (
@@ -88,9 +88,9 @@ def of_run(folder: RunFolder, dataset: Dataset, name: str) -> Dataset:
 
 
 def for_evaluation(
-    dataset: Dataset, name: str, models: Sequence[Path | None], *, own: bool, asked: SplitName | None
-) -> Dataset:
-    """`dataset` with the splits that evaluation needs.
+    splits: DatasetSplits, name: str, models: Sequence[Path | None], *, own: bool, asked: SplitName | None
+) -> DatasetSplits:
+    """`splits` with the splits that evaluation needs.
 
     Data without splits is scored whole where it was given, as "all". Where it is that of the run itself, or a split of
     it was asked for, the run's record says which images are which.
@@ -106,61 +106,61 @@ def for_evaluation(
     """
     runs = [RunFolder(path.parent) for path in models if path is not None]
     runs = [run for run in runs if run.recipe.exists()]
-    missing = (asked or dataset.scored) not in dataset.splits
+    missing = (asked or splits.scored) not in splits.splits
     if own or (missing and asked in _HELD_OUT) or (missing and any(_same_place(run, name) for run in runs)):
-        found = [of_run(run, dataset, name) for run in runs] or [dataset]
+        found = [of_run(run, splits, name) for run in runs] or [splits]
         if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
                 f"These models held out different images of {name}, so that none are new to all of them: evaluate them "
                 "one by one, or give --data of images that none was trained on."
             )
-        if found[0].held_out or "all" not in dataset.splits:
+        if found[0].held_out or "all" not in splits.splits:
             return found[0]
         note = f"Nothing beside the model says which images of {name} it was trained on: they are among those scored."
-        return replace(dataset, notes=(*dataset.notes, note))
-    known = max((trained_on(run, dataset.splits["all"]) for run in runs), default=0) if "all" in dataset.splits else 0
+        return replace(splits, notes=(*splits.notes, note))
+    known = max((trained_on(run, splits.splits["all"]) for run in runs), default=0) if "all" in splits.splits else 0
     if not known:
-        return dataset
+        return splits
     note = (
-        f"{known:,} of the {len(dataset.train):,} images in {name} have the names of images that the model was trained "
+        f"{known:,} of the {len(splits.train):,} images in {name} have the names of images that the model was trained "
         "on: if they are the same, the figures are too good. --split val scores those held out."
     )
-    return replace(dataset, notes=(*dataset.notes, note))
+    return replace(splits, notes=(*splits.notes, note))
 
 
 def _same_place(run: RunFolder, name: str) -> bool:
     return os.path.realpath(read_plan(run.recipe).data) == os.path.realpath(name)
 
 
-def _keys(dataset: Dataset) -> list[bytes]:
-    source = dataset.splits["val"] if dataset.held_out else None
-    return [] if source is None else [source.key(index) for index in range(len(source))]
+def _keys(splits: DatasetSplits) -> list[bytes]:
+    dataset = splits.splits["val"] if splits.held_out else None
+    return [] if dataset is None else [dataset.key(index) for index in range(len(dataset))]
 
 
-def trained_on(folder: RunFolder, source: Source) -> int:
-    """How many images of `source` have the name of one that the run in `folder` trained on, as its record has it."""
+def trained_on(folder: RunFolder, dataset: Dataset) -> int:
+    """How many images of `dataset` have the name of one that the run in `folder` trained on, as its record has it."""
     record = read(folder.split) if folder.split.exists() else {}
-    return sum(record.get(source.key(index)) == "train" for index in range(len(source)))
+    return sum(record.get(dataset.key(index)) == "train" for index in range(len(dataset)))
 
 
-def _as_recorded(dataset: Dataset, record: Mapping[bytes, SplitName], name: str) -> Dataset:
-    source = dataset.train
-    places = [record.get(source.key(index)) for index in range(len(source))]
+def _as_recorded(splits: DatasetSplits, record: Mapping[bytes, SplitName], name: str) -> DatasetSplits:
+    dataset = splits.train
+    places = [record.get(dataset.key(index)) for index in range(len(dataset))]
     notes: list[str] = []
     if new := [index for index, split in enumerate(places) if split is None]:
-        named = ", ".join(source.name(index) for index in new[:5])
+        named = ", ".join(dataset.name(index) for index in new[:5])
         notes.append(
             f"{len(new):,} images of {name} are new since training began, so that they are in neither train nor val: "
             f"{named}{' and more' if len(new) > 5 else ''}."
         )
     if gone := len(record) - (len(places) - len(new)):
         notes.append(f"{gone:,} images that training began with are no longer in {name}.")
-    splits = {
-        split: Subset(source, np.array([i for i, s in enumerate(places) if s == split], np.int64))
+    recorded: dict[SplitName, Dataset] = {
+        split: Subset(dataset, np.array([i for i, s in enumerate(places) if s == split], np.int64))
         for split in _HELD_OUT
     }
-    if not len(splits["val"]):
+    if not len(recorded["val"]):
         raise DataError(
             f"{name} has none of the images that the run held out: put them back, or give --data of other images."
         )
-    return replace(dataset, splits={**dataset.splits, **splits}, notes=(*dataset.notes, *notes), held_out=True)
+    return replace(splits, splits={**splits.splits, **recorded}, notes=(*splits.notes, *notes), held_out=True)

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from resnets.errors import UsageError
-from resnets.typed import checked
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
 
 
 def _not_below_zero(**values: float) -> None:

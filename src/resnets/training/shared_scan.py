@@ -8,16 +8,16 @@ from dataclasses import replace
 from resnets.data.file_table import FileTables, folder_of, read_records
 from resnets.data.fingerprint import contents_sha256
 from resnets.data.scan import DatasetScan, resident_pixels, scan
-from resnets.data.sources import Dataset, Source, evenly_spaced
-from resnets.preprocessing import Preprocessing
+from resnets.modalities.base import Dataset, DatasetSplits, evenly_spaced
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.training import agreement
-from resnets.training.ranks import Ranks
+from resnets.training.distributed import Ranks
 
 CHECKED = 4096  # files of which ranks compare size and contents, evenly spaced; they compare all names
 
 
 def scan_once(
-    dataset: Dataset,
+    splits: DatasetSplits,
     preprocessing: Preprocessing,
     *,
     keep: bool,
@@ -34,14 +34,14 @@ def scan_once(
     mine: list[DatasetScan] = []
 
     def work() -> tuple[DatasetScan, DatasetScan]:
-        train = scan(dataset.train, preprocessing, keep=keep, statistics=statistics, decode=decode, tables=tables)
-        test = scan(dataset.test, preprocessing, keep=False, statistics=False, decode=decode, tables=tables)
+        train = scan(splits.train, preprocessing, keep=keep, statistics=statistics, decode=decode, tables=tables)
+        test = scan(splits.test, preprocessing, keep=False, statistics=False, decode=decode, tables=tables)
         tables.save()
         mine.append(train)
         return replace(train, pixels=None), test
 
-    if not ranks.leads and keep:
-        mine.append(resident_pixels(dataset.train, preprocessing))
+    if not ranks.is_main and keep:
+        mine.append(resident_pixels(splits.train, preprocessing))
     train, test = agreement.from_rank_0(ranks, work)
     if not mine:
         return train, test
@@ -51,7 +51,7 @@ def scan_once(
     return replace(train, pixels=mine[0].pixels), test
 
 
-def require_same_files(dataset: Dataset, ranks: Ranks) -> None:
+def require_same_files(splits: DatasetSplits, ranks: Ranks) -> None:
     """Ends every rank where one has other images: other names, or another size or content of `CHECKED` of them.
 
     Raises:
@@ -60,24 +60,24 @@ def require_same_files(dataset: Dataset, ranks: Ranks) -> None:
     if ranks.world == 1:
         return
     facts = {
-        "training samples": len(dataset.train),
-        "training data (fingerprint)": _fingerprint(dataset.train),
-        "test samples": len(dataset.test),
-        "test data (fingerprint)": _fingerprint(dataset.test),
+        "training samples": len(splits.train),
+        "training data (fingerprint)": _fingerprint(splits.train),
+        "test samples": len(splits.test),
+        "test data (fingerprint)": _fingerprint(splits.test),
     }
-    ranks.meet()  # one may have read its files long before another
+    ranks.barrier()  # one may have read its files long before another
     agreement.require_equal(ranks, facts)
 
 
-def _fingerprint(source: Source) -> str:
+def _fingerprint(dataset: Dataset) -> str:
     """SHA-256 over labels, classes and all names, and the size and the hash of some files."""
-    folder, indices = folder_of(source)
+    folder, indices = folder_of(dataset)
     if folder is None:
-        return contents_sha256(source, FileTables())
-    digest = hashlib.sha256(source.labels.astype("<i8").tobytes())
-    digest.update("\0".join(source.classes).encode(errors="surrogateescape"))
-    for number in range(len(source)):
-        digest.update(source.key(number) + b"\0")
+        return contents_sha256(dataset, FileTables())
+    digest = hashlib.sha256(dataset.labels.astype("<i8").tobytes())
+    digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
+    for number in range(len(dataset)):
+        digest.update(dataset.key(number) + b"\0")
     records = read_records(folder, indices[evenly_spaced(len(indices), CHECKED)])
     for field in ("size", "digest", "verdict"):
         digest.update(records[field].tobytes())

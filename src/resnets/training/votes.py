@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from resnets.training.ranks import Ranks
+from resnets.training.distributed import Ranks
 
 
 class Votes:
@@ -35,7 +35,7 @@ class Votes:
             return (False,) * len(own)
         work, counts = self._pending
         self._pending = None
-        with self.ranks.naming_the_missing():
+        with self.ranks.collective_errors():
             work.wait()
         return tuple(bool(count) for count in counts.tolist())
 
@@ -44,7 +44,7 @@ class Votes:
         if self.ranks.world == 1:
             return
         counts = torch.tensor(own, dtype=torch.int32)
-        with self.ranks.naming_the_missing():
+        with self.ranks.collective_errors():
             work = dist.all_reduce(counts, group=self.ranks.hosts, async_op=True)
         assert work is not None
         self._pending = work, counts

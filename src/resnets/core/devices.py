@@ -1,0 +1,161 @@
+"""Devices by name, what torch can do on each, and the plain form of what it cannot.
+
+Whatever depends on the kind of device asks here. A kind that the table does not know gets the plain forms, which work
+wherever torch does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnets.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """What torch does right on a kind of device.
+
+    Args:
+        foreach: kernels over lists of tensors; `torch.nn.utils` raises where they are asked for and missing.
+        guarded_optimizers: fused optimisers that leave everything as it is where `found_inf` is not 0. On MPS they
+            ignore it (pytorch/pytorch#186360).
+        float64: numbers of 64 bits; converting to them raises on MPS.
+        channels_last: batch norm's gradient in that layout, which is silently wrong on MPS (pytorch/pytorch#175189).
+        pinned: copies from page-locked memory, during which the host goes on. Elsewhere a copy that does not block is
+            of no use, and on MPS it may read memory that is already free (pytorch/pytorch#189690).
+    """
+
+    foreach: bool = False
+    guarded_optimizers: bool = False
+    float64: bool = False
+    channels_last: bool = False
+    pinned: bool = False
+
+
+_ABILITIES = {
+    "cpu": Abilities(foreach=True, guarded_optimizers=True, float64=True, channels_last=True),
+    "cuda": Abilities(foreach=True, guarded_optimizers=True, float64=True, channels_last=True, pinned=True),
+    "mps": Abilities(),
+}
+
+
+def abilities(device: torch.device) -> Abilities:
+    """What torch can do on `device`."""
+    return _ABILITIES.get(device.type, Abilities())
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device called `name`, "auto" for the best there is. Raises `UsageError` if it is not here."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "torch cannot use it"
+        raise UsageError(f"Device {name!r} cannot be used ({reason}). Choose auto, cpu, cuda or mps.") from error
+    if device.type == "meta":
+        raise UsageError("Device 'meta' holds no numbers. Choose auto, cpu, cuda or mps.")
+    return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether its hardware computes in bf16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        known = torch.cpu.get_capabilities()
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return False
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The layout of images and kernels on `device`."""
+    return torch.channels_last if abilities(device).channels_last else torch.contiguous_format
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """Where numbers of 64 bits are computed with: `device` if it has them, else the CPU."""
+    return device if abilities(device).float64 else torch.device("cpu")
+
+
+def to_device(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """`array` as a tensor on `device`. From the host, it is copied without a wait where the device can."""
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    if tensor.device.type != "cpu" or not abilities(device).pinned:  # only the host's memory can be pinned
+        return tensor.to(device)
+    if not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
+    """`values` as a float32 tensor on `device`, copied there once. Not to be changed."""
+    with torch.inference_mode(False):  # it may be first asked for in an evaluation, and then be trained with
+        return to_device(torch.tensor(values, dtype=torch.float32), device)
+
+
+def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copies each of `values` into its target; all of one device."""
+    if targets and not abilities(targets[0].device).foreach:
+        for target, value in zip(targets, values, strict=True):
+            target.copy_(value)
+    elif targets:
+        torch._foreach_copy_(list(targets), list(values))
+
+
+def lerp_all(targets: Sequence[Tensor], ends: Sequence[Tensor], weight: float) -> None:
+    """Moves each target the share `weight` of its way to its end, in place; all of one device."""
+    if targets and not abilities(targets[0].device).foreach:
+        for target, end in zip(targets, ends, strict=True):
+            target.lerp_(end, weight)
+    elif targets:
+        torch._foreach_lerp_(list(targets), list(ends), weight)
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Context manager in which float32 products keep all of their 24 bits: no TF32 on CUDA, no bf16 on the CPU.
+
+    By default torch computes convolutions in TF32, of 11 bits, on CUDA.
+    """
+    backends: Any = torch.backends
+    settings = (
+        backends.cuda.matmul,
+        backends.cudnn.conv,
+        backends.cudnn.rnn,
+        backends.mkldnn.matmul,
+        backends.mkldnn.conv,
+    )
+    before = [setting.fp32_precision for setting in settings]
+    # torch's older names for the same must agree, or reading them raises, as it does where a caller has used both.
+    tf32: bool | None = None
+    products: str | None = None
+    with contextlib.suppress(RuntimeError):
+        tf32 = backends.cudnn.allow_tf32
+        backends.cudnn.allow_tf32 = False
+    with contextlib.suppress(RuntimeError):
+        products = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+    for setting in settings:
+        setting.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        if tf32 is not None:
+            backends.cudnn.allow_tf32 = tf32
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision

@@ -1,0 +1,159 @@
+"""Files are written whole or not at all: temporary name, flush to disk, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from resnets.core.errors import FileError
+
+_UMASK = os.umask(0)  # it can only be read by setting it, and that only while there is one thread
+os.umask(_UMASK)
+_MODE = 0o666 & ~_UMASK
+
+
+def explain(action: str, path: Path, error: OSError) -> FileError:
+    """The error a person can act on for a failed read or write of `path`."""
+    reason = (error.strerror or str(error)).lower()
+    return FileError(f"Cannot {action} {path}: {reason}.")
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file system could hold `text` as a path: no NUL, and no character that is half of a pair."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`; on success it becomes `path`, on any error it is gone.
+
+    After this returns, a power cut leaves either the old file or the new one, each whole.
+
+    Raises:
+        FileError: the disk is full, the folder is missing or not writable.
+    """
+    import tempfile  # here, as every start of a command imports this module
+
+    if not is_file_name(str(path)):
+        raise FileError(f"No file can be called {str(path)!r}.")
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name may have 255 bytes, and the temporary one is longer.
+        start = os.fsdecode(os.fsencode(path.name)[:200])
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{start}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        os.chmod(temporary, _MODE)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise explain("write", path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` as the whole of `path`, or leaves `path` as it was and raises `FileError`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def to_json(value: Any, *, readable: bool = False) -> str:
+    """`value` as one line of JSON in ASCII, with null in place of NaN and infinities, which JSON does not have.
+
+    Names that are not UTF-8 come back from it as they were. NumPy's numbers and arrays are written as Python's, paths
+    as text.
+
+    Args:
+        readable: over several lines, with letters beyond ASCII as they are.
+    """
+    text = json.dumps(
+        _finite(value), indent=1 if readable else None, ensure_ascii=not readable, allow_nan=False, default=os.fspath
+    )
+    # What is not UTF-8 becomes the escape from which JSON restores it.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return _finite(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as `to_json` has it, readable, or leaves `path` as it was and raises `FileError`."""
+    write_bytes(path, to_json(value, readable=True).encode() + b"\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
+    """Writes `rows` as CSV in UTF-8, or leaves `path` as it was and raises `FileError`.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises ("CSV injection").
+    Bytes of names that are not UTF-8 become escapes such as `\\udcff`, and a carriage return `\\r`, which csv does not
+    quote.
+    """
+    import csv
+
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows([_no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    write_bytes(path, table.getvalue().encode(errors="backslashreplace"))
+
+
+def _no_formula(text: str) -> str:
+    risky = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+    return ("'" if risky else "") + text.replace("\r", "\\r")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The JSON value in `text`; raises `ValueError` or `RecursionError` where it is none, or has a key twice."""
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"{repeated!r} stands in it twice")
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`.
+
+    Raises:
+        FileError: it is missing, unreadable, not JSON, or an object in it has a key twice.
+    """
+    try:
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise explain("read", path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path} is not valid JSON ({error}). It may be damaged; restore it from a copy.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can flush a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,174 @@
+"""Values checked against declared types: the one rule for fields of configs, arguments of functions and JSON.
+
+A closed choice (`Literal`) takes only its members, a whole number fits 64 bits, a number is finite. What means the same
+becomes the declared type: a list a tuple, a whole number given for a number a float, NumPy's numbers Python's, a path
+or a `torch.device` its text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import numbers
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, Union, cast
+
+from resnets.core.errors import UsageError, nearest
+
+T = TypeVar("T")
+MAX_INT = 2**63 - 1
+_WRONG = object()
+
+# From a JSON object to one of several dataclasses, found at a dotted place.
+Build = Callable[[list[type], dict[str, Any], str], Any]
+
+
+def conform(declared: Any, value: Any, where: str, build: Build | None = None) -> Any:
+    """`value` as the type `declared` has it.
+
+    Args:
+        where: the dotted place of `value`, for messages.
+        build: makes dataclasses of dictionaries; without it, only instances are taken.
+
+    Raises:
+        UsageError: it does not fit; the message has the choices, and the nearest one for a misspelt text.
+    """
+    members = members_of(declared)
+    if build is not None and isinstance(value, dict) and (classes := dataclasses_in(declared)):
+        return build(classes, value, where)
+    for member in members:
+        found = _as_member(member, value, where, build)
+        if found is not _WRONG:
+            return found
+    raise UsageError(f"{where or 'The value'} takes {_describe(members)}, not {short(value)}{_advice(members, value)}")
+
+
+def checked(cls: type[T]) -> type[T]:
+    """Class decorator, below `@dataclass(frozen=True)`: a new instance's fields conform to their types.
+
+    It runs before the class's own `__post_init__`, which can rely on the types.
+
+    Raises:
+        UsageError: when an instance is made, a value that does not fit its field; see `conform`.
+    """
+    own: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
+
+    def __post_init__(self: Any) -> None:  # noqa: N807
+        for name, declared in field_types(cast(Any, cls)).items():
+            value = getattr(self, name)
+            if value is getattr(cls, name, _WRONG):  # the default; the catalogues are made at every start
+                continue
+            found = conform(declared, value, name)
+            if found is not value:
+                object.__setattr__(self, name, found)
+        if own is not None:
+            own(self)
+
+    cast(Any, cls).__post_init__ = __post_init__
+    return cls
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """The declared type of each field of a dataclass."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cast(Any, cls))}
+
+
+@functools.cache
+def members_of(declared: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, or the type itself."""
+    if typing.get_origin(declared) in (Union, types.UnionType):
+        return tuple(m for a in typing.get_args(declared) for m in members_of(a))
+    return (declared,)
+
+
+def dataclasses_in(declared: Any) -> list[type]:
+    """The dataclasses among the alternatives of `declared`."""
+    return [m for m in members_of(declared) if dataclasses.is_dataclass(m) and isinstance(m, type)]
+
+
+def item_type(declared: Any) -> Any:
+    """The type of the items of a tuple (all of one type), found among the alternatives of `declared`."""
+    for member in members_of(declared):
+        if typing.get_origin(member) is tuple:
+            return typing.get_args(member)[0]
+    return None
+
+
+def short(value: Any) -> str:
+    """`value` for a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a whole number of more digits than Python shows
+        return f"{type(value).__name__} too large to show"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:
+    """`value` as `member`, one alternative of a type, has it; `_WRONG` where it does not fit."""
+    origin = typing.get_origin(member)
+    if origin is Literal:
+        fits = (o for o in typing.get_args(member) if _same_kind(value, o) and value == o)
+        return next(fits, _WRONG)
+    if origin is tuple:
+        return _as_tuple(member, value, where, build) if isinstance(value, list | tuple) else _WRONG
+    if member is float:
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return float(value) if number and abs(value) <= sys.float_info.max else _WRONG
+    if member is int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return int(value) if whole and abs(value) <= MAX_INT else _WRONG
+    if member is str and (isinstance(value, os.PathLike) or _is_torch_device(value)):
+        return os.fsdecode(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(member, type) and member is not Any:
+        return value if isinstance(value, member) else _WRONG
+    return value  # a Callable, Any: for the type checker alone
+
+
+def _as_tuple(member: Any, value: list[Any] | tuple[Any, ...], where: str, build: Build | None) -> Any:
+    arguments = typing.get_args(member)
+    if arguments[-1] is not Ellipsis and len(arguments) != len(value):
+        raise UsageError(f"{where} takes {len(arguments)} values, not {len(value)}.")
+    items = tuple(conform(arguments[0], v, f"{where}[{i}]", build) for i, v in enumerate(value))
+    same = isinstance(value, tuple) and all(a is b for a, b in zip(items, value, strict=True))
+    return value if same else items
+
+
+def _is_torch_device(value: Any) -> bool:
+    """Whether it is a `torch.device`, asked without importing torch."""
+    return (type(value).__module__, type(value).__name__) == ("torch", "device")
+
+
+def _same_kind(value: Any, option: Any) -> bool:
+    return isinstance(value, type(option)) and isinstance(value, bool) == isinstance(option, bool)
+
+
+def _advice(members: tuple[Any, ...], value: Any) -> str:
+    choices = [o for m in members if typing.get_origin(m) is Literal for o in typing.get_args(m) if isinstance(o, str)]
+    near = nearest(value, choices)[:1] if isinstance(value, str) else []
+    if isinstance(value, numbers.Integral) and int in members and abs(int(value)) > MAX_INT:
+        return f": none beyond {MAX_INT:,}."
+    return f": did you mean {near[0]!r}?" if near else "."
+
+
+def _describe(members: tuple[Any, ...]) -> str:
+    names = []
+    for member in members:
+        if typing.get_origin(member) is Literal:
+            names.append(" or ".join(repr(a) for a in typing.get_args(member)))
+        elif typing.get_origin(member) is tuple:
+            names.append("a list such as [1, 2]")
+        elif member is type(None):
+            names.append("none")
+        else:
+            names.append(
+                {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+                    member, getattr(member, "__name__", str(member))
+                )
+            )
+    return " or ".join(names)

@@ -1,0 +1,243 @@
+"""This machine's rates for a network: `resnets benchmark`."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resnets.artifacts import runtimes
+from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.core import rng
+from resnets.core.devices import full_float32, memory_format
+from resnets.data.loader import Batches, Order
+from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.image.preprocessing import Color, Preprocessing
+from resnets.models.counts import multiply_adds
+from resnets.models.initialize import create
+from resnets.models.spec import Spec
+from resnets.recipes import paper
+from resnets.tasks.classification.task import Classification
+from resnets.training import environment, memory
+from resnets.training.loop import Training
+from resnets.training.recipe import Precision
+
+
+@dataclass(frozen=True)
+class TrainingRate:
+    """What training steps took.
+
+    Args:
+        images_per_second: median over the steps but the first, where there are more.
+        seconds: of each step.
+        peak_memory_bytes: the most that the process held so far (on a GPU: that torch allocated there).
+        predicted_peak_memory_bytes, predicted_parts: what `models.memory` says beforehand.
+        recomputed: lengths of the segments that are computed twice, by stage.
+    """
+
+    batch: int
+    images_per_second: float
+    seconds: tuple[float, ...]
+    loss: float
+    peak_memory_bytes: int
+    predicted_peak_memory_bytes: int
+    predicted_parts: dict[str, int]
+    recomputed: dict[str, tuple[int, ...]]
+    environment: dict[str, Any]
+
+
+def training_rate(
+    spec: Spec,
+    *,
+    batch: int,
+    size: int,
+    steps: int,
+    device: str,
+    precision: Precision,
+    memory_limit: str | None,
+    seed: int = 0,
+) -> TrainingRate:
+    """Whole training steps (the paper's SGD) on random images.
+
+    Raises:
+        UsageError: the limit cannot be kept with this batch.
+    """
+    chosen = environment.choose(device, precision, multiply_adds(spec, size) * batch)
+    recipe = replace(
+        paper.cifar(),
+        name="benchmark",
+        model=spec,
+        preprocessing=Preprocessing(resize=size, crop=size),
+        normalize="given",
+        batch=batch,
+        steps=steps,
+        memory_limit=memory_limit,
+    )
+    network = create(spec, seed=seed)
+    kept = memory.allocation(chosen.device, limited=memory_limit is not None)
+    with environment.threads(chosen.threads), full_float32(), kept:
+        training = Training(recipe, chosen, Classification(), network, samples=batch)
+        g = rng.generator(seed, "benchmark")
+        images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))
+        labels = torch.from_numpy(g.integers(0, spec.classes, batch))
+        whole = {"images": images.to(training.device), "labels": labels.to(training.device)}
+        expected = memory.keep_within_limit(training)
+        seconds, loss = [], 0.0
+        for _ in range(steps):
+            started = time.perf_counter()
+            loss = float(training.step(whole))  # reading it waits for the device
+            seconds.append(time.perf_counter() - started)
+    return TrainingRate(
+        batch=batch,
+        images_per_second=batch / statistics.median(seconds[1:] or seconds),
+        seconds=tuple(seconds),
+        loss=loss,
+        peak_memory_bytes=memory.highest(training.device),
+        predicted_peak_memory_bytes=expected.peak,
+        predicted_parts=vars(expected),
+        recomputed=dict(network.recomputed),
+        environment=asdict(chosen),
+    )
+
+
+@dataclass(frozen=True)
+class InferenceRate:
+    """What forward passes took, in evaluation.
+
+    Args:
+        share_of_ceiling: of the multiply-adds a second that a large product of matrices reaches in this precision,
+            measured right after; None for int8, which torch has no product of that kind for.
+    """
+
+    batch: int
+    runtime: str
+    precision: str
+    images_per_second: float
+    milliseconds_median: float
+    milliseconds_95: float
+    share_of_ceiling: float | None
+    environment: dict[str, Any]
+
+
+def inference_rate(
+    spec: Spec,
+    *,
+    batch: int,
+    size: int,
+    steps: int,
+    device: str,
+    runtime: Runtime,
+    precision: RunPrecision,
+    seed: int = 0,
+) -> InferenceRate:
+    """Forward passes on random images; the first is not counted."""
+    chosen = environment.choose(
+        device if runtime == "torch" else "cpu",
+        "auto" if precision == "int8" else precision,
+        multiply_adds(spec, size) * batch,
+    )
+    at = torch.device(chosen.device)
+    network = create(spec, seed=seed).to(at, memory_format=memory_format(at)).eval()  # type: ignore[call-overload]
+    g = rng.generator(seed, "benchmark")
+    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(at)
+    images = images.contiguous(memory_format=memory_format(at))
+    seconds = []
+    with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
+        execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))
+        for _ in range(steps + 1):
+            started = time.perf_counter()
+            execute(images).sum().item()  # reading it waits for the device
+            seconds.append(time.perf_counter() - started)
+        used = runtimes.choose(runtime, precision, at)
+        ceiling = None if used == "int8" else _multiply_adds_a_second(at, used)
+    counted = sorted(seconds[1:])
+    rate = batch / statistics.median(counted)
+    return InferenceRate(
+        batch=batch,
+        runtime=runtime,
+        precision=used,
+        images_per_second=rate,
+        milliseconds_median=1000 * statistics.median(counted),
+        milliseconds_95=1000 * counted[min(len(counted) - 1, round(0.95 * len(counted)))],
+        share_of_ceiling=ceiling and rate * multiply_adds(spec, size) / ceiling,
+        environment={**asdict(chosen), "precision": used},
+    )
+
+
+def _multiply_adds_a_second(device: torch.device, precision: str, side: int = 2048) -> float:
+    """That a product of large matrices reaches: the best of five."""
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    best = math.inf
+    for _ in range(5):
+        started = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return side**3 / best
+
+
+@dataclass(frozen=True)
+class LoadingRate:
+    """What it took to make training batches of image files: decoded, cropped at random, mirrored, normalised.
+
+    Args:
+        images: distinct files, which the system holds in memory after the first time.
+        notes: what a person should know about how the data was read, a line each.
+    """
+
+    batch: int
+    images_per_second: float
+    workers: int
+    images: int
+    data: str
+    notes: tuple[str, ...] = ()
+
+
+def loading_rate(
+    data: str | None, *, batch: int, size: int, steps: int, workers: int, color: Color = "RGB", seed: int = 0
+) -> LoadingRate:
+    """Makes `steps` batches from the training images of the folder `data`, or from 64 JPEGs made for it."""
+    with tempfile.TemporaryDirectory() as place:
+        if data is None:
+            _write_jpegs(Path(place), rng.generator(seed, "benchmark images"))
+        splits = open_dataset(data or place)
+        dataset = splits.train
+        batches = Batches(
+            dataset,
+            order=Order(len(dataset), batch, seed),
+            augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
+            preprocessing=Preprocessing(resize=size, crop=size, color=color),
+            seed=seed,
+            bn_batch=batch,
+            device=torch.device("cpu"),
+            workers=workers,
+        )
+        for _ in batches.between(0, 1):
+            pass
+        started = time.perf_counter()
+        for _ in batches.between(1, steps + 1):
+            pass
+        seconds = time.perf_counter() - started
+    title = data or "made JPEGs of 500 x 375"
+    return LoadingRate(batch, steps * batch / seconds, workers, len(dataset), title, splits.notes)
+
+
+def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:
+    """Two classes of images with detail at all sizes, as photographs have."""
+    for number in range(count):
+        image = np.zeros((375, 500, 3), np.float32)
+        for side in (4, 16, 64, 256):
+            noise = Image.fromarray(g.integers(0, 256, (side, side, 3), np.uint8))
+            image += np.asarray(noise.resize((500, 375), Image.Resampling.BICUBIC), np.float32)
+        for part in ("train", "val"):
+            path = folder / part / str(number % 2) / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image / 4).astype(np.uint8)).save(path, quality=90)

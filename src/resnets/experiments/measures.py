@@ -1,0 +1,231 @@
+"""What can be measured of a trained net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.core.workers import default_workers
+from resnets.data.loader import normalize
+from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor, Predictor
+from resnets.evaluation.scoring import score
+from resnets.experiments.experiment import Measured
+from resnets.experiments.trial import Trial
+from resnets.modalities.base import evenly_spaced
+from resnets.modalities.image.preprocessing import TestTimeAugmentation
+from resnets.models.resnet import ResNet
+from resnets.tasks.classification.task import Classification
+
+IMAGES = 1000  # of the test set, for what takes many passes
+BATCH = 200
+SWAPS = 5  # ways in which as many pairs of blocks are swapped
+
+
+def curves(trial: Trial) -> Measured:
+    """Errors by epoch, and those of the last epoch; never the best. What is called test is the split that is named."""
+    evaluations = [event for event in trial.events if event["event"] == "evaluation"]
+    steps = [event for event in trial.events if event["event"] == "step"]
+    by_epoch: dict[str, list[float]] = {
+        "epoch": [event["epoch"] for event in evaluations],
+        "test_error": [1 - event["accuracy"] for event in evaluations],
+        "top5_error": [1 - event["top5"] for event in evaluations],
+    }
+    if "train_accuracy" in evaluations[-1]:
+        by_epoch["train_error"] = [1 - event["train_accuracy"] for event in evaluations]
+    finals = {f"final_{name}": values[-1] for name, values in by_epoch.items() if name != "epoch"}
+    return {**by_epoch, **finals, "final_loss": steps[-1]["loss"], "split": evaluations[-1].get("split", "test")}
+
+
+def viewed(tta: TestTimeAugmentation):  # type: ignore[no-untyped-def]
+    """A measure: the errors under `tta`, besides the curves."""
+
+    def measure(trial: Trial) -> Measured:
+        predictor = NetworkPredictor(trial.network, trial.model.card.preprocessing, tta=tta)
+        return {**curves(trial), **_errors(predictor, trial)}
+
+    return measure
+
+
+def _errors(predictor: Predictor, trial: Trial) -> Measured:
+    metrics = score(predictor, Classification(), trial.data.test, workers=default_workers()).metrics
+    return {"view_error": 1 - metrics["accuracy"], "view_top5_error": 1 - metrics["top5"]}
+
+
+def ensemble_errors(trials: Sequence[Trial], tta: TestTimeAugmentation) -> Measured:
+    """Errors of the mean of several trials' probabilities; all were trained on the same classes."""
+    members = [
+        Member(
+            NetworkPredictor(t.model.network, t.model.card.preprocessing, tta=tta), tuple(range(len(t.model.classes)))
+        )
+        for t in trials
+    ]
+    return _errors(Ensemble(members), trials[0])
+
+
+def responses(trial: Trial) -> Measured:
+    """Standard deviation of each 3x3 layer's response: its output behind the norm, before addition and activation.
+
+    He et al. 2015, figure 7. In a residual net that is the strength of the residual function. Beside each stands the
+    learnt scale, the mean size of the norm's weight. All test images, in evaluation.
+    """
+    network, seen, hooks = trial.network.eval(), {}, []
+    sums: dict[str, list[float]] = {}
+
+    def watch(name: str):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            values = output.double()
+            total = sums.setdefault(name, [0.0, 0.0, 0.0])
+            total[0] += values.numel()
+            total[1] += float(values.sum())
+            total[2] += float(values.square().sum())
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and "downsample" not in name:
+            hooks.append(module.register_forward_hook(watch(name)))
+            seen[name] = float(module.weight.detach().abs().mean())
+    with torch.inference_mode():
+        for images, _ in _test_images(trial):
+            network(images)
+    for hook in hooks:
+        hook.remove()
+    names = list(sums)
+    stds = [(square / count - (total / count) ** 2) ** 0.5 for count, total, square in sums.values()]
+    return {
+        **curves(trial),
+        "layers": names,
+        "std": stds,
+        "scale": [seen[name] for name in names],
+        "mean_std": sum(stds) / len(stds),
+    }
+
+
+def gradient_flow(trial: Trial) -> Measured:
+    """Norm of the loss's gradient by each convolution's weights, on the first batch, before training and during it.
+
+    Norms are divided by those of the weights, so that layers of different sizes can be compared.
+    """
+    batch = trial.batch()
+    moments = {0: trial.first()} | {step: trial.at(step) for step in trial.kept()}
+    flows: dict[str, list[float]] = {}
+    names: list[str] = []
+    for step, network in moments.items():
+        network.train()
+        loss = F.cross_entropy(network(batch["images"]), batch["labels"])
+        loss.backward()  # type: ignore[no-untyped-call]
+        convolutions = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+        names = [name for name, m in convolutions if "downsample" not in name]
+        flows[str(step)] = [
+            float(m.weight.grad.norm() / m.weight.detach().norm())
+            for name, m in convolutions
+            if "downsample" not in name and m.weight.grad is not None
+        ]
+    start = flows["0"]
+    return {
+        **curves(trial),
+        "layers": names,
+        "flow": flows,
+        "first_over_last": start[0] / start[-1] if start[-1] else float("inf"),
+    }
+
+
+def lesion(trial: Trial) -> Measured:
+    """Test error with each single block taken out, and with pairs of blocks of a stage swapped (Veit et al. 2016).
+
+    Errors of swapped blocks are means over `SWAPS` choices of the pairs. Blocks that change the shape stay.
+    `IMAGES` of the test images, evenly spaced.
+    """
+    network = trial.network.eval()
+    photos = list(_test_images(trial, IMAGES))
+    whole = _error(network, photos)
+    removed: dict[str, float] = {}
+    movable: list[tuple[nn.Sequential, list[int]]] = []
+    for stage_name in network.stage_names:
+        stage = network.get_submodule(stage_name)
+        assert isinstance(stage, nn.Sequential)
+        numbers = [i for i in range(len(stage)) if i > 0 or _keeps_shape(network, f"{stage_name}.0")]
+        movable.append((stage, numbers))
+        for number in numbers:
+            block = stage[number]
+            stage[number] = nn.Identity()
+            removed[f"{stage_name}.{number}"] = _error(network, photos)
+            stage[number] = block
+    g = torch.Generator().manual_seed(0)
+    swapped: list[float] = []
+    pairs = [(stage, numbers) for stage, numbers in movable if len(numbers) > 1]
+    originals = [list(stage) for stage, _ in movable]
+    for count in range(1, 6) if pairs else ():
+        errors = []
+        for _ in range(SWAPS):
+            for _ in range(count):
+                stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
+                i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
+                stage[i], stage[j] = stage[j], stage[i]
+            errors.append(_error(network, photos))
+            for (stage, _), blocks in zip(movable, originals, strict=True):
+                for number, block in enumerate(blocks):
+                    stage[number] = block
+        swapped.append(sum(errors) / SWAPS)
+    return {
+        **curves(trial),
+        "whole_error": whole,
+        "removed": removed,
+        "swapped": swapped,
+        "mean_removed_error": sum(removed.values()) / max(len(removed), 1),
+        "worst_removed_error": max(removed.values(), default=whole),
+    }
+
+
+def shattered(trial: Trial) -> Measured:
+    """Autocorrelation of gradients along a line of inputs, at initialisation (Balduzzi et al. 2017, section 2).
+
+    The line goes from the first test image to the last in 256 steps; the gradient is of the sum of the logits by the
+    input. Correlations are means over input positions; a net whose gradients resemble white noise has none.
+    """
+    network = trial.first().train()
+    ends = next(_test_images(trial, 2))[0]
+    line = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, 256)[:, None, None, None]).requires_grad_()
+    network(line).sum().backward()
+    assert line.grad is not None
+    gradients = line.grad.flatten(1).double()
+    centered = gradients - gradients.mean(0)
+    variance = centered.square().mean(0)
+    alive = variance > 0
+    lags = list(range(0, 33))
+    correlation = [
+        float(((centered[lag:] * centered[: len(centered) - lag]).mean(0)[alive] / variance[alive]).mean())
+        for lag in lags
+    ]
+    return {"lags": lags, "correlation": correlation, "lag1": correlation[1], "lag8": correlation[8]}
+
+
+def _keeps_shape(network: ResNet, block: str) -> bool:
+    return not dict(network.spec.blocks())[block].changes
+
+
+def _test_images(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """(N, C, H, W) test images as the net is fed with them and (N,) labels: all that can be read, in batches.
+
+    Args:
+        most: take this many, evenly spaced, since the images of a class often lie together.
+    """
+    recipe, data = trial.resolved
+    predictor: Any = NetworkPredictor(nn.Identity(), recipe.preprocessing, pixels=data.decoded_test.pixels)
+    numbers = np.array([i for i in range(len(data.test)) if i not in data.decoded_test.damaged])
+    if most is not None:
+        numbers = numbers[evenly_spaced(len(numbers), most)]
+    for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):
+        seen = np.stack([predictor.load(data.test, int(i))[0] for i in part])
+        yield normalize(torch.from_numpy(seen), recipe.preprocessing), torch.from_numpy(data.test.labels[part])
+
+
+@torch.inference_mode()
+def _error(network: ResNet, photos: Sequence[tuple[Tensor, Tensor]]) -> float:
+    answers = torch.cat([network(images).argmax(1) != labels for images, labels in photos])
+    return float(answers.double().mean())

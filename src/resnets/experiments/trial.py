@@ -1,0 +1,136 @@
+"""One net of an experiment, trained with one seed: where it lies, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from resnets.artifacts.model import Model, load
+from resnets.core.errors import UsageError
+from resnets.experiments.experiment import Net
+from resnets.models.initialize import allocate, create
+from resnets.models.resnet import ResNet
+from resnets.training import checkpoint, runner
+from resnets.training.loop import whiten_stem
+from resnets.training.recipe import Recipe
+from resnets.training.run_folder import CheckpointPolicy, Event, RunFolder, read_plan
+from resnets.training.run_log import read_log
+from resnets.training.runner import PreparedData
+
+# Of a recipe, what leaves the final weights alone; the group is settled when a run begins.
+_SAME_WEIGHTS = ("name", "bn_batch", "memory_limit", "cuda_graph", "score_training", "evaluate_every")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """See the module.
+
+    Args:
+        recipe: complete, for this net and seed.
+        path: of the run's folder.
+    """
+
+    net: Net
+    recipe: Recipe
+    path: Path
+    device: str = "auto"
+    workers: int | None = None
+    snapshots: int = 0
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path)
+
+    def run(self, subscriber: Callable[[Event], None]) -> None:
+        """Trains it to the end, from where it was left.
+
+        Raises:
+            TrainingError: the loss was lost; see `resnets replay`.
+            UsageError: `path` holds another run.
+        """
+        if self.folder.recipe.exists():
+            self._check()
+            runner.resume(self.folder, subscribers=(subscriber,))
+            return
+        checkpoints = CheckpointPolicy()
+        if self.snapshots:
+            steps = self.recipe.total_steps(len(self.data.train))
+            checkpoints = CheckpointPolicy(steps=max(1, steps // self.snapshots), keep=self.snapshots + 1)
+        runner.train(
+            self.recipe,
+            self.folder,
+            device=self.device,
+            workers=self.workers,
+            checkpoints=checkpoints,
+            subscribers=(subscriber,),
+        )
+
+    @property
+    def events(self) -> list[Event]:
+        return read_log(self.folder.log)
+
+    @property
+    def seconds(self) -> float:
+        """That training took, over all its starts."""
+        return next((float(event["seconds"]) for event in self.events if event["event"] == "end"), 0.0)
+
+    def _check(self) -> None:
+        """That the run was begun with a recipe that comes to the same weights."""
+        own, found = self.resolved[0], read_plan(self.folder.recipe).recipe
+        aside = {name: getattr(own, name) for name in _SAME_WEIGHTS}
+        changed = [f.name for f in fields(own) if getattr(own, f.name) != getattr(replace(found, **aside), f.name)]
+        if changed:
+            raise UsageError(
+                f"{self.path} was trained otherwise ({', '.join(changed)} differ): give --runs another folder."
+            )
+
+    @cached_property
+    def resolved(self) -> tuple[Recipe, PreparedData]:
+        """The recipe as the data made it, and the data."""
+        rule = read_plan(self.folder.recipe).split_rule if self.folder.recipe.exists() else "hash"
+        return runner.resolve(self.recipe, rule)
+
+    @property
+    def data(self) -> PreparedData:
+        return self.resolved[1]
+
+    @cached_property
+    def model(self) -> Model:
+        """The final weights, which are those that were evaluated."""
+        return load(self.path)
+
+    @property
+    def network(self) -> ResNet:
+        network = self.model.network
+        assert isinstance(network, ResNet)  # no runtime was asked for
+        return network
+
+    def first(self) -> ResNet:
+        """The net before its first step."""
+        recipe, data = self.resolved
+        network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
+        batches = runner.batches_for(recipe, data, device=torch.device("cpu"))
+        whiten_stem(network, recipe, batches, recipe.bn_batch or recipe.batch)
+        return network
+
+    def at(self, step: int) -> ResNet:
+        """The net after `step` steps, of which a checkpoint was kept."""
+        tensors = checkpoint.read(self.folder.checkpoints, step).tensors
+        network = allocate(self.resolved[0].model)
+        network.load_state_dict(
+            {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        )
+        return network
+
+    def kept(self) -> list[int]:
+        """Steps of which `at` can tell, rising."""
+        return sorted(checkpoint.steps(self.folder.checkpoints))
+
+    def batch(self) -> dict[str, torch.Tensor]:
+        """The run's first training batch."""
+        recipe, data = self.resolved
+        return runner.batches_for(recipe, data, device=torch.device("cpu")).make(0)

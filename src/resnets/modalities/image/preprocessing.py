@@ -1,0 +1,102 @@
+"""How an image becomes a network's input, as frozen data that travels in the model file.
+
+Evaluation during training, `evaluate`, `predict`, export and the server all read this one description, so a
+model cannot be fed differently from how it was judged.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from resnets.core.config import OMITTED_BY_DEFAULT
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Color = Literal["RGB", "BGR", "L"]
+Background = tuple[int, int, int]  # red, green and blue from 0 to 255
+TestTimeAugmentation = Literal[
+    "center", "flip", "shift", "ten-crop", "multi-scale"
+]  # see `resnets.evaluation.predictor.look`
+
+MAX_SIZE = 16384  # pixels of a side
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class Preprocessing:
+    """Turn an image upright, make it `color`, resize its shorter side, cut the centre, scale and normalise.
+
+    Args:
+        resize: pixels of the shorter side after resizing; the other side follows, rounded down.
+        crop: pixels of each side of the square cut from the centre.
+        interpolation: the filter of the resize.
+        antialias: whether the filter widens when it shrinks an image, as Pillow's does. Networks trained with
+            one and tested with the other lose accuracy without a word.
+        color: channels and their order; "L" is one channel of grey.
+        mean, std: per channel, for values from 0 to 1: `(value - mean) / std`.
+        mean_image: in place of `mean`, a mean for every pixel (He et al. 2015, section 4.2): float32 values of
+            shape (channels, crop, crop), little-endian, in base64; see `encode_mean_image`.
+        background: red, green and blue from 0 to 255, whatever `color` is, on which images that are transparent in part
+            are composited. None drops the transparency, as torchvision and timm do.
+
+    Raises:
+        UsageError: sizes that cannot be, a `std` of zero, lengths that do not fit the channels.
+    """
+
+    resize: int = 256
+    crop: int = 224
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    color: Color = "RGB"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    mean_image: str | None = None
+    background: Background | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop <= self.resize <= MAX_SIZE:
+            raise UsageError(
+                f"preprocessing needs 1 <= crop <= resize <= {MAX_SIZE}, not crop {self.crop} of resize {self.resize}."
+            )
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
+        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
+            raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
+        if self.background is not None and not all(0 <= level <= 255 for level in self.background):
+            raise UsageError(f"background takes red, green and blue from 0 to 255, not {self.background}.")
+        if self.mean_image is not None:
+            self.mean_pixels()
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "L" else 3
+
+    def mean_pixels(self) -> NDArray[np.float32]:
+        """What is subtracted, to be broadcast over (channels, crop, crop)."""
+        import numpy as np
+
+        if self.mean_image is None:
+            return np.array(self.mean, np.float32).reshape(-1, 1, 1)
+        try:
+            values = np.frombuffer(base64.b64decode(self.mean_image, validate=True), "<f4")
+            return values.astype(np.float32).reshape(self.channels, self.crop, self.crop)
+        except (ValueError, binascii.Error):
+            raise UsageError(
+                f"mean_image does not hold {self.channels} x {self.crop} x {self.crop} float32 values in base64."
+            ) from None
+
+
+def encode_mean_image(pixels: NDArray[np.float32]) -> str:
+    """The text of `Preprocessing.mean_image` for `pixels` of shape (channels, crop, crop), from 0 to 1."""
+    return base64.b64encode(pixels.astype("<f4").tobytes()).decode()

@@ -1,0 +1,168 @@
+"""What lies in a folder of classes: image files, and all that is not one, for the notes.
+
+Nothing is opened. Links to folders are followed, but no folder is read twice for one class, so that links which lead
+back up, or in a circle, end. Pipes, sockets and devices are named and never opened: a pipe would wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from resnets.core.errors import DataError
+from resnets.modalities.image.read.pillow import ENDINGS
+
+_SHOWN = 8
+Kind = Literal["folder", "link to a folder", "file", "dangling link", "special file"]
+
+
+@dataclass
+class Named:
+    """Counts names and remembers the first few, in the order of the alphabet."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        self.count += 1
+        self.first = sorted([*self.first, name])[:_SHOWN]
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join(self.first) + (f" and {more:,} more" if more else "")
+
+
+class Listing:
+    """The folder `root`, whose folders are classes.
+
+    Attributes:
+        classes: the names of its folders and links to folders, sorted.
+        loose: images in `root` itself, which belong to no class.
+        hidden, other, dangling, special, repeated: what `images` and the constructor left out, by its path from `root`:
+            hidden folders; files without an image's ending; links that lead nowhere; pipes, sockets and devices; links
+            to folders that had been read already.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.loose, self.hidden, self.other = Named(), Named(), Named()
+        self.dangling, self.special, self.repeated = Named(), Named(), Named()
+        real = Path(os.path.realpath(root))
+        self._above = {str(real), *map(str, real.parents)}
+        classes: list[str] = []
+        for entry, kind in _entries(str(root)):
+            if kind in ("folder", "link to a folder"):
+                if _is_visible(entry.name):
+                    classes.append(entry.name)
+                else:
+                    self.hidden.add(entry.name)
+            elif _is_visible(entry.name):
+                if kind == "file" and _is_image(entry.name):
+                    self.loose.add(entry.name)
+                elif kind != "file":
+                    self._leave_out(entry.name, kind)
+        self.classes = tuple(sorted(classes))
+
+    def images(self, name: str = "") -> list[bytes]:
+        """The image files in the folder `name` of `root` and in the folders below it, sorted.
+
+        Returns:
+            Paths from `root` with forward slashes, as the file system's bytes; without `name`, those of all of `root`.
+        """
+        start = os.path.join(self.root, name) if name else str(self.root)
+        read = set(self._above)
+        if not name:
+            read.discard(os.path.realpath(start))
+        folders = [(start, name, os.path.realpath(start))]
+        links: list[tuple[str, str]] = []
+        found: list[bytes] = []
+        while folders or links:
+            if folders:
+                path, relative, real = folders.pop()
+            else:  # after all that is no link, so that what a link repeats does not depend on the order
+                links.sort(reverse=True)
+                relative, path = links.pop()
+                real = os.path.realpath(path)
+            if real in read:
+                self.repeated.add(relative)
+                continue
+            read.add(real)
+            for entry, kind in _entries(path):
+                if not _is_visible(entry.name):
+                    continue
+                below = f"{relative}/{entry.name}" if relative else entry.name
+                if kind == "folder":
+                    folders.append((entry.path, below, os.path.join(real, entry.name)))
+                elif kind == "link to a folder":
+                    links.append((below, entry.path))
+                elif kind == "file" and _is_image(entry.name):
+                    found.append(os.fsencode(below))
+                elif relative or kind == "file":  # what else lies in the root itself is known already
+                    self._leave_out(below, kind)
+        found.sort()
+        return found
+
+    def notes(self, *, classes: bool = True) -> list[str]:
+        """A line for each kind of thing that was left out so far.
+
+        Args:
+            classes: whether `root` is a folder of classes, not of images.
+        """
+        parts = "train" in self.classes
+        beside = "beside train/, in no split" if parts else "beside the class folders, in no class"
+        kinds = (
+            (Named() if parts else self.hidden, "hidden folders are not classes and were left out: {names}."),
+            (self.loose, f"images {beside}, were left out ({{count:,}}): {{names}}."),
+            (self.other, "files that are not images were left out ({count:,}), such as {example}."),
+            (self.dangling, "links that lead nowhere were left out ({count:,}): {names}."),
+            (self.special, "pipes, sockets and devices were left out ({count:,}): {names}."),
+            (self.repeated, "links to folders that were read already were not followed ({count:,}): {names}."),
+        )
+        return [
+            f"{self.root}: {text.format(count=names.count, names=names, example=names.first[0])}"
+            for names, text in kinds[0 if classes else 2 :]
+            if names.count
+        ]
+
+    def _leave_out(self, relative: str, kind: Kind) -> None:
+        names = {"dangling link": self.dangling, "special file": self.special}.get(kind, self.other)
+        names.add(relative)
+
+
+def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], Kind]]:
+    """What is in `folder`, in any order."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from ((entry, _kind(entry)) for entry in entries)
+    except OSError as error:
+        raise DataError(f"Cannot list {folder}: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    try:
+        if entry.is_file(follow_symlinks=False):  # known without asking the disk again
+            return "file"
+        # Junctions are Windows' own links to folders; before Python 3.12 they cannot be told from folders.
+        if entry.is_dir(follow_symlinks=False) and not getattr(entry, "is_junction", bool)():
+            return "folder"
+        mode = entry.stat().st_mode
+    except OSError:  # its target is gone, or it leads to itself
+        return "dangling link"
+    if stat.S_ISDIR(mode):
+        return "link to a folder"
+    return "file" if stat.S_ISREG(mode) else "special file"
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in ENDINGS
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in ("__MACOSX", "__pycache__")

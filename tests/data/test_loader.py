@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import io
+import itertools
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision import transforms
+
+from resnets.core.errors import DataError
+from resnets.data.loader import Batch, Batches, Order, normalize
+from resnets.data.scan import scan
+from resnets.modalities.base import Dataset, InMemoryDataset, Subset
+from resnets.modalities.image.augmentations import (
+    Affine,
+    Augmentations,
+    ColorJitter,
+    CutMix,
+    Flip,
+    Mixup,
+    PaddedCrop,
+    PCAColor,
+    RandomResizedCrop,
+)
+from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
+from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
+from resnets.modalities.image.read.pillow import Pixels
+from tests.conftest import break_middle, noise, truncate, write_tree
+
+SMALL = Preprocessing(resize=16, crop=12)
+UNIT = Preprocessing(resize=8, crop=8, mean=(0.0,) * 3, std=(1 / 255,) * 3)  # gives back the grey levels
+
+EVERYTHING = Augmentations(
+    crop=RandomResizedCrop(),
+    transforms=(Flip(), PaddedCrop(padding=2), Affine(), ColorJitter(hue=0.1)),
+    mix=(Mixup(), CutMix()),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderDataset:
+    return read_classes(write_tree(tmp_path, {"cat": 9, "dog": 8, "owl": 4}), None, [])
+
+
+def batches(
+    dataset: Dataset,
+    augmentations: Augmentations | None = None,
+    *,
+    batch: int = 10,
+    seed: int = 0,
+    bn_batch: int | None = None,
+    workers: int = 0,
+    pixels: Pixels | None = None,
+    preprocessing: Preprocessing = SMALL,
+) -> Batches:
+    return Batches(
+        dataset,
+        order=Order(len(dataset), batch, seed),
+        augmentations=augmentations or Augmentations(),
+        preprocessing=preprocessing,
+        seed=seed,
+        bn_batch=bn_batch or batch,
+        device=torch.device("cpu"),
+        workers=workers,
+        pixels=pixels,
+    )
+
+
+def same(first: Batch, second: Batch) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def numbered(count: int) -> InMemoryDataset:
+    """Flat images, each of a class of its own, whose grey level is its number."""
+    levels = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    pixels = np.ascontiguousarray(np.broadcast_to(levels, (count, 3, 8, 8)))
+    return InMemoryDataset(tuple(map(str, range(count))), np.arange(count), pixels)
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**63 - 1))
+def test_each_epoch_visits_every_sample_once_and_every_batch_is_full(samples: int, batch: int, seed: int) -> None:
+    order = Order(samples, batch, seed)
+    steps = -(-3 * samples // batch)
+    drawn = [order.ids(step) for step in range(steps)]
+    assert {len(ids) for ids in drawn} == {batch}
+    visited = np.concatenate(drawn)
+    for epoch in range(3):
+        assert sorted(visited[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
+    backwards = [Order(samples, batch, seed).ids(step) for step in reversed(range(steps))]
+    np.testing.assert_array_equal(np.concatenate(backwards[::-1]), visited)
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
+    orders = [Order(100, 100, seed).ids(step).tolist() for seed in (0, 1) for step in (0, 1)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert list(range(100)) not in orders
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_without_views_training_sees_what_torchvision_would_evaluate(folder: FolderDataset, workers: int) -> None:
+    theirs = transforms.Compose(
+        [
+            transforms.Resize(16),
+            transforms.CenterCrop(12),
+            transforms.ToTensor(),
+            transforms.Normalize(SMALL.mean, SMALL.std),
+        ]
+    )
+    for step, batch in enumerate(batches(folder, workers=workers).between(0, 5)):
+        ids = batch["ids"].tolist()
+        assert ids == Order(len(folder), 10, 0).ids(step).tolist()
+        expected = torch.stack([theirs(Image.open(folder.name(i)).convert("RGB")) for i in ids])
+        torch.testing.assert_close(batch["images"], expected, atol=1e-5, rtol=1e-5)
+        assert [folder.classes[label] for label in batch["labels"]] == [Path(folder.name(i)).parent.name for i in ids]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_batches_are_the_same_with_any_number_of_workers(folder: FolderDataset, workers: int) -> None:
+    expected = [batches(folder, EVERYTHING).make(step) for step in range(3, 9)]
+    found = list(batches(folder, EVERYTHING, workers=workers).between(3, 9))
+    assert len(found) == len(expected)
+    assert all(map(same, found, expected))
+
+
+def test_a_batch_can_be_made_out_of_order(folder: FolderDataset) -> None:
+    made = batches(folder, EVERYTHING)
+    later = made.make(7)
+    made.make(0)
+    assert same(made.make(7), later)
+
+
+def test_another_seed_gives_another_order_and_other_views(folder: FolderDataset) -> None:
+    first, second = (batches(folder, EVERYTHING, seed=seed).make(0) for seed in (0, 1))
+    assert not torch.equal(first["ids"], second["ids"])
+    assert not torch.equal(first["lam"], second["lam"])
+
+
+@pytest.mark.parametrize(
+    "augmentations",
+    [Augmentations(crop=RandomResizedCrop()), *(Augmentations(transforms=(view,)) for view in EVERYTHING.transforms)],
+    ids=["RandomResizedCrop", *(type(view).__name__ for view in EVERYTHING.transforms)],
+)
+def test_a_image_looks_different_in_each_row_and_each_step(folder: FolderDataset, augmentations: Augmentations) -> None:
+    made = batches(Subset(folder, np.array([0])), augmentations, batch=20)  # the same image twenty times
+    first, second = (made.make(step)["images"] for step in range(2))
+    for one, other in ((first, second), (first, first.roll(1, 0))):
+        assert (one != other).flatten(1).any(1).float().mean() > 0.2  # of flips, half are alike
+
+
+def test_each_row_and_each_step_draws_its_own_shares(folder: FolderDataset) -> None:
+    made = batches(folder, Augmentations(mix=(Mixup(alpha=1.0),)))
+    assert len({share for step in range(3) for share in made.make(step)["lam"].tolist()}) == 30
+
+
+def test_two_views_of_one_kind_draw_numbers_of_their_own(folder: FolderDataset) -> None:
+    once, twice = (batches(folder, Augmentations(transforms=(Flip(),) * times)) for times in (0, 2))
+    changed = [not torch.equal(once.make(0)["images"][i], twice.make(0)["images"][i]) for i in range(10)]
+    assert any(changed)  # had both drawn alike, the second would undo the first
+
+
+@pytest.mark.parametrize("crop", [None, RandomResizedCrop()])
+def test_images_in_memory_give_the_batches_that_decoding_gives(
+    folder: FolderDataset, crop: RandomResizedCrop | None
+) -> None:
+    augmentations = Augmentations(crop=crop, transforms=EVERYTHING.transforms, mix=EVERYTHING.mix)
+    pixels = scan(folder, SMALL, keep=True, statistics=False).pixels
+    decoded, resident = batches(folder, augmentations), batches(folder, augmentations, pixels=pixels)
+    assert all(same(decoded.make(step), resident.make(step)) for step in range(3))
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("crop", [None, RandomResizedCrop()])
+def test_an_unreadable_image_ends_training_by_its_name(
+    folder: FolderDataset, workers: int, crop: RandomResizedCrop | None
+) -> None:
+    truncate(folder.path(13))
+    with pytest.raises(DataError, match=str(folder.path(13))):
+        list(batches(folder, Augmentations(crop=crop), workers=workers).between(0, 3))
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None = None, workers: int = 0) -> Batches:
+    """Batches of 20 in groups of 10 whose damaged rows repeat others."""
+    return Batches(
+        dataset,
+        order=Order(len(dataset), 20, 0),
+        augmentations=augmentations,
+        preprocessing=SMALL,
+        seed=0,
+        bn_batch=10,
+        device=torch.device("cpu"),
+        rows=rows,
+        workers=workers,
+        replace_damaged=True,
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("augmentations", [Augmentations(crop=RandomResizedCrop()), EVERYTHING, Augmentations()])
+def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight(
+    folder: FolderDataset, augmentations: Augmentations, workers: int
+) -> None:
+    whole = replacing(folder, augmentations).make(0)
+    made = replacing(folder, augmentations, workers=workers)
+    found: list[tuple[int, int, str]] = []
+    made.on_damaged = lambda *what: found.append(what)
+    ids = made.order.ids(0)
+    bad = [3, 9, 10]  # the second's next row is the first of the group, the third is of another group
+    for row in bad:
+        break_middle(folder.path(int(ids[row])))
+    batch = next(iter(made.between(0, 1)))
+    assert batch["ids"].tolist() == [int(ids[{3: 4, 9: 0, 10: 11}.get(row, row)]) for row in range(20)]
+    assert torch.equal(batch["labels"], torch.from_numpy(folder.labels)[batch["ids"]])
+    assert batch["weights"].tolist() == [float(row not in bad) for row in range(20)]
+    assert [(step, sample) for step, sample, _ in found] == [(0, int(ids[row])) for row in bad]
+    assert all(str(folder.path(sample)) in reason for _, sample, reason in found)
+    if not augmentations.mix:
+        good = [row for row in range(20) if row not in bad]
+        assert torch.equal(batch["images"][good], whole["images"][good])
+    if not augmentations.transforms:
+        assert torch.equal(batch["images"][[3, 9, 10]], whole["images"][[4, 0, 11]])
+
+
+@pytest.mark.parametrize("micro_batch", [10, 5, 4])
+@pytest.mark.parametrize("augmentations", [Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)), EVERYTHING])
+def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
+    folder: FolderDataset, augmentations: Augmentations, micro_batch: int
+) -> None:
+    ids = replacing(folder, augmentations).order.ids(0)
+    for row in (4, 5, 9):  # the last of a piece of five, and the first of the next
+        break_middle(folder.path(int(ids[row])))
+    whole = replacing(folder, augmentations).make(0)
+    found: list[int] = []
+    for first in range(0, 20, micro_batch):
+        part = replacing(folder, augmentations, slice(first, first + micro_batch))
+        part.on_damaged = lambda step, sample, reason: found.append(sample)
+        made = part.make(0)
+        for name, value in made.items():
+            assert torch.equal(value, whole[name][first : first + micro_batch]), name
+        assert ("weights" in made) or not {4, 5, 9} & set(range(first, first + micro_batch))
+    assert found == [int(ids[row]) for row in (4, 5, 9)]  # each by one rank
+
+
+def test_a_group_of_which_nothing_can_be_read_is_an_error(folder: FolderDataset) -> None:
+    made = replacing(folder, Augmentations(crop=RandomResizedCrop()))
+    for row in range(10):
+        break_middle(folder.path(int(made.order.ids(0)[row])))
+    with pytest.raises(DataError, match="None of the 10 images"):
+        made.make(0)
+
+
+def test_a_image_too_narrow_to_resize_is_named(folder: FolderDataset) -> None:
+    Image.new("L", (1, 50_000)).save(folder.path(13))
+    with pytest.raises(DataError, match=str(folder.path(13))):
+        list(batches(folder, preprocessing=Preprocessing(), workers=2).between(0, 3))
+
+
+def test_leaving_the_loop_early_leaves_no_workers_behind(folder: FolderDataset) -> None:
+    before = threading.active_count()
+    prefetch = batches(folder, EVERYTHING, workers=3).between(0, 1000)
+    next(prefetch)
+    assert threading.active_count() > before
+    prefetch.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+# --- mixing -----------------------------------------------------------------------------------------------------------
+
+
+def test_mixed_labels_weigh_as_their_images_do() -> None:
+    batch = batches(numbered(60), Augmentations(mix=(Mixup(alpha=1.0),)), batch=60, preprocessing=UNIT).make(0)
+    own, other, lam = batch["labels"], batch["partner_labels"], batch["lam"]
+    expected = lam * own + (1 - lam) * other
+    torch.testing.assert_close(batch["images"], expected[:, None, None, None].expand(-1, 3, 8, 8), atol=1e-3, rtol=0)
+    assert (own != other).sum() > 50
+    assert lam.std() > 0.2
+
+
+def test_cutmix_labels_weigh_as_their_pixels_do() -> None:
+    batch = batches(numbered(60), Augmentations(mix=(CutMix(),)), batch=60, preprocessing=UNIT).make(0)
+    own, other = (batch[name][:, None, None, None] for name in ("labels", "partner_labels"))
+    levels = batch["images"].round().long()
+    assert ((levels == own) | (levels == other)).all()
+    moved = batch["labels"] != batch["partner_labels"]
+    torch.testing.assert_close((levels == own).float().mean((1, 2, 3))[moved], batch["lam"][moved])
+
+
+@pytest.mark.parametrize("bn_batch", [4, 6, 12])
+def test_images_are_mixed_within_their_group_alone(bn_batch: int) -> None:
+    made = batches(numbered(50), Augmentations(mix=(Mixup(),)), batch=12, bn_batch=bn_batch, preprocessing=UNIT)
+    for step in range(20):
+        drawn = made.make(step)
+        for first in range(0, 12, bn_batch):
+            part = slice(first, first + bn_batch)
+            assert sorted(drawn["partner_labels"][part]) == sorted(drawn["labels"][part])
+
+
+def test_of_several_mixes_each_step_takes_one() -> None:
+    made = batches(numbered(50), Augmentations(mix=(Mixup(), CutMix())), preprocessing=UNIT)
+    blended = [
+        any(len(image.unique()) == 1 and image.max() % 1 > 0.01 for image in made.make(step)["images"])
+        for step in range(60)
+    ]
+    assert 15 < sum(blended) < 45
+
+
+def test_without_a_mix_there_are_no_partners(folder: FolderDataset) -> None:
+    assert batches(folder).make(0).keys() == {"ids", "images", "labels"}
+
+
+# --- normalising ------------------------------------------------------------------------------------------------------
+
+
+def test_normalising_is_torchvisions_for_bytes_and_floats() -> None:
+    images = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = transforms.Normalize(SMALL.mean, SMALL.std)(images / 255)
+    torch.testing.assert_close(normalize(images, SMALL), expected)
+    torch.testing.assert_close(normalize(images / 255, SMALL), expected)
+
+
+def test_a_mean_image_is_taken_out_pixel_by_pixel() -> None:
+    mean = np.random.default_rng(0).random((3, 12, 12), np.float32)
+    p = Preprocessing(resize=16, crop=12, std=(0.5, 1.0, 2.0), mean_image=encode_mean_image(mean))
+    images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    expected = (images.numpy() - mean) / np.array([0.5, 1.0, 2.0], np.float32)[:, None, None]
+    torch.testing.assert_close(normalize(images, p), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("batch", [7, 10])
+def test_an_alternating_flip_shows_each_image_the_other_way_in_the_next_epoch(batch: int) -> None:
+    g = np.random.default_rng(0)
+    dataset = InMemoryDataset(("a",), np.zeros(40, np.int64), g.integers(0, 255, (40, 3, 8, 8), dtype=np.uint8))
+    made = batches(dataset, Augmentations(transforms=(Flip(alternating=True),)), batch=batch, pixels=dataset.pixels)
+    straight = batches(dataset, Augmentations(), batch=batch, pixels=dataset.pixels)
+    seen: dict[int, list[bool]] = {}
+    for step in range(4 * 40 // batch):
+        flipped, plain = made.make(step), straight.make(step)
+        for i, one, other in zip(flipped["ids"].tolist(), flipped["images"], plain["images"], strict=True):
+            assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
+            seen.setdefault(i, []).append(not torch.equal(one, other))
+    for found in seen.values():
+        assert all(a != b for a, b in itertools.pairwise(found))
+    assert 8 < sum(found[0] for found in seen.values()) < 32
+
+
+def test_colours_change_alike_whatever_the_order_of_the_channels(folder: FolderDataset) -> None:
+    augmentations = Augmentations(transforms=(ColorJitter(hue=0.2), PCAColor(std=1)))
+    rgb = Preprocessing(resize=16, crop=12, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    bgr = Preprocessing(resize=16, crop=12, mean=(0.3, 0.2, 0.1), std=(0.7, 0.6, 0.5), color="BGR")
+    one, other = (batches(folder, augmentations, preprocessing=each).make(0)["images"] for each in (rgb, bgr))
+    assert torch.equal(one, other.flip(1))
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "jpg", "tif"])
+@pytest.mark.parametrize("crop", [RandomResizedCrop(), None])
+def test_an_image_file_is_read_once(
+    tmp_path: Path, ending: str, crop: RandomResizedCrop | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(noise(40, 30)).save(tmp_path / "cat" / f"1.{ending}")
+    dataset = read_classes(tmp_path, None, [])
+    opened: list[str] = []
+    plain_open = io.open
+
+    def count(file: Any, *arguments: Any, **options: Any) -> Any:
+        opened.append(str(file))
+        return plain_open(file, *arguments, **options)
+
+    made = batches(dataset, Augmentations(crop=crop), batch=1).make(0)["images"]
+    monkeypatch.setattr("builtins.open", count)
+    monkeypatch.setattr("io.open", count)
+    assert batches(dataset, Augmentations(crop=crop), batch=1).make(0)["images"].equal(made)
+    assert [file for file in opened if file.endswith(ending)] == [str(tmp_path / "cat" / f"1.{ending}")]

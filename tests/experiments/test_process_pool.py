@@ -1,0 +1,154 @@
+"""Several trials at a time: what they tell, how they end, and how they are stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from resnets.core.errors import TrainingError, UsageError
+from resnets.experiments import process_pool
+from resnets.experiments.process_pool import Log
+
+
+class StubbornError(Exception):
+    """Cannot be made again from what it is pickled as."""
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+
+
+def square(number: int, log: Log) -> dict[str, int]:
+    log(f"{number} begun")
+    return {"square": number**2, "process": os.getpid()}
+
+
+def refused(log: Log) -> dict[str, int]:
+    raise UsageError("cannot be meant")
+
+
+def stubborn(log: Log) -> dict[str, int]:
+    raise StubbornError("the reason", number=3)
+
+
+def killed(log: Log) -> dict[str, int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def large(log: Log) -> str:
+    return "x" * 5_000_000
+
+
+def train(folder: Path, log: Log) -> dict[str, int]:
+    """Until it is asked to stop; then it saves, which takes a while, unless it is asked again."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)
+    log("trains")
+    while not asked:
+        time.sleep(0.01)
+    log("saves")
+    time.sleep(0.5)
+    (folder / str(os.getpid())).touch()
+    return {}
+
+
+def train_two(folder: str) -> None:
+    """For a process of its own."""
+    list(process_pool.run([partial(train, Path(folder)) for _ in range(3)], 2, partial(print, flush=True)))
+
+
+def test_all_are_done_by_so_many_processes() -> None:
+    told: list[str] = []
+    found = dict(process_pool.run([partial(square, number) for number in range(5)], 2, told.append))
+    assert [found[number]["square"] for number in range(5)] == [0, 1, 4, 9, 16]
+    assert sorted(told) == [f"{number} begun" for number in range(5)]
+    processes = {answer["process"] for answer in found.values()}
+    assert len(processes) <= 2
+    assert os.getpid() not in processes
+
+
+def test_answers_may_be_strings_larger_than_a_pipe() -> None:
+    assert [len(answer) for _, answer in process_pool.run([large, large], 2, print)] == [5_000_000] * 2
+
+
+def test_an_error_of_a_task_is_raised_with_where_it_was() -> None:
+    with pytest.raises(UsageError, match="cannot be meant") as caught:
+        list(process_pool.run([refused, refused], 2, print))
+    assert "in refused" in caught.value.__notes__[0]
+
+
+def test_of_an_error_that_cannot_be_pickled_the_words_remain() -> None:
+    with pytest.raises(TrainingError, match="StubbornError: the reason"):
+        list(process_pool.run([stubborn, stubborn], 2, print))
+
+
+def test_a_task_that_is_killed_is_told_and_holds_up_none(tmp_path: Path) -> None:
+    tasks: list[Callable[[Log], dict[str, int]]] = [partial(train, tmp_path), killed, partial(train, tmp_path)]
+    with pytest.raises(TrainingError, match="exit code -9"):
+        list(process_pool.run(tasks, 2, print))
+
+
+def test_a_worker_that_is_killed_before_it_has_its_task_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing.context import SpawnProcess
+
+    start = SpawnProcess.start
+
+    def start_and_kill(process: SpawnProcess) -> None:
+        start(process)
+        process.kill()
+
+    monkeypatch.setattr(SpawnProcess, "start", start_and_kill)
+    with pytest.raises(TrainingError, match="exit code -9"):
+        list(process_pool.run([partial(square, number) for number in range(3)], 2, print))
+
+
+@pytest.mark.parametrize("heard", [1, 2])
+def test_stopped_each_saves_what_it_is_at_and_begins_nothing_more(heard: int, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def log(line: str) -> None:
+        told.append(line)
+        if len(told) == heard:  # with one, the other may still be starting
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(process_pool.run([partial(train, tmp_path) for _ in range(6)], 2, log))
+    assert heard <= len(list(tmp_path.iterdir())) <= 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes as Unix has them")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_each_saves_what_it_is_at_when_the_parent_is_stopped(number: int, tmp_path: Path) -> None:
+    program = f"from tests.lab.test_pool import train_two; train_two({str(tmp_path)!r})"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+    )
+    assert parent.stdout
+    assert [parent.stdout.readline() for _ in range(2)] == ["trains\n"] * 2
+    os.killpg(parent.pid, number)  # as a terminal does
+    parent.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) == 2
