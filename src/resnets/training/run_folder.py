@@ -152,8 +152,9 @@ class Plan:
     @property
     def sha256(self) -> str:
         """Over all that decides the result."""
-        recipe = encode(decode(Recipe, encode(self.recipe)))  # in which 6 epochs are 6.0, as when it was read
-        for name in ("memory_limit", "cuda_graph", "deterministic"):  # how it is computed
+        read = decode(Recipe, encode(self.recipe))  # in which 6 epochs are 6.0, as when it was read
+        recipe = encode(read, original=True)  # under the keys of version 0.1, whatever they are called today
+        for name in ("memory_limit", "capture", "deterministic"):  # how it is computed
             del recipe[name]
         decisive = {"recipe": recipe, "data": self.data_sha256}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
