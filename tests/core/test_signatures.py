@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from resnets.core.errors import UsageError
-from resnets.core.signatures import arguments, parser_of, read_docstring
+from resnets.core.renamed import renamed_arguments
+from resnets.core.signatures import arguments, checked_arguments, parser_of, read_docstring
 
 
 def command(
@@ -154,3 +155,60 @@ def test_help_is_the_docstring(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_docstring_without_arguments_is_its_first_paragraph() -> None:
     assert read_docstring("One\ntwo.\n\nThree.") == ("One two.", {})
     assert read_docstring("") == ("", {})
+
+
+@renamed_arguments(best="monitor", exact_split="holdout", listeners="subscribers")
+@checked_arguments
+def fit(
+    recipe: str = "digits",
+    /,
+    *overrides: str,
+    monitor: Literal["accuracy", "loss"] | None = None,
+    holdout: int = 0,
+    subscribers: tuple[object, ...] = (),
+) -> tuple[object, ...]:
+    """Fit.
+
+    Args:
+        monitor: picks the best.
+    """
+    return recipe, overrides, monitor, holdout, subscribers
+
+
+def test_python_takes_old_names_of_arguments_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"^fit\(best=...\) is now fit\(monitor=...\)") as caught:
+        assert fit("digits", "batch=8", best="loss") == ("digits", ("batch=8",), "loss", 0, ())  # type: ignore[call-arg]
+    assert caught[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="listeners"):
+        assert fit(listeners=[print])[4] == (print,)  # type: ignore[call-arg]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_old_name_is_checked_as_the_new_one_and_does_not_stand_beside_it() -> None:
+    with pytest.raises(UsageError, match="monitor takes 'accuracy' or 'loss' or none, not 'x'"):
+        fit(best="x")  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match=r"^fit: best is the old name of monitor: give one of the two"):
+        fit(best="loss", monitor="loss")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="worst"):
+        fit(worst=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_command_line_has_the_new_names_alone() -> None:
+    parser = parser_of(fit, "resnets fit", skip=("subscribers",))
+    positional, named = arguments(fit, parser.read(["digits", "a=1", "--monitor", "loss", "--holdout", "3"]))
+    assert fit(*positional, **named) == ("digits", ("a=1",), "loss", 3, ())
+    for line in ("--best loss", "--best=loss", "digits a=1 --best loss --holdout 3", "--best"):
+        with pytest.raises(UsageError, match=r"^--best is now --monitor. See resnets fit --help"):
+            parser.read(line.split())
+    with pytest.raises(UsageError, match=r"^--exact-split is now --holdout"):
+        parser.read(["--exact-split", "3"])
+    with pytest.raises(UsageError, match="No option of resnets fit is called '--listeners'"):
+        parser.read(["--listeners", "x"])
+    assert "--best" not in parser.format_help()
+    assert "picks the best" in parser.format_help()
+
+
+def test_a_misspelt_old_name_is_not_guessed() -> None:
+    with pytest.raises(UsageError, match="No option of resnets fit is called '--bestt'"):
+        parser_of(fit, "resnets fit", skip=("subscribers",)).read(["--bestt", "x"])

@@ -13,7 +13,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union
 
@@ -25,13 +25,22 @@ R = TypeVar("R")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `UsageError`, and names the nearest option."""
+    """An argument parser that raises `UsageError`, and names the nearest option.
+
+    Attributes:
+        renamed: old names of options, which are refused, each with the new one.
+    """
+
+    renamed: Mapping[str, str] = types.MappingProxyType({})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message[0].upper()}{message[1:]}. See {self.prog} --help.")
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """What `argv` says; options and arguments may stand in any order."""
+        for flag in (text.partition("=")[0] for text in argv):
+            if flag in self.renamed:
+                raise UsageError(f"{flag} is now {self.renamed[flag]}. See {self.prog} --help.")
         parsed, rest = self.parse_known_intermixed_args(list(argv))
         if rest and not rest[0].startswith("-"):
             raise UsageError(f"{self.prog} has no place for {rest[0]!r}. See {self.prog} --help.")
@@ -75,6 +84,8 @@ def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] 
     """
     summary, helps = read_docstring(inspect.getdoc(function) or "")
     parser = Parser(prog=prog, description=summary, allow_abbrev=False)
+    old: dict[str, str] = getattr(function, "renamed_arguments", {})  # by `core.renamed.renamed_arguments`
+    parser.renamed = {_flag(name): _flag(new) for name, new in old.items() if new not in skip}
     hints = typing.get_type_hints(function, localns=_UNLOADED)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name not in skip:
@@ -127,7 +138,7 @@ def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, 
         options: dict[str, Any] = {} if required else {"nargs": "?", "default": parameter.default}
         parser.add_argument(parameter.name, metavar=parameter.name.upper(), help=text, **options)
         return
-    flag = "--" + parameter.name.replace("_", "-")
+    flag = _flag(parameter.name)
     kind, choices = _flag_type(declared)
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)
@@ -136,6 +147,10 @@ def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, 
     parser.add_argument(
         flag, type=kind, choices=choices, default=parameter.default, required=required, metavar=metavar, help=text
     )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _flag_type(declared: Any) -> tuple[type, list[str] | None]:
