@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from resnets.core import old_modules
 from resnets.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from resnets.models.spec import Spec
     from resnets.recipes.large_batch import large_batch
     from resnets.training.recipe import Recipe
+
+old_modules.install()
 
 _HOMES = {
     "benchmark": "commands.api",

@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import json
 import sys
-import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
@@ -184,8 +183,7 @@ def renamed_fields(cls: type[T]) -> type[T]:
         return values if len(new) > 1 else values[0]
 
     cast(Any, cls).__init__ = __init__
-    if not typing.TYPE_CHECKING:
-        cls.__getattr__ = __getattr__
+    cast(Any, cls).__getattr__ = __getattr__
     return cls
 
 
