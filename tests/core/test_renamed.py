@@ -15,7 +15,7 @@ import pytest
 from resnets.core import renamed
 from resnets.core.config import decode, encode, override
 from resnets.core.errors import UsageError
-from resnets.core.renamed import renamed_fields
+from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
 from resnets.training.recipe import Recipe as TheRecipe
 
@@ -247,3 +247,22 @@ def test_a_name_that_a_class_still_has_is_not_old() -> None:
 
     assert not renamed.old_fields(Plan)
     assert not renamed.old_fields(Cutout)
+
+
+def test_properties_and_methods_have_their_old_names_too() -> None:
+    @renamed_fields
+    class NetworkPredictor:
+        def load(self) -> str:
+            return "loaded"
+
+    with pytest.warns(DeprecationWarning, match="NetworkPredictor.see is now load"):
+        assert NetworkPredictor().see() == "loaded"  # type: ignore[attr-defined]
+    assert not hasattr(NetworkPredictor(), "outputs")
+
+
+def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
+    assert stored("Recipe", {"test_view": "flip"}, "tta") == "flip"
+    assert stored("Recipe", {"tta": "shift", "test_view": "flip"}, "tta") == "shift"
+    assert stored("Recipe", {"seed": 3}, "seed") == 3
+    assert stored("Recipe", {}, "tta") is None
+    assert stored("Unheard", {}, "of") is None

@@ -23,6 +23,7 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import say
 from resnets.core.devices import full_float32, memory_format
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError
+from resnets.core.renamed import stored
 from resnets.core.workers import default_workers
 from resnets.data.loader import normalize
 from resnets.data.prefetch import prefetch
@@ -57,7 +58,7 @@ class Model:
     @property
     def tta(self) -> TestTimeAugmentation:
         """How the recipe that made it looks at test images."""
-        said = self.card.recipe.get("tta")
+        said = stored("Recipe", self.card.recipe, "tta")
         return next((tta for tta in get_args(TestTimeAugmentation) if tta == said), "center")
 
     def probabilities(self, images: Iterable[ImageInput]) -> Tensor:

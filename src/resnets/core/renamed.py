@@ -25,8 +25,8 @@ T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# By today's name of a dataclass: the old name of a field, and the new one. Where a pair became two fields, the two in
-# its order.
+# By today's name of a class: the old name of a field, a property or a method, and the new one. Where a pair became two
+# fields, the two in its order.
 FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Recipe": {
         "views": ("augmentations",),
@@ -41,6 +41,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Plan": {"keeping": ("checkpoints",)},
     "CheckpointPolicy": {"best": ("monitor",)},
     "Description": {"memory": ("state",)},  # of a checkpoint
+    "Model": {"test_view": ("tta",)},
+    "NetworkPredictor": {"see": ("load",), "outputs": ("predict",)},
 }
 # Dataclasses that a file or a command line can name: the old name and the new one.
 KINDS: Mapping[str, str] = {
@@ -52,8 +54,9 @@ KINDS: Mapping[str, str] = {
 
 @functools.cache
 def old_fields(cls: type) -> Mapping[str, tuple[str, ...]]:
-    """The old names of the fields of a dataclass, each with the new ones."""
-    names = {field.name for field in dataclasses.fields(cast(Any, cls))}
+    """The old names of what `cls` has, each with the new ones."""
+    fields = dataclasses.fields(cast(Any, cls)) if dataclasses.is_dataclass(cls) else ()
+    names = {*dir(cls), *(field.name for field in fields)}
     table = FIELDS.get(cls.__name__, {})
     return {old: new for old, new in table.items() if old not in names and names.issuperset(new)}
 
@@ -106,6 +109,16 @@ def original_keys(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def stored(owner: str, data: Mapping[str, Any], name: str) -> Any:
+    """What a JSON object of a class called `owner` has under the name of a field, or under its old name.
+
+    For packages that may not import the class, such as one that reads the recipe in a model file. None where there is
+    neither.
+    """
+    table = FIELDS.get(owner, {})
+    return next((data[key] for key in (name, *(old for old in table if table[old] == (name,))) if key in data), None)
+
+
 def refuse_old_keys(cls: type, data: Mapping[str, Any], prefix: str = "") -> None:
     """Raises UsageError if `data`, given on a command line for a `cls`, has an old name of a field."""
     for old, new in old_fields(cls).items():
@@ -152,7 +165,7 @@ def _shared_out(names: tuple[str, ...], text: str) -> list[tuple[str, str]]:
 
 
 def renamed_fields(cls: type[T]) -> type[T]:
-    """Class decorator, above `@dataclass`: old names of fields work for one version, with a DeprecationWarning.
+    """Class decorator, above `@dataclass`: old names in the table work for one version, with a DeprecationWarning.
 
     They are taken as keywords, by `dataclasses.replace` too, and read as attributes.
 
