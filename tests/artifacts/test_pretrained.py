@@ -223,7 +223,7 @@ def test_our_own_model_file_says_its_stride_and_is_held_to_it(as_folder: bool, t
         {"preactivation": True},
         {"block": "basic"},
         {"gate": "se"},
-        {"norm": "bn_batch"},
+        {"norm": "group"},
         {"group_width": 32},
         {"stem_width": 16},
         {"activation": "gelu"},

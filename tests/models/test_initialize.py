@@ -68,7 +68,7 @@ def test_zero_scales_are_refused_for_plain_nets_through_which_nothing_would_pass
 
 
 def test_every_weight_and_buffer_is_set() -> None:
-    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="bn_batch"), CATALOG["resnet50d"]):
+    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="group"), CATALOG["resnet50d"]):
         state = create(spec).state_dict()
         assert all(v.isfinite().all() and v.abs().max() < 1e3 for v in state.values())
 

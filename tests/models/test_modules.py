@@ -32,7 +32,7 @@ SPECS = {
     "deep, gate, shortcut D": replace(SMALL, stem="deep", gate="se", shortcut="D", block="bottleneck"),
     "cifar, shortcut A": replace(SMALL, stem="cifar", shortcut="A", drop_path=0.1, dropout=0.1),
     "whitened": replace(CATALOG["cifar_fast"], widths=(8, 8, 8), stem_width=8),
-    "group norm, max pool": replace(SMALL, norm="bn_batch", pool="max", preactivation=True),
+    "group norm, max pool": replace(SMALL, norm="group", pool="max", preactivation=True),
 }
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 

@@ -106,13 +106,13 @@ def test_the_first_preactivation_block_shares_its_activation() -> None:
     torch.testing.assert_close(block(x), F.relu(block.bn1(x)))
 
 
-@pytest.mark.parametrize("norm", ["batch", "bn_batch", "none"])
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
 def test_each_norm_does_what_torch_does(norm: Norm) -> None:
     x = torch.randn(4, 48, 5, 5)
     y = Layers(2, norm).normalization(48)(x)
     expected = {
         "batch": F.batch_norm(x, None, None, training=True),
-        "bn_batch": F.group_norm(x, 24),  # the most groups up to 32 that divide 48
+        "group": F.group_norm(x, 24),  # the most groups up to 32 that divide 48
         "none": x,
     }
     torch.testing.assert_close(y, expected[norm])

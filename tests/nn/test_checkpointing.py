@@ -17,7 +17,7 @@ from resnets.nn.stochastic import set_rng_keys
 
 BASIC = replace(find("cifar_resnet20"), depths=(4, 3, 3), drop_path=0.4, dropout=0.1)
 PREACT = replace(find("cifar_preact164"), depths=(3, 3, 3))
-PLAIN = replace(find("cifar_plain20"), norm="bn_batch")
+PLAIN = replace(find("cifar_plain20"), norm="group")
 IMAGENET = Spec(depths=(3, 3), widths=(8, 16), gate="se", shortcut="D", classes=10)
 
 

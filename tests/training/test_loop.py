@@ -108,7 +108,7 @@ def test_ten_steps_give_the_golden_losses() -> None:
 
 
 def test_gradients_of_groups_add_up_to_the_whole_batchs_without_batch_norm() -> None:
-    recipe = replace(RECIPE, model=replace(SPEC, norm="bn_batch", drop_path=0.5, dropout=0.2), steps=3)
+    recipe = replace(RECIPE, model=replace(SPEC, norm="group", drop_path=0.5, dropout=0.2), steps=3)
     whole, parts = losses_of(recipe), losses_of(replace(recipe, bn_batch=8))
     assert whole == pytest.approx(parts, rel=1e-4)
 

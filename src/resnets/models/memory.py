@@ -199,8 +199,8 @@ def _stem(spec: Spec, size: int) -> int:
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:
     """The segments that are recomputed, and the other blocks one by one, in order."""
-    for stage, bn_batch in itertools.groupby(blocks, key=lambda block: block.stage):
-        own, first = list(bn_batch), 0
+    for stage, group in itertools.groupby(blocks, key=lambda block: block.stage):
+        own, first = list(group), 0
         for length in segments.get(stage, ()):
             yield True, own[first : first + length]
             first += length

@@ -58,7 +58,7 @@ class Layers:
 
     Args:
         dimensions: spatial dimensions of the input, 1, 2 or 3.
-        norm: "batch" (Ioffe and Szegedy 2015), "bn_batch" (Wu and He 2018; 32 groups, or the most that divide the
+        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; 32 groups, or the most that divide the
             channels) or "none".
         eps: added to the variance.
         momentum: share of a new batch in the running statistics of batch norm.
@@ -97,7 +97,7 @@ class Layers:
     def normalization(self, channels: int) -> nn.Module:
         if self.norm == "batch":
             return _BATCH_NORM[self.dimensions](channels, eps=self.eps, momentum=self.momentum)
-        if self.norm == "bn_batch":
+        if self.norm == "group":
             groups = next(g for g in range(min(GROUPS_OF_GROUP_NORM, channels), 0, -1) if channels % g == 0)
             return nn.GroupNorm(groups, channels, eps=self.eps)
         return nn.Identity()
