@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from resnets.artifacts.model import Model
 from resnets.core import renamed
 from resnets.core.config import decode, encode, override
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
+from resnets.evaluation.predictor import NetworkPredictor
+from resnets.modalities.image import augmentations
+from resnets.training import checkpoint, run_folder
 from resnets.training.recipe import Recipe as TheRecipe
 
 
@@ -250,14 +254,15 @@ def test_a_name_that_a_class_still_has_is_not_old() -> None:
 
 
 def test_properties_and_methods_have_their_old_names_too() -> None:
-    @renamed_fields
-    class NetworkPredictor:
+    class Toy:
         def load(self) -> str:
             return "loaded"
 
+    Toy.__name__ = "NetworkPredictor"
+    toy: Any = renamed_fields(Toy)()
     with pytest.warns(DeprecationWarning, match="NetworkPredictor.see is now load"):
-        assert NetworkPredictor().see() == "loaded"  # type: ignore[attr-defined]
-    assert not hasattr(NetworkPredictor(), "outputs")
+        assert toy.see() == "loaded"
+    assert not hasattr(toy, "outputs")
 
 
 def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
@@ -266,3 +271,22 @@ def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
     assert stored("Recipe", {"seed": 3}, "seed") == 3
     assert stored("Recipe", {}, "tta") is None
     assert stored("Unheard", {}, "of") is None
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        TheRecipe,
+        augmentations.Augmentations,
+        augmentations.Flip,
+        augmentations.ScaledCrop,
+        run_folder.Plan,
+        run_folder.CheckpointPolicy,
+        checkpoint.Description,
+        Model,
+        NetworkPredictor,
+    ],
+)
+def test_every_class_in_the_table_answers_for_its_old_names(cls: type) -> None:
+    assert renamed.old_fields(cls) == renamed.FIELDS[cls.__name__]
+    assert hasattr(cls, "__getattr__")

@@ -23,7 +23,7 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import say
 from resnets.core.devices import full_float32, memory_format
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError
-from resnets.core.renamed import stored
+from resnets.core.renamed import renamed_fields, stored
 from resnets.core.workers import default_workers
 from resnets.data.loader import normalize
 from resnets.data.prefetch import prefetch
@@ -43,6 +43,7 @@ ImageInput = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class Model:
     """What `resnets.load` gives: the network in evaluation mode, and what its file says of it."""

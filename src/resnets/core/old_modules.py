@@ -35,7 +35,7 @@ MOVED: Mapping[str, str] = {
     "artifacts.foreign": "artifacts.pretrained",
     "artifacts.names": "artifacts.runtime_names",
     "data.ahead": "data.prefetch",
-    "data.augment": "modalities.image.transforms.*",
+    "data.augment": "modalities.image.augment modalities.image.transforms.*",
     "data.batches": "data.loader data.sampler data.*",
     "data.catalog": "modalities.catalog",
     "data.cifar": "modalities.image.datasets.cifar",
@@ -53,7 +53,7 @@ MOVED: Mapping[str, str] = {
     "data.remarks": "modalities.image.remarks",
     "data.sources": "modalities.base data.splits",
     "data.transparency": "modalities.image.read.transparency",
-    "data.views": "modalities.image.transforms.*",
+    "data.views": "modalities.image.augmentations modalities.image.transforms.*",
     "evaluation.charts": "reporting.charts",
     "evaluation.judge": "evaluation.predictor evaluation.tta",
     "evaluation.report": "reporting.report reporting.*",
@@ -80,24 +80,33 @@ MOVED: Mapping[str, str] = {
     "training.ranks": "training.distributed",
     "training.run_folder": "training.*",
     "training.synchronized": "training.sync_batch_norm",
+    "training.unfused": "training.unfused_optimizers",
 }
 # By a module of version 0.2: the names in it that are others now.
 NAMES: Mapping[str, Mapping[str, str]] = {
+    "artifacts.model": {"Picture": "ImageInput"},
     "data.ahead": {"ahead": "prefetch"},
+    "data.batches": {"BATCHES_AHEAD": "PREFETCHED_BATCHES", "PICTURES_A_TASK": "IMAGES_A_TASK"},
     "data.folder": {"FolderSource": "FolderDataset"},
+    "data.pictures": {"open_picture": "open_image"},
     "data.sources": {"Source": "Dataset", "Dataset": "DatasetSplits", "PixelSource": "InMemoryDataset"},
     "data.views": {"Growth": "ProgressiveResize", "View": "Transform", "Views": "Augmentations"},
     "evaluation.judge": {"Judge": "Predictor", "Single": "NetworkPredictor", "look": "tta_crops"},
+    "lab.measures": {"PICTURES": "IMAGES"},
+    "lab.pool": {"Tell": "Log"},
+    "lab.reproduce": {"Tell": "Log"},
     "models.memory": {"Memory": "StepMemory", "Numbers": "BytesPerElement"},
     "nn.stochastic": {"deal": "set_rng_keys"},
     "preprocessing": {"TestView": "TestTimeAugmentation"},
     "tasks.task": {"Records": "SampleRecords"},
     "training.captured": {"Captured": "CUDAGraphStep"},
-    "training.checkpoint": {"Memory": "TrainState"},
+    "training.checkpoint": {"Memory": "TrainState", "encode_memory": "encode_state"},
     "training.job": {"Data": "PreparedData"},
-    "training.keeping": {"Watch": "CheckpointCallback"},
-    "training.loop": {"Keeper": "Callback"},
+    "training.keeping": {"Watch": "CheckpointCallback", "stopping": "stop_signals"},
+    "training.loop": {"Keeper": "Callback", "LookAhead": "Lookahead", "group_size": "bn_batch_size"},
+    "training.memory": {"group_within_limit": "bn_batch_within_limit", "numbers_of": "bytes_per_element"},
     "training.observers": {"Observers": "Subscribers"},
+    "training.optimizers": {"Group": "ParameterGroup"},
     "training.ranks": {"joined": "process_group", "leads": "is_main"},
     "training.run_folder": {"Keeping": "CheckpointPolicy", "Listener": "Subscriber"},
 }
@@ -153,7 +162,7 @@ class OldModules:
         places = [*([old] if stays and new != name else []), *self.moved.get(old, "").split()]
         if not name.startswith("_"):
             for module in self._modules(places, new):
-                found = getattr(module, new, module)
+                found = vars(module).get(new, module)
                 if isinstance(found, ModuleType):  # not there, or a module called like its function
                     continue
                 if stays or new != name or len(places) > 1 or "*" in places[0]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from resnets.core.devices import memory_format
 from resnets.core.errors import UsageError, unknown
+from resnets.core.renamed import renamed_fields
 from resnets.data.loader import normalize
 from resnets.modalities.base import Dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
@@ -45,6 +46,7 @@ class Predictor(Protocol):
         ...
 
 
+@renamed_fields
 class NetworkPredictor:
     """One network.
 

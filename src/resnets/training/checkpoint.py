@@ -26,6 +26,7 @@ from torch import Tensor
 from resnets.core.config import decode, encode
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain
+from resnets.core.renamed import renamed_fields
 from resnets.training.schedules import PlateauState
 
 FORMAT = 1
@@ -76,6 +77,7 @@ class TrainState:
             raise UsageError("step, skipped, log_bytes, seconds or plateau have values that no run has.")
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """The JSON of a checkpoint."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from resnets.core import config
 from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_fields
 from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
@@ -98,6 +99,7 @@ class Muon:
             raise UsageError("Muon needs momentum and vector_momentum between 0 and 1.")
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Recipe:

@@ -16,6 +16,7 @@ from resnets.artifacts.model_file import MODEL_NAME
 from resnets.core.config import decode, encode
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain, is_file_name, read_json, write_json
+from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked, short
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.fingerprint import Fingerprint
@@ -65,6 +66,7 @@ class RunFolder:
         return self.path / "checkpoint"
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class CheckpointPolicy:
@@ -101,6 +103,7 @@ class CheckpointPolicy:
             )
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Plan:

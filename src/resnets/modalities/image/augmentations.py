@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 
 # Where mean and std come from: as the preprocessing has them, or from the training images: a mean and a std for each
@@ -41,6 +42,7 @@ class RandomResizedCrop:
         _check(0 < self.ratio[0] <= self.ratio[1], f"ratio needs 0 < low <= high, not {self.ratio}.")
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class ScaledCrop:
@@ -113,6 +115,7 @@ class PaddedCrop:
         _check(0 <= self.padding <= 16384, f"padding must be from 0 to 16384 pixels, not {self.padding}.")
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Flip:
@@ -237,6 +240,7 @@ Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Augmentations:
