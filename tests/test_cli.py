@@ -217,7 +217,7 @@ def test_help_comes_at_once_and_without_torch() -> None:
 def test_the_first_step_waits_for_no_package_that_it_does_not_need(tmp_path: Path) -> None:
     code = (
         "import os, sys, resnets\n"
-        "slow = ['torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'matplotlib']\n"
+        "slow = ['torch._dynamo', 'sympy', 'torchvision', 'sklearn', 'matplotlib', 'jinja2']\n"
         "def hear(event):\n"
         "    if event['event'] == 'step':\n"
         "        print('imported:', [name for name in slow if name in sys.modules], flush=True)\n"

@@ -114,9 +114,12 @@ def test_a_spreadsheet_runs_no_name(run: tuple[Path, str], folder: Path, tmp_pat
         heading, *rows = list(csv.reader(file))
     labels = {row[1] for row in rows}
     assert "'=1+1" in labels
-    assert not [cell for row in rows for cell in row[:3] if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert not [
+        cell for row in rows for cell in (*row[:3], row[5]) if cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    ]
     assert all(float(row[3]) <= 1 and float(row[4]) == float(row[4]) for row in rows)
-    assert heading == ["image", "label", "predicted", "confidence", "loss"]
+    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]
+    assert [row[0] for row in rows] == [row[5] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +176,11 @@ def test_calibration_on_a_folder_of_such_names_has_a_digest_of_them(folder: Path
 
 def test_a_page_of_figures_takes_data_of_such_a_name(tmp_path: Path) -> None:
     facts = Facts(
-        command="resnets", date="2026-01-01", hardware="x", versions="y", data=NOT_UTF8, length="1 step", hours=0.0
+        command="<script>", date="2026-01-01", hardware="x", versions="y", data=NOT_UTF8, length="1 step", hours=0.0
     )
     write_page(tmp_path, EXPERIMENTS["depth-scaling"], [], facts)
     assert r"\udcff" in (tmp_path / "README.md").read_text("utf-8")
     assert json.loads((tmp_path / "results.json").read_text("utf-8"))["data"] == NOT_UTF8
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert r"\udcff" in page
+    assert "<code>&lt;script&gt;</code>" in page

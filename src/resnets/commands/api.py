@@ -363,7 +363,7 @@ def evaluate(
     scores = replace(scores, notes=splits.notes + absent(dataset, first.classes))
     if out is not None and ranks.is_main:
         from resnets.core.files import write_json
-        from resnets.evaluation.report import write_predictions, write_report
+        from resnets.reporting.report import write_predictions, write_report
 
         folder = Path(out)
         title = f"{split} of {name}"

@@ -1,20 +1,23 @@
-"""The images of the experiments."""
+"""The figures of the experiments, to be drawn within `resnets.reporting.charts.chart_style`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from resnets.experiments.experiment import Outcome
+from resnets.reporting.charts import COLORS
 
-# Distinguishable without colour vision (Okabe and Ito).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def _figure(columns: int, *, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.6 * columns, 3.6), dpi=120, layout="constrained")
     axes = list(figure.subplots(1, columns, sharey=share_y, squeeze=False)[0])
     for each in axes:

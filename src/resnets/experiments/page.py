@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import statistics
 from collections.abc import Sequence
@@ -14,16 +12,8 @@ from typing import Any
 from resnets.core.files import write_bytes, write_json
 from resnets.experiments.experiment import Column, Experiment, Outcome
 from resnets.models import counts
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.55 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-td, th { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; }
-td:first-child, th:first-child { text-align: left; }
-img { max-width: 100%; background: #fff; }
-code { background: #8882; padding: .1rem .3rem; }
-"""
+from resnets.reporting.charts import chart_style, to_svg
+from resnets.reporting.pages import inline_svg, render
 
 
 @dataclass(frozen=True)
@@ -48,34 +38,39 @@ class Facts:
 
 def write_page(folder: Path, experiment: Experiment, outcomes: Sequence[Outcome], facts: Facts) -> None:
     """Writes the folder's files, each whole or not at all."""
-    image = b""
+    svg = ""
     if experiment.draw is not None and any(outcome.runs for outcome in outcomes):
         buffer = io.BytesIO()
-        experiment.draw(outcomes).savefig(buffer, format="png", metadata={"Software": None})
-        image = buffer.getvalue()
-        write_bytes(folder / "figure.png", image)
+        with chart_style():
+            figure = experiment.draw(outcomes)
+            figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
+            svg = to_svg(figure, experiment.title)
+        write_bytes(folder / "figure.png", buffer.getvalue())
     write_json(folder / "results.json", _results(experiment, outcomes, facts))
     heading, *rows = table(experiment, outcomes)
     sentences = experiment.read(outcomes)
     about = _about(facts)
     lines = [
         f"# {experiment.title}", "", experiment.question, "",
-        *([f"![{experiment.title}](figure.png)", ""] if image else []),
+        *([f"![{experiment.title}](figure.png)", ""] if svg else []),
         _row(heading), _row(["---"] + ["---:"] * (len(heading) - 1)), *map(_row, rows), "",
         *(f"- {sentence}" for sentence in sentences), *([""] if sentences else []),
-        *about, "", "Made by the command, never by hand; every figure by seed and epoch is in `results.json`.", "",
+        f"Command: `{facts.command}`", *about, "",
+        "Made by the command, never by hand; every figure by seed and epoch is in `results.json`.", "",
     ]  # fmt: skip
     write_bytes(folder / "README.md", "\n".join(lines).encode(errors="backslashreplace"))
-    photo = f'<img alt="figure" src="data:image/png;base64,{base64.b64encode(image).decode()}">' if image else ""
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(experiment.title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
-        f"<h1>{html.escape(experiment.title)}</h1><p>{html.escape(experiment.question)}</p>{photo}<table>"
-        f"{_html_row(heading, 'th')}{''.join(_html_row(row, 'td') for row in rows)}</table>"
-        f"<ul>{''.join(f'<li>{html.escape(s)}</li>' for s in sentences)}</ul>"
-        f"{''.join(f'<p>{html.escape(line)}</p>' for line in about)}</body></html>\n"
+    page = render(
+        "experiment.html",
+        title=experiment.title,
+        question=experiment.question,
+        svg=inline_svg(svg),
+        heading=heading,
+        rows=rows,
+        sentences=sentences,
+        command=facts.command,
+        about=about,
     )
-    write_bytes(folder / "index.html", page.encode(errors="backslashreplace"))
+    write_bytes(folder / "index.html", page)
 
 
 def table(experiment: Experiment, outcomes: Sequence[Outcome]) -> list[list[str]]:
@@ -108,7 +103,6 @@ def mean_and_deviation(outcome: Outcome, column: Column) -> str:
 def _about(facts: Facts) -> list[str]:
     other = "" if facts.split == "test" else f" The test errors are those of its split {facts.split}."
     return [
-        f"Command: `{facts.command}`",
         f"Data: {facts.data}.{other} Length: {facts.length}. Figures are those of the last epoch, never the best; ± is "
         "the standard deviation over seeds. Parameters are those of the named spec, before it is fitted to the data.",
         f"{facts.hours:.2f} hours on {facts.hardware}, {facts.versions}, {facts.date}.",
@@ -129,7 +123,3 @@ def _results(experiment: Experiment, outcomes: Sequence[Outcome], facts: Facts) 
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _html_row(cells: Sequence[str], kind: str) -> str:
-    return f"<tr>{''.join(f'<{kind}>{html.escape(cell)}</{kind}>' for cell in cells)}</tr>"

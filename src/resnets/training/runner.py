@@ -28,7 +28,6 @@ from resnets.data.loader import Batches, Order
 from resnets.data.scan import DatasetScan, normalized, resident_pixels
 from resnets.data.splits import SplitRule, with_watched_split
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.evaluation.report import write_report
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
 from resnets.modalities.catalog import NAMES, open_dataset
@@ -38,6 +37,7 @@ from resnets.modalities.image.remarks import notes_on
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
+from resnets.reporting.report import write_report
 from resnets.tasks.classification.task import Classification
 from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments

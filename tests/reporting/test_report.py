@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import jinja2
 import numpy as np
 import pytest
 import torch
@@ -20,12 +21,15 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from resnets.artifacts.model_file import ModelCard
-from resnets.evaluation.report import WORST_ERRORS, wilson_interval, write_report
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
+from resnets.reporting.pages import TEMPLATES, inline_svg, render
+from resnets.reporting.report import write_predictions, write_report
+from resnets.tasks.classification.report import WORST_ERRORS, wilson_interval
 from resnets.tasks.classification.task import Classification
+from resnets.tasks.sections import Items, Matrix, Section, Table
 
 VOID = {"meta", "img", "br"}
 
@@ -72,8 +76,8 @@ class Page(HTMLParser):
         return next(table[1:] for table in self.tables if table[0][0] == first)
 
     def images(self) -> list[Image.Image]:
-        datasets = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
-        return [Image.open(io.BytesIO(base64.b64decode(dataset.partition(",")[2]))) for dataset in datasets]
+        sources = [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
+        return [Image.open(io.BytesIO(base64.b64decode(dataset.partition(",")[2]))) for dataset in sources]
 
 
 def result(
@@ -170,22 +174,24 @@ def test_the_worst_errors_stand_first_with_their_own_images(tmp_path: Path) -> N
     page = write(tmp_path, found)
     assert "4 errors, the worst first" in page.text
     assert re.findall(r"image (\d)", page.text) == ["2", "0", "3", "1"]
-    assert "a taken for b (99%)image 2" in page.text
+    assert "a taken for b (99%)\nimage 2" in page.text
     for image, index in zip(page.images(), (2, 0, 3, 1), strict=True):
         np.testing.assert_array_equal(np.array(image).transpose(2, 0, 1), found[1].pixels[index])
 
 
 def test_only_so_many_errors_are_shown_and_large_images_shrink(tmp_path: Path) -> None:
     found = result(torch.eye(2)[[1] * 40], [0] * 40, ("a", "b"), size=500)
-    images = write(tmp_path, found).images()
-    assert len(images) == WORST_ERRORS
-    assert all(max(image.size) <= 192 for image in images)
+    page = write(tmp_path, found)
+    assert "40 errors, the worst first" in page.text
+    assert "The worst 24 are shown." in page.text
+    assert len(page.images()) == WORST_ERRORS
+    assert all(max(image.size) <= 192 for image in page.images())
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
 
 
 def test_a_model_without_errors_has_a_page(tmp_path: Path) -> None:
     page = write(tmp_path, result(torch.eye(2) * 9, [0, 1], ("a", "b")))
-    assert "ErrorsNone." in page.text
+    assert re.search(r"Errors\s*None\.", page.text)
     assert "100.00% of 2 test images right" in page.text
     assert "img" not in page.tags
 
@@ -216,11 +222,12 @@ def test_names_are_shown_as_they_are_and_never_run(classes: int, tmp_path: Path)
         assert name in [row[0] for row in page.table("class")]
 
 
-def test_unread_images_are_listed_with_their_reasons(tmp_path: Path) -> None:
+def test_unreadable_images_are_listed_with_their_reasons(tmp_path: Path) -> None:
     scores, dataset, card = random_result(2)
     excluded = {i: f"photos/{i}.jpg is damaged: cut." for i in range(1200)}
     page = write(tmp_path, (replace(scores, excluded=excluded), dataset, card))
-    assert "1,200 images could not be read, and no figure counts them" in page.text
+    assert "1,200 images could not be read, and no metric counts them" in page.text
+    assert "The first 50 are listed." in page.text
     assert "photos/0.jpg is damaged: cut." in page.text
     assert page.tags.count("li") == 50
 
@@ -229,6 +236,48 @@ def test_file_names_that_are_not_utf8_make_a_page_that_is(tmp_path: Path) -> Non
     scores, dataset, card = result(torch.eye(2), [1, 1], ("a", "b"))
     dataset = replace(dataset, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
     assert r"gr\udcf6\udcdfe.jpg" in write(tmp_path, (scores, dataset, card)).text
+
+
+def test_the_csv_of_predictions_names_images_twice_and_escapes_them(tmp_path: Path) -> None:
+    scores, dataset, card = result(torch.eye(2), [1, 1], ("<b>", "=a"))
+    dataset = replace(dataset, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
+    write_predictions(tmp_path / "p.csv", scores, dataset, card.classes)
+    heading, *rows = [line.split(",") for line in (tmp_path / "p.csv").read_text("utf-8").splitlines()]
+    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]
+    assert [row[0] for row in rows] == [row[-1] for row in rows] == [r"gr\udcf6\udcdfe.jpg", "b.jpg"]
+    assert [row[1:3] for row in rows] == [["'=a", "<b>"], ["'=a", "'=a"]]
+
+
+def test_a_page_of_a_thousand_classes_is_small_and_has_them_all(tmp_path: Path) -> None:
+    page = write(tmp_path, random_result(1000, samples=5000))
+    assert len(page.table("class")) == 1000
+    assert (tmp_path / "report.html").stat().st_size < 300_000
+
+
+def test_every_section_has_a_template_and_every_text_in_it_is_escaped(tmp_path: Path) -> None:
+    names = {path.stem for path in (TEMPLATES / "sections").iterdir()} - {"macros"}
+    assert names == {section.__name__.lower() for section in get_args(Section)}
+    evil = EVIL[0]
+    sections = [
+        Matrix(evil, (evil, evil), ((1, 2), (3, 4)), evil),
+        Table(evil, (evil,), ((evil,),), evil),
+        Items(evil, (evil,), evil),
+    ]
+    (tmp_path / "page.html").write_bytes(render("report.html", title=evil, sections=sections))
+    page = Page(tmp_path / "page.html")
+    assert page.text.count(evil) == 1 + 6 + 4 + 3  # title of the page, matrix, table, items
+    assert "script" not in page.tags
+
+
+def test_templates_escape_in_every_file_and_fail_at_a_variable_that_is_missing() -> None:
+    for path in TEMPLATES.rglob("*.*"):
+        assert not re.search(r"\|\s*safe|autoescape\s+false|https?:", path.read_text("utf-8")), path
+    with pytest.raises(jinja2.UndefinedError):
+        render("report.html", title="t")
+    assert b"<svg></svg>" in render(
+        "experiment.html", title="t", question="", svg=inline_svg("<svg></svg>"), heading=[], rows=[], sentences=[],
+        command="", about=[],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Pages and charts: sections of data become self-contained HTML with inline SVG."""

@@ -1,0 +1,83 @@
+"""The sections that a report has whatever the task: facts of the model and its run, the curves, unreadable images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from resnets.core.units import show_count
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.models import counts
+from resnets.models.spec import Spec
+from resnets.tasks.sections import Chart, Curve, Facts, Items
+
+LISTED = 50  # unreadable images that are listed by name
+
+
+class Card(Protocol):
+    """What a report reads of a model: a `ModelCard`."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+    @property
+    def recipe(self) -> dict[str, Any]: ...
+    @property
+    def environment(self) -> dict[str, Any]: ...
+
+
+def facts(card: Card, history: Sequence[dict[str, Any]] = ()) -> Facts:
+    """The network, its input, and how it was trained.
+
+    Args:
+        history: the events of the training run.
+    """
+    spec, p = card.spec, card.preprocessing
+    rows = [
+        (
+            "Network",
+            f"{spec.block} blocks, {'-'.join(map(str, spec.depths))}, shortcut {spec.shortcut}, "
+            f"stride in {spec.stride_in}, {spec.activation}",
+        ),
+        ("Parameters", f"{counts.parameters(spec):,}"),
+        ("Multiply-adds", f"{counts.multiply_adds(spec, p.crop):,} at {p.crop} x {p.crop}"),
+        ("Input", f"{p.color}, shorter side {p.resize}, centre {p.crop}, {p.interpolation}"),
+    ]
+    recipe, environment = card.recipe, card.environment
+    if recipe:
+        rows.append(("Recipe", f"{recipe.get('name')}, data {recipe.get('data')}, seed {recipe.get('seed')}"))
+    if environment:
+        rows.append(("Trained on", f"{environment.get('hardware')}, {environment.get('precision')}"))
+    rows += [
+        ("Length", f"{event['epochs']:.1f} epochs, {show_count(event['steps'], 'step')}")
+        for event in history
+        if event["event"] == "start"
+    ]
+    rows += [
+        ("Extended", f"by {event['epochs']:.4g} epochs, from step {event['step']:,}")
+        for event in history
+        if event["event"] == "extension"
+    ]
+    return Facts(tuple(rows))
+
+
+def loss_chart(steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]], split: str) -> Chart:
+    """The loss by epoch in training and on `split`, from the run's `step` and `evaluation` events."""
+    events = ((split, evaluations), ("training", steps))  # so that the split has the colour it has in the next chart
+    curves = tuple(Curve(name, [(e["epoch"], e["loss"]) for e in each]) for name, each in events)
+    return Chart("loss", "epoch", curves)
+
+
+def unreadable(excluded: Mapping[int, str]) -> Items:
+    """The images that could not be read, the first `LISTED` with their reasons.
+
+    Args:
+        excluded: message by number of the sample.
+    """
+    count = len(excluded)
+    title = f"{show_count(count, 'image')} could not be read, and no metric counts {'it' if count == 1 else 'them'}"
+    note = "" if count <= LISTED else f"The first {LISTED} are listed."
+    return Items(title, tuple(excluded.values())[:LISTED], note)

@@ -1,0 +1,107 @@
+"""What a report says of a classifier: accuracy, worst errors, confusion matrix, precision and recall by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.task import confusion
+from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
+
+WORST_ERRORS = 24
+MATRIX_CLASSES = 30  # with more classes, the most frequent confusions are listed instead of the matrix
+
+
+def headline(title: str, metrics: dict[str, Any], split: str) -> Headline:
+    """The accuracy with its 95% interval and, with more than five classes, the top-5 accuracy.
+
+    Args:
+        metrics: of `Classification.metrics`.
+        split: the split that was scored.
+    """
+    samples, accuracy = metrics["samples"], metrics["accuracy"]
+    low, high = wilson_interval(round(accuracy * samples), samples)
+    top5 = "" if len(metrics["classes"]) <= 5 else f", top-5 {metrics['top5']:.2%}"
+    return Headline(
+        title,
+        (
+            Span(f"{accuracy:.2%}", "strong"),
+            Span(f" of {samples:,} {split} images right{top5} "),
+            Span(f"(95% interval {low:.1%} to {high:.1%})", "soft"),
+        ),
+    )
+
+
+def sections(
+    records: SampleRecords, metrics: dict[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
+) -> tuple[Section, ...]:
+    """The worst errors, the confusions and the table of classes.
+
+    Args:
+        records: of `Classification.evaluate_batch`, (N,) each.
+        metrics: of `Classification.metrics`.
+        ids: (N,) number in the dataset of each sample of `records`.
+        classes: of the model, in its order.
+    """
+    return (worst_errors(records, ids, classes), confusions(records, classes), class_table(metrics))
+
+
+def error_chart(evaluations: Sequence[dict[str, Any]], split: str) -> Chart:
+    """The error on `split` in percent by epoch, from the run's `evaluation` events."""
+    points = [(e["epoch"], 100 * (1 - e["accuracy"])) for e in evaluations]
+    return Chart(f"{split} error, %", "epoch", (Curve(split, points),))
+
+
+def worst_errors(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery:
+    """The errors with the largest loss, at most `WORST_ERRORS`."""
+    wrong = np.flatnonzero(records["label"] != records["predicted"])
+    if not len(wrong):
+        return Gallery("Errors", (), "None.")
+    worst = wrong[np.argsort(-records["loss"][wrong], kind="stable")][:WORST_ERRORS]
+    items = []
+    for row in worst:
+        true, predicted = (classes[int(records[k][row])] for k in ("label", "predicted"))
+        confidence = float(records["confidence"][row])
+        caption = (
+            Span(true, "strong"), Span(" taken for "), Span(predicted, "strong"), Span(f" ({confidence:.0%})")
+        )  # fmt: skip
+        items.append(GalleryItem(int(ids[row]), caption))
+    title = "The error" if len(wrong) == 1 else f"{len(wrong):,} errors, the worst first"
+    note = "" if len(wrong) <= WORST_ERRORS else f"The worst {WORST_ERRORS} are shown."
+    return Gallery(title, tuple(items), note)
+
+
+def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Table:
+    """The confusion matrix; with more than `MATRIX_CLASSES` classes, a table of the most frequent confusions."""
+    counts = confusion(records, len(classes))
+    if len(classes) <= MATRIX_CLASSES:
+        rows = tuple(tuple(row) for row in counts.tolist())
+        return Matrix("Confusion matrix", classes, rows, "Rows are true classes, columns predicted ones.")
+    errors = counts - np.diag(np.diag(counts))
+    order = np.argsort(-errors, axis=None, kind="stable")[:MATRIX_CLASSES]
+    pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
+    frequent = tuple((classes[i], classes[j], f"{errors[i, j]:,}") for i, j in pairs if errors[i, j])
+    return Table("Most frequent confusions", ("true", "taken for", "times"), frequent)
+
+
+def class_table(metrics: dict[str, Any]) -> Table:
+    """Precision, recall, F1 and the number of images of each class."""
+    rows = tuple(
+        (name, f"{c['precision']:.1%}", f"{c['recall']:.1%}", f"{c['f1']:.1%}", f"{c['support']:,}")
+        for name, c in metrics["classes"].items()
+    )
+    return Table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+
+
+def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
+    """The 95% confidence interval of a proportion (Wilson 1927)."""
+    z, n = 1.959964, max(samples, 1)
+    share = hits / n
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, center - half), min(1.0, center + half)

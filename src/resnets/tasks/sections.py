@@ -1,0 +1,116 @@
+"""The sections of a page about a model, as data: a task says what it found, `resnets.reporting` renders it as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Tone = Literal["normal", "strong", "soft"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Text with one emphasis."""
+
+    text: str
+    tone: Tone = "normal"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The title of the page, and the one result that a reader came for."""
+
+    title: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of a name and a value."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: its name and its (x, y) points. Points that are not finite, which JSON has as None, are left out."""
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A line chart. The legend is shown where there are several curves."""
+
+    title: str
+    x_label: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Line charts, side by side where there is room."""
+
+    title: str
+    charts: tuple[Chart, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """A sample of the dataset, by its number, with a caption. The page adds the sample's image and name."""
+
+    sample: int
+    caption: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples with their images."""
+
+    title: str
+    items: tuple[GalleryItem, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A square table of counts by true class (row) and predicted class (column), the larger the darker.
+
+    Args:
+        counts: a row a class of `names`, each with a count a class.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    note: str = ""
+
+    @property
+    def largest_error(self) -> int:
+        """The largest count off the diagonal; 0 where there is none."""
+        return max((n for i, row in enumerate(self.counts) for j, n in enumerate(row) if i != j), default=0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of sentences."""
+
+    title: str
+    items: tuple[str, ...]
+    note: str = ""
+
+
+Section = Headline | Facts | Charts | Gallery | Matrix | Table | Items
