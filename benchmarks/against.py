@@ -1,13 +1,17 @@
-"""Our own speed before and after: an earlier commit against itself, then against the tree as it is now.
+"""Our own speed before and after a change: an earlier commit against itself, then against the present tree.
 
     python benchmarks/against.py COMMIT [--rounds 5] [--minutes 30] [--only inference training ...]
 
 Two copies of COMMIT are measured in turn, A A' A A' ..., which shows the machine's noise; then COMMIT and the present
-tree, A B A B .... Each measurement (`own_rates.py`: our side of C1 to C5, the loop, start-up) is a fresh process with
-that tree's `src` on its path. The claim is the ratio of medians over rounds, present by commit. Flagged is what lies
-below 0.97 and below the lowest ratio of the commit to itself. Each half stops when its time is over, after whole
-rounds: in 30 minutes on two cores (2026-11-26, 3.6 minutes a round) three or four of them, so that five want
---minutes 40. Results are written after every round.
+tree, A B A B .... Each measurement (our side of C1 to C5, the loop, start-up) is a fresh process that runs the
+`own_rates.py` of that tree's own commit, with that tree's `src` on its path: in earlier commits, modules and arguments
+have other names. The command line and the names of the rates must therefore stay the same in every version of
+`own_rates.py`; a rate that only one tree has is an error.
+
+The claim is the ratio of medians over rounds, present by commit. A ratio is flagged where it is below 0.97 and below
+the lowest ratio of the commit to itself. Each half stops when its time is over, after whole rounds: in 30 minutes on
+two cores (2026-11-26, 3.6 minutes a round) three or four of them, so that five need --minutes 40. Results are written
+after every round.
 """
 
 from __future__ import annotations
@@ -28,39 +32,22 @@ from pathlib import Path
 from typing import Any
 
 from own_rates import MEASUREMENTS
+from trees import copy_present, git, unpack
 
-ROOT = Path(__file__).parents[1]
-RATES = Path(__file__).with_name("own_rates.py")
+SCRIPT = "own_rates.py"
 LOWEST = 0.97
 Rounds = dict[str, dict[str, list[float | None]]]  # by measurement, then by tree: its rate in each round
 
 
-def git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
-
-
-def unpack(commit: str, tree: Path) -> Path:
-    """`src` of `commit`."""
-    tree.mkdir(parents=True)
-    subprocess.run(["tar", "x", "-C", str(tree)], input=git("archive", commit, "src"), check=True)
-    return tree
-
-
-def copy_of_the_present(tree: Path) -> Path:
-    """`src` as it lies here, so that an edit during the run changes nothing."""
-    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    return tree
-
-
 def call(tree: Path, *arguments: str) -> dict[str, float]:
-    """`own_rates.py` with the `resnets` of `tree`.
+    """Rates by the `own_rates.py` of `tree`, with the `resnets` of `tree`.
 
     Raises:
-        RuntimeError: it failed; with the end of what it printed.
+        RuntimeError: it failed; the message is the end of its standard error.
     """
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "RESNETS_CACHE": str(tree / "cache")}
     done = subprocess.run(
-        [sys.executable, str(RATES), *arguments],
+        [sys.executable, str(tree / "benchmarks" / SCRIPT), *arguments],
         cwd=tree,
         env=environment,
         capture_output=True,
@@ -75,10 +62,11 @@ def call(tree: Path, *arguments: str) -> dict[str, float]:
 
 
 def measure(trees: dict[str, Path], work: Path, given: argparse.Namespace, rounds: Rounds, errors: list[str]) -> None:
-    """One round of every measurement, the trees in turn."""
+    """One round of every measurement, the trees in turn. Adds rates to `rounds`, and what failed to `errors`."""
     for name in given.only:
+        names: dict[str, set[str]] = {}
         for label, tree in trees.items():
-            model = tree / "run" / "model.safetensors"  # each tree keeps its own graphs beside its copy
+            model = tree / "run" / "model.safetensors"  # each tree keeps its exported graphs beside its own copy
             options = ["--model", str(model), "--size", str(given.size), "--seconds", str(given.seconds)]
             try:
                 found = call(tree, name, str(work), *options, "--cases", *given.cases)
@@ -86,12 +74,15 @@ def measure(trees: dict[str, Path], work: Path, given: argparse.Namespace, round
                 errors.append(f"{name} of {label}: {error}")
                 print(f"  {errors[-1]}", flush=True)
                 continue
+            names[label] = set(found)
             for rate, value in found.items():
                 rounds.setdefault(rate, {}).setdefault(label, []).append(value)
+        if different := sorted(set().union(*names.values()) - set.intersection(*names.values())) if names else []:
+            errors.append(f"{name}: only one of the trees has {', '.join(different)}")
 
 
 def ratios(rounds: Rounds, first: str, second: str) -> dict[str, float]:
-    """Of the medians, `second` by `first`, where both were measured."""
+    """Ratios of the medians, `second` by `first`, of the rates that both have."""
     return {
         name: statistics.median(v for v in found[second] if v) / statistics.median(v for v in found[first] if v)
         for name, found in rounds.items()
@@ -117,7 +108,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def report(found: dict[str, Any]) -> None:
-    """The ratios, and what is flagged."""
+    """Prints the ratios, and which of them are flagged."""
     to_itself, to_commit = found["ratios_to_itself"], found["ratios"]
     lowest = min([*to_itself.values(), 1.0])
     print(f"\n{'':36} {'itself':>8} {'present':>8}   the lowest of the commit to itself: {lowest:.3f}")
@@ -148,7 +139,7 @@ def main() -> None:
         **machine(),
         "commit": commit,
         "present": git("rev-parse", "HEAD").decode().strip(),
-        "present_differs_from_its_commit": bool(git("status", "--porcelain", "src").strip()),
+        "present_differs_from_its_commit": bool(git("status", "--porcelain", "src", "benchmarks").strip()),
         "seconds": given.seconds,
         "errors": [],
     }
@@ -156,8 +147,9 @@ def main() -> None:
     path = given.out / f"{found['date']}-against.json"
     with tempfile.TemporaryDirectory() as place:
         work = Path(place) / "work"
-        before, twin = (unpack(commit, Path(place) / name) for name in ("commit", "twin"))
-        present = copy_of_the_present(Path(place) / "present")
+        before, twin = (unpack(commit, Path(place) / name, SCRIPT) for name in ("commit", "twin"))
+        present = copy_present(Path(place) / "present")
+        # The older tree makes the files, since only newer versions must read those of older ones.
         call(before, "prepare", str(work), "--model", given.model, "--size", str(given.size))
         for tree in (before, twin, present):
             shutil.copytree(work / "run", tree / "run")

@@ -1,9 +1,9 @@
 """The scripts of cifar10-airbench (Jordan 2024), with the fewest changes that make them comparable.
 
-No test but the last, the number of epochs, the seed, and a halt after every step. The small network by which
-airbench96_faster chooses its images takes each step when that choice is wanted, in place of all of them beforehand,
-which changes no number. Where there is no CUDA also: the CPU in its place, float32 weights under bf16 autocast in
-place of float16, and torch.compile without autotuning.
+Changed are: only the last evaluation, the number of epochs, the seed, and a pause after every step. The small network
+by which airbench96_faster chooses its images makes each step when that choice is needed, instead of all of them
+beforehand, which changes no number. Where there is no CUDA device also: the CPU instead, float32 weights under bf16
+autocast instead of float16, and torch.compile without autotuning.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MODE = "max-autotune" if torch.cuda.is_available() else None
 
 @dataclass(frozen=True)
 class Script:
-    """One of them.
+    """One of the scripts.
 
     Args:
         name: of the file, without `.py`.
-        batch: images whose turn comes in a step.
-        changes, on_cpu: of its text: what stands there and what is to.
-        main: its training, from what its text defines.
+        batch: images a step.
+        changes, on_cpu: of its text, as pairs of old and new.
+        main: its training, given the names that its text defines.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Script:
     main: Callable[[Names], Steps]
 
     def run(self, checkout: Path, images: Path, epochs: float, seed: int) -> Steps:
-        """Trains step by step on `images`, a folder of train.pt and test.pt, and returns the accuracy."""
+        """Generator: a training step at a time on `images` (a folder of train.pt and test.pt); returns the accuracy."""
         text = (checkout / f"{self.name}.py").read_text().split('if __name__ == "__main__":')[0]
         changes = BOTH + self.changes
         if not torch.cuda.is_available():
@@ -61,7 +61,7 @@ class Script:
 
 
 class _Event:
-    """A CUDA event's face on the CPU's clock."""
+    """The interface of a CUDA event with the CPU's clock."""
 
     def record(self) -> None:
         self.at = time.perf_counter()

@@ -3,15 +3,15 @@
     git clone https://github.com/KellerJordan/cifar10-airbench
     python benchmarks/cifar10.py CIFAR_FOLDER cifar10-airbench --minutes 30 --seeds 0 1 2 --out results.json
 
-First the speed of each is measured, in turn, each in a process of its own. Each then trains for as many epochs as its
-median speed puts into the time, with its schedule stretched or shortened to that, seed by seed, in turn; so what else
-the machine does changes the seconds of a run but not its error. The time is that of training steps with their data:
-setting up and testing are left out for all. What is finished stands in `--out`, with our runs beside it; called again,
-the script goes on with the rest, and with a run of ours that was cut off where it was.
+First the speed of each is measured, in turn, each in its own process. Each then trains for as many epochs as fit into
+the time at its median speed, with its schedule stretched or shortened to that, seed by seed, in turn; so other load on
+the machine changes the seconds of a run but not its error. The time is that of training steps with their data: setting
+up and testing are left out for all. `--out` holds what is finished, with our runs beside it; called again, the script
+continues with the rest and resumes a run of ours that was interrupted.
 
-All see the same images. `--accuracy 94`, the default, has fast/cifar10 against airbench94_muon; `--accuracy 96` has
-fast/cifar10-96 against airbench96_faster (on the original images; airbench.py says what is changed in them). The
-error of each is that of its own test-time augmentation.
+All train on the same images. `--accuracy 94`, the default, compares fast/cifar10 with airbench94_muon; `--accuracy 96`
+compares fast/cifar10-96 with airbench96_faster (on the original images; airbench.py lists what is changed in them).
+The error of each is that of its own test-time augmentation.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ CONTESTS = {94: (("fast/cifar10", "paper/cifar"), TO_94), 96: (("fast/cifar10-96
 
 
 def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
-    """Ours, tested once, at the end."""
+    """Our recipe `name`, evaluated once, at the end."""
     return replace(find(name), data=data, evaluate_every=1e5, **changes)
 
 
-def our_steps(name: str, data: str, capture: bool) -> Callable[[], object]:
-    """One training step with its data, as a run of the recipe does it."""
-    recipe, found = runner.resolve(recipe_for(name, data, cuda_graph=capture))
+def our_steps(name: str, data: str, cuda_graph: bool) -> Callable[[], object]:
+    """A function that makes one training step with its data, as a run of the recipe does."""
+    recipe, found = runner.resolve(recipe_for(name, data, cuda_graph=cuda_graph))
     here = environment.choose()
     allocate_as_runs_do(here.device)
     training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
@@ -64,15 +64,15 @@ def our_steps(name: str, data: str, capture: bool) -> Callable[[], object]:
     return lambda: training.step(next(steps))
 
 
-def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path, capture: bool) -> dict[str, float]:
-    recipe = recipe_for(name, data, seed=seed, cuda_graph=capture).with_length(epochs=epochs)
+def train_ours(name: str, data: str, epochs: float, seed: int, runs: Path, cuda_graph: bool) -> dict[str, float]:
+    recipe = recipe_for(name, data, seed=seed, cuda_graph=cuda_graph).with_length(epochs=epochs)
     trial = Trial(Net(name, recipe.model), recipe, runs / f"{name.replace('/', '-')}-{seed}")
     trial.run(lambda event: None)
     return {"error": 100 * (1 - trial.model.card.metrics["accuracy"]), "seconds_in_all": trial.seconds}
 
 
 def their_steps(script: Script, checkout: Path, images: Path) -> Callable[[], object]:
-    """One training step with its data, as their script does it."""
+    """A function that makes one training step with its data, as their script does."""
     steps = script.run(checkout, images, epochs=1e3, seed=0)
     return lambda: next(steps)
 
@@ -88,7 +88,7 @@ def train_theirs(script: Script, checkout: Path, images: Path, epochs: float, se
 
 
 def write_images(data: str, folder: Path) -> int:
-    """The images as their loader's cache has them, decoded as ours are; returns how many there are for training."""
+    """Writes the images, decoded as ours are, in the format of their loader's cache; returns the number of `train`."""
     recipe, found = runner.resolve(recipe_for("paper/cifar", data))
     for name, dataset in (("train", found.train), ("test", found.test)):
         pixels = [
@@ -104,14 +104,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
     parser.add_argument("checkout", type=Path)
-    parser.add_argument(
-        "--accuracy", type=int, choices=CONTESTS, default=94, help="%% for which the fast ones are made"
-    )
+    parser.add_argument("--accuracy", type=int, choices=CONTESTS, default=94, help="%% that the fast ones are made for")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the speeds alone")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="without any: only the speeds")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5, help="of each in each round, for the speeds")
-    parser.add_argument("--capture", action="store_true", help="our steps in a CUDA graph")
+    parser.add_argument("--seconds", type=float, default=5, help="for each in each round, for the speeds")
+    parser.add_argument("--cuda-graph", action="store_true", help="our steps in a CUDA graph")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10.json")
     given = parser.parse_args()
     done: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}

@@ -3,7 +3,7 @@
     python benchmarks/crops.py RUN [--split train] [--crops 10000] [--out FOLDER]
 
 RUN was trained on a folder of JPEGs. The same random crops of its images are made twice, by the loader (torchvision's
-decoder, torch's resizing) and by Pillow alone, and the model answers both.
+decoder, torch's resizing) and by Pillow alone, and the model classifies both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 128
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--data", help="a folder, in place of the one that it was trained on")
+    parser.add_argument("--data", help="a folder, instead of the one that it was trained on")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train")
     parser.add_argument("--crops", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")

@@ -2,11 +2,11 @@
 
     scripts/gpu --out FOLDER [--cifar ARCHIVE] [--airbench CHECKOUT] [--minutes 11] [--only PART ...] [--dry-run]
 
-The most important comes first. Each part is a process of its own with a limit, so that one that fails or hangs loses
-nothing but itself. FOLDER/gpu.json has every result as it comes, FOLDER/gpu.log all that the parts print. It needs what
-resnets needs, no pytest; timm and cifar10-airbench are opponents where they are there. ARCHIVE is a tar file of
-train/CLASS/* and test/CLASS/*; without it, made images show the speed of G4 and G5, and no errors worth reading.
-`--dry-run` goes through all of it on the CPU, with tiny sizes.
+The most important comes first. Each part is its own process with a time limit, so that one that fails or hangs loses
+only its own result. FOLDER/gpu.json has every result as it comes, FOLDER/gpu.log what the parts print. It needs the
+dependencies of resnets but no pytest; timm and cifar10-airbench are compared with where they are installed. ARCHIVE is
+a tar file of train/CLASS/* and test/CLASS/*; without it, generated images show the speed of G4 and G5, but no
+meaningful errors. `--dry-run` runs everything on the CPU, with tiny sizes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RESULT = "RESULT "
 
 @dataclass
 class Results:
-    """What was found so far, written to `folder`/gpu.json at every change."""
+    """Results so far, written to `folder`/gpu.json at every change."""
 
     folder: Path
     found: dict[str, Any] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Results:
 
 @dataclass(frozen=True)
 class Part:
-    """Something to run.
+    """A script to run.
 
     Args:
         limit: its time, in seconds.
-        script: of this folder, with its arguments.
-        reads: whether the script writes a file of results into the folder that `--out` names, which is given to it.
+        script: a file of this folder, then its arguments.
+        reads: whether the script writes a file of results into the folder that it gets as `--out`.
     """
 
     name: str
@@ -80,7 +80,7 @@ def environment() -> dict[str, str]:
 
 
 def run(part: Part, limit: float, results: Results) -> bool:
-    """Runs it for `limit` seconds at most; returns whether it ended well."""
+    """Runs `part` for at most `limit` seconds; returns whether it succeeded."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, str(HERE / part.script[0]), *part.script[1:]]
@@ -117,7 +117,7 @@ def run(part: Part, limit: float, results: Results) -> bool:
         finally:
             timer.cancel()
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it left behind, and itself where this was interrupted
+                os.killpg(process.pid, signal.SIGKILL)  # the processes that it left, and itself after an interrupt
         for path in Path(place).glob("*.json"):
             results.set(part.name, results=json.loads(path.read_text())["results"])
     status = "ok" if code == 0 else f"no end within {limit:.0f} s" if late.is_set() else f"failed with code {code}"
@@ -153,7 +153,7 @@ def machine() -> dict[str, Any]:
 
 
 def unpack(archive: Path | None, folder: Path, count: int) -> Path:
-    """CIFAR-10 as train/CLASS/* and test/CLASS/*; without an archive `count` made images of two classes."""
+    """Unpacks CIFAR-10 as train/CLASS/*, test/CLASS/*; without an archive, generates `count` images of two classes."""
     if archive is None:
         write_photos(folder / "train", count, (32, 32), ".png")
         write_photos(folder / "test", max(4, count // 10), (32, 32), ".png")
@@ -215,12 +215,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     parser.add_argument("--cifar", type=Path, help="a tar file of train/CLASS/* and test/CLASS/*")
     parser.add_argument("--airbench", type=Path, help="a checkout of cifar10-airbench")
-    parser.add_argument("--minutes", type=float, default=11.0, help="of all of it")
+    parser.add_argument("--minutes", type=float, default=11.0, help="for everything")
     parser.add_argument("--only", nargs="+", help="these parts, by how their names begin, such as check G1")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny sizes")
     given = parser.parse_args()
     ends = time.monotonic() + 60 * given.minutes - 5
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that parts are ended, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the parts are stopped, too
     given.out.mkdir(parents=True, exist_ok=True)
     results = Results(given.out.resolve(), {"dry_run": given.dry_run, **machine()})
     device = "cpu" if given.dry_run else "cuda"

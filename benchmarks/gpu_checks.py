@@ -1,4 +1,4 @@
-"""One of the checks of `tests/gpu/checks.py` on a device, without pytest: called by `gpu.py`.
+"""Runs one of the checks of `tests/gpu/checks.py` on a device, without pytest; `gpu.py` calls it.
 
 PYTHONPATH=src:. python benchmarks/gpu_checks.py list | NAME DEVICE
 """

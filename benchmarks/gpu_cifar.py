@@ -1,11 +1,11 @@
-"""G4 and G5 for one seed, at a length that fits a few minutes: called by `gpu.py`, prints what it finds as it comes.
+"""G4 and G5 for one seed, at a length that fits a few minutes: called by `gpu.py`, prints each result as it is found.
 
     PYTHONPATH=src python benchmarks/gpu_cifar.py g4 | g5 CIFAR_FOLDER [--seconds 120] [--airbench CHECKOUT]
 
-G4: airbench94_muon's own error after its 8 epochs, and ours after as many epochs as its time has room for; without a
+G4: airbench94_muon's own error after its 8 epochs, and ours after as many epochs as fit into its time; without a
 checkout of it, ours after 8 epochs. G5: the speed of `paper/cifar` for cifar_resnet20 against the usual open CIFAR code
-(eager float32, its transforms in DataLoader's processes), then its error after the epochs that the time left has room
-for, up to the paper's 164, with the schedule shortened to that.
+(eager float32, its transforms in DataLoader's processes), then its error after the epochs that fit into the rest of the
+time, up to the paper's 164, with the schedule shortened to that.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ THEIR_EPOCHS = 8
 PAPER_EPOCHS = 64_000 * 128 / 50_000
 
 
-def tell(**found: Any) -> None:
-    """A result, in the form that `gpu.py` reads."""
+def emit(**found: Any) -> None:
+    """Prints a result in the form that `gpu.py` reads."""
     print("RESULT " + json.dumps(found), flush=True)
 
 
 def usual_steps(folder: Path) -> Callable[[], Tensor]:
-    """A step, with its data, of ResNet-20 as the open CIFAR code trains it."""
+    """A function that makes a step, with its data, of ResNet-20 as the open CIFAR code trains it."""
     device = environment.choose().device
     torch.backends.cudnn.benchmark = True
     network = resnets.create("cifar_resnet20")
@@ -90,29 +90,29 @@ def samples_in(folder: Path) -> int:
 
 
 def g5(given: argparse.Namespace) -> None:
-    started, capture = time.monotonic(), torch.cuda.is_available()
+    started, cuda_graph = time.monotonic(), torch.cuda.is_available()
     with contextlib.ExitStack() as stack:
         usual = stack.enter_context(remote(usual_steps, given.data))
-        ours = stack.enter_context(remote(our_steps, "paper/cifar", str(given.data), capture))
+        ours = stack.enter_context(remote(our_steps, "paper/cifar", str(given.data), cuda_graph))
         contestants = [
             Contestant("the usual open code (default)", usual.clock, 128, default=True),
             Contestant("resnets", ours.clock, 128, ours=True),
         ]
         found = compete("G5: cifar_resnet20, training with its data", contestants, given.rounds, given.round_seconds)
-    tell(speed=found, captured=capture)
+    emit(speed=found, cuda_graph=cuda_graph)
     left = given.seconds - (time.monotonic() - started) - 30  # for reading the images, and the test
     epochs = min(PAPER_EPOCHS, max(1.0, left * found["medians"]["resnets"] / samples_in(given.data)))
     with tempfile.TemporaryDirectory() as place:
-        run = train_ours("paper/cifar", str(given.data), round(epochs, 2), 0, Path(place), capture)
-    tell(epochs=round(epochs, 2), run=run)
+        run = train_ours("paper/cifar", str(given.data), round(epochs, 2), 0, Path(place), cuda_graph)
+    emit(epochs=round(epochs, 2), run=run)
 
 
 def g4(given: argparse.Namespace) -> None:
-    capture, name = torch.cuda.is_available(), "fast/cifar10"
+    cuda_graph, name = torch.cuda.is_available(), "fast/cifar10"
     epochs = float(given.epochs)
     samples = samples_in(given.data)
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
-        ours = stack.enter_context(remote(our_steps, name, str(given.data), capture))
+        ours = stack.enter_context(remote(our_steps, name, str(given.data), cuda_graph))
         contestants = [Contestant("resnets", ours.clock, 250, ours=True)]
         if given.airbench is not None:
             write_images(str(given.data), Path(place))
@@ -120,18 +120,18 @@ def g4(given: argparse.Namespace) -> None:
             contestants.append(Contestant(TO_94.name, theirs.clock, TO_94.batch, default=True))
             found = compete("G4: training with its data", contestants, given.rounds, given.round_seconds)
             rates = found["medians"]
-            tell(speed=found, captured=capture, seconds_of_theirs=epochs * samples / rates[TO_94.name])
+            emit(speed=found, cuda_graph=cuda_graph, seconds_of_theirs=epochs * samples / rates[TO_94.name])
         else:
             ours.clock(4)
             times = max(1, round(given.round_seconds / ours.clock(1)))
             rates = {"resnets": 250 * times / ours.clock(times)}
-            tell(images_per_second=rates["resnets"], captured=capture, airbench="no checkout was given")
+            emit(images_per_second=rates["resnets"], cuda_graph=cuda_graph, airbench="no checkout was given")
         stack.close()
         if given.airbench is not None:
-            tell(theirs=train_theirs(TO_94, given.airbench, Path(place), epochs, 0) | {"epochs": epochs})
+            emit(theirs=train_theirs(TO_94, given.airbench, Path(place), epochs, 0) | {"epochs": epochs})
             epochs = round(epochs * rates["resnets"] / rates[TO_94.name], 2)
-        run = train_ours(name, str(given.data), epochs, 0, Path(place) / "runs", capture)
-        tell(ours=run | {"epochs": epochs, "seconds": epochs * samples / rates["resnets"]})
+        run = train_ours(name, str(given.data), epochs, 0, Path(place) / "runs", cuda_graph)
+        emit(ours=run | {"epochs": epochs, "seconds": epochs * samples / rates["resnets"]})
 
 
 def main() -> None:
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("part", choices=["g4", "g5"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--airbench", type=Path)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of all of it")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for everything")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-seconds", type=float, default=1.5)
     parser.add_argument("--epochs", type=float, default=THEIR_EPOCHS, help="of airbench")

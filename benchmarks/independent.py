@@ -6,11 +6,11 @@
     resnets reproduce table6 --models cifar_resnet20 --seeds 5 --epochs 10 --data CIFAR_FOLDER --out OURS
     python benchmarks/independent.py compare OURS/results.json seed-*.json
 
-`losses` puts our initial weights into their network and our batches before it, and sets the losses of both side by
-side. `train` is their training (their network, initialisation, transforms,
-loader and optimiser, float32) with two changes: it runs on the CPU, and the schedule is shortened to `--epochs`, with
-its drops at a half and three quarters as theirs are. `compare` sets the test errors of the last epochs side by side.
-The images are a folder of train/CLASS/* and test/CLASS/*.
+`losses` puts our initial weights into their network, feeds it our batches, and sets the losses of both side by side.
+`train` is their training (their network, initialisation, transforms, loader and optimiser, float32) with two changes:
+it runs on the CPU, and the schedule is shortened to `--epochs`, with its drops at a half and three quarters as theirs
+are. `compare` sets the test errors of the last epochs side by side. The images are a folder of train/CLASS/* and
+test/CLASS/*.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def their_network(checkout: str) -> nn.Module:
 
 
 def losses(given: argparse.Namespace) -> dict[str, object]:
-    """The losses of both over the first steps.
+    """The losses of both over the first steps, in float32.
 
-    Twice, in float32: as both are, and with the same kernels of torch for the last pooling and the optimiser's
-    step, which round differently from those that they call. At this rate training enlarges rounding fast.
+    Measured twice: as both are, and with the same kernels of torch for the last pooling and the optimiser's step, which
+    round differently from those that they call. At this learning rate, training amplifies rounding fast.
     """
     found: dict[str, object] = {"steps": given.steps}
     for name, same_kernels in (("as they are", False), ("same kernels", True)):
@@ -95,7 +95,7 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
 
 
 class Images(torch.utils.data.Dataset[tuple[object, int]]):
-    """A folder, decoded once, as their dataset class holds CIFAR-10."""
+    """A folder of images, decoded once and held in memory as their dataset class holds CIFAR-10."""
 
     def __init__(self, folder: Path, transform: Callable[[Image.Image], object]) -> None:
         found = datasets.ImageFolder(folder)
@@ -111,7 +111,7 @@ class Images(torch.utils.data.Dataset[tuple[object, int]]):
 
 
 def train(given: argparse.Namespace) -> dict[str, object]:
-    """Their training, for `--epochs`; on CUDA, where it is."""
+    """Their training, for `--epochs`; on CUDA where there is a device."""
     from resnets.training import environment
 
     torch.manual_seed(given.seed)

@@ -2,9 +2,9 @@
 
     python benchmarks/inference.py IMAGES [--batches 1 32] [--rounds 5] [--model resnet50] [--size 224]
 
-The weights are random, with norms that are nowhere trivial; the images are real, since int8 is calibrated on them.
-Every contestant's logits are compared with float32 torch's before anything is timed. Where CUDA is, it is used: bf16
-alone, in batches of 1, whose rate is one over the latency, and 256.
+The weights are random, with batch norms that are not the identity; the images are real, since int8 is calibrated on
+them. The logits of every contestant are compared with float32 torch's before anything is timed. Where there is a CUDA
+device, it is used: bf16 only, in batches of 1, whose rate is one over the latency, and 256.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from rounds import Contestant, clock, compete, parser_for, report
 CALIBRATION = 100
 
 
-def lively(name: str) -> ResNet:
-    """A network as training leaves one: no norm is trivial."""
+def with_random_statistics(name: str) -> ResNet:
+    """A network whose batch norms have random scales and running means, as training would leave them."""
     network = resnets.create(name).eval()
     g = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -45,14 +45,14 @@ def lively(name: str) -> ResNet:
 
 
 def read(folder: Path, size: int) -> Tensor:
-    """(N, 3, size, size) normalised."""
+    """The first `CALIBRATION` images, normalised: (N, 3, size, size)."""
     p = Preprocessing(resize=round(size / 0.875), crop=size)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)[:CALIBRATION]
     return normalize(torch.from_numpy(np.stack([prepare(open_image(path, p.color), p) for path in paths])), p)
 
 
 def onnx_session(network: ResNet, images: Tensor, folder: Path, *, int8: bool) -> Callable[[Tensor], Tensor]:
-    """ONNX Runtime on the graph that torch exports; int8 as its guide says: QDQ, signed, per channel."""
+    """ONNX Runtime with the graph that torch exports; int8 by its guide: QDQ, signed, per channel."""
     import onnxruntime
     from onnxruntime import quantization
 
@@ -84,7 +84,7 @@ def onnx_session(network: ResNet, images: Tensor, folder: Path, *, int8: bool) -
 
 
 def openvino_request(graph: Any, images: Tensor, batch: int, precision: str | None) -> Callable[[Tensor], Tensor]:
-    """OpenVINO tuned by hand: a fixed shape, the latency hint, the precision asked for."""
+    """OpenVINO tuned by hand: a fixed shape, the latency hint and `precision`."""
     import openvino
 
     graph = graph.clone()
@@ -96,10 +96,10 @@ def openvino_request(graph: Any, images: Tensor, batch: int, precision: str | No
     return lambda x: torch.from_numpy(compiled(x.numpy())[0])
 
 
-Way = tuple[str, Callable[[Tensor], Tensor], bool]  # its name, what computes it, whether it is ours
+Variant = tuple[str, Callable[[Tensor], Tensor], bool]  # its name, images to logits, whether it is ours
 
 
-def eager(network: ResNet) -> Way:
+def eager(network: ResNet) -> Variant:
     def run(images: Tensor) -> Tensor:
         with torch.no_grad():
             logits: Tensor = network(images)
@@ -108,8 +108,8 @@ def eager(network: ResNet) -> Way:
     return "torch eager fp32 (default)", run, False
 
 
-def in_bf16(name: str, module: Any) -> Way:
-    """A peer's way to bf16: autocast, channels last."""
+def in_bf16(name: str, module: Any) -> Variant:
+    """A peer in bf16 by autocast, channels last."""
 
     def run(images: Tensor) -> Tensor:
         with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
@@ -120,37 +120,37 @@ def in_bf16(name: str, module: Any) -> Way:
 
 
 def on_a_device(network: ResNet, x: Tensor, compiler: str) -> list[Contestant]:
-    """Without the runtimes that compute on the CPU alone."""
+    """The contestants that run on a GPU."""
     device = environment.choose().device
     network, x = network.to(device), x.to(device)
     ours = runtimes.build(channels_last(network), "torch", "bf16")
-    ways = [eager(network), in_bf16("torch eager", channels_last(network))]
+    variants = [eager(network), in_bf16("torch eager", channels_last(network))]
     if compiler != "none":
         compiled = torch.compile(channels_last(network), mode=compiler)
-        ways.append(in_bf16(f"torch.compile ({compiler})", compiled))
-    return checked(network, x, [*ways, ("resnets torch bf16", torch.inference_mode()(ours.forward), True)], 0.1)
+        variants.append(in_bf16(f"torch.compile ({compiler})", compiled))
+    return checked(network, x, [*variants, ("resnets torch bf16", torch.inference_mode()(ours.forward), True)], 0.1)
 
 
 def on_the_cpu(network: ResNet, images: Tensor, x: Tensor, folder: Path, *, int8: bool) -> list[Contestant]:
-    """Everything that computes `x`, of which int8 is calibrated on `images`."""
+    """The contestants on the CPU for the batch `x`; int8 is calibrated on `images`."""
     import nncf
     import openvino
 
     batch = len(x)
     graph = openvino.convert_model(network, example_input=x)
-    ways = [eager(network)]
+    variants = [eager(network)]
     if int8:
         quantized = nncf.quantize(
             graph, nncf.Dataset([image[None].numpy() for image in images]), subset_size=len(images)
         )
         ours = runtimes.build(network, "openvino", "int8", calibration=lambda: torch.split(images, 1))
-        ways += [
+        variants += [
             ("OpenVINO int8 (NNCF)", openvino_request(quantized, images, batch, None), False),
             ("ONNX Runtime int8 (QDQ)", onnx_session(network, images, folder, int8=True), False),
             ("resnets openvino int8", ours, True),
         ]
     else:
-        ways += [
+        variants += [
             in_bf16("torch eager", channels_last(network)),
             in_bf16("torch.compile", torch.compile(channels_last(network))),
             ("ONNX Runtime fp32", onnx_session(network, images, folder, int8=False), False),
@@ -159,26 +159,30 @@ def on_the_cpu(network: ResNet, images: Tensor, x: Tensor, folder: Path, *, int8
             ("resnets compiled bf16", runtimes.build(network, "compiled", "bf16"), True),
             ("resnets openvino bf16", runtimes.build(network, "openvino", "bf16"), True),
         ]
-    return checked(network, x, ways, 0.5 if int8 else 0.1)
+    return checked(network, x, variants, 0.5 if int8 else 0.1)
 
 
-def checked(network: ResNet, x: Tensor, ways: list[Way], bound: float) -> list[Contestant]:
-    """The ways as contestants, once their logits are within `bound` of float32's."""
-    with torch.no_grad():  # as they are timed; torch.compile would compile anew for another mode
+def checked(network: ResNet, x: Tensor, variants: list[Variant], bound: float) -> list[Contestant]:
+    """The variants as contestants.
+
+    Raises:
+        AssertionError: the logits of one differ from float32's by more than `bound` of the largest.
+    """
+    with torch.no_grad():  # as when timed; torch.compile would recompile for another mode
         expected = network(x)
-    for name, run, _ in ways:
+    for name, run, _ in variants:
         with torch.no_grad():
             away = float((run(x).float() - expected).abs().max() / expected.abs().max())
         print(f"batch {len(x)}: {name} differs by {away:.2%} of the largest logit", flush=True)
         assert away < bound, name
     return [
         Contestant(name, partial(clock, partial(run, x)), len(x), ours=own, default="default" in name)
-        for name, run, own in ways
+        for name, run, own in variants
     ]
 
 
 def channels_last(network: ResNet) -> Any:
-    """A copy of it."""
+    """A copy of `network` in channels-last layout."""
     return copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -190,9 +194,9 @@ def main() -> None:
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--compiler", default="max-autotune", help="torch.compile's mode on CUDA, or none")
-    parser.add_argument("--torch-alone", action="store_true", help="the contestants of CUDA, on any device")
+    parser.add_argument("--torch-alone", action="store_true", help="the contestants for a GPU, on any device")
     given = parser.parse_args()
-    network, images = lively(given.model), read(given.images, given.size)
+    network, images = with_random_statistics(given.model), read(given.images, given.size)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         alone = cuda or given.torch_alone

@@ -4,7 +4,7 @@
 
 C4: random crops of 224, mirrored, normalised, against torchvision's DataLoader with Pillow (the usual pipeline) and
 with v2 transforms and decode_jpeg. C5: ResNet-50 with random weights, against torchvision's and timm's pipelines as
-their documentation has them. How far our crops are from Pillow's on the same boxes is said first.
+their documentation shows them. First prints how far our crops are from Pillow's with the same boxes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from rounds import Contestant, clock, compete, parser_for, report
 
 
 def as_folder(images: Path, place: Path) -> list[Path]:
-    """Links to the images as train/CLASS and val/CLASS of two classes; returns the images."""
+    """Makes links to the images as train/CLASS and val/CLASS of two classes; returns the images."""
     paths = sorted(path for path in images.rglob("*") if path.suffix.lower() in ENDINGS)
     for number, path in enumerate(paths):
         for part in ("train", "val"):
@@ -52,14 +52,14 @@ def as_folder(images: Path, place: Path) -> list[Path]:
 
 
 class Forever:
-    """Batches from a loader that begins anew when it is through."""
+    """Batches from a loader that starts again at its end."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self.loader = loader
         self.rest: Iterator[Any] = iter(())
 
     def close(self) -> None:
-        """Ends the workers, which would go on beside what is timed next."""
+        """Ends the workers, which would otherwise run while the next contestant is timed."""
         self.loader, self.rest = (), iter(())
 
     def __call__(self) -> Any:
@@ -71,7 +71,7 @@ class Forever:
 
 
 def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) -> list[Contestant]:
-    """Endless batches of each; `stack` ends their workers."""
+    """The loaders as contestants with endless batches; `stack` ends their workers."""
 
     def contestant(name: str, loader: Iterable[Any], *, ours: bool = False) -> Contestant:
         batches = stack.enter_context(contextlib.closing(Forever(loader)))
@@ -99,12 +99,12 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
         ]
     )
     found = []
-    for name, splits in (
+    for name, folder in (
         ("DataLoader, Pillow (default)", torchvision.datasets.ImageFolder(place / "train", usual)),
         ("DataLoader, v2, decode_jpeg", torchvision.datasets.ImageFolder(place / "train", second, loader=decode)),
     ):
         loader = torch.utils.data.DataLoader(
-            splits, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
+            folder, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=True
         )
         found.append(contestant(name, loader))
     dataset = open_dataset(str(place)).train
@@ -122,7 +122,7 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
 
 
 def crop_error(place: Path, count: int) -> dict[str, float]:
-    """Of our crops from Pillow's with the same boxes, in grey levels of 255."""
+    """Difference of our crops from Pillow's with the same boxes, in grey levels of 255."""
     dataset, p = open_dataset(str(place)).train, Preprocessing(resize=224, crop=224)
     g, differences = np.random.default_rng(0), []
     for number in range(count):
@@ -141,7 +141,7 @@ def crop_error(place: Path, count: int) -> dict[str, float]:
 
 
 def predictors(paths: list[Path], batch: int) -> list[Contestant]:
-    """The images' five best classes, by the same weights."""
+    """The contestants that find the five best classes of the images, all with the same weights."""
     network = resnets.create("resnet50").eval()
     theirs = torchvision.models.resnet50().eval()
     theirs.load_state_dict(network.state_dict())

@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py CIFAR_FOLDER [--rounds 15] [--steps 8] [recipe settings, such as batch=250]
 
-Ours is `resnets.training.loop.run` with its batches drawn from counters, its guard against numbers that are not finite,
-its statistics in group order and its log; only the test and the checkpoints are left out. The bare loop holds all
-images normalised and padded in memory and has none of that. In turn, in one process.
+Ours is `resnets.training.loop.run` with its counter-based random numbers, its check for non-finite gradients, its
+batch-norm statistics in order and its log; only evaluation and checkpoints are left out. The bare loop holds all images
+normalised and padded in memory and does none of that. Both run in turn, in one process.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def ours(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     training = Training(recipe, environment.choose(), task, create(recipe.model), len(data.train))
     batches = runner.batches_for(recipe, data, device=training.device)
     training.prepare(batches)
-    untested = Scores(np.empty(0, np.int64), {}, {}, {})
-    return lambda: run(training, batches, lambda: untested, lambda event: None)
+    no_scores = Scores(np.empty(0, np.int64), {}, {}, {})
+    return lambda: run(training, batches, lambda: no_scores, lambda event: None)
 
 
 def bare(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("data", help="folder of train/CLASS/* and test/CLASS/*")
     parser.add_argument("settings", nargs="*")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=8, help="of each loop in each round")
+    parser.add_argument("--steps", type=int, default=8, help="for each loop in each round")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_intermixed_args()
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)

@@ -54,10 +54,10 @@ def main() -> None:
             flat = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
             dist.all_reduce(flat)
 
-        ways = {"no exchange": alone, "during the backward pass": compute, "after it": after}
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        variants = {"no exchange": alone, "during the backward pass": compute, "after it": after}
+        seconds: dict[str, list[float]] = {way: [] for way in variants}
         for number in range(given.rounds + 1):
-            for way, step in ways.items():
+            for way, step in variants.items():
                 dist.barrier()
                 started = time.perf_counter()
                 step()

@@ -2,9 +2,9 @@
 
     PYTHONPATH=TREE/src python benchmarks/own_rates.py NAME [--seconds 2] WORK
 
-Called by `against.py`, with trees of different ages: it uses public functions, command lines and events of runs alone.
-WORK is the folder that `prepare` filled, with the oldest of the trees. Prints one JSON object of rates, the higher the
-better.
+`against.py` calls it; each tree runs the `own_rates.py` of its own commit. So that trees of different ages can be
+compared, the arguments of this script, the names of the rates and the work behind each must never change.
+WORK is the folder that `prepare` filled. Prints one JSON object of rates; higher is better.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZE = 224
 
 
 def write_photos(folder: Path, count: int, size: tuple[int, int], ending: str = ".jpg") -> None:
-    """`count` images (width, height) of two classes with detail at all sizes, as photographs have."""
+    """Writes `count` images of `size` (width, height), of two classes, with detail at all scales as in photographs."""
     g = np.random.default_rng(0)
     for number in range(count):
         pixels = np.zeros((size[1], size[0], 3), np.float32)
@@ -44,7 +44,7 @@ def write_photos(folder: Path, count: int, size: tuple[int, int], ending: str = 
 
 
 def prepare(work: Path, model: str, size: int) -> None:
-    """Images, and a model file of `model` that one step made."""
+    """Writes images, and a model file of `model` after one training step."""
     import resnets
 
     for part, photos, small in (("train", PHOTOS, 500), ("val", 4, 20)):
@@ -52,7 +52,7 @@ def prepare(work: Path, model: str, size: int) -> None:
         write_photos(work / "small" / part, small, (32, 32), ".png")
     settings = (f"preprocessing.resize={round(size / 0.875)}", f"preprocessing.crop={size}", "batch=4", "steps=1")
     resnets.train("paper/cifar", *settings, data=str(work / "photos"), model=model, out=work / "run")
-    for precision in ("auto", "int8"):  # graphs, which are kept beside the model file
+    for precision in ("auto", "int8"):  # exports the graphs, which are kept beside the model file
         _openvino(work / "run" / "model.safetensors", precision, work)
 
 
@@ -64,7 +64,7 @@ def _openvino(model: Path, precision: str, work: Path) -> Any:
 
 
 def rate(once: Callable[[], object], images: int, seconds: float) -> float:
-    """Images a second of `once`, called for about `seconds` after two calls that are not timed."""
+    """Images a second of `once`: the median over about `seconds`, after two calls to warm up."""
     once()
     started = time.perf_counter()
     once()
@@ -85,13 +85,13 @@ def inference(given: argparse.Namespace) -> Rates:
 
     found: Rates = {}
     g = torch.Generator().manual_seed(0)
-    ways: dict[str, Callable[[], Any]] = {
+    variants: dict[str, Callable[[], Any]] = {
         "C1 torch fp32": lambda: resnets.load(given.model),
         "C1 folded": lambda: resnets.load(given.model, runtime="folded"),
         "C1 openvino": lambda: _openvino(given.model, "auto", given.work),
         "C2 openvino int8": lambda: _openvino(given.model, "int8", given.work),
     }
-    for name, load in ways.items():
+    for name, load in variants.items():
         network = load().network
         for batch in (1, 32):
             x = torch.randn(batch, 3, given.size, given.size, generator=g)
@@ -137,7 +137,7 @@ def predicting(given: argparse.Namespace) -> Rates:
 
 
 def overhead(given: argparse.Namespace) -> Rates:
-    """The loop with all that belongs to it: fast/cifar10, whose steps are long, and the digits, whose are short."""
+    """The whole training loop: fast/cifar10, whose steps are long, and the digits, whose steps are short."""
     steps = 4 + 2 * round(given.seconds)
     return {
         "loop fast/cifar10": _loop_rate("fast/cifar10", "batch=250", f"steps={steps}", data=given.work / "small"),
@@ -146,28 +146,28 @@ def overhead(given: argparse.Namespace) -> Rates:
 
 
 def _loop_rate(recipe: str, *settings: str, data: Path | None = None) -> float:
-    """Images a second over a run's steps, but for those before its first log line; evaluations are not counted."""
+    """Images a second over a run's steps after its first log line, without evaluations."""
     import resnets
 
     speeds: list[float] = []
 
-    def hear(event: dict[str, Any]) -> None:
+    def subscriber(event: dict[str, Any]) -> None:
         if event["event"] == "step":
             speeds.append(event["images_per_second"])
 
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "run"
-        resnets.train(recipe, *settings, data=str(data) if data else None, out=out, subscribers=(hear,))
+        resnets.train(recipe, *settings, data=str(data) if data else None, out=out, subscribers=(subscriber,))
     return statistics.harmonic_mean(speeds[1:] or speeds)
 
 
 def startup(given: argparse.Namespace) -> Rates:
-    """Commands a second from a cold start, each in a process of its own."""
+    """Commands a second from a cold start, each in its own process."""
     (image, *_) = sorted((given.work / "photos" / "val").rglob("*.jpg"))
-    stop = "def hear(event):\n    if event['event'] == 'step': os._exit(0)\n"
+    stop = "def subscriber(event):\n    if event['event'] == 'step': os._exit(0)\n"
     found: Rates = {}
     with tempfile.TemporaryDirectory() as place:
-        first = f"resnets.train('digits', 'steps=1', out={str(Path(place) / 'run')!r}, listeners=(hear,))"
+        first = f"resnets.train('digits', 'steps=1', out={str(Path(place) / 'run')!r}, subscribers=(subscriber,))"
         for name, times, command in (
             ("--help", 5, ["-m", "resnets", "--help"]),
             ("predict", 1, ["-m", "resnets", "predict", str(given.model), str(image)]),
@@ -192,7 +192,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Rates]] = {
 
 @contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """What the measured code prints goes to standard error: standard output has the answer alone."""
+    """Context manager that sends what is printed to standard error: standard output has the answer alone."""
     kept, sys.stdout = sys.stdout, sys.stderr
     try:
         yield
@@ -204,9 +204,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=["prepare", *MEASUREMENTS])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--model", default="resnet50", help="a model file; of prepare, a name")
-    parser.add_argument("--size", type=int, default=SIZE, help="of the images of inference, in pixels")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each rate, roughly")
+    parser.add_argument("--model", default="resnet50", help="a model file; for prepare, a name")
+    parser.add_argument("--size", type=int, default=SIZE, help="of the images for inference, in pixels")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each rate, roughly")
     parser.add_argument("--cases", nargs="+", default=["resnet18:32", "resnet50:32", "cifar_resnet20:128"])
     given = parser.parse_args()
     with quiet_stdout():

@@ -1,8 +1,8 @@
 """Us and the peers in turn, A B C A B C ..., as every claim of speed here is made.
 
-A contestant does its work as often as fills about `seconds`; its rate follows. The claim is the ratio of medians over
-rounds, to the best peer and to the peer's default; the machine's absolute figures are noise. Where one contestant would
-change what another finds (its memory, its threads, its compiler), each has a process of its own: `remote`.
+A contestant repeats its work for about `seconds`, which gives its rate. The claim is the ratio of medians over rounds,
+to the best peer and to the peer's default; the absolute figures depend on the machine. Where one contestant would
+affect another (memory, threads, compiler), each has its own process: `remote`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ import torch
 
 from resnets.training import environment, memory
 
-# What holds until the process ends. A context manager that nothing refers to would end at once.
+# Contexts that last until the process ends. A context manager without a reference would end at once.
 _FOREVER = ExitStack()
 
 
 def allocate_as_runs_do(device: str, *, limited: bool = False) -> None:
-    """From now on, freed memory is treated as in training."""
+    """Sets the allocator as training does, until the process ends."""
     _FOREVER.enter_context(memory.allocation(device, limited=limited))
 
 
@@ -40,10 +40,10 @@ class Contestant:
     """One way to do the work.
 
     Args:
-        clock: does the work as often as it is told, and returns the seconds.
-        images: that the work takes in.
-        ours: whether it is this library's.
-        default: whether it is what a user of a peer gets who sets nothing.
+        clock: does the work a given number of times and returns the seconds.
+        images: how many the work processes.
+        ours: whether it is this library.
+        default: whether it is a peer with its default settings.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Contestant:
 
 
 def clock(once: Callable[[], object], times: int) -> float:
-    """Seconds that `once` takes `times` times; on CUDA between two events of the device."""
+    """Seconds for `times` calls of `once`; on CUDA between two events of the device."""
     if torch.cuda.is_available():
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
@@ -71,7 +71,7 @@ def clock(once: Callable[[], object], times: int) -> float:
 
 @dataclass(frozen=True)
 class Remote:
-    """Work in a process of its own."""
+    """Work in its own process."""
 
     pipe: Connection
 
@@ -79,11 +79,11 @@ class Remote:
         return float(self._ask("clock", times))
 
     def result(self) -> Any:
-        """What the work gave when it was last done."""
+        """What the work returned last, as a float."""
         return self._ask("result", 0)
 
     def peak(self) -> int:
-        """The most memory that its process held so far, in bytes; on CUDA what torch took there."""
+        """Peak memory of its process so far, in bytes; on CUDA what torch allocated there."""
         return int(self._ask("peak", 0))
 
     def _ask(self, what: str, times: int) -> Any:
@@ -93,7 +93,7 @@ class Remote:
 
 @contextmanager
 def remote(build: Callable[..., Callable[[], Any]], *arguments: Any) -> Iterator[Remote]:
-    """A process that does what `build(*arguments)` returns, until the end of the context."""
+    """Context manager: a process that calls what `build(*arguments)` returns."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, build, arguments))
     process.start()
@@ -129,19 +129,19 @@ def _serve(pipe: Connection, build: Callable[..., Callable[[], Any]], arguments:
 
 
 def parser_for(description: str | None, seconds: float = 2.0) -> argparse.ArgumentParser:
-    """What every script of rounds is told."""
+    """The arguments that all scripts of rounds share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=seconds, help="of each contestant in each round")
+    parser.add_argument("--seconds", type=float, default=seconds, help="for each contestant in each round")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     return parser
 
 
 def compete(title: str, contestants: Sequence[Contestant], rounds: int, seconds: float) -> dict[str, Any]:
-    """Images a second of each contestant in each round, and the ratios."""
+    """Returns images a second of each contestant in each round, and the ratios."""
     times = {}
     for each in contestants:
-        each.clock(4)  # a captured step is captured in its fourth
+        each.clock(4)  # a CUDA graph is captured at the fourth step
         times[each.name] = max(1, round(seconds / each.clock(1)))
     rates: dict[str, list[float]] = {each.name: [] for each in contestants}
     for _ in range(rounds):

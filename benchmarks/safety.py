@@ -2,8 +2,8 @@
 
     python benchmarks/safety.py FOLDER_OF_IMAGES [--steps 100] [--device auto]
 
-Trains on the folder (train/CLASS/*, val/CLASS/*) at batch 32 and 224 pixels, and reads from the run's log how long
-training waited for checkpoints and how long the thread that wrote them kept a core busy.
+Trains on the folder (train/CLASS/*, val/CLASS/*) with batches of 32 at 224 pixels, and reads from the run's log how
+long training waited for checkpoints and how long the thread that wrote them kept a core busy.
 """
 
 from __future__ import annotations

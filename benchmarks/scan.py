@@ -1,15 +1,16 @@
-"""How long a run over many photographs takes to its first step, begun and resumed, and how much memory.
+"""How long a run over many photographs takes to its first step, new and resumed, and how much memory.
 
     python benchmarks/scan.py PHOTOGRAPHS [--count 200000] [--against COMMIT --against-count 20000]
 
 Makes COUNT hard links to the JPEG files below PHOTOGRAPHS, in 200 classes, a fiftieth of them for testing, and trains
-on them with the reading of fast/imagenet (random resized crops of 160 to 192 pixels) and a small model. Each figure is
-of a process of its own: seconds from its start to its first step, its peak of resident memory, and the processor's
-seconds, its children's included, up to that step. `begun` fills an empty cache of the scan, `again` is a second run
-that finds it filled, `resumed` goes on from a checkpoint. `idle`, a step of the digits, is what starting and importing
-takes; all above that is taken as proportional to the photographs, which gives the core-hours of 1.28 million.
+on them with the augmentations of fast/imagenet (random resized crops of 160 to 192 pixels) and a small model. Each
+figure is of its own process: seconds from its start to its first step, its peak of resident memory, and the
+processor's seconds, its children's included, up to that step. `begun` fills an empty cache of the scan, `again` is a
+second run that finds it filled, `resumed` resumes from a checkpoint. `idle`, a step of the digits, is what starting and
+importing takes; all above that is taken as proportional to the photographs, which gives the core-hours of 1.28 million.
 
-With `--against`, COMMIT does the same with fewer photographs, as it was, in a worktree.
+With `--against`, COMMIT does the same with fewer photographs, measured by the `scan.py` of that commit, since its
+functions and arguments may have other names.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from trees import ROOT, unpack
+
 IMAGENET = 1_281_167
 CLASSES = 200
 GOALS = {"begun": 60.0, "resumed": 20.0, "bytes": 2**30}
 SMALL = ("model.depths=[1,1]", "model.widths=[16,32]", "model.stem_width=16", "batch=32", "evaluate_every=1000")
 
-# Runs in a process of its own and ends it behind the first step that is logged, which is the last.
+# Runs in its own process and ends it at the first step that is logged, which is the last.
 FIRST_STEP = """
 import json, os, pathlib, resource, sys, threading, time
 import resnets
-def listener(event):
+def subscriber(event):
     if event["event"] == "step":
         spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         print(json.dumps({
@@ -46,12 +49,12 @@ def listener(event):
         os._exit(0)
 """
 IDLE = FIRST_STEP + """
-resnets.train("digits", "steps=1", out=sys.argv[1], listeners=(listener,))
+resnets.train("digits", "steps=1", out=sys.argv[1], subscribers=(subscriber,))
 """  # fmt: skip
 BEGIN = FIRST_STEP + """
-resnets.train("fast/imagenet", *sys.argv[3:], out=sys.argv[1], data=sys.argv[2], workers=2, listeners=(listener,))
+resnets.train("fast/imagenet", *sys.argv[3:], out=sys.argv[1], data=sys.argv[2], workers=2, subscribers=(subscriber,))
 """  # fmt: skip
-# Ends as soon as a first checkpoint is whole.
+# Ends as soon as the first checkpoint is complete.
 STOP = FIRST_STEP + """
 def stop():
     while not list(pathlib.Path(sys.argv[1], "checkpoint").glob("step-*.json")):
@@ -61,7 +64,7 @@ threading.Thread(target=stop, daemon=True).start()
 resnets.train("fast/imagenet", *sys.argv[3:], out=sys.argv[1], data=sys.argv[2], workers=2, checkpoint_steps=1)
 """  # fmt: skip
 RESUME = FIRST_STEP + """
-resnets.resume(sys.argv[1], listeners=(listener,))
+resnets.resume(sys.argv[1], subscribers=(subscriber,))
 """  # fmt: skip
 
 
@@ -76,43 +79,58 @@ def link(photographs: list[Path], root: Path, count: int) -> Path:
     return root
 
 
-def run(dataset: Path, cache: Path, program: str, *arguments: str | Path) -> str:
-    """What a program of this file prints."""
+def run(src: Path, cache: Path, program: str, *arguments: str | Path) -> str:
+    """Output of one of the programs above.
+
+    Raises:
+        SystemExit: it failed.
+    """
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(dataset), "RESNETS_CACHE": str(cache)},
+        env={**os.environ, "PYTHONPATH": str(src), "RESNETS_CACHE": str(cache)},
     )
     if done.returncode:
         raise SystemExit(f"A run ended with {done.returncode}.")
     return done.stdout
 
 
-def measured(dataset: Path, cache: Path, program: str, *arguments: str | Path) -> dict[str, float]:
-    """What the first step of a program of this file cost."""
+def measured(src: Path, cache: Path, program: str, *arguments: str | Path) -> dict[str, float]:
+    """Cost of the first step of one of the programs above."""
     started = time.time()
-    found = json.loads(run(dataset, cache, program, *arguments))
+    found = json.loads(run(src, cache, program, *arguments))
     return {"seconds": found.pop("at") - started, **found}
 
 
-def measure(dataset: Path, data: Path, work: Path, settings: list[str]) -> dict[str, dict[str, float]]:
-    """Figures of the tree whose package lies in `dataset`."""
+def measure(src: Path, data: Path, work: Path, settings: list[str]) -> dict[str, dict[str, float]]:
+    """Figures of the `resnets` in the folder `src`."""
     cache = work / "cache"
     settings = [*SMALL, *settings]
-    found = {"idle": measured(dataset, cache, IDLE, work / "digits")}
+    found = {"idle": measured(src, cache, IDLE, work / "digits")}
     for name in ("begun", "again"):
-        found[name] = measured(dataset, cache, BEGIN, work / name, data, *settings, "steps=1")
-    run(dataset, cache, STOP, work / "resumed", data, *settings, "steps=2")
-    found["resumed"] = measured(dataset, cache, RESUME, work / "resumed")
+        found[name] = measured(src, cache, BEGIN, work / name, data, *settings, "steps=1")
+    run(src, cache, STOP, work / "resumed", data, *settings, "steps=2")
+    found["resumed"] = measured(src, cache, RESUME, work / "resumed")
     return found
 
 
 def imagenet_core_hours(found: dict[str, dict[str, float]], name: str, count: int) -> float:
-    """Of as many photographs as ImageNet has, were all but starting proportional to them."""
+    """Core-hours for as many photographs as ImageNet has, if all but starting is proportional to their number."""
     more = found[name]["core_seconds"] - found["idle"]["core_seconds"]
     return (found["idle"]["core_seconds"] + more * IMAGENET / count) / 3600
+
+
+def of_commit(commit: str, work: Path, photographs: Path, count: int, settings: list[str]) -> dict[str, Any]:
+    """What the `scan.py` of `commit` finds with `count` photographs."""
+    tree, out = unpack(commit, work / "tree", "scan.py"), work / "against"
+    command = [sys.executable, str(tree / "benchmarks" / "scan.py"), str(photographs), "--count", str(count)]
+    command += ["--out", str(out), *(["--set", *settings] if settings else [])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (path,) = out.glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def main() -> None:
@@ -125,7 +143,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     photographs = sorted(p for p in given.photographs.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
-    here = Path(__file__).resolve().parents[1]
     result: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
@@ -140,23 +157,17 @@ def main() -> None:
         for photograph, copy in zip(photographs, copies, strict=True):
             copy.write_bytes(photograph.read_bytes())
         data = link(copies, work / "data", given.count)
-        found = measure(here / "src", data, work, given.set)
+        found = measure(ROOT / "src", data, work, given.set)
         result |= {"count": given.count, "found": found}
         hours = {name: imagenet_core_hours(found, name, given.count) for name in ("begun", "again", "resumed")}
         result["imagenet_core_hours"] = hours
         if given.against:
-            tree, fewer = work / "tree", link(copies, work / "fewer", given.against_count)
-            subprocess.run(["git", "worktree", "add", "--detach", tree, given.against], cwd=here, check=True)
-            try:
-                (work / "against").mkdir()
-                before = measure(tree / "src", fewer, work / "against", given.set)
-            finally:
-                subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=here, check=True)
-            theirs = {name: imagenet_core_hours(before, name, given.against_count) for name in hours}
+            before = of_commit(given.against, work, copies[0].parent, given.against_count, given.set)
+            theirs = before["imagenet_core_hours"]
             result["against"] = {
                 "commit": given.against,
                 "count": given.against_count,
-                "found": before,
+                "found": before["found"],
                 "imagenet_core_hours": theirs,
                 "share_of_its_core_hours": {name: hours[name] / theirs[name] for name in hours},
             }

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py MODEL IMAGE [--rounds 5]
 
-`--help` must not import torch; `predict` may take a second more than importing torch; the first training step of the
-digits run three seconds more (two steps are trained, the test digits scored, and the model written).
+`--help` must not import torch; `predict` may take one second more than importing torch, and the first training step of
+the digits three seconds more.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             first_step = (
                 "import os, resnets\n"
-                "def hear(event):\n    if event['event'] == 'step': os._exit(0)\n"
-                f"resnets.train('digits', 'steps=1', out={str(Path(folder) / 'run')!r}, listeners=(hear,))"
+                "def subscriber(event):\n    if event['event'] == 'step': os._exit(0)\n"
+                f"resnets.train('digits', 'steps=1', out={str(Path(folder) / 'run')!r}, subscribers=(subscriber,))"
             )
             for name, command in {
                 "import torch": ["-c", "import torch"],

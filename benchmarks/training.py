@@ -2,12 +2,12 @@
 
     PYTHONPATH=src python benchmarks/training.py [--rounds 5] [--cases resnet50:32 ...] [--memory 0.6] [--size N]
 
-Ours is the loop's own step, with its guard against numbers that are not finite; the peers' are written by hand as
-users write them, with torchvision's networks or, for CIFAR, ours with the shortcuts of the open CIFAR nets. Each runs
-in a process of its own, since what the loop does about the allocator would serve all in one process. All begin with the
-same weights and batch; after the first step the losses are compared. Where CUDA is, it is used, by our step also
-captured in a CUDA graph. With --memory, one more contestant is told to keep within that share of what eager bf16 took.
-A peer that is not installed or fails is left out, and named.
+Ours is the step of the training loop, with its check for non-finite gradients; the peers' are written by hand as users
+write them, with torchvision's networks or, for CIFAR, ours with the shortcuts of the open CIFAR nets. Each runs in its
+own process, since the allocator settings of the loop would affect all in one process. All begin with the same weights
+and batch; after the first step the losses are compared. Where there is a CUDA device, it is used, by our step also in a
+CUDA graph. With --memory, one more contestant has a memory limit of that share of what eager bf16 took. A peer that is
+not installed or fails is left out and printed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str, size: int | None) -> Case:
-        """Of MODEL:BATCH, at the model's usual size where none is given."""
+        """The case that MODEL:BATCH names, at the model's usual size where none is given."""
         name, _, count = text.partition(":")
         return cls(name, int(count), size or resnets.describe(name).spec.usual_size)
 
@@ -70,7 +70,7 @@ class Sliced(nn.Module):
 
 
 def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, timm: bool) -> Callable[[], Tensor]:
-    """A step as torchvision's reference has it, with the usual improvements where asked for."""
+    """A function that makes a step as torchvision's reference does, with the usual improvements where asked for."""
     device = environment.choose().device
     own = resnets.create(case.model)
     images, labels = (each.to(device) for each in case.images(own.spec.classes))
@@ -101,8 +101,8 @@ def by_hand(case: Case, bf16: bool, channels_last: bool, compiler: str | None, t
     return step
 
 
-def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = False) -> Callable[[], Tensor]:
-    """The loop's step, in the environment that it chooses itself."""
+def by_the_loop(case: Case, memory_limit: str | None = None, cuda_graph: bool = False) -> Callable[[], Tensor]:
+    """A function that makes a step of the training loop, in the environment that it chooses itself."""
     here = environment.choose()
     network = resnets.create(case.model)
     recipe = replace(
@@ -113,7 +113,7 @@ def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = Fal
         batch=case.batch,
         steps=10**6,
         memory_limit=memory_limit,
-        cuda_graph=capture,
+        cuda_graph=cuda_graph,
     )
     allocate_as_runs_do(here.device, limited=memory_limit is not None)
     training = Training(recipe, here, Classification(), network, samples=case.batch)
@@ -123,8 +123,8 @@ def by_the_loop(case: Case, memory_limit: str | None = None, capture: bool = Fal
     return lambda: training.step(batch)
 
 
-def ways(case: Case, compiler: str) -> dict[str, tuple[object, ...]]:
-    """The arguments of `by_hand` for each peer: bf16, channels last, the compiler's mode, timm's network."""
+def peers(case: Case, compiler: str) -> dict[str, tuple[object, ...]]:
+    """Arguments of `by_hand` by peer: case, bf16, channels last, the compiler's mode, timm's network."""
     found: dict[str, tuple[object, ...]] = {
         DEFAULT: (case, False, False, None, False),
         EAGER: (case, True, True, None, False),
@@ -137,15 +137,19 @@ def ways(case: Case, compiler: str) -> dict[str, tuple[object, ...]]:
 
 
 def those_that_run(found: dict[str, Remote]) -> dict[str, Remote]:
-    """Those whose process survives a step; the others are named. Ours and the default must."""
+    """Returns the contestants whose process survives a step, and prints the others.
+
+    Raises:
+        EOFError: ours or the default failed.
+    """
     alive = {}
-    for way, each in found.items():
+    for name, each in found.items():
         try:
             each.clock(1)
-            alive[way] = each
+            alive[name] = each
         except EOFError:
-            print(f"{way} failed and is left out; its process printed why", flush=True)
-            if way in (OURS, DEFAULT):
+            print(f"{name} failed and is left out; its process printed why", flush=True)
+            if name in (OURS, DEFAULT):
                 raise
     return alive
 
@@ -153,8 +157,8 @@ def those_that_run(found: dict[str, Remote]) -> dict[str, Remote]:
 def main() -> None:
     parser = parser_for(__doc__, 3.0)
     parser.add_argument("--cases", nargs="+", default=CUDA_CASES if torch.cuda.is_available() else CPU_CASES)
-    parser.add_argument("--size", type=int, help="of the images, in place of the usual")
-    parser.add_argument("--memory", type=float, help="share of eager's peak that ours is to keep within as well")
+    parser.add_argument("--size", type=int, help="of the images, instead of the usual")
+    parser.add_argument("--memory", type=float, help="also measure ours with a limit of this share of eager's peak")
     mode = "max-autotune" if torch.cuda.is_available() else "default"
     parser.add_argument("--compiler", default=mode, help="torch.compile's mode, or none to leave it out")
     given = parser.parse_args()
@@ -163,28 +167,28 @@ def main() -> None:
         case = Case.parse(text, given.size)
         with contextlib.ExitStack() as stack:
             found: dict[str, Remote] = {
-                way: stack.enter_context(remote(by_hand, *arguments))
-                for way, arguments in ways(case, given.compiler).items()
+                name: stack.enter_context(remote(by_hand, *arguments))
+                for name, arguments in peers(case, given.compiler).items()
             }
             found[OURS] = stack.enter_context(remote(by_the_loop, case))
             if torch.cuda.is_available():
-                found[f"{OURS}, captured"] = stack.enter_context(remote(by_the_loop, case, None, True))
+                found[f"{OURS}, CUDA graph"] = stack.enter_context(remote(by_the_loop, case, None, True))
             found = those_that_run(found)
             if given.memory:
                 limit = round(given.memory * found[EAGER].peak() / 2**20)
                 limited = stack.enter_context(remote(by_the_loop, case, f"{limit}MiB"))
                 found |= those_that_run({f"{OURS} within {limit} MiB": limited})
-            losses = {way: each.result() for way, each in found.items()}
+            losses = {name: each.result() for name, each in found.items()}
             print(text, losses, flush=True)
             assert max(losses.values()) - min(losses.values()) < 0.05, losses
             contestants = [
-                Contestant(way, each.clock, case.batch, ours=way.startswith(OURS), default=way == DEFAULT)
-                for way, each in found.items()
+                Contestant(name, each.clock, case.batch, ours=name.startswith(OURS), default=name == DEFAULT)
+                for name, each in found.items()
             ]
             title = f"Training step of {case.model} at {case.size}, batch {case.batch}"
             result = compete(title, contestants, given.rounds, given.seconds)
-            peaks = {way: each.peak() for way, each in found.items()}
-        print({way: f"{peak / 2**20:.0f} MiB" for way, peak in peaks.items()}, flush=True)
+            peaks = {name: each.peak() for name, each in found.items()}
+        print({name: f"{peak / 2**20:.0f} MiB" for name, peak in peaks.items()}, flush=True)
         results.append(result | {"peak_memory_bytes": peaks})
     report(given.out, "training", results, ())
 

@@ -1,4 +1,4 @@
-"""The scripts behind the claims of speed run through, at small size."""
+"""The scripts behind the claims of speed run to the end, at small size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.artifacts.test_model import photo
 from tests.training.runs import make_images
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
-# What benchmarks/airbench.py asks of airbench94_muon.py, around a net of one layer.
+# What benchmarks/airbench.py needs of airbench94_muon.py, around a net of one layer.
 SPEEDRUN = """
 import sys, torch
 from math import ceil
@@ -72,7 +72,7 @@ def run(script: str, *arguments: str) -> None:
 
 
 def with_own_python() -> dict[str, str]:
-    """The environment in which python3 is the one that runs the tests."""
+    """The environment variables with which python3 is the one that runs the tests."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -87,6 +87,13 @@ def images(tmp_path: Path) -> Path:
     return make_images(tmp_path / "images")
 
 
+@pytest.mark.parametrize(
+    "script", sorted(path.name for path in SCRIPTS.glob("*.py") if "parse_args" in path.read_text())
+)
+def test_every_script_starts(script: str) -> None:
+    run(script, "--help")
+
+
 def test_inference(images: Path, tmp_path: Path) -> None:
     model = ["--model", "cifar_resnet20", "--size", "32", "--batches", "2"]
     run("inference.py", str(images), *model, *SMALL, "--out", str(tmp_path))
@@ -98,9 +105,9 @@ def test_training(tmp_path: Path) -> None:
     assert results(tmp_path)[0]["to_default"] > 0
 
 
-def test_shares(tmp_path: Path) -> None:
-    run("shares.py", "--cases", "cifar_resnet20:8", "--steps", "1", "--out", str(tmp_path))
-    (path,) = tmp_path.glob("*-shares.json")
+def test_step_profile(tmp_path: Path) -> None:
+    run("step_profile.py", "--cases", "cifar_resnet20:8", "--steps", "1", "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-step-profile.json")
     for spent in json.loads(path.read_text())["milliseconds"]["cifar_resnet20:8"].values():
         assert 0 < spent["convolutions"] < spent["all"]
 
@@ -114,7 +121,7 @@ def test_loading(tmp_path: Path) -> None:
     assert [found["to_default"] > 0 for found in results(tmp_path)] == [True, True]
 
 
-def test_training_within_a_share_of_eagers_memory(tmp_path: Path) -> None:
+def test_training_within_a_fraction_of_eagers_memory(tmp_path: Path) -> None:
     run("training.py", "--cases", "cifar_resnet110:128", "--memory", "0.9", *SMALL, "--out", str(tmp_path))
     (found,) = results(tmp_path)
     assert len(found["peak_memory_bytes"]) == 5  # type: ignore[arg-type]
@@ -125,9 +132,12 @@ def test_scan(tmp_path: Path) -> None:
         path = tmp_path / "jpegs" / f"{number}.jpg"
         path.parent.mkdir(exist_ok=True)
         photo(200, 180, seed=number).save(path)
-    run("scan.py", str(path.parent), "--count", "600", "--out", str(tmp_path))
-    (found,) = tmp_path.glob("*-scan.json")
-    assert set(json.loads(found.read_text())["found"]) == {"idle", "begun", "again", "resumed"}
+    against = ["--against", "HEAD", "--against-count", "400"]
+    run("scan.py", str(path.parent), "--count", "600", *against, "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-scan.json")
+    found = json.loads(path.read_text())
+    assert set(found["found"]) == set(found["against"]["found"]) == {"idle", "begun", "again", "resumed"}
+    assert found["against"]["share_of_its_core_hours"]["begun"] > 0
 
 
 def test_overhead(images: Path, tmp_path: Path) -> None:
@@ -179,7 +189,7 @@ def test_against(tmp_path: Path) -> None:
     assert found["flagged"] == [name for name, ratio in found["ratios"].items() if ratio < limit]
 
 
-def test_gpu_goes_through_on_the_cpu(tmp_path: Path) -> None:
+def test_gpu_dry_run_succeeds_on_the_cpu(tmp_path: Path) -> None:
     script = Path(__file__).parents[1] / "scripts" / "gpu"
     command = [str(script), "--out", str(tmp_path / "out"), "--dry-run", "--only", "check trains_on", "G1", "G2", "G4"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, cwd=tmp_path, env=with_own_python())
@@ -195,7 +205,7 @@ def test_gpu_goes_through_on_the_cpu(tmp_path: Path) -> None:
     assert 0 <= found["parts"]["G4"]["ours"]["error"] <= 100
 
 
-def test_a_part_of_gpu_that_fails_or_hangs_loses_itself_alone(tmp_path: Path) -> None:
+def test_a_part_of_gpu_that_fails_or_hangs_loses_only_its_own_result(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.path[:0] = [{str(SCRIPTS)!r}]

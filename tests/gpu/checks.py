@@ -1,7 +1,8 @@
-"""What must hold on an accelerator as it does on the CPU, without pytest: `benchmarks/gpu.py` and the tests call these.
+"""What must hold on an accelerator as on the CPU, without pytest: `benchmarks/gpu.py` and the tests call these.
 
-Each check takes a device and an empty folder, returns figures worth recording, and raises AssertionError. On the CPU,
-which is compared with itself then, they show that they run.
+Each check takes a device and an empty folder, returns figures worth recording, and raises AssertionError where it
+fails. On the CPU, which is then compared with itself, they show that the checks run. Only the dependencies of resnets
+may be imported here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ NETS = (
     "resnet18", "resnet50", "resnet50_v1", "resnet34_a", "plain18", "seresnet50", "resnet50d", "resnetv2_50",
     "resnext50_32x4d", "cifar_resnet20", "cifar_preact110", "cifar_fast",
 )  # fmt: skip
-# What a step may draw, clip, average and group.
+# Random depth, an average of the weights, ghost batches and clipping, all that a step can do.
 RICH = ("model.drop_path=0.5", "ema=0.9", "bn_batch=32", "clip_norm=1.0", "precision=fp32")
 MUON = ("optimizer=Muon", "precision=fp32")
 
@@ -44,13 +45,13 @@ def is_cuda(device: str) -> bool:
 
 
 def away(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, as a share of the largest expected value."""
+    """The largest difference, as a fraction of the largest expected value."""
     found, expected = found.detach().double().cpu(), expected.detach().double().cpu()
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
 
 
 def write_images(folder: Path, train: int = 24, val: int = 8) -> Path:
-    """Two classes of JPEG files of 48 x 40, one darker than the other."""
+    """Writes two classes of JPEG files of 48 x 40 px, one darker than the other, and returns `folder`."""
     g = np.random.default_rng(0)
     for part, count in (("train", train), ("val", val)):
         for number in range(count):
@@ -62,7 +63,7 @@ def write_images(folder: Path, train: int = 24, val: int = 8) -> Path:
 
 
 def training_of(recipe: Recipe, device: str) -> tuple[Training, Batches]:
-    """A training of the recipe that has not begun, and its batches."""
+    """The training of `recipe` before its first step, and its batches."""
     recipe, data = runner.resolve(recipe)
     network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
     task = Classification(label_smoothing=recipe.label_smoothing)
@@ -75,7 +76,7 @@ def digits_recipe(*settings: str) -> Recipe:
 
 
 def logits_and_gradients(device: str, folder: Path) -> Figures:
-    """In float64, where a difference is a fault and not rounding, in training mode."""
+    """Logits and gradients in training mode, in float64, where a difference is an error and not rounding."""
     found: Figures = {}
     for name in NETS if is_cuda(device) else NETS[-3:-2]:
         g = torch.Generator().manual_seed(0)
@@ -103,7 +104,7 @@ def logits_and_gradients(device: str, folder: Path) -> Figures:
 
 
 def precisions(device: str, folder: Path) -> Figures:
-    """float32 (with TF32, where that is on) and bf16 against the CPU's float32, in evaluation."""
+    """float32 (with TF32, where it is on) and bf16 against the CPU's float32, in evaluation."""
     found: Figures = {}
     for name in ("resnet50", "cifar_resnet20"):
         g = torch.Generator().manual_seed(0)
@@ -124,7 +125,7 @@ def precisions(device: str, folder: Path) -> Figures:
 
 
 def batches(device: str, folder: Path) -> Figures:
-    """Training batches are the CPU's, for every recipe's augmentations."""
+    """Training batches equal the CPU's, for the augmentations of every recipe."""
     data = str(write_images(folder / "images"))
     small = ("preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=4", "bn_batch=8")
     mix = 'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "ColorJitter", "hue": 0.1}, '
@@ -155,28 +156,28 @@ def batches(device: str, folder: Path) -> Figures:
     return found
 
 
-def captured_steps(device: str, folder: Path) -> Figures:
-    """Steps in a CUDA graph are the plain ones, and a gradient that is not finite changes nothing in them either."""
+def cuda_graph_steps(device: str, folder: Path) -> Figures:
+    """Steps in a CUDA graph equal plain ones, and there, too, a non-finite gradient changes nothing."""
     found: Figures = {}
     for name, settings in {"sgd": ("precision=fp32",), "muon": MUON, "rich": RICH}.items():
-        capture = f"capture={'true' if is_cuda(device) else 'false'}"
-        (plain, made), (captured, _) = (
-            training_of(digits_recipe(*settings, each), device) for each in ("capture=false", capture)
+        switch = f"cuda_graph={'true' if is_cuda(device) else 'false'}"
+        (plain, made), (graphed, _) = (
+            training_of(digits_recipe(*settings, each), device) for each in ("cuda_graph=false", switch)
         )
         differences = []
         for batch in made.between(0, 10):
-            one, other = float(plain.step(batch)), float(captured.step(batch))
+            one, other = float(plain.step(batch)), float(graphed.step(batch))
             differences.append(abs(one - other) / one)
         found[name] = max(differences)
         assert found[name] < 1e-3, (name, differences)
-        before = {key: value.clone() for key, value in captured.state().items()}
+        before = {key: value.clone() for key, value in graphed.state().items()}
         batch = made.make(10)
-        captured.step(batch | {"images": batch["images"] * float("nan")})
-        assert int(captured.first_bad) == 10, name
-        moved = [key for key, value in captured.state().items() if not torch.equal(value, before[key])]
+        graphed.step(batch | {"images": batch["images"] * float("nan")})
+        assert int(graphed.first_bad) == 10, name
+        moved = [key for key, value in graphed.state().items() if not torch.equal(value, before[key])]
         assert all(key.startswith("average.") or key.endswith("num_batches_tracked") for key in moved), (name, moved)
         if is_cuda(device):
-            graph: Any = captured._graph_step
+            graph: Any = graphed._graph_step
             assert graph is not None, name
             assert graph.replay is not None, name
     return found
@@ -197,12 +198,12 @@ def no_waiting(device: str) -> Iterator[None]:
 
 
 def steps_do_not_wait(device: str, folder: Path) -> Figures:
-    """No training step waits for the device, by torch's own sync-debug mode."""
+    """No training step waits for the device, by torch's sync debug mode."""
     kinds = [("precision=fp32",), MUON, RICH, *([("precision=fp32", "cuda_graph=true")] if is_cuda(device) else [])]
     for settings in kinds:
         training, made = training_of(digits_recipe(*settings), device)
         ready = [made.make(step) for step in range(8)]
-        for batch in ready[:5]:  # the fourth is captured
+        for batch in ready[:5]:  # a CUDA graph is captured at the fourth
             training.step(batch)
         with no_waiting(device):
             for batch in ready[5:]:
@@ -211,11 +212,12 @@ def steps_do_not_wait(device: str, folder: Path) -> Figures:
 
 
 def batches_do_not_wait(device: str, folder: Path) -> Figures:
-    """No more does making a batch: with all images on the device, and with images that are decoded."""
+    """Making a batch does not wait for the device: with all images on it, and with images that are decoded."""
     data = str(write_images(folder / "images"))
     small = (f"data={data}", "preprocessing.resize=40", "preprocessing.crop=32", "batch=8", "steps=8")
     augmentations = 'augmentations={"crop": {"kind": "RandomResizedCrop"}, "transforms": [{"kind": "Flip"}, '
-    augmentations += '{"kind": "ColorJitter"}, {"kind": "PCAColor"}, {"kind": "Cutout"}], "mix": [{"kind": "Mixup"}, {"kind": "CutMix"}]}'
+    augmentations += '{"kind": "ColorJitter"}, {"kind": "PCAColor"}, {"kind": "Cutout"}], '
+    augmentations += '"mix": [{"kind": "Mixup"}, {"kind": "CutMix"}]}'
     for recipe in (
         digits_recipe(),
         find("fast/cifar10").with_overrides(small),
@@ -231,7 +233,7 @@ def batches_do_not_wait(device: str, folder: Path) -> Figures:
 
 
 def trains_evaluates_predicts(device: str, folder: Path) -> Figures:
-    """A short run learns the digits; its scores and answers are the CPU's."""
+    """A short run learns the digits; its scores and predictions equal the CPU's."""
     from sklearn.datasets import load_digits
 
     run = resnets.train("digits", "epochs=6", "evaluate_every=6", out=folder / "run", device=device)
@@ -262,15 +264,16 @@ def trains_on_files(device: str, folder: Path) -> Figures:
 
 _CUT_OFF = """
 import os, sys, resnets
-def hear(event):
+def subscriber(event):
     if event["event"] == "step" and event["step"] >= 44:
         os._exit(9)
-resnets.train("digits", *sys.argv[3:], out=sys.argv[1], device=sys.argv[2], checkpoint_steps=10, subscribers=(hear,))
+out, device, *settings = sys.argv[1:]
+resnets.train("digits", *settings, out=out, device=device, checkpoint_steps=10, subscribers=(subscriber,))
 """
 
 
 def resumes_bit_for_bit(device: str, folder: Path) -> Figures:
-    """A run that was cut off and resumed has the weights of one that was not."""
+    """A run that was interrupted and resumed has the weights of one that was not."""
     has_setting = any(each.name == "deterministic" for each in fields(Recipe))
     settings = ["steps=66", "evaluate_every=100", *(["deterministic=true"] if has_setting else [])]
     whole = resnets.train("digits", *settings, out=folder / "whole", device=device)
@@ -285,7 +288,7 @@ def resumes_bit_for_bit(device: str, folder: Path) -> Figures:
 
 
 def keeps_within_memory(device: str, folder: Path) -> Figures:
-    """A step under memory_limit takes no more, and computes the same loss."""
+    """A step with memory_limit stays within it, and computes the same loss."""
     if is_cuda(device):
         torch.cuda.reset_peak_memory_stats()
     model, batch = ("cifar_resnet110", 256) if is_cuda(device) else ("cifar_resnet20", 8)
@@ -313,7 +316,7 @@ CHECKS: dict[str, Callable[[str, Path], Figures]] = {
     for check in (
         trains_evaluates_predicts,
         logits_and_gradients,
-        captured_steps,
+        cuda_graph_steps,
         steps_do_not_wait,
         batches_do_not_wait,
         resumes_bit_for_bit,

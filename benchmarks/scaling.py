@@ -1,8 +1,8 @@
-"""How cost grows: images a second and memory against depth, batch, resolution and workers.
+"""How cost scales: images a second and memory against depth, batch, resolution and workers.
 
-    python benchmarks/growth.py [--out docs/results/growth] [--steps 3] [--small]
+    python benchmarks/scaling.py [--out docs/results/scaling] [--steps 3] [--small]
 
-Each figure is a `resnets benchmark` in a process of its own, so that its peak of memory is its own. Writes
+Each figure is a `resnets benchmark` in its own process, so that its peak of memory is its own. Writes
 results.json, figure.png and README.md into the folder.
 """
 
@@ -26,7 +26,7 @@ WORKERS = (0, 1, 2, 4)
 
 
 def measure(model: str, *, batch: int, steps: int, size: int | None = None, workers: int | None = None) -> Any:
-    """What `resnets benchmark` says; loading and inference only where `workers` is given."""
+    """Output of `resnets benchmark`; loading and inference only where `workers` is given."""
     command = [
         sys.executable,
         "-m",
@@ -48,7 +48,7 @@ def measure(model: str, *, batch: int, steps: int, size: int | None = None, work
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results" / "growth")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "results" / "scaling")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--small", action="store_true", help="two points of each curve, small")
     given = parser.parse_args()
@@ -80,7 +80,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "results.json").write_text(json.dumps({**facts, "curves": curves}, indent=1) + "\n")
     draw(curves, given.out / "figure.png")
-    lines = ["# How cost grows", "", "![Images a second and memory](figure.png)", ""]
+    lines = ["# How cost scales", "", "![Images a second and memory](figure.png)", ""]
     for title, points in curves.items():
         memory = all("mebibytes" in point for point in points.values())
         what = title.partition(":")[0]
@@ -92,15 +92,15 @@ def main() -> None:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines.append(
-        "Training steps with SGD, but for the last table. Memory is the process's peak as the system sees it, torch "
-        f"and Python with it.\n{facts['hardware']}, torch {facts['torch']}, {facts['precision']}, {facts['date']}; "
-        "`python benchmarks/growth.py`.\n"
+        "Training steps with SGD, except for the last table. Memory is the peak of the whole process, with torch and "
+        f"Python.\n{facts['hardware']}, torch {facts['torch']}, {facts['precision']}, {facts['date']}; "
+        "`python benchmarks/scaling.py`.\n"
     )
     (given.out / "README.md").write_text("\n".join(lines))
 
 
 def draw(curves: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
-    """A panel a curve: images a second left, memory right."""
+    """Writes a figure of one panel per curve: images a second on the left axis, memory on the right."""
     import matplotlib
 
     matplotlib.use("Agg")

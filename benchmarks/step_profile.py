@@ -1,9 +1,9 @@
 """Where a training step's time goes on the CPU: our step and the default's (eager float32), by kind of operation.
 
-    PYTHONPATH=src python benchmarks/shares.py [--cases resnet18:32 ...] [--steps 10]
+    PYTHONPATH=src python benchmarks/step_profile.py [--cases resnet18:32 ...] [--steps 10]
 
-Milliseconds a step that torch's profiler finds in each operation itself; each side has a process of its own. The
-profiler slows small steps: read the shares here, and the speeds in training.py.
+Milliseconds a step that torch's profiler finds in each operation itself; each side has its own process. The
+profiler slows small steps: read the proportions here, and the speeds in training.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from resnets.training import environment
 from training import CPU_CASES, DEFAULT, OURS, Case, by_hand, by_the_loop
 
-# By a part of the operation's name; the first that fits.
+# Kind of operation by a part of its name; the first that fits counts.
 KINDS = {
     "convolution": "convolutions",
     "batch_norm": "batch norm",
@@ -37,7 +37,7 @@ KINDS = {
 
 
 def measure(case: Case, contestant: str, steps: int) -> dict[str, float]:
-    """Milliseconds a step by kind, and of all."""
+    """Milliseconds a step by kind of operation, and in all."""
     step = by_the_loop(case) if contestant == OURS else by_hand(case, False, False, None, False)
     for _ in range(5):
         step()
@@ -55,7 +55,7 @@ def measure(case: Case, contestant: str, steps: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=CPU_CASES)
-    parser.add_argument("--size", type=int, help="of the images, in place of the usual")
+    parser.add_argument("--size", type=int, help="of the images, instead of the usual")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
@@ -75,7 +75,7 @@ def main() -> None:
             print(f"{kind:24} {ours:7.1f} ms {theirs:7.1f} ms {theirs / ours if ours else 0:6.2f}x")
     given.out.mkdir(parents=True, exist_ok=True)
     facts = {"date": date, "hardware": here.hardware, "torch": here.torch, "milliseconds": found}
-    (given.out / f"{date}-shares.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (given.out / f"{date}-step-profile.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":
