@@ -33,7 +33,7 @@ import torch
 
 from airbench import TO_94, TO_96, Script
 from resnets.core.config import encode
-from resnets.experiments.experiment import Net
+from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
 from resnets.modalities.image.read.pillow import prepare
 from resnets.models.initialize import create

@@ -1,4 +1,4 @@
-"""What is measured of a net, against the plain way."""
+"""What is measured of a net, against straightforward implementations."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import torch.nn.functional as F
 import resnets
 from resnets.data.loader import normalize
 from resnets.experiments import measures
-from resnets.experiments.catalog import chosen, find
+from resnets.experiments.catalog import choose_nets, find
 from resnets.experiments.trial import Trial
 from resnets.modalities.image.read.pillow import prepare
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    out = tmp_path_factory.mktemp("lab") / "flow"
+    out = tmp_path_factory.mktemp("experiments") / "flow"
     experiment = find("gradient-flow")
     resnets.reproduce("gradient-flow", data="digits", seeds=1, models="cifar_resnet20", epochs=0.5, out=out)
     recipe = experiment.recipe("digits").with_length(epochs=0.5)
-    return Trial(chosen(experiment, "cifar_resnet20")[0], recipe, out / "runs" / "cifar_resnet20-0", snapshots=8)
+    return Trial(choose_nets(experiment, "cifar_resnet20")[0], recipe, out / "runs" / "cifar_resnet20-0", snapshots=8)
 
 
-def photos(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
-    """All test images, by the plain way, and their labels."""
+def all_images(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
+    """All test images, prepared one at a time, and their labels."""
     recipe, data = trial.resolved
     p = recipe.preprocessing
-    seen = np.stack([prepare(data.test.image(i, p.color), p) for i in range(len(data.test))])
-    return normalize(torch.from_numpy(seen), p), torch.from_numpy(data.test.labels)
+    pixels = np.stack([prepare(data.test.image(i, p.color), p) for i in range(len(data.test))])
+    return normalize(torch.from_numpy(pixels), p), torch.from_numpy(data.test.labels)
 
 
-def test_all_test_images_are_taken_or_some_of_each_class(trial: Trial) -> None:
+def test_all_test_images_are_used_or_some_evenly_spaced(trial: Trial) -> None:
     images, labels = (torch.cat(each) for each in zip(*measures._test_images(trial), strict=True))
     assert images.shape == (360, 1, 8, 8)
-    torch.testing.assert_close(images, photos(trial)[0])
-    assert labels.equal(photos(trial)[1])
+    torch.testing.assert_close(images, all_images(trial)[0])
+    assert labels.equal(all_images(trial)[1])
     ends, of_ends = next(measures._test_images(trial, 2))
     assert ends.equal(images[[0, -1]])
     assert of_ends.equal(labels[[0, -1]])
@@ -48,7 +48,7 @@ def test_all_test_images_are_taken_or_some_of_each_class(trial: Trial) -> None:
 def test_responses_are_those_behind_each_norm(trial: Trial) -> None:
     found = measures.responses(trial)
     network: Any = trial.network
-    x = photos(trial)[0]
+    x = all_images(trial)[0]
     with torch.inference_mode():
         stem = network.bn1(network.conv1(x))
         block = network.layer1[0]
@@ -62,8 +62,8 @@ def test_responses_are_those_behind_each_norm(trial: Trial) -> None:
 
 def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
     found = measures.gradient_flow(trial)
-    batch = trial.batch()
-    network = trial.first().train()
+    batch = trial.first_batch()
+    network = trial.initial_network().train()
     F.cross_entropy(network(batch["images"]), batch["labels"]).backward()  # type: ignore[no-untyped-call]
     for place, name in ((0, "conv1.weight"), (-1, "layer3.2.conv2.weight")):
         weight = network.get_parameter(name)
@@ -74,10 +74,10 @@ def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
     assert len(found["flow"]) >= 8
 
 
-def test_a_residual_block_taken_out_leaves_its_shortcut(trial: Trial) -> None:
+def test_a_residual_block_that_is_removed_leaves_its_shortcut(trial: Trial) -> None:
     found = measures.lesion(trial)
     network = trial.network
-    x, labels = photos(trial)
+    x, labels = all_images(trial)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     block: Any = network.get_submodule("layer2.1")
     with torch.no_grad():
@@ -90,12 +90,12 @@ def test_a_residual_block_taken_out_leaves_its_shortcut(trial: Trial) -> None:
     with torch.inference_mode():
         whole = float((network(x).argmax(1) != labels).float().mean())
     assert found["whole_error"] == pytest.approx(whole)
-    assert measures.lesion(trial) == found  # the net was put together again
+    assert measures.lesion(trial) == found  # the blocks are back in place
 
 
 def test_autocorrelation_of_gradients(trial: Trial) -> None:
-    found = measures.shattered(trial)
-    network, ends = trial.first().train(), photos(trial)[0][[0, -1]]
+    found = measures.shattered_gradients(trial)
+    network, ends = trial.initial_network().train(), all_images(trial)[0][[0, -1]]
     line = torch.stack([ends[0] + (ends[1] - ends[0]) * i / 255 for i in range(256)]).requires_grad_()
     network(line).sum().backward()
     assert line.grad is not None
@@ -109,4 +109,4 @@ def test_autocorrelation_of_gradients(trial: Trial) -> None:
 
 
 def test_a_run_keeps_its_snapshots(trial: Trial, tmp_path: Path) -> None:
-    assert len(trial.kept()) >= 8
+    assert len(trial.snapshot_steps()) >= 8

@@ -1,4 +1,4 @@
-"""Several trials at a time: what they tell, how they end, and how they are stopped."""
+"""Several trials at a time: what they log, how they end, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resnets.experiments.process_pool import Log
 
 
 class StubbornError(Exception):
-    """Cannot be made again from what it is pickled as."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, message: str, *, number: int) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ def square(number: int, log: Log) -> dict[str, int]:
 
 
 def refused(log: Log) -> dict[str, int]:
-    raise UsageError("cannot be meant")
+    raise UsageError("not a valid size")
 
 
 def stubborn(log: Log) -> dict[str, int]:
@@ -49,18 +49,18 @@ def large(log: Log) -> str:
 
 
 def train(folder: Path, log: Log) -> dict[str, int]:
-    """Until it is asked to stop; then it saves, which takes a while, unless it is asked again."""
-    asked: list[int] = []
+    """Runs until it gets a signal; then it saves, which takes a while; a second signal ends it at once."""
+    received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
 
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
     log("trains")
-    while not asked:
+    while not received:
         time.sleep(0.01)
     log("saves")
     time.sleep(0.5)
@@ -69,15 +69,15 @@ def train(folder: Path, log: Log) -> dict[str, int]:
 
 
 def train_two(folder: str) -> None:
-    """For a process of its own."""
+    """Runs three tasks, two at a time; called in a process of its own."""
     list(process_pool.run([partial(train, Path(folder)) for _ in range(3)], 2, partial(print, flush=True)))
 
 
-def test_all_are_done_by_so_many_processes() -> None:
-    told: list[str] = []
-    found = dict(process_pool.run([partial(square, number) for number in range(5)], 2, told.append))
+def test_all_tasks_run_in_as_many_processes_as_jobs() -> None:
+    lines: list[str] = []
+    found = dict(process_pool.run([partial(square, number) for number in range(5)], 2, lines.append))
     assert [found[number]["square"] for number in range(5)] == [0, 1, 4, 9, 16]
-    assert sorted(told) == [f"{number} begun" for number in range(5)]
+    assert sorted(lines) == [f"{number} begun" for number in range(5)]
     processes = {answer["process"] for answer in found.values()}
     assert len(processes) <= 2
     assert os.getpid() not in processes
@@ -87,24 +87,24 @@ def test_answers_may_be_strings_larger_than_a_pipe() -> None:
     assert [len(answer) for _, answer in process_pool.run([large, large], 2, print)] == [5_000_000] * 2
 
 
-def test_an_error_of_a_task_is_raised_with_where_it_was() -> None:
-    with pytest.raises(UsageError, match="cannot be meant") as caught:
+def test_an_error_of_a_task_is_raised_with_its_traceback() -> None:
+    with pytest.raises(UsageError, match="not a valid size") as caught:
         list(process_pool.run([refused, refused], 2, print))
     assert "in refused" in caught.value.__notes__[0]
 
 
-def test_of_an_error_that_cannot_be_pickled_the_words_remain() -> None:
+def test_an_error_that_cannot_be_pickled_keeps_its_message() -> None:
     with pytest.raises(TrainingError, match="StubbornError: the reason"):
         list(process_pool.run([stubborn, stubborn], 2, print))
 
 
-def test_a_task_that_is_killed_is_told_and_holds_up_none(tmp_path: Path) -> None:
+def test_a_task_that_is_killed_is_reported_and_blocks_no_other(tmp_path: Path) -> None:
     tasks: list[Callable[[Log], dict[str, int]]] = [partial(train, tmp_path), killed, partial(train, tmp_path)]
     with pytest.raises(TrainingError, match="exit code -9"):
         list(process_pool.run(tasks, 2, print))
 
 
-def test_a_worker_that_is_killed_before_it_has_its_task_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_killed_before_it_has_its_task_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     from multiprocessing.context import SpawnProcess
 
     start = SpawnProcess.start
@@ -118,24 +118,24 @@ def test_a_worker_that_is_killed_before_it_has_its_task_is_told(monkeypatch: pyt
         list(process_pool.run([partial(square, number) for number in range(3)], 2, print))
 
 
-@pytest.mark.parametrize("heard", [1, 2])
-def test_stopped_each_saves_what_it_is_at_and_begins_nothing_more(heard: int, tmp_path: Path) -> None:
-    told: list[str] = []
+@pytest.mark.parametrize("count", [1, 2])
+def test_when_stopped_each_saves_its_step_and_starts_no_more_tasks(count: int, tmp_path: Path) -> None:
+    lines: list[str] = []
 
     def log(line: str) -> None:
-        told.append(line)
-        if len(told) == heard:  # with one, the other may still be starting
+        lines.append(line)
+        if len(lines) == count:  # with 1, the other may still be starting
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         list(process_pool.run([partial(train, tmp_path) for _ in range(6)], 2, log))
-    assert heard <= len(list(tmp_path.iterdir())) <= 2
+    assert count <= len(list(tmp_path.iterdir())) <= 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes as Unix has them")
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups need Unix")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_each_saves_what_it_is_at_when_the_parent_is_stopped(number: int, tmp_path: Path) -> None:
-    program = f"from tests.lab.test_pool import train_two; train_two({str(tmp_path)!r})"
+def test_each_saves_its_step_when_the_parent_is_stopped(number: int, tmp_path: Path) -> None:
+    program = f"from tests.experiments.test_process_pool import train_two; train_two({str(tmp_path)!r})"
     parent = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
@@ -146,7 +146,7 @@ def test_each_saves_what_it_is_at_when_the_parent_is_stopped(number: int, tmp_pa
     )
     assert parent.stdout
     assert [parent.stdout.readline() for _ in range(2)] == ["trains\n"] * 2
-    os.killpg(parent.pid, number)  # as a terminal does
+    os.killpg(parent.pid, number)  # as Ctrl-C in a terminal does
     parent.communicate(timeout=60)
     deadline = time.monotonic() + 30
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:

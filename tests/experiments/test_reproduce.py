@@ -1,4 +1,4 @@
-"""Experiments: run, stopped and gone on with, read."""
+"""Experiments: run, interrupted and resumed, read."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SHORT: dict[str, Any] = {"data": "digits", "seeds": 2, "models": NETS, "epochs":
 
 
 class Cut(BaseException):
-    """Ends an experiment as rudely as an exception can."""
+    """Interrupts an experiment; not caught as an Exception."""
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("lab") / "figure6"
+    out = tmp_path_factory.mktemp("experiments") / "figure6"
     resnets.reproduce("figure6", out=out, **SHORT)
     return out
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """Without what depends on the clock and the place."""
+    """results.json without what depends on time and place."""
     found: dict[str, Any] = json.loads((folder / "results.json").read_text())
     for net in found["nets"]:
         for run in net["runs"]:
@@ -70,15 +70,15 @@ def test_the_page_is_made_of_the_results(whole: Path) -> None:
     assert not re.search("https?:|src=", html)
 
 
-@pytest.mark.parametrize(("lines", "jobs"), [(1, None), (3, 1)])
-def test_stopped_and_started_again_it_ends_with_the_same_table(
-    lines: int, jobs: int | None, whole: Path, tmp_path: Path
+@pytest.mark.parametrize(("count", "jobs"), [(1, None), (3, 1)])
+def test_interrupted_and_run_again_it_ends_with_the_same_table(
+    count: int, jobs: int | None, whole: Path, tmp_path: Path
 ) -> None:
-    heard: list[str] = []
+    lines: list[str] = []
 
     def log(line: str) -> None:
-        heard.append(line)
-        if len(heard) == lines:
+        lines.append(line)
+        if len(lines) == count:
             raise Cut
 
     with pytest.raises(Cut):
@@ -87,13 +87,13 @@ def test_stopped_and_started_again_it_ends_with_the_same_table(
     assert results(tmp_path / "r") == results(whole)
 
 
-def test_what_is_finished_is_not_done_again_and_more_seeds_are_added(
+def test_finished_runs_are_not_repeated_and_more_seeds_are_added(
     whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = results(whole)
-    heard: list[str] = []
-    resnets.reproduce("figure6", out=whole, log=heard.append, **SHORT)
-    assert heard == []
+    lines: list[str] = []
+    resnets.reproduce("figure6", out=whole, log=lines.append, **SHORT)
+    assert lines == []
     assert results(whole) == before
     argv = ["reproduce", "figure6", "--data", "digits", "--epochs", "0.5", "--out", str(whole)]
     assert main([*argv, "--seeds", "3", "--models", "cifar_plain20"]) == 0
@@ -118,14 +118,14 @@ def test_a_folder_holds_one_experiment(whole: Path, tmp_path: Path) -> None:
 
 
 def test_experiments_share_trained_nets(whole: Path, tmp_path: Path) -> None:
-    heard: list[str] = []
-    found = resnets.reproduce("figure7", out=tmp_path / "r", runs=whole / "runs", log=heard.append, jobs=1, **SHORT)
-    assert len(heard) == 4
-    assert not any("epoch" in line for line in heard)
+    lines: list[str] = []
+    found = resnets.reproduce("figure7", out=tmp_path / "r", runs=whole / "runs", log=lines.append, jobs=1, **SHORT)
+    assert len(lines) == 4
+    assert not any("epoch" in line for line in lines)
     assert not (tmp_path / "r" / "runs").exists()
     errors = [run["final_test_error"] for net in found.results["nets"] for run in net["runs"]]
     assert errors == [run["final_test_error"] for net in results(whole)["nets"] for run in net["runs"]]
-    with pytest.raises(UsageError, match="was trained otherwise \\(batch differ\\)"):
+    with pytest.raises(UsageError, match="was trained with other settings \\(batch differ\\)"):
         resnets.reproduce("figure7", "batch=32", out=tmp_path / "s", runs=whole / "runs", jobs=1, **SHORT)
 
 
@@ -140,7 +140,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_cifar_experiment_runs_through(name: str, tmp_path: Path) -> None:
+def test_every_cifar_experiment_runs(name: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"data": "digits", "seeds": 1, "models": SMALL[name], "epochs": 0.3}
     found = resnets.reproduce(name, out=tmp_path / "r", jobs=1, **settings)
     assert [row[0] for row in found.table[1:]] == SMALL[name].split(",")
@@ -153,7 +153,7 @@ IMAGENET = {"table2": "plain18", "figure4": "resnet18_a", "table3": "resnet34_a"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*IMAGENET, "table5"])
-def test_every_imagenet_experiment_runs_through_on_a_folder(name: str, tmp_path: Path) -> None:
+def test_every_imagenet_experiment_runs_on_a_folder(name: str, tmp_path: Path) -> None:
     data = make_images(tmp_path / "data", train=4, val=2)
     models, seeds = ("resnet18", 2) if name == "table5" else (IMAGENET[name], 1)
     found = resnets.reproduce(name, data=str(data), seeds=seeds, models=models, epochs=10, out=tmp_path / "r")
@@ -197,7 +197,7 @@ def test_notes_of_the_data_are_printed_once_and_errors_called_by_their_split(
     assert "The test errors are those of its split val." in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_folder_goes_on_whose_version_knew_fewer_settings(tmp_path: Path) -> None:
+def test_a_folder_of_a_version_with_fewer_settings_is_continued(tmp_path: Path) -> None:
     experiment = EXPERIMENTS["figure6"]
     recipe = experiment.recipe("digits")
     _claim(tmp_path, experiment, recipe)

@@ -1,4 +1,4 @@
-"""The checks of an accelerator, on CUDA where that is, and on the CPU, where they are compared with themselves."""
+"""The checks of an accelerator, on CUDA where there is a device, and on the CPU, which is compared with itself."""
 
 from __future__ import annotations
 

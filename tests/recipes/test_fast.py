@@ -14,7 +14,7 @@ import resnets
 from resnets.artifacts.model import load
 from resnets.cli import main
 from resnets.core.errors import DataError, UsageError
-from resnets.experiments.experiment import Net
+from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
 from resnets.modalities.image.augmentations import ProgressiveResize
 from resnets.recipes.catalog import find
@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("data"))
 
 
-def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
+def test_it_trains_resumes_and_is_evaluated_as_its_recipe_says(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
@@ -38,15 +38,17 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     assert main([*argv, "--checkpoint-steps", "10"]) == 0
     whole = load(out)
     filters = whole.network.get_parameter("conv1.0.weight")
-    assert torch.equal(filters[:12], -filters[12:])  # made of the images, and never trained
+    assert torch.equal(filters[:12], -filters[12:])  # whitening filters, computed from the images and never trained
     recipe = replace(find("fast/cifar10").with_overrides(SMALL), data=str(data))
-    assert torch.equal(Trial(Net("small", recipe.model), recipe, out).first().get_parameter("conv1.0.weight"), filters)
+    assert torch.equal(
+        Trial(Net("small", recipe.model), recipe, out).initial_network().get_parameter("conv1.0.weight"), filters
+    )
     assert whole.tta == "shift"
     last = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][-2]
     assert resnets.evaluate(out, data=str(data)).metrics["loss"] == last["loss"]
     assert resnets.evaluate(out, data=str(data), tta="center").metrics["loss"] != last["loss"]
 
-    class CutError(BaseException):  # any other of a listener ends no run
+    class CutError(BaseException):  # an Exception of a subscriber does not end the run
         pass
 
     def subscriber(event: dict[str, object]) -> None:
@@ -66,7 +68,7 @@ def test_it_trains_resumes_and_is_tested_as_its_recipe_says(
     assert json.loads(capsys.readouterr().out)
 
 
-def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
+def test_interrupted_while_it_whitens_it_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(folder: str) -> None:
@@ -85,7 +87,7 @@ def test_cut_off_while_it_whitens_it_goes_on_to_the_same_weights(
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
-def test_the_wider_one_trains_with_parts_of_its_images_hidden(data: Path, tmp_path: Path) -> None:
+def test_the_wider_one_trains_with_cutout(data: Path, tmp_path: Path) -> None:
     recipe, found = runner.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
     images = runner.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
     colours = images.flatten(2)
@@ -96,17 +98,17 @@ def test_the_wider_one_trains_with_parts_of_its_images_hidden(data: Path, tmp_pa
     assert load(run.model).tta == "shift"
 
 
-def test_crops_grow_towards_the_end_as_ffcvs_do() -> None:
+def test_progressive_resizing_follows_ffcv() -> None:
     progressive_resize = find("fast/imagenet").augmentations.progressive_resize
     assert progressive_resize is not None
-    for epoch in np.linspace(0, 88, 177):  # of theirs, from 160 to 192 between epochs 65 and 76 of 88
+    for epoch in np.linspace(0, 88, 177):  # ffcv: from 160 to 192 between epochs 65 and 76 of 88
         theirs = int(np.round(np.interp(epoch, [65, 76], [160, 192]) / 32)) * 32
-        if abs(epoch - 70.5) > 0.5:  # where theirs goes over
+        if abs(epoch - 70.5) > 0.5:  # where theirs switches
             assert progressive_resize.at(epoch / 88) == theirs
     assert ProgressiveResize(start=100, stop=150, since=0, until=1, multiple=20).at(0.5) == 120
 
 
-def test_imagenet_trains_on_growing_crops_and_is_tested_larger_and_mirrored(data: Path, tmp_path: Path) -> None:
+def test_imagenet_trains_on_growing_crops_and_is_evaluated_larger_and_flipped(data: Path, tmp_path: Path) -> None:
     settings = ["model.depths=[1,1]", "model.widths=[8,8]", "model.stem_width=8", "batch=12"]
     settings += ["preprocessing.resize=48", "preprocessing.crop=40"]
     settings += [
@@ -129,8 +131,8 @@ def test_imagenet_trains_on_growing_crops_and_is_tested_larger_and_mirrored(data
     assert resnets.evaluate(run.model, data=str(data)).metrics["loss"] == run.metrics["loss"]
 
 
-def test_growth_that_cannot_be_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"growth is of a crop: set views\.crop"):
+def test_invalid_progressive_resizing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"augmentations\.crop"):
         find("fast/imagenet").with_overrides(["augmentations.crop=none"])
     with pytest.raises(UsageError, match="normalize=channels"):
         find("fast/imagenet").with_overrides(["normalize=mean image"])

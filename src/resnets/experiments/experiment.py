@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resnets.experiments.nets import Net
+from resnets.experiments.trial import Trial
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
-from resnets.models.spec import Spec
 from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from resnets.experiments.trial import Trial
-
 Measured = dict[str, Any]  # JSON-ready
 
 
 @dataclass(frozen=True)
-class Net:
-    """A network of an experiment.
-
-    Args:
-        name: in tables, plots and folders.
-        paper: the paper's figures for it, by the key of a column.
-        settings: of the recipe, where this net is trained otherwise than the rest.
-    """
-
-    name: str
-    spec: Spec
-    paper: Mapping[str, str] = field(default_factory=dict)
-    settings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Column:
-    """A figure in the table: errors are shares in the results and percent in the table."""
+    """A column of the table: the results hold an error as a fraction of 1, the table shows it in percent."""
 
     key: str
     heading: str
     percent: bool = True
+
+
+TEST_ERROR = Column("final_test_error", "test error, %")
+TRAIN_ERROR = Column("final_train_error", "training error, %")
+TTA_ERROR = Column("tta_error", "top-1 error, %")
+TTA_TOP5_ERROR = Column("tta_top5_error", "top-5 error, %")
 
 
 @dataclass(frozen=True)
@@ -52,8 +41,17 @@ class Outcome:
     runs: tuple[Measured, ...]
 
     def values(self, key: str) -> list[Any]:
-        """What the seeds have under `key`; a failed training has nothing, and a figure that is not finite is None."""
+        """The values of the seeds under `key`, without failed trainings and figures that are not finite (None)."""
         return [run[key] for run in self.runs if run.get(key) is not None]
+
+    def mean(self, key: str) -> float:
+        """Mean over the seeds that have a number under `key`.
+
+        Raises:
+            ZeroDivisionError: none has.
+        """
+        values = self.values(key)
+        return float(sum(values) / len(values))
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,15 @@ class Experiment:
     """One experiment.
 
     Args:
-        question: what it is about, and what the paper found, with its place.
+        question: what it is about, and what the paper found, with its section, figure or table.
         nets: in the order of the table.
-        recipe: for the data that it is given: a dataset's name or a folder.
-        measure: looks at a trained net.
+        recipe: returns the recipe that all nets share, for a dataset's name or a folder, or None for the paper's data.
+        measure: measures a trained net.
         columns: of the table.
-        draw: the image.
-        read: what the results say, in sentences made from them.
-        trained: whether there is anything to train.
-        ensemble: the view under which the mean of all nets and seeds is scored, as one more row.
+        draw: draws the figure.
+        read: returns what the results show, in sentences; see `findings`.
+        trained: whether nets are trained; if not, they are measured at initialisation.
+        ensemble: test-time augmentation of one more row, the mean of the probabilities of all nets and seeds.
         snapshots: how many checkpoints, evenly over the run, are kept to be measured.
     """
 

@@ -26,19 +26,14 @@ def _figure(columns: int, *, share_y: bool = True) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def is_plain(outcome: Outcome) -> bool:
-    """Whether the net has no shortcuts."""
-    return outcome.net.spec.shortcut == "none"
-
-
 def _halves(outcomes: Sequence[Outcome]) -> list[tuple[str, list[Outcome]]]:
-    plain = [o for o in outcomes if is_plain(o) and o.runs]
-    residual = [o for o in outcomes if not is_plain(o) and o.runs]
+    plain = [o for o in outcomes if o.net.is_plain and o.runs]
+    residual = [o for o in outcomes if not o.net.is_plain and o.runs]
     return [(title, part) for title, part in (("plain", plain), ("residual", residual)) if part]
 
 
 def errors_over_time(outcomes: Sequence[Outcome]) -> Figure:
-    """Plain left, residual right: training error dashed, test error solid; mean and range over seeds."""
+    """Plain nets left, residual ones right: training error dashed, test error solid; mean and range over seeds."""
     halves = _halves(outcomes)
     figure, axes = _figure(len(halves))
     for axis, (title, part) in zip(axes, halves, strict=True):
@@ -62,7 +57,7 @@ def errors_by_depth(outcomes: Sequence[Outcome]) -> Figure:
     figure, (axis,) = _figure(1)
     for color, (title, part) in zip(COLORS, _halves(outcomes), strict=False):
         for key, style in (("final_test_error", "-o"), ("final_train_error", "--s")):
-            known = [(layers_of(o), 100 * np.array(o.values(key))) for o in part if o.values(key)]
+            known = [(o.net.layers, 100 * np.array(o.values(key))) for o in part if o.values(key)]
             if known:
                 means, spread = [v.mean() for _, v in known], [v.std() for _, v in known]
                 name = "training" if "train" in key else "test"
@@ -70,13 +65,13 @@ def errors_by_depth(outcomes: Sequence[Outcome]) -> Figure:
                     [d for d, _ in known], means, yerr=spread, fmt=style, color=color, label=f"{title}, {name}", ms=4
                 )
     axis.set(xlabel="weighted layers", ylabel="final error, %", ylim=(0, None))
-    axis.set_xticks(sorted({layers_of(o) for o in outcomes}))
+    axis.set_xticks(sorted({o.net.layers for o in outcomes}))
     axis.legend(frameon=False, fontsize=8)
     return figure
 
 
 def final_errors(outcomes: Sequence[Outcome]) -> Figure:
-    """A point a seed."""
+    """Final test errors, a row per net and a point per seed."""
     figure, (axis,) = _figure(1)
     shown = [o for o in outcomes if o.values("final_test_error")]
     for row, outcome in enumerate(shown):
@@ -85,7 +80,7 @@ def final_errors(outcomes: Sequence[Outcome]) -> Figure:
         axis.plot(values.mean(), row, "|", color=COLORS[1], markersize=16, markeredgewidth=2)
     axis.set_yticks(range(len(shown)), [o.net.name for o in shown])
     axis.invert_yaxis()
-    axis.set(xlabel="final test error, % (a dot a seed, a bar the mean)")
+    axis.set(xlabel="final test error, % (a dot per seed, a bar for the mean)")
     return figure
 
 
@@ -95,7 +90,7 @@ def responses(outcomes: Sequence[Outcome]) -> Figure:
     shown = [o for o in outcomes if o.values("std")]
     for color, outcome in zip(COLORS, shown, strict=False):
         stds = np.mean(outcome.values("std"), 0)
-        style = "--" if is_plain(outcome) else "-"
+        style = "--" if outcome.net.is_plain else "-"
         axes[0].plot(range(1, len(stds) + 1), stds, style, color=color, label=outcome.net.name, linewidth=1.3)
         axes[1].plot(range(1, len(stds) + 1), np.sort(stds)[::-1], style, color=color, linewidth=1.3)
     axes[0].set(title="in the order of the layers", xlabel="3x3 layer", ylabel="standard deviation of the response")
@@ -105,11 +100,11 @@ def responses(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def gradients(outcomes: Sequence[Outcome]) -> Figure:
-    """Relative gradient norm by layer, before training left, at the last snapshot right."""
+    """Relative gradient norms by layer, before training on the left, at the last snapshot on the right."""
     figure, axes = _figure(2)
     for color, outcome in zip(COLORS, [o for o in outcomes if o.values("flow")], strict=False):
         flows: list[dict[str, list[float]]] = outcome.values("flow")
-        style = "--" if is_plain(outcome) else "-"
+        style = "--" if outcome.net.is_plain else "-"
         last = max((int(step) for step in flows[0]), default=0)
         for axis, step in zip(axes, ("0", str(last)), strict=True):
             known = [flow[step] for flow in flows if step in flow]
@@ -127,7 +122,7 @@ def lesions(outcomes: Sequence[Outcome]) -> Figure:
     figure, axes = _figure(2)
     for color, outcome in zip(COLORS, [o for o in outcomes if o.values("removed")], strict=False):
         removed = 100 * np.mean([list(run.values()) for run in outcome.values("removed")], 0)
-        style = "--" if is_plain(outcome) else "-"
+        style = "--" if outcome.net.is_plain else "-"
         axes[0].plot(range(1, len(removed) + 1), removed, f"{style}o", color=color, ms=3, label=outcome.net.name)
         axes[0].axhline(100 * np.mean(outcome.values("whole_error")), color=color, linewidth=0.8, linestyle=":")
         swapped = 100 * np.mean(outcome.values("swapped"), 0)
@@ -143,14 +138,8 @@ def autocorrelations(outcomes: Sequence[Outcome]) -> Figure:
     figure, (axis,) = _figure(1)
     for color, outcome in zip(COLORS, outcomes, strict=False):
         lags, values = outcome.values("lags")[0], np.mean(outcome.values("correlation"), 0)
-        style = "--" if is_plain(outcome) else "-"
+        style = "--" if outcome.net.is_plain else "-"
         axis.plot(lags, values, style, color=color, label=outcome.net.name, linewidth=1.4)
     axis.set(xlabel="steps between two inputs (of 255)", ylabel="autocorrelation of the gradient")
     axis.legend(frameon=False, fontsize=8)
     return figure
-
-
-def layers_of(outcome: Outcome) -> int:
-    """Weighted layers, as the paper counts: convolutions of the main path and the classifier."""
-    spec = outcome.net.spec
-    return sum(spec.depths) * (2 if spec.block == "basic" else 3) + 2

@@ -1,8 +1,8 @@
-"""What can be measured of a trained net."""
+"""What is measured of a trained net. Errors are fractions of 1."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,20 @@ from resnets.data.loader import normalize
 from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor, Predictor
 from resnets.evaluation.scoring import score
 from resnets.experiments.experiment import Measured
+from resnets.experiments.result_keys import with_old_keys
 from resnets.experiments.trial import Trial
 from resnets.modalities.base import evenly_spaced
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification.task import Classification
 
-IMAGES = 1000  # of the test set, for what takes many passes
+IMAGES = 1000  # test images, for measures that take many passes
 BATCH = 200
-SWAPS = 5  # ways in which as many pairs of blocks are swapped
+SWAPS = 5  # random choices for each number of swapped pairs
 
 
 def curves(trial: Trial) -> Measured:
-    """Errors by epoch, and those of the last epoch; never the best. What is called test is the split that is named."""
+    """Errors by epoch, and those of the last epoch, never the best. "test" is the split that `split` names."""
     evaluations = [event for event in trial.events if event["event"] == "evaluation"]
     steps = [event for event in trial.events if event["event"] == "step"]
     by_epoch: dict[str, list[float]] = {
@@ -41,42 +42,42 @@ def curves(trial: Trial) -> Measured:
     return {**by_epoch, **finals, "final_loss": steps[-1]["loss"], "split": evaluations[-1].get("split", "test")}
 
 
-def viewed(tta: TestTimeAugmentation):  # type: ignore[no-untyped-def]
-    """A measure: the errors under `tta`, besides the curves."""
+def with_tta(tta: TestTimeAugmentation) -> Callable[[Trial], Measured]:
+    """Returns a measure: the curves, and top-1 and top-5 errors with test-time augmentation."""
 
     def measure(trial: Trial) -> Measured:
         predictor = NetworkPredictor(trial.network, trial.model.card.preprocessing, tta=tta)
-        return {**curves(trial), **_errors(predictor, trial)}
+        return {**curves(trial), **_tta_errors(predictor, trial)}
 
     return measure
 
 
-def _errors(predictor: Predictor, trial: Trial) -> Measured:
+def _tta_errors(predictor: Predictor, trial: Trial) -> Measured:
     metrics = score(predictor, Classification(), trial.data.test, workers=default_workers()).metrics
-    return {"view_error": 1 - metrics["accuracy"], "view_top5_error": 1 - metrics["top5"]}
+    return with_old_keys({"tta_error": 1 - metrics["accuracy"], "tta_top5_error": 1 - metrics["top5"]})
 
 
 def ensemble_errors(trials: Sequence[Trial], tta: TestTimeAugmentation) -> Measured:
-    """Errors of the mean of several trials' probabilities; all were trained on the same classes."""
+    """Errors of the mean of the trials' probabilities, with test-time augmentation; all have the same classes."""
     members = [
         Member(
             NetworkPredictor(t.model.network, t.model.card.preprocessing, tta=tta), tuple(range(len(t.model.classes)))
         )
         for t in trials
     ]
-    return _errors(Ensemble(members), trials[0])
+    return _tta_errors(Ensemble(members), trials[0])
 
 
 def responses(trial: Trial) -> Measured:
     """Standard deviation of each 3x3 layer's response: its output behind the norm, before addition and activation.
 
-    He et al. 2015, figure 7. In a residual net that is the strength of the residual function. Beside each stands the
-    learnt scale, the mean size of the norm's weight. All test images, in evaluation.
+    He et al. 2015, figure 7. In a residual net that is the strength of the residual function. `scale` has the learnt
+    scale of each, the mean absolute weight of the norm. Over all test images, in evaluation.
     """
-    network, seen, hooks = trial.network.eval(), {}, []
+    network, scales, hooks = trial.network.eval(), {}, []
     sums: dict[str, list[float]] = {}
 
-    def watch(name: str):  # type: ignore[no-untyped-def]
+    def sums_of(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
             values = output.double()
             total = sums.setdefault(name, [0.0, 0.0, 0.0])
@@ -88,8 +89,8 @@ def responses(trial: Trial) -> Measured:
 
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d) and "downsample" not in name:
-            hooks.append(module.register_forward_hook(watch(name)))
-            seen[name] = float(module.weight.detach().abs().mean())
+            hooks.append(module.register_forward_hook(sums_of(name)))
+            scales[name] = float(module.weight.detach().abs().mean())
     with torch.inference_mode():
         for images, _ in _test_images(trial):
             network(images)
@@ -101,21 +102,21 @@ def responses(trial: Trial) -> Measured:
         **curves(trial),
         "layers": names,
         "std": stds,
-        "scale": [seen[name] for name in names],
+        "scale": [scales[name] for name in names],
         "mean_std": sum(stds) / len(stds),
     }
 
 
 def gradient_flow(trial: Trial) -> Measured:
-    """Norm of the loss's gradient by each convolution's weights, on the first batch, before training and during it.
+    """Norm of the loss's gradient by each convolution's weight, on the first batch, before and during training.
 
     Norms are divided by those of the weights, so that layers of different sizes can be compared.
     """
-    batch = trial.batch()
-    moments = {0: trial.first()} | {step: trial.at(step) for step in trial.kept()}
+    batch = trial.first_batch()
+    networks = {0: trial.initial_network()} | {step: trial.network_at(step) for step in trial.snapshot_steps()}
     flows: dict[str, list[float]] = {}
     names: list[str] = []
-    for step, network in moments.items():
+    for step, network in networks.items():
         network.train()
         loss = F.cross_entropy(network(batch["images"]), batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -138,12 +139,12 @@ def gradient_flow(trial: Trial) -> Measured:
 def lesion(trial: Trial) -> Measured:
     """Test error with each single block taken out, and with pairs of blocks of a stage swapped (Veit et al. 2016).
 
-    Errors of swapped blocks are means over `SWAPS` choices of the pairs. Blocks that change the shape stay.
-    `IMAGES` of the test images, evenly spaced.
+    Errors with swapped blocks are means over `SWAPS` random choices of the pairs. Blocks that change the shape stay in
+    place. Measured on `IMAGES` of the test images, evenly spaced.
     """
     network = trial.network.eval()
-    photos = list(_test_images(trial, IMAGES))
-    whole = _error(network, photos)
+    images = list(_test_images(trial, IMAGES))
+    whole = _error(network, images)
     removed: dict[str, float] = {}
     movable: list[tuple[nn.Sequential, list[int]]] = []
     for stage_name in network.stage_names:
@@ -154,7 +155,7 @@ def lesion(trial: Trial) -> Measured:
         for number in numbers:
             block = stage[number]
             stage[number] = nn.Identity()
-            removed[f"{stage_name}.{number}"] = _error(network, photos)
+            removed[f"{stage_name}.{number}"] = _error(network, images)
             stage[number] = block
     g = torch.Generator().manual_seed(0)
     swapped: list[float] = []
@@ -167,7 +168,7 @@ def lesion(trial: Trial) -> Measured:
                 stage, numbers = pairs[int(torch.randint(len(pairs), (), generator=g))]
                 i, j = (numbers[int(k)] for k in torch.randperm(len(numbers), generator=g)[:2])
                 stage[i], stage[j] = stage[j], stage[i]
-            errors.append(_error(network, photos))
+            errors.append(_error(network, images))
             for (stage, _), blocks in zip(movable, originals, strict=True):
                 for number, block in enumerate(blocks):
                     stage[number] = block
@@ -182,13 +183,13 @@ def lesion(trial: Trial) -> Measured:
     }
 
 
-def shattered(trial: Trial) -> Measured:
+def shattered_gradients(trial: Trial) -> Measured:
     """Autocorrelation of gradients along a line of inputs, at initialisation (Balduzzi et al. 2017, section 2).
 
     The line goes from the first test image to the last in 256 steps; the gradient is of the sum of the logits by the
     input. Correlations are means over input positions; a net whose gradients resemble white noise has none.
     """
-    network = trial.first().train()
+    network = trial.initial_network().train()
     ends = next(_test_images(trial, 2))[0]
     line = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, 256)[:, None, None, None]).requires_grad_()
     network(line).sum().backward()
@@ -210,10 +211,10 @@ def _keeps_shape(network: ResNet, block: str) -> bool:
 
 
 def _test_images(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-    """(N, C, H, W) test images as the net is fed with them and (N,) labels: all that can be read, in batches.
+    """Batches of test images as the net gets them, (N, C, H, W) floats, and labels, (N,): all that can be read.
 
     Args:
-        most: take this many, evenly spaced, since the images of a class often lie together.
+        most: take at most this many, evenly spaced, since the images of a class often lie together.
     """
     recipe, data = trial.resolved
     predictor: Any = NetworkPredictor(nn.Identity(), recipe.preprocessing, pixels=data.decoded_test.pixels)
@@ -221,11 +222,11 @@ def _test_images(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor
     if most is not None:
         numbers = numbers[evenly_spaced(len(numbers), most)]
     for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):
-        seen = np.stack([predictor.load(data.test, int(i))[0] for i in part])
-        yield normalize(torch.from_numpy(seen), recipe.preprocessing), torch.from_numpy(data.test.labels[part])
+        pixels = np.stack([predictor.load(data.test, int(i))[0] for i in part])
+        yield normalize(torch.from_numpy(pixels), recipe.preprocessing), torch.from_numpy(data.test.labels[part])
 
 
 @torch.inference_mode()
-def _error(network: ResNet, photos: Sequence[tuple[Tensor, Tensor]]) -> float:
-    answers = torch.cat([network(images).argmax(1) != labels for images, labels in photos])
-    return float(answers.double().mean())
+def _error(network: ResNet, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    wrong = torch.cat([network(images).argmax(1) != labels for images, labels in batches])
+    return float(wrong.double().mean())

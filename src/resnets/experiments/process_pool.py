@@ -1,4 +1,4 @@
-"""Several trials at a time, each in a process of its own, where one alone would leave cores idle."""
+"""Runs several trials at a time, each in its own process, where one alone would leave cores idle."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ Log = Callable[[str], None]
 
 
 def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tuple[int, T]]:
-    """Yields (number of the task, what it returned) as tasks end, `jobs` at a time; one at a time, they run here.
+    """Yields (number of the task, its result) as tasks end, `jobs` at a time; with one job they run in this process.
 
-    Tasks and what they return must be picklable. Left early, by an error, a signal or who asked, it lets each worker
-    save the step that it is at. A worker has a pipe of its own and shares no lock, so that one which is killed holds up
-    no other.
+    Tasks and results must be picklable. If the generator is closed early or raises, each worker is asked to stop and
+    saves its current step first. A worker has its own pipe and shares no lock, so that one that is killed does not
+    block the others.
+
+    Args:
+        log: called with each line that a task logs.
 
     Raises:
         InterruptedRunError: on SIGTERM.
@@ -39,14 +42,14 @@ def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tu
         return
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, BaseProcess] = {}
-    doing: dict[Connection, int] = {}
+    running: dict[Connection, int] = {}
     waiting = iter(range(len(tasks)))
 
-    def hand(pipe: Connection) -> None:
+    def send_next_task(pipe: Connection) -> None:
         number = next(waiting, None)
         if number is not None:
-            doing[pipe] = number
-            with contextlib.suppress(OSError):  # of a worker that is gone, which the wait for its answer finds
+            running[pipe] = number
+            with contextlib.suppress(OSError):  # the worker has ended, which the wait for its result notices
                 pipe.send(tasks[number])
 
     with _raising_at_sigterm():
@@ -57,35 +60,36 @@ def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tu
                 started.start()
                 theirs.close()
                 workers[own] = started
-                hand(own)
-            while doing:
-                ready = wait(list(doing))
-                for pipe in [pipe for pipe in doing if pipe in ready]:
+                send_next_task(own)
+            while running:
+                ready = wait(list(running))
+                for pipe in [pipe for pipe in running if pipe in ready]:
                     try:
-                        kind, answer = pipe.recv()
+                        kind, message = pipe.recv()
                     except (EOFError, OSError):
-                        raise TrainingError(_without_answer(workers[pipe])) from None
-                    if kind == "told":
-                        log(answer)
+                        raise TrainingError(_ended_early(workers[pipe])) from None
+                    if kind == "log":
+                        log(message)
                     elif kind == "failed":
-                        raise answer
+                        raise message
                     else:
-                        number = doing.pop(pipe)
-                        hand(pipe)
-                        yield number, answer
+                        number = running.pop(pipe)
+                        send_next_task(pipe)
+                        yield number, message
         except BaseException:
             for worker in workers.values():
-                worker.terminate()  # one that trains notes it, saves, and ends
+                worker.terminate()  # SIGTERM: a run saves its step and ends
             raise
         finally:
             for pipe in workers:
-                pipe.close()  # which ends one that waits
+                pipe.close()  # ends a worker that waits for a task
             for worker in workers.values():
                 worker.join()
 
 
 @contextlib.contextmanager
 def _raising_at_sigterm() -> Iterator[None]:
+    """Context manager in which SIGTERM raises InterruptedRunError, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -100,36 +104,36 @@ def _raising_at_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _without_answer(worker: BaseProcess) -> str:
+def _ended_early(worker: BaseProcess) -> str:
     worker.join()
     return (
-        f"A process that trained ended without an answer (exit code {worker.exitcode}; -9 often is want of memory). "
-        "The same command goes on where this ended; with --jobs 1, in less memory."
+        f"A training process ended without a result (exit code {worker.exitcode}; -9 often means out of memory). "
+        "The same command continues from here; --jobs 1 takes less memory."
     )
 
 
 def _work(pipe: Connection) -> None:
-    """Does what comes through `pipe`, one task after another; what is told and what comes of it go back."""
+    """Runs the tasks that come through `pipe`, one after another, and sends back log lines and results."""
 
-    def send(kind: str, answer: Any) -> None:
-        with contextlib.suppress(ConnectionError):  # none listens any more; the step is still to be saved
-            pipe.send((kind, answer))
+    def send(kind: str, message: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # the parent is gone; the step must still be saved
+            pipe.send((kind, message))
 
     if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C in a terminal then reaches the parent alone, which asks each worker to stop, once
+        os.setpgid(0, 0)  # Ctrl-C in a terminal then reaches only the parent, which asks each worker to stop, once
     threading.Thread(target=_follow_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, ConnectionError):  # nothing more is to be done
+    with contextlib.suppress(EOFError, ConnectionError):  # no more tasks
         while True:
             task: Callable[[Log], Any] = pipe.recv()
             try:
-                send("done", task(partial(send, "told")))
+                send("done", task(partial(send, "log")))
             except BaseException as error:
                 send("failed", _portable(error))
                 return
 
 
 def _portable(error: BaseException) -> BaseException:
-    """`error`, or its words where it cannot be pickled, with where it was."""
+    """`error`, or a TrainingError with its message if it cannot be pickled; the traceback is a note of it."""
     text = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))
@@ -140,7 +144,7 @@ def _portable(error: BaseException) -> BaseException:
 
 
 def _follow_parent() -> None:
-    """Asks this process to stop when the one that started it has ended, however; runs are made for it."""
+    """Sends SIGTERM to this process when its parent ends, for whatever reason, so that a run saves its step."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

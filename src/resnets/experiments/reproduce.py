@@ -1,4 +1,4 @@
-"""Runs an experiment: trains what is not trained yet, measures it, writes the page."""
+"""Runs an experiment: trains nets that are not trained yet, measures them, writes the page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from resnets.core.errors import FileError, UsageError
 from resnets.core.files import read_json, write_json
 from resnets.core.workers import usable_cores
 from resnets.experiments import catalog, measures, process_pool
-from resnets.experiments.experiment import Experiment, Measured, Net, Outcome
+from resnets.experiments.experiment import Experiment, Measured, Outcome
+from resnets.experiments.nets import Net
 from resnets.experiments.page import Facts, table, write_page
+from resnets.experiments.result_keys import with_new_keys, with_old_keys
 from resnets.experiments.trial import Trial
 from resnets.models.counts import multiply_adds
 from resnets.training import environment
@@ -34,8 +36,8 @@ class Reproduction:
 
     Args:
         folder: holds README.md, index.html, figure.png, results.json and the runs.
-        table: heading and rows, as shown.
-        results: what results.json says.
+        table: heading and rows, as text.
+        results: content of results.json.
     """
 
     folder: Path
@@ -58,12 +60,12 @@ def reproduce(
     runs: Path | None,
     log: Log,
 ) -> Reproduction:
-    """Everything that `folder` does not hold yet, then the page.
+    """Trains and measures what `folder` does not hold yet, then writes the page.
 
     Raises:
         UsageError: `folder` holds another experiment, or the same with other settings.
     """
-    nets = catalog.chosen(experiment, models)
+    nets = catalog.choose_nets(experiment, models)
     base = experiment.recipe(data)
     if epochs is not None:
         base = base.with_length(epochs=epochs)
@@ -71,10 +73,10 @@ def reproduce(
     _claim(folder, experiment, base)
     trials = {
         (net.name, seed): _trial(experiment, base, net, seed, runs or folder / "runs", device, workers)
-        for seed in range(seeds)  # seed by seed, so that what is cut off has something to say of every net
+        for seed in range(seeds)  # seed by seed, so that an interrupted experiment has results of every net
         for net in nets
     }
-    measured = {key: found for key in trials if (found := _kept(_path(folder, *key))) is not None}
+    measured = {key: found for key in trials if (found := _read_measured(_path(folder, *key))) is not None}
     waiting = [key for key in trials if key not in measured]
     tasks = [partial(_measure, experiment.name, trials[key]) for key in waiting]
     for number, found in process_pool.run(tasks, jobs or _jobs(list(trials.values())), _notes_once(log)):
@@ -104,7 +106,11 @@ def reproduce(
 
 
 def _claim(folder: Path, experiment: Experiment, base: Recipe) -> None:
-    """Makes `folder` this experiment's, or finds that it is."""
+    """Records in `folder` which experiment it holds.
+
+    Raises:
+        UsageError: it holds something else, or the same experiment with other settings.
+    """
     path = folder / "experiment.json"
     own = {"experiment": experiment.name, "recipe": encode(base)}
     if not path.exists():
@@ -113,7 +119,7 @@ def _claim(folder: Path, experiment: Experiment, base: Recipe) -> None:
         write_json(path, own)
         return
     found = read_json(path)
-    try:  # settings that came with a later version are at their defaults
+    try:  # settings that an earlier version did not know are at their defaults
         same = decode(Recipe, found["recipe"]) == base
     except (UsageError, KeyError, TypeError):
         same = False
@@ -137,18 +143,18 @@ def _path(folder: Path, name: str, seed: int) -> Path:
     return folder / "measured" / f"{name}-{seed}.json"
 
 
-def _kept(path: Path) -> Measured | None:
-    """What `path` holds, if it is there."""
+def _read_measured(path: Path) -> Measured | None:
+    """What was measured, if `path` exists."""
     if not path.exists():
         return None
     found = read_json(path)
     if not isinstance(found, dict):
         raise FileError(f"{path} is damaged: remove it, and it will be measured again.")
-    return found
+    return with_new_keys(found)
 
 
 def _jobs(trials: Sequence[Trial]) -> int:
-    """As many at a time as there are usable cores, where each computes on one; see `environment.choose`."""
+    """Runs at a time: one for each usable core if each run computes with one thread, else 1."""
     environments = {
         environment.choose(
             trial.device,
@@ -157,20 +163,20 @@ def _jobs(trials: Sequence[Trial]) -> int:
         )
         for trial in trials
     }
-    alone = all(each.device == "cpu" and each.threads == 1 for each in environments)
-    return usable_cores() if alone else 1
+    one_thread = all(each.device == "cpu" and each.threads == 1 for each in environments)
+    return usable_cores() if one_thread else 1
 
 
 def _notes_once(log: Log) -> Log:
-    """`log`, but for notes that were told before: the runs of an experiment read the same data."""
-    told: set[str] = set()
+    """`log` without notes that were logged before, as the runs of an experiment read the same data."""
+    logged: set[str] = set()
 
-    def listen(line: str) -> None:
-        if not (line.startswith("Note: ") and line in told):
-            told.add(line)
+    def log_once(line: str) -> None:
+        if not (line.startswith("Note: ") and line in logged):
+            logged.add(line)
             log(line)
 
-    return listen
+    return log_once
 
 
 def _measure(name: str, trial: Trial, log: Log) -> Measured:
@@ -181,7 +187,7 @@ def _measure(name: str, trial: Trial, log: Log) -> Measured:
         log(title)
         return found
 
-    def listen(event: Event) -> None:
+    def subscriber(event: Event) -> None:
         if event["event"] == "start":
             for note in event["notes"]:
                 log(f"Note: {note}")
@@ -190,7 +196,7 @@ def _measure(name: str, trial: Trial, log: Log) -> Measured:
             log(f"{title}: epoch {event['epoch']:.4g}, {split} error {1 - event['accuracy']:.2%}")
 
     try:
-        trial.run(listen)
+        trial.run(subscriber)
     except NonFiniteError as error:
         log(f"{title}: {error}")
         return {"failed": str(error)}
@@ -200,14 +206,15 @@ def _measure(name: str, trial: Trial, log: Log) -> Measured:
 
 
 def _ensemble(experiment: Experiment, folder: Path, trials: Sequence[Trial]) -> list[Outcome]:
-    """One more row, for the mean of all nets and seeds."""
+    """A row for the mean of the probabilities of all nets and seeds, if the experiment has one."""
     tta = experiment.ensemble
     if tta is None or len(trials) < 2:
         return []
-    named = "+".join(sorted(trial.path.name for trial in trials))
-    path = _path(folder, f"ensemble-{hashlib.sha256(named.encode()).hexdigest()[:12]}", 0)
-    found = _kept(path)
+    names = "+".join(sorted(trial.path.name for trial in trials))
+    path = _path(folder, f"ensemble-{hashlib.sha256(names.encode()).hexdigest()[:12]}", 0)
+    found = _read_measured(path)
     if found is None:
         found = measures.ensemble_errors(trials, tta)
         write_json(path, found)
-    return [Outcome(Net(f"ensemble of {len(trials)}", trials[0].net.spec, {"view_top5_error": "3.57"}), (0,), (found,))]
+    paper = with_old_keys({"tta_top5_error": "3.57"})
+    return [Outcome(Net(f"ensemble of {len(trials)}", trials[0].net.spec, paper), (0,), (found,))]

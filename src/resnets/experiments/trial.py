@@ -1,4 +1,4 @@
-"""One net of an experiment, trained with one seed: where it lies, and what can be asked of it."""
+"""One net of an experiment, trained with one seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from resnets.artifacts.model import Model, load
 from resnets.core.errors import UsageError
-from resnets.experiments.experiment import Net
+from resnets.experiments.nets import Net
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import checkpoint, runner
@@ -21,17 +21,19 @@ from resnets.training.run_folder import CheckpointPolicy, Event, RunFolder, read
 from resnets.training.run_log import read_log
 from resnets.training.runner import PreparedData
 
-# Of a recipe, what leaves the final weights alone; the group is settled when a run begins.
+# Settings of a recipe that do not change the final weights, and bn_batch, which is set when a run begins.
 _SAME_WEIGHTS = ("name", "bn_batch", "memory_limit", "cuda_graph", "score_training", "evaluate_every")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """See the module.
+    """A training run of an experiment: trains the net, and gives its weights at each stage of training.
 
     Args:
         recipe: complete, for this net and seed.
-        path: of the run's folder.
+        path: the run's folder.
+        workers: threads that decode images; None for one for each usable core.
+        snapshots: how many checkpoints, evenly over the run, are kept.
     """
 
     net: Net
@@ -46,10 +48,10 @@ class Trial:
         return RunFolder(self.path)
 
     def run(self, subscriber: Callable[[Event], None]) -> None:
-        """Trains it to the end, from where it was left.
+        """Trains to the end; resumes a run that was interrupted.
 
         Raises:
-            TrainingError: the loss was lost; see `resnets replay`.
+            TrainingError: the gradient is not finite; see `resnets replay`.
             UsageError: `path` holds another run.
         """
         if self.folder.recipe.exists():
@@ -75,22 +77,22 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """That training took, over all its starts."""
+        """Duration of training, over all its starts."""
         return next((float(event["seconds"]) for event in self.events if event["event"] == "end"), 0.0)
 
     def _check(self) -> None:
-        """That the run was begun with a recipe that comes to the same weights."""
+        """Raises UsageError if the run was started with a recipe that leads to other weights."""
         own, found = self.resolved[0], read_plan(self.folder.recipe).recipe
         aside = {name: getattr(own, name) for name in _SAME_WEIGHTS}
         changed = [f.name for f in fields(own) if getattr(own, f.name) != getattr(replace(found, **aside), f.name)]
         if changed:
             raise UsageError(
-                f"{self.path} was trained otherwise ({', '.join(changed)} differ): give --runs another folder."
+                f"{self.path} was trained with other settings ({', '.join(changed)} differ): give another --runs."
             )
 
     @cached_property
     def resolved(self) -> tuple[Recipe, PreparedData]:
-        """The recipe as the data made it, and the data."""
+        """The recipe with what the data decides filled in, and the data."""
         rule = read_plan(self.folder.recipe).split_rule if self.folder.recipe.exists() else "hash"
         return runner.resolve(self.recipe, rule)
 
@@ -100,16 +102,16 @@ class Trial:
 
     @cached_property
     def model(self) -> Model:
-        """The final weights, which are those that were evaluated."""
+        """The model with the final weights, which are those that were evaluated."""
         return load(self.path)
 
     @property
     def network(self) -> ResNet:
         network = self.model.network
-        assert isinstance(network, ResNet)  # no runtime was asked for
+        assert isinstance(network, ResNet)  # as no other runtime was asked for
         return network
 
-    def first(self) -> ResNet:
+    def initial_network(self) -> ResNet:
         """The net before its first step."""
         recipe, data = self.resolved
         network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
@@ -117,8 +119,8 @@ class Trial:
         whiten_stem(network, recipe, batches, recipe.bn_batch or recipe.batch)
         return network
 
-    def at(self, step: int) -> ResNet:
-        """The net after `step` steps, of which a checkpoint was kept."""
+    def network_at(self, step: int) -> ResNet:
+        """The net after `step` steps, one of `snapshot_steps`."""
         tensors = checkpoint.read(self.folder.checkpoints, step).tensors
         network = allocate(self.resolved[0].model)
         network.load_state_dict(
@@ -126,11 +128,11 @@ class Trial:
         )
         return network
 
-    def kept(self) -> list[int]:
-        """Steps of which `at` can tell, rising."""
+    def snapshot_steps(self) -> list[int]:
+        """Steps after which a checkpoint was kept, in ascending order."""
         return sorted(checkpoint.steps(self.folder.checkpoints))
 
-    def batch(self) -> dict[str, torch.Tensor]:
+    def first_batch(self) -> dict[str, torch.Tensor]:
         """The run's first training batch."""
         recipe, data = self.resolved
         return runner.batches_for(recipe, data, device=torch.device("cpu")).make(0)
