@@ -42,6 +42,12 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "CheckpointPolicy": {"best": ("monitor",)},
     "Description": {"memory": ("state",)},  # of a checkpoint
     "Model": {"test_view": ("tta",)},
+    "Trial": {
+        "first": ("initial_network",),
+        "at": ("network_at",),
+        "kept": ("snapshot_steps",),
+        "batch": ("first_batch",),
+    },
     "NetworkPredictor": {"see": ("load",), "outputs": ("predict",)},
 }
 # Dataclasses that a file or a command line can name: the old name and the new one.

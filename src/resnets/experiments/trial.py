@@ -11,6 +11,7 @@ import torch
 
 from resnets.artifacts.model import Model, load
 from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_fields
 from resnets.experiments.nets import Net
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
@@ -25,6 +26,7 @@ from resnets.training.runner import PreparedData
 _SAME_WEIGHTS = ("name", "bn_batch", "memory_limit", "cuda_graph", "score_training", "evaluate_every")
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class Trial:
     """A training run of an experiment: trains the net, and gives its weights at each stage of training.
