@@ -1,4 +1,4 @@
-"""Recipes for more devices."""
+"""Recipes for larger batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rates(recipe: resnets.Recipe, samples: int) -> list[float]:
 
 
 def test_goyal_2017_at_8192_images_a_step() -> None:
-    """Section 5.1: 0.1 at 256, 3.2 at 8,192, reached from 0.1 over 5 epochs; batch norm keeps its sample."""
+    """Section 5.1: 0.1 at 256, 3.2 at 8,192, reached from 0.1 over 5 epochs; batch norm keeps its batch."""
     base = find("paper/cifar").with_overrides(["batch=256", "bn_batch=32", "epochs=90"])
     large = resnets.large_batch(base, 8192)
     assert (large.batch, large.bn_batch, large.epochs) == (8192, 32, 90)
@@ -67,7 +67,7 @@ def test_a_warm_up_longer_than_the_run_is_refused(tmp_path: Path) -> None:
 
 def test_what_the_rule_does_not_cover_is_refused() -> None:
     recipe = find("paper/cifar")
-    with pytest.raises(UsageError, match="multiples of paper/cifar's groups of 128"):
+    with pytest.raises(UsageError, match="multiples of paper/cifar's bn_batch of 128"):
         resnets.large_batch(recipe, 200)
     with pytest.raises(UsageError, match="another optimiser"):
         resnets.large_batch(recipe.with_overrides(["optimizer=AdamW"]), 256)

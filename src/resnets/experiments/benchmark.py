@@ -1,4 +1,4 @@
-"""This machine's rates for a network: `resnets benchmark`."""
+"""Images a second of a network on this machine, for `resnets benchmark`: training, inference, loading."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from resnets.training.recipe import Precision
 
 @dataclass(frozen=True)
 class TrainingRate:
-    """What training steps took.
+    """Speed and memory of training steps.
 
     Args:
-        images_per_second: median over the steps but the first, where there are more.
+        images_per_second: median over the steps after the first, or that of the only one.
         seconds: of each step.
-        peak_memory_bytes: the most that the process held so far (on a GPU: that torch allocated there).
-        predicted_peak_memory_bytes, predicted_parts: what `models.memory` says beforehand.
-        recomputed: lengths of the segments that are computed twice, by stage.
+        peak_memory_bytes: peak memory of the process so far; on a GPU, what torch allocated there.
+        predicted_peak_memory_bytes, predicted_parts: the estimate of `models.memory`, in bytes.
+        recomputed: lengths in blocks of the recomputed segments (activation checkpointing), by stage.
     """
 
     batch: int
@@ -66,10 +66,10 @@ def training_rate(
     memory_limit: str | None,
     seed: int = 0,
 ) -> TrainingRate:
-    """Whole training steps (the paper's SGD) on random images.
+    """Measures whole training steps with the paper's SGD on random images.
 
     Raises:
-        UsageError: the limit cannot be kept with this batch.
+        UsageError: a step with this batch needs more memory than the limit.
     """
     chosen = environment.choose(device, precision, multiply_adds(spec, size) * batch)
     recipe = replace(
@@ -83,18 +83,18 @@ def training_rate(
         memory_limit=memory_limit,
     )
     network = create(spec, seed=seed)
-    kept = memory.allocation(chosen.device, limited=memory_limit is not None)
-    with environment.threads(chosen.threads), full_float32(), kept:
+    allocation = memory.allocation(chosen.device, limited=memory_limit is not None)
+    with environment.threads(chosen.threads), full_float32(), allocation:
         training = Training(recipe, chosen, Classification(), network, samples=batch)
         g = rng.generator(seed, "benchmark")
         images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))
         labels = torch.from_numpy(g.integers(0, spec.classes, batch))
-        whole = {"images": images.to(training.device), "labels": labels.to(training.device)}
+        samples = {"images": images.to(training.device), "labels": labels.to(training.device)}
         expected = memory.keep_within_limit(training)
         seconds, loss = [], 0.0
         for _ in range(steps):
             started = time.perf_counter()
-            loss = float(training.step(whole))  # reading it waits for the device
+            loss = float(training.step(samples))  # reading it waits for the device
             seconds.append(time.perf_counter() - started)
     return TrainingRate(
         batch=batch,
@@ -111,11 +111,11 @@ def training_rate(
 
 @dataclass(frozen=True)
 class InferenceRate:
-    """What forward passes took, in evaluation.
+    """Speed of forward passes in evaluation.
 
     Args:
-        share_of_ceiling: of the multiply-adds a second that a large product of matrices reaches in this precision,
-            measured right after; None for int8, which torch has no product of that kind for.
+        share_of_ceiling: fraction of the multiply-adds a second of a large matrix product in this precision, measured
+            right after; None for int8, as torch has no such product.
     """
 
     batch: int
@@ -139,17 +139,17 @@ def inference_rate(
     precision: RunPrecision,
     seed: int = 0,
 ) -> InferenceRate:
-    """Forward passes on random images; the first is not counted."""
+    """Measures forward passes on random images, without the first."""
     chosen = environment.choose(
         device if runtime == "torch" else "cpu",
         "auto" if precision == "int8" else precision,
         multiply_adds(spec, size) * batch,
     )
-    at = torch.device(chosen.device)
-    network = create(spec, seed=seed).to(at, memory_format=memory_format(at)).eval()  # type: ignore[call-overload]
+    place = torch.device(chosen.device)
+    network = create(spec, seed=seed).to(place, memory_format=memory_format(place)).eval()  # type: ignore[call-overload]
     g = rng.generator(seed, "benchmark")
-    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(at)
-    images = images.contiguous(memory_format=memory_format(at))
+    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(place)
+    images = images.contiguous(memory_format=memory_format(place))
     seconds = []
     with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
         execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))
@@ -157,8 +157,8 @@ def inference_rate(
             started = time.perf_counter()
             execute(images).sum().item()  # reading it waits for the device
             seconds.append(time.perf_counter() - started)
-        used = runtimes.choose(runtime, precision, at)
-        ceiling = None if used == "int8" else _multiply_adds_a_second(at, used)
+        used = runtimes.choose(runtime, precision, place)
+        ceiling = None if used == "int8" else _multiply_adds_a_second(place, used)
     counted = sorted(seconds[1:])
     rate = batch / statistics.median(counted)
     return InferenceRate(
@@ -174,7 +174,7 @@ def inference_rate(
 
 
 def _multiply_adds_a_second(device: torch.device, precision: str, side: int = 2048) -> float:
-    """That a product of large matrices reaches: the best of five."""
+    """Multiply-adds a second of a product of large matrices, the best of five."""
     matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     best = math.inf
     for _ in range(5):
@@ -186,11 +186,11 @@ def _multiply_adds_a_second(device: torch.device, precision: str, side: int = 20
 
 @dataclass(frozen=True)
 class LoadingRate:
-    """What it took to make training batches of image files: decoded, cropped at random, mirrored, normalised.
+    """Speed of making training batches from image files: decoded, randomly cropped, flipped, normalised.
 
     Args:
-        images: distinct files, which the system holds in memory after the first time.
-        notes: what a person should know about how the data was read, a line each.
+        images: distinct files, which the system caches in memory after the first read.
+        notes: remarks on how the data was read, a line each.
     """
 
     batch: int
@@ -204,7 +204,7 @@ class LoadingRate:
 def loading_rate(
     data: str | None, *, batch: int, size: int, steps: int, workers: int, color: Color = "RGB", seed: int = 0
 ) -> LoadingRate:
-    """Makes `steps` batches from the training images of the folder `data`, or from 64 JPEGs made for it."""
+    """Measures `steps` batches of the training images of the folder `data`, or of 64 generated JPEG files."""
     with tempfile.TemporaryDirectory() as place:
         if data is None:
             _write_jpegs(Path(place), rng.generator(seed, "benchmark images"))
@@ -226,12 +226,12 @@ def loading_rate(
         for _ in batches.between(1, steps + 1):
             pass
         seconds = time.perf_counter() - started
-    title = data or "made JPEGs of 500 x 375"
+    title = data or "generated JPEGs of 500 x 375"
     return LoadingRate(batch, steps * batch / seconds, workers, len(dataset), title, splits.notes)
 
 
 def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:
-    """Two classes of images with detail at all sizes, as photographs have."""
+    """Writes two classes of images with detail at all scales, as in photographs."""
     for number in range(count):
         image = np.zeros((375, 500, 3), np.float32)
         for side in (4, 16, 64, 256):

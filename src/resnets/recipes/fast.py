@@ -1,4 +1,4 @@
-"""Recipes that reach an accuracy in the least time, with the ideas of the speedruns in the one loop."""
+"""Recipes that reach an accuracy in the least time, with the ideas of public speedruns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MUON = Muon(lr=0.12, momentum=0.6, classifier_lr=0.007, vector_lr=3.5, decay=3.5
 
 
 def cifar10() -> Recipe:
-    """CIFAR-10 in few epochs: a short, wide residual net behind a stem that whitens, trained with Muon.
+    """CIFAR-10 in few epochs: a short, wide residual net with a whitening stem, trained with Muon.
 
-    Source: Jordan 2024 (2404.00498) and its later scripts (cifar10-airbench), for a residual net in the manner of Page
-    2018: whitened stem, Muon, a rate that falls in a straight line, alternating flip, reflected borders, tests that
-    average six shifted and mirrored crops. Blocks begin as their shortcuts (Goyal et al. 2017). Its settings were
-    chosen on held-out images (docs/log.md).
+    Source: Jordan 2024 (2404.00498) and its later scripts (cifar10-airbench), for a residual net similar to that of
+    Page 2018: whitening stem, Muon, a learning rate that falls linearly to zero, alternating flip, reflection padding,
+    and test-time augmentation with six shifted and flipped crops. The last scale of each block starts at zero (Goyal et
+    al. 2017). Settings were chosen on held-out images (docs/log.md).
     Cost: an epoch takes 2 minutes on two cores with bf16.
-    Expected, on a JPEG copy of CIFAR-10: an error of 8.5% in 16 epochs (docs/log.md).
+    Expected: on a JPEG copy of CIFAR-10, a test error of 8.5% after 16 epochs (docs/log.md).
     Command: resnets train fast/cifar10
     """
     return Recipe(
@@ -51,12 +51,12 @@ def cifar10() -> Recipe:
 
 
 def cifar10_96() -> Recipe:
-    """`cifar10` towards 96% in place of 94%: a wider net, for longer, on images that move further and lose a part.
+    """`cifar10` for 96% instead of 94%: a wider net, more epochs, more padding and Cutout.
 
-    Source: Jordan 2024 (2404.00498; its script airbench96): widths of 128, 384 and 512, crops from borders of four
-    pixels, Cutout of 12 pixels, about 40 epochs. The decay is smaller as the run is longer.
-    Cost: an epoch is 2.9 times the work of one of `cifar10`.
-    Expected: theirs is right on 96.0% of CIFAR-10. Ours: not measured.
+    Source: Jordan 2024 (2404.00498; its script airbench96): widths of 128, 384 and 512, padding by 4 px, Cutout of
+    12 px, about 40 epochs. The weight decay is smaller, as the run is longer.
+    Cost: an epoch takes 2.9 times the multiply-adds of one of `cifar10`.
+    Expected: theirs reaches 96.0% on CIFAR-10. Ours: not measured.
     Command: resnets train fast/cifar10-96
     """
     short = cifar10()
@@ -74,13 +74,13 @@ def cifar10_96() -> Recipe:
 
 
 def imagenet() -> Recipe:
-    """ImageNet in 16 epochs: crops of 160 pixels, towards the end of 192; tested at 256 and mirrored.
+    """ImageNet in 16 epochs: progressive resizing from 160 to 192 px; evaluated at 256 px, with flips.
 
-    Source: Leclerc et al. 2023 (ffcv, 2306.12517) and its ffcv-imagenet configurations for ResNet-50, whose rate of 1.7
-    for 4,096 images a step is 0.425 for these 1,024 (Goyal et al. 2017). It rises for two of 16 epochs and then falls
-    in a straight line. Theirs blurs before every stride, which this does not.
-    Cost: 16 epochs, of 0.5 to 0.7 of the work of images of 224.
-    Expected: theirs is right on 73.8% in 16 epochs, 75.6% in 24, 77.2% in 40 and 78.4% in 88. Ours: not measured.
+    Source: Leclerc et al. 2023 (ffcv, 2306.12517) and its ffcv-imagenet configurations for ResNet-50, whose learning
+    rate of 1.7 for a batch of 4,096 is 0.425 for this one of 1,024 (Goyal et al. 2017). It rises for two of 16 epochs
+    and then falls linearly. Theirs uses BlurPool before every stride, this does not.
+    Cost: 16 epochs, each with 0.5 to 0.7 of the multiply-adds at 224 px.
+    Expected: theirs reaches 73.8% in 16 epochs, 75.6% in 24, 77.2% in 40 and 78.4% in 88. Ours: not measured.
     Command: resnets train fast/imagenet --data FOLDER --epochs 16
     """
     return Recipe(

@@ -1,4 +1,4 @@
-"""Larger batches for more devices."""
+"""Changes a recipe for a larger batch, on more devices."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ WARMUP_EPOCHS = 5.0
 def large_batch(recipe: Recipe, batch: int) -> Recipe:
     """`recipe` for `batch` samples a step and the same number of epochs.
 
-    The learning rate grows with the batch and is reached in a straight line over the first 5 epochs, from the
-    recipe's own rate; a `OneCycle` that rises already warms up, so it keeps its shape and starts no higher than that
-    rate. Batch norm still sees groups of the recipe's size; the last scale of each residual branch starts at zero (a
-    plain net has none). Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss on ImageNet up to 8,192.
+    The learning rate grows in proportion to the batch. A warm-up of 5 epochs raises it linearly from the recipe's own
+    rate; a `OneCycle` that rises is a warm-up already, so it keeps its shape and starts no higher than that rate. Batch
+    norm keeps its batch (`bn_batch`), and the last scale of each residual branch starts at zero (a plain net has none).
+    Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss of accuracy on ImageNet up to 8,192.
 
     Raises:
-        UsageError: another optimiser than SGD, a warm-up of its own, or a batch that is no multiple of the groups.
+        UsageError: another optimiser than SGD, a recipe with a warm-up, or a batch that is no multiple of `bn_batch`.
     """
     if not isinstance(recipe.optimizer, SGD):
         raise UsageError("large_batch scales SGD's learning rate; for another optimiser no such rule is established.")
     if recipe.warmup is not None:
-        raise UsageError(f"{recipe.name} has a warm-up of its own: clear it first (warmup=none), or set batch alone.")
+        raise UsageError(f"{recipe.name} has a warm-up of its own: remove it first (warmup=none), or set only batch.")
     bn_batch = recipe.bn_batch or recipe.batch
     if batch % bn_batch or batch < recipe.batch:
         raise UsageError(
-            f"large_batch takes multiples of {recipe.name}'s groups of {bn_batch}, from {recipe.batch} up, not {batch}."
+            f"large_batch takes multiples of {recipe.name}'s bn_batch of {bn_batch} from {recipe.batch} up, not {batch}."
         )
     scale = batch / recipe.batch
     schedule, warmup = recipe.schedule, None

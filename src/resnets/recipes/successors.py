@@ -1,4 +1,4 @@
-"""The recipes of what came after: pre-activation, wide nets, stochastic depth, each with its paper's settings."""
+"""Recipes of the direct successors: pre-activation, wide nets, stochastic depth, each with its paper's settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def preactivation() -> Recipe:
     """Pre-activation nets on CIFAR-10: `paper/cifar` with lr 0.01 for the first 400 steps.
 
     Source: He et al. 2016 (1603.05027), appendix.
-    Cost: 164 epochs; 1001 layers at batch 128 fit into little memory with `memory_limit`.
+    Cost: 164 epochs; with memory_limit, 1001 layers at batch 128 take little memory.
     Expected: test errors of 5.46% for 164 layers and 4.92% for 1001 (table 4).
     Command: resnets train preactivation --model cifar_preact1001
     """
@@ -25,7 +25,7 @@ def preactivation() -> Recipe:
 def wide() -> Recipe:
     """Wide nets on CIFAR-10: 200 epochs, Nesterov momentum, lr 0.1 times 0.2 at 60, 120 and 160, weight decay 5e-4.
 
-    Source: Zagoruyko and Komodakis 2016 (1605.07146), section 3. Colours are normalised by channel.
+    Source: Zagoruyko and Komodakis 2016 (1605.07146), section 3. Images are normalised by channel.
     Cost: 200 epochs of 5.2e9 multiply-adds an image for WRN-28-10.
     Expected: a test error of 4.00% for WRN-28-10 (table 5).
     Command: resnets train wide
@@ -43,10 +43,10 @@ def wide() -> Recipe:
 
 
 def stochastic_depth() -> Recipe:
-    """Stochastic depth on CIFAR-10: 110 layers, branches dropped at a rate that rises to 0.5, 500 epochs.
+    """Stochastic depth on CIFAR-10: 110 layers, drop rate rising to 0.5 with depth, 500 epochs.
 
-    Source: Huang et al. 2016 (1603.09382), section 4. The paper holds 5,000 images out: holdout=5000.
-    Cost: 500 epochs; every branch is computed here, so it saves no time.
+    Source: Huang et al. 2016 (1603.09382), section 4. The paper holds out 5,000 training images: holdout=5000.
+    Cost: 500 epochs; dropped branches are computed, too, so it saves no time.
     Expected: a test error of 5.25% (table 1).
     Command: resnets train stochastic-depth
     """
