@@ -31,7 +31,7 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
     bn_batch = recipe.bn_batch or recipe.batch
     if batch % bn_batch or batch < recipe.batch:
         raise UsageError(
-            f"large_batch takes multiples of {recipe.name}'s bn_batch of {bn_batch} from {recipe.batch} up, not {batch}."
+            f"large_batch takes multiples of {bn_batch}, the bn_batch of {recipe.name}, from {recipe.batch} up, not {batch}."
         )
     scale = batch / recipe.batch
     schedule, warmup = recipe.schedule, None
