@@ -77,8 +77,9 @@ def measure(trees: dict[str, Path], work: Path, given: argparse.Namespace, round
             names[label] = set(found)
             for rate, value in found.items():
                 rounds.setdefault(rate, {}).setdefault(label, []).append(value)
-        if different := sorted(set().union(*names.values()) - set.intersection(*names.values())) if names else []:
-            errors.append(f"{name}: only one of the trees has {', '.join(different)}")
+        found_by_any = {rate for found_by_one in names.values() for rate in found_by_one}
+        if missing := sorted(rate for rate in found_by_any if not all(rate in each for each in names.values())):
+            errors.append(f"{name}: only one of the trees has {', '.join(missing)}")
 
 
 def ratios(rounds: Rounds, first: str, second: str) -> dict[str, float]:
