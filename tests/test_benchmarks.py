@@ -137,7 +137,7 @@ def test_scan(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("*-scan.json")
     found = json.loads(path.read_text())
     assert set(found["found"]) == set(found["against"]["found"]) == {"idle", "begun", "again", "resumed"}
-    assert found["against"]["share_of_its_core_hours"]["begun"] > 0
+    assert set(found["against"]["share_of_its_core_hours"]) == {"begun", "again", "resumed"}
 
 
 def test_overhead(images: Path, tmp_path: Path) -> None:
