@@ -1,10 +1,11 @@
-"""The house's order: imports go down only, and no file names a package registry's host."""
+"""Imports go down only and in no circles, files stay short, and no file names a package registry's host."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,78 +14,155 @@ import resnets
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "resnets"
-FLOORS = (
-    {
-        "devices",
-        "errors",
-        "files",
-        "draws",
-        "frozen",
-        "preprocessing",
-        "sizes",
-        "version",
-        "signatures",
-        "typed",
-        "console",
-        "cores",
-    },
-    {"nn"},
-    {"models", "data"},
-    {"tasks"},
-    {"evaluation"},
-    {"artifacts"},
-    {"training"},
-    {"recipes"},
-    {"lab"},
-    {"api", "cli", "__main__", "__init__"},
-)
-# Rooms of one floor that a bar stands between.
-BARS = ({"models", "data"},)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+# From the bottom to the top: a module imports from its own package and from those before it.
+ORDER = (
+    "version",
+    "core",
+    "nn",
+    "models",
+    "modalities",
+    "data",
+    "tasks",
+    "evaluation",
+    "artifacts",
+    "reporting",
+    "training",
+    "recipes",
+    "experiments",
+    "commands",
+    "cli",
+    "__main__",
+    "__init__",
+)
+# Networks know nothing of data, and data nothing of networks: they meet in `tasks` and above.
+NETWORKS, DATA = {"nn", "models"}, {"modalities", "data"}
 
-def room_of(module: Path) -> str:
-    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+MOST_LINES = 300
+LONGER = "Longer than 300 lines because"  # in the docstring of a module that is, followed by the reason
 
 
-def floor_of(room: str) -> int:
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+def name_of(module: Path) -> str:
+    """The dotted name of the module in a file, such as "resnets.nn.blocks"."""
+    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_rooms(module: Path) -> set[str]:
-    rooms = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        names: list[str] = []
+FILES = {name_of(module): module for module in MODULES}
+
+
+def package_of(name: str) -> str:
+    return [*name.split("."), "__init__"][1]
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """Names of the modules of this library that `source` imports: in functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "resnets")
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module} imports relatively"
-            package = node.module or ""
-            names = [f"{package}.{alias.name}" for alias in node.names] if package == "resnets" else [package]
-        rooms |= {name.split(".")[1] for name in names if name.startswith("resnets.")}
-    return {room for room in rooms if not room.startswith("__version")}
+            assert not node.level, f"line {node.lineno} imports relatively"
+            base = node.module or ""
+            if base.split(".")[0] == "resnets":
+                yield from (f"{base}.{a.name}" if f"{base}.{a.name}" in FILES else base for a in node.names)
+
+
+def imported_by(module: Path) -> set[str]:
+    return set(imports_of(module.read_text()))
+
+
+def circles_in(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The modules that reach themselves, in groups that reach one another."""
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = graph.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found
+
+    reach = {name: reached(name) for name in graph}
+    circles = {tuple(sorted(o for o in reach[n] if n in reach.get(o, ()))) for n in graph if n in reach[n]}
+    return [list(circle) for circle in sorted(circles)]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
 def test_imports_go_down_only(module: Path) -> None:
-    own = room_of(module)
-    for other in imported_rooms(module):
-        assert floor_of(other) <= floor_of(own), f"{own} imports {other}, which is above it"
-        assert not any(own != other and {own, other} <= bar for bar in BARS), f"{own} and {other} must not meet"
+    own = package_of(name_of(module))
+    for name in imported_by(module):
+        other = package_of(name)
+        assert ORDER.index(other) <= ORDER.index(own), f"{own} imports {name}, which is above it"
+        assert not (own in NETWORKS and other in DATA), f"{own} imports {name}: networks must not know of data"
+        assert not (own in DATA and other in NETWORKS), f"{own} imports {name}: data must not know of networks"
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {room_of(module) for module in MODULES}
-    assert rooms == set().union(*FLOORS)
+@pytest.mark.parametrize("kind", ["tasks", "modalities"])
+def test_tasks_and_modalities_never_import_each_other(kind: str) -> None:
+    folders = {path.name for path in (PACKAGE / kind).iterdir() if path.is_dir() and path.name != "__pycache__"}
+    for name, module in FILES.items():
+        own = [*name.split("."), "", ""][1:3]
+        if own[0] == kind and own[1] in folders:
+            others = {other.split(".")[2] for other in imported_by(module) if other.startswith(f"resnets.{kind}.")}
+            assert not others & (folders - {own[1]}), f"{name} imports another one of {kind}"
+
+
+def test_modules_import_one_another_in_no_circle() -> None:
+    assert circles_in({name: imported_by(module) for name, module in FILES.items()}) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}, "e": {"a", "x"}}) == [["b", "c"], ["d"]]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from resnets.nn import blocks",
+        "import resnets.nn.blocks",
+        "from resnets.nn.blocks import Basic",
+        "def f():\n    from resnets.nn.blocks import Basic",
+        "if TYPE_CHECKING:\n    import torch, resnets.nn.blocks as b",
+    ],
+)
+def test_every_way_to_import_a_module_is_seen(source: str) -> None:
+    assert list(imports_of(source)) == ["resnets.nn.blocks"]
+
+
+def test_every_package_has_a_place_in_the_order() -> None:
+    assert {package_of(name) for name in FILES} <= set(ORDER)
+
+
+def is_too_long(source: str) -> bool:
+    docstring = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
+    _, phrase, reason = docstring.partition(LONGER)
+    return source.count("\n") > MOST_LINES and not (phrase and reason)
+
+
+def test_files_are_read_in_one_sitting() -> None:
+    folders = ("src", "tests", "benchmarks", "scripts")
+    files = [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
+    long = [str(file.relative_to(ROOT)) for file in files if is_too_long(file.read_text())]
+    assert not long, f"more than {MOST_LINES} lines, and no docstring says {LONGER!r} ...: {long}"
+
+
+def test_a_long_file_needs_a_reason() -> None:
+    assert is_too_long("x = 1\n" * 301)
+    assert not is_too_long("x = 1\n" * 300)
+    assert not is_too_long('"""Tables. Longer than 300\nlines because a table is read as one."""\n' + "x = 1\n" * 300)
+    assert is_too_long('"""Tables. Longer than 300 lines because"""\n' + "x = 1\n" * 300)
 
 
 def test_nn_knows_torch_only() -> None:
+    allowed = {"__future__", "collections", "contextlib", "dataclasses", "resnets", "torch", "typing"}
     for module in (PACKAGE / "nn").glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                assert (node.module or "").split(".")[0] in {"__future__", "torch", "resnets", "typing",
-                                                             "dataclasses", "collections"}  # fmt: skip
-                assert not (node.module or "").startswith("resnets") or (node.module or "").startswith("resnets.nn")
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, module.name
+            assert all(n.startswith("resnets.nn") for n in names if n.split(".")[0] == "resnets"), module.name
 
 
 @pytest.mark.parametrize(
