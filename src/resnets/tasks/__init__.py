@@ -1,1 +1,1 @@
-"""What is to be learnt, and how it is judged. Joins models and data."""
+"""What a network is trained for: the loss, the predictions and the metrics. Tasks join networks and data."""

@@ -1,4 +1,4 @@
-"""What the training loop and the evaluation know of a task."""
+"""What the training loop and the evaluation need of a task."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor, nn
 
 from resnets.models.spec import Spec
 
-SampleRecords = dict[str, NDArray[Any]]  # one row a sample
+SampleRecords = dict[str, NDArray[Any]]  # arrays by name, each with one row a sample
 
 
 class Task(Protocol):
-    """Builds a model around a backbone, and knows its loss, its predictions and its metrics."""
+    """Builds the network of a task and defines its loss, its records of each sample and its metrics."""
 
     @property
     def name(self) -> str:
-        """As in the model file."""
+        """The name that a model file has for the task, such as "classification"."""
         ...
 
     def build(self, spec: Spec) -> nn.Module:
-        """The model, its weights not yet set."""
+        """A network on the CPU whose weights are not yet set."""
         ...
 
     def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The loss of each sample, (N,), for a training batch."""
+        """The loss of each sample of a training batch, (N,)."""
         ...
 
     def evaluate_batch(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What is kept of each sample in evaluation, (N,) each."""
+        """What is recorded of each sample of an evaluation batch, (N,) each."""
         ...
 
     def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
-        """Exact figures from the records of all samples; JSON-ready."""
+        """The exact figures over the records of all samples, ready for JSON."""
         ...

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.tasks.base import SampleRecords
-from resnets.tasks.classification.task import confusion
+from resnets.tasks.classification.metrics import confusion_matrix
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
 WORST_ERRORS = 24
@@ -78,7 +78,7 @@ def worst_errors(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
 
 def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Table:
     """The confusion matrix; with more than `MATRIX_CLASSES` classes, a table of the most frequent confusions."""
-    counts = confusion(records, len(classes))
+    counts = confusion_matrix(records, len(classes))
     if len(classes) <= MATRIX_CLASSES:
         rows = tuple(tuple(row) for row in counts.tolist())
         return Matrix("Confusion matrix", classes, rows, "Rows are true classes, columns predicted ones.")
