@@ -1,4 +1,4 @@
-"""Ten crops, several scales and ensembles, against the naive way: one image and one look at a time, plain torch."""
+"""Ten crops, several scales and ensembles, against the naive way: one image and one crop at a time, plain torch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def naive(network: ResNet, path: Path, tta: str) -> Tensor:
 
 
 @pytest.mark.parametrize("tta", ["center", "flip", "shift", "ten-crop", "multi-scale"])
-def test_views_are_those_of_one_look_at_a_time(tta: str, images: Path, tmp_path: Path) -> None:
+def test_the_crops_are_those_of_one_crop_at_a_time(tta: str, images: Path, tmp_path: Path) -> None:
     classes = ("class0", "class1", "class2")
     network = save(tmp_path / "m.safetensors", 0, classes)
     argv = ["evaluate", str(tmp_path / "m.safetensors"), "--data", str(images), "--tta", tta]
@@ -94,7 +94,7 @@ def test_views_are_those_of_one_look_at_a_time(tta: str, images: Path, tmp_path:
     assert torch.from_numpy(scores.records["loss"]) == pytest.approx(losses, abs=1e-5)
     assert torch.from_numpy(scores.records["confidence"]) == pytest.approx(expected.amax(1), abs=1e-5)
     assert scores.records["predicted"].tolist() == expected.argmax(1).tolist()
-    assert 0.5 < float(expected.amax(1).mean()) < 0.999  # the looks have something to disagree about
+    assert 0.5 < float(expected.amax(1).mean()) < 0.999  # the crops disagree
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["accuracy"] == scores.accuracy
 

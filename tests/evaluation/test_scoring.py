@@ -155,7 +155,7 @@ def test_damaged_images_are_named_count_nowhere_and_move_no_other(
     assert scores.summary()["excluded"] == 10
 
 
-def test_a_source_without_one_readable_image_is_an_error(network: ResNet, dataset: FolderDataset) -> None:
+def test_a_dataset_without_one_readable_image_is_an_error(network: ResNet, dataset: FolderDataset) -> None:
     damage(dataset, range(51))
     with pytest.raises(DataError, match=f"None of the 51 images could be read: {dataset.path(0)}"):
         score(NetworkPredictor(network, PREPROCESSING), TASK, dataset)
@@ -189,7 +189,7 @@ def test_labels_match_by_name_when_the_model_orders_classes_otherwise(network: R
     assert renamed["classes"] == plain["classes"]
 
 
-def test_labels_of_a_source_with_fewer_classes_keep_their_names(dataset: FolderDataset) -> None:
+def test_labels_of_a_dataset_with_fewer_classes_keep_their_names(dataset: FolderDataset) -> None:
     few = replace(dataset, classes=("cat", "ant"), labels=np.array([0, 1, 1, 0]), files=dataset.files[:4])
     assert labels_for(few, ("ant", "bee", "cat")).tolist() == [2, 0, 0, 2]
 

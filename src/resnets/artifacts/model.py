@@ -27,7 +27,8 @@ from resnets.core.renamed import renamed_fields, stored
 from resnets.core.workers import default_workers
 from resnets.data.loader import normalize
 from resnets.data.prefetch import prefetch
-from resnets.evaluation.predictor import NetworkPredictor, tta_crops
+from resnets.evaluation.predictor import NetworkPredictor
+from resnets.evaluation.tta import tta_crops
 from resnets.modalities.base import evenly_spaced
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation

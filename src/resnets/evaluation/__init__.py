@@ -1,1 +1,1 @@
-"""How good a model is, exactly, and a page that a person can act on."""
+"""Evaluation: predictors, test-time augmentation and exact scores."""

@@ -1,4 +1,4 @@
-"""Exact scores: every sample once, whatever the batch size and the number of workers."""
+"""Exact scores: every sample counts once, whatever the batch size and the number of workers and ranks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class Scores:
     """The result of an evaluation.
 
     Args:
-        ids: (N,) numbers of the images that were scored, rising.
-        records: what the task observed of each of them, (N,) each.
-        metrics: the task's figures over all of them.
-        excluded: message by number, for images that could not be read. They count nowhere else.
-        split: of the data, which was scored.
-        notes: what a person should know about how the data was read, a line each.
-        damaged: message by name, for them and, after training, for all files of the run that could not be read.
+        ids: (N,) indices of the images that were scored, in ascending order.
+        records: the task's records of these images, (N,) each.
+        metrics: the task's figures over these images.
+        excluded: the error message by index, for images that could not be read. They are in no other field.
+        split: the split that was scored.
+        notes: what a user should know about how the data was read, a line each.
+        damaged: the error message by file name: of the excluded images and, after training, of every file of the run
+            that could not be read.
     """
 
     ids: NDArray[np.int64]
@@ -44,13 +45,13 @@ class Scores:
     damaged: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        """A figure by its name, such as `scores.accuracy`."""
+        """A metric by its name, such as `scores.accuracy`."""
         if name != "metrics" and name in self.metrics:
             return self.metrics[name]
         raise AttributeError(name)
 
     def summary(self) -> dict[str, Any]:
-        """The metrics, the number excluded, the split, and what was damaged (message by name), JSON-ready."""
+        """The metrics, the number of images excluded, the split and the damaged files, ready for JSON."""
         return {**self.metrics, "excluded": len(self.excluded), "split": self.split, "damaged": self.damaged}
 
 
@@ -70,16 +71,20 @@ def score(
     world: int = 1,
     gather: Gather = lambda own: [own],
 ) -> Scores:
-    """Scores `predictor` in float32 on every image of `dataset`.
+    """Scores `predictor` on every image of `dataset`, in float32 at full precision.
 
     Args:
-        split: what `dataset` is of its dataset.
-        labels, classes: in place of the source's, where the model orders its classes otherwise.
+        split: the name of the split that `dataset` is.
+        labels, classes: used instead of the dataset's own, where the model has its classes in another order; see
+            `labels_for`.
         workers: threads that decode; the result does not depend on it.
-        batch: images at a time. The network sees the same images together whatever else is set, so only this
-            can change a logit's last bit.
-        rank, world, gather: this process among several that share the batches; `gather` gives every rank's value to
-            all of them. Each gets the whole result.
+        batch: images at a time. The batches are the same whatever else is set, so only this argument can change the
+            last bit of a logit.
+        rank, world, gather: the number of this process among `world` that share the batches. `gather` returns the
+            values of all ranks on each of them, and each rank returns the whole result.
+
+    Raises:
+        DataError: no image could be read.
     """
     labels = dataset.labels if labels is None else labels
     classes = dataset.classes if classes is None else classes
@@ -93,18 +98,18 @@ def score(
             return str(error)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        # Every image of this share of the order, so that one that is damaged moves no other.
-        shares = [range(n, min(n + batch, len(dataset))) for n in range(rank * batch, len(dataset), world * batch)]
-        for indices, found in zip(shares, prefetch(pool, load, shares), strict=True):
-            excluded |= {i: seen for i, seen in zip(indices, found, strict=True) if isinstance(seen, str)}
+        # Batches are cut before anything is read, so that a damaged image moves no other into another batch.
+        batches = [range(n, min(n + batch, len(dataset))) for n in range(rank * batch, len(dataset), world * batch)]
+        for indices, loaded in zip(batches, prefetch(pool, load, batches), strict=True):
+            excluded |= {i: each for i, each in zip(indices, loaded, strict=True) if isinstance(each, str)}
             good = [i for i in indices if i not in excluded]
             if good:
-                outputs = predictor.predict([seen for seen in found if not isinstance(seen, str)])
-                observed = task.evaluate_batch(outputs, torch.from_numpy(labels[good]).to(outputs.device))
-                parts.append((good, {name: value.cpu().numpy() for name, value in observed.items()}))
-    everyone = gather((parts, excluded))
-    parts = sorted((part for own, _ in everyone for part in own), key=lambda part: part[0])
-    excluded = dict(sorted((i, reason) for _, own in everyone for i, reason in own.items()))
+                outputs = predictor.predict([each for each in loaded if not isinstance(each, str)])
+                batch_records = task.evaluate_batch(outputs, torch.from_numpy(labels[good]).to(outputs.device))
+                parts.append((good, {name: value.cpu().numpy() for name, value in batch_records.items()}))
+    of_all_ranks = gather((parts, excluded))
+    parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
+    excluded = dict(sorted((i, reason) for _, own in of_all_ranks for i, reason in own.items()))
     if not parts:
         raise DataError(f"None of the {len(dataset)} images could be read: {next(iter(excluded.values()), 'none')}")
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
@@ -114,15 +119,15 @@ def score(
 
 
 def labels_for(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """The labels of `dataset` as numbers into `classes`, matched by name.
+    """(N,) labels of `dataset` as indices of `classes`, matched by name.
 
     Raises:
-        DataError: a class of the source is none of `classes`.
+        DataError: the dataset has a class that is not in `classes`.
     """
-    strangers = [name for name in dataset.classes if name not in classes]
-    if strangers:
+    unknown = [name for name in dataset.classes if name not in classes]
+    if unknown:
         raise DataError(
-            f"The data has classes that the model does not know: {', '.join(strangers[:8])}. "
+            f"The data has classes that the model does not know: {', '.join(unknown[:8])}. "
             f"It knows {', '.join(classes[:8])}{' and more' if len(classes) > 8 else ''}."
         )
     table = np.array([classes.index(name) for name in dataset.classes], np.int64)
@@ -130,9 +135,9 @@ def labels_for(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def absent(dataset: Dataset, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """A note on the model's `classes` that `dataset` does not have, if there are any."""
-    without = [name for name in classes if name not in dataset.classes]
-    if not without:
+    """A note that names the model's `classes` that `dataset` does not have; empty if it has them all."""
+    missing = [name for name in classes if name not in dataset.classes]
+    if not missing:
         return ()
-    more = f" and {len(without) - 8} more" if len(without) > 8 else ""
-    return (f"The model knows {len(without)} classes that the data does not have: {', '.join(without[:8])}{more}.",)
+    more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+    return (f"The model knows {len(missing)} classes that the data does not have: {', '.join(missing[:8])}{more}.",)

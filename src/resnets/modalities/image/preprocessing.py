@@ -25,7 +25,7 @@ Color = Literal["RGB", "BGR", "L"]
 Background = tuple[int, int, int]  # red, green and blue from 0 to 255
 TestTimeAugmentation = Literal[
     "center", "flip", "shift", "ten-crop", "multi-scale"
-]  # see `resnets.evaluation.predictor.look`
+]  # see `resnets.evaluation.tta`
 
 MAX_SIZE = 16384  # pixels of a side
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
