@@ -191,7 +191,7 @@ def test_json_is_ascii_without_nan_and_keeps_every_name() -> None:
 
 def test_json_with_a_key_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"recipe": {"batch": 8, "batch": 16}}')
-    with pytest.raises(FileError, match="'batch' stands in it twice"):
+    with pytest.raises(FileError, match="'batch' occurs twice"):
         read_json(tmp_path / "a.json")
 
 

@@ -167,7 +167,7 @@ POOLED = Spec(widths=(8, 8, 8, 8), stem_width=8, stride_in="max pool", shortcut=
         (replace(POOLED, stem="deep", output_stride=8), 5),
     ],
 )
-def test_images_of_the_least_size_pass_and_no_smaller_ones(spec: Spec, least: int) -> None:
+def test_the_least_size_is_the_smallest_that_a_network_takes(spec: Spec, least: int) -> None:
     network = on_meta(spec).eval()
     assert spec.least_size == least
     network(torch.empty(1, 3, least, least, device="meta"))
@@ -175,7 +175,7 @@ def test_images_of_the_least_size_pass_and_no_smaller_ones(spec: Spec, least: in
     if least > 1:
         with pytest.raises(RuntimeError, match=r"too small|greater than actual"):
             network(torch.empty(1, 3, least - 1, least - 1, device="meta"))
-    with pytest.raises(UsageError, match=f"{least} or more"):
+    with pytest.raises(UsageError, match=f"the minimum is {least} px"):
         counts.layers(spec, least - 1)
 
 

@@ -1,7 +1,7 @@
-"""Devices by name, what torch can do on each, and the plain form of what it cannot.
+"""Devices by name, what torch can do on each of them, and slower ways to do the same elsewhere.
 
-Whatever depends on the kind of device asks here. A kind that the table does not know gets the plain forms, which work
-wherever torch does.
+All code that depends on the kind of device uses this module. For a kind that is not in the table, the slower ways are
+taken, which work wherever torch does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from resnets.core.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Abilities:
-    """What torch does right on a kind of device.
+    """What torch does correctly on a kind of device.
 
     Args:
-        foreach: kernels over lists of tensors; `torch.nn.utils` raises where they are asked for and missing.
-        guarded_optimizers: fused optimisers that leave everything as it is where `found_inf` is not 0. On MPS they
-            ignore it (pytorch/pytorch#186360).
-        float64: numbers of 64 bits; converting to them raises on MPS.
-        channels_last: batch norm's gradient in that layout, which is silently wrong on MPS (pytorch/pytorch#175189).
-        pinned: copies from page-locked memory, during which the host goes on. Elsewhere a copy that does not block is
-            of no use, and on MPS it may read memory that is already free (pytorch/pytorch#189690).
+        foreach: kernels over lists of tensors; without them `torch.nn.utils` raises where they are requested.
+        guarded_optimizers: fused optimisers that skip the update where `found_inf` is not 0. On MPS they ignore it
+            (pytorch/pytorch#186360).
+        float64: numbers of 64 bits; on MPS the conversion raises.
+        channels_last: the gradient of batch norm in this memory format; on MPS it is silently wrong
+            (pytorch/pytorch#175189).
+        pinned: asynchronous copies from page-locked memory. On MPS they may read memory that is already freed
+            (pytorch/pytorch#189690).
     """
 
     foreach: bool = False
@@ -48,12 +49,16 @@ _ABILITIES = {
 
 
 def abilities(device: torch.device) -> Abilities:
-    """What torch can do on `device`."""
+    """The abilities of torch on `device`."""
     return _ABILITIES.get(device.type, Abilities())
 
 
 def find_device(name: str) -> torch.device:
-    """The torch device called `name`, "auto" for the best there is. Raises `UsageError` if it is not here."""
+    """The torch device called `name`; "auto" is the first available of CUDA, MPS and the CPU.
+
+    Raises:
+        UsageError: there is no such device, or torch cannot use it.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -70,7 +75,7 @@ def find_device(name: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether its hardware computes in bf16."""
+    """Whether the hardware of `device` computes in bf16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -80,19 +85,19 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The layout of images and kernels on `device`."""
+    """The memory format of images and kernels on `device`."""
     return torch.channels_last if abilities(device).channels_last else torch.contiguous_format
 
 
 def float64_device(device: torch.device) -> torch.device:
-    """Where numbers of 64 bits are computed with: `device` if it has them, else the CPU."""
+    """The device for computations in float64: `device` if it has it, else the CPU."""
     return device if abilities(device).float64 else torch.device("cpu")
 
 
 def to_device(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """`array` as a tensor on `device`. From the host, it is copied without a wait where the device can."""
+    """`array` as a tensor on `device`; a copy from the host is asynchronous where the device allows it."""
     tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
-    if tensor.device.type != "cpu" or not abilities(device).pinned:  # only the host's memory can be pinned
+    if tensor.device.type != "cpu" or not abilities(device).pinned:  # only memory of the host can be pinned
         return tensor.to(device)
     if not tensor.is_pinned():
         tensor = tensor.pin_memory()
@@ -101,13 +106,13 @@ def to_device(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 def constant(values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
-    """`values` as a float32 tensor on `device`, copied there once. Not to be changed."""
-    with torch.inference_mode(False):  # it may be first asked for in an evaluation, and then be trained with
+    """`values` as a float32 tensor on `device`, copied there once. Callers must not change it."""
+    with torch.inference_mode(False):  # the first call may be in an evaluation, and a later one in training
         return to_device(torch.tensor(values, dtype=torch.float32), device)
 
 
 def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Copies each of `values` into its target; all of one device."""
+    """Copies each of `values` into its target; all are on one device."""
     if targets and not abilities(targets[0].device).foreach:
         for target, value in zip(targets, values, strict=True):
             target.copy_(value)
@@ -116,7 +121,7 @@ def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 
 
 def lerp_all(targets: Sequence[Tensor], ends: Sequence[Tensor], weight: float) -> None:
-    """Moves each target the share `weight` of its way to its end, in place; all of one device."""
+    """Interpolates each target towards its end, `target += weight * (end - target)`; all are on one device."""
     if targets and not abilities(targets[0].device).foreach:
         for target, end in zip(targets, ends, strict=True):
             target.lerp_(end, weight)
@@ -126,9 +131,9 @@ def lerp_all(targets: Sequence[Tensor], ends: Sequence[Tensor], weight: float) -
 
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
-    """Context manager in which float32 products keep all of their 24 bits: no TF32 on CUDA, no bf16 on the CPU.
+    """Context manager in which float32 products have all of their 24 bits: no TF32 on CUDA, no bf16 on the CPU.
 
-    By default torch computes convolutions in TF32, of 11 bits, on CUDA.
+    By default torch computes convolutions on CUDA in TF32, with 11 bits.
     """
     backends: Any = torch.backends
     settings = (
@@ -139,7 +144,7 @@ def full_float32() -> Iterator[None]:
         backends.mkldnn.conv,
     )
     before = [setting.fp32_precision for setting in settings]
-    # torch's older names for the same must agree, or reading them raises, as it does where a caller has used both.
+    # torch's older settings for the same must agree, else reading them raises; it also does if a caller has set both.
     tf32: bool | None = None
     products: str | None = None
     with contextlib.suppress(RuntimeError):

@@ -1,7 +1,7 @@
-"""One family of exceptions. Each message says what is wrong, where, and what to do about it.
+"""The exceptions of this library. Each message says what is wrong, where, and what to do about it.
 
-The command line prints the message alone and exits with `exit_code`: 2 where the command was used wrongly,
-1 where a well-formed command failed.
+The command line prints the message alone and exits with `exit_code`: 2 for wrong use of a command, 1 for a command that
+failed.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ T = TypeVar("T")
 
 
 class ResnetsError(Exception):
-    """Anything that `resnets` refuses or cannot do."""
+    """The base class of all errors that `resnets` raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(ResnetsError):
-    """A name, option or value that cannot be meant."""
+    """A name, option or value that is not valid."""
 
     exit_code = 2
 
 
 class DataError(ResnetsError):
-    """A dataset or image that is missing, damaged or contradicts itself."""
+    """A dataset or image that is missing, damaged or inconsistent."""
 
 
 class PredictionError(DataError):
-    """Some inputs could not be read. The others were answered.
+    """Some inputs could not be read. There are predictions for the others.
 
     Attributes:
-        predictions: the answer for each input, in their order; None for one that could not be read.
-        failed: what was wrong, by the input's number from 0.
+        predictions: the prediction for each input, in their order; None for one that could not be read.
+        failed: the error by the index of the input.
     """
 
     def __init__(self, predictions: Sequence[Any], failed: Mapping[int, DataError]) -> None:
@@ -54,31 +54,35 @@ class FileError(ResnetsError):
 
 
 class TrainingError(ResnetsError):
-    """A run that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class InterruptedRunError(ResnetsError):
-    """A run that was asked to stop, and did.
+    """A training run that was stopped by a signal.
 
     Args:
         number: of the signal.
     """
 
-    # A default, so that it can be pickled, as what ends a process for its parent is; `exit_code` goes along.
+    # `number` has a default so that the error can be pickled, as multiprocessing does; the pickle has `exit_code` too.
     def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
 
 
 def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
-    """What `table` has under `name`; raises as `unknown` says."""
+    """The value under `name` in `table`.
+
+    Raises:
+        UsageError: there is none; see `unknown`.
+    """
     if name not in table:
         raise unknown(kind, name, table)
     return table[name]
 
 
 def not_installed(what: str, extra: str) -> UsageError:
-    """The error for a package that an extra of this project would bring."""
+    """The error for a missing package that `extra` of this project installs."""
     return UsageError(
         f"{what}, which is not installed. In a clone: pip install -e '.[{extra}]', or begin the command with "
         f"uv run --extra {extra}."
@@ -86,10 +90,10 @@ def not_installed(what: str, extra: str) -> UsageError:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
-    """The error for a name that is none of `choices`: it names the nearest one, or all where they are few.
+    """The error for a name that is not in `choices`; the message has the most similar names, or all if they are few.
 
     Args:
-        kind: what the name stands for, as a reader would say it ("model", "setting of optimizer").
+        kind: what the name is the name of, such as "model" or "setting of optimizer".
     """
     known = list(choices)
     near = nearest(name, known)
@@ -103,8 +107,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
 
 
 def nearest(name: str, choices: Iterable[str]) -> list[str]:
-    """The `choices` that `name` may be a misspelling of, the nearest first, at most three; case does not count."""
-    if len(name) > 100:  # no misspelling, and slow to compare
+    """The at most three `choices` that are most similar to `name`, the most similar first; case is ignored."""
+    if len(name) > 100:  # not a misspelling, and slow to compare
         return []
     by_lowered = {choice.lower(): choice for choice in choices}
     return [by_lowered[near] for near in difflib.get_close_matches(name.lower(), by_lowered, n=3, cutoff=0.5)]

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all: temporary name, flush to disk, rename."""
+"""Reading and writing files. Files are written atomically: under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from typing import Any
 
 from resnets.core.errors import FileError
 
-_UMASK = os.umask(0)  # it can only be read by setting it, and that only while there is one thread
+_UMASK = os.umask(0)  # reading it requires setting it, which is only safe while there is one thread
 os.umask(_UMASK)
 _MODE = 0o666 & ~_UMASK
 
 
 def explain(action: str, path: Path, error: OSError) -> FileError:
-    """The error a person can act on for a failed read or write of `path`."""
+    """The FileError for a failed read or write of `path`.
+
+    Args:
+        action: "read" or "write".
+    """
     reason = (error.strerror or str(error)).lower()
     return FileError(f"Cannot {action} {path}: {reason}.")
 
 
 def is_file_name(text: str) -> bool:
-    """Whether a file system could hold `text` as a path: no NUL, and no character that is half of a pair."""
+    """Whether `text` can be a path: it has no NUL and no surrogate that stands for no byte."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
@@ -34,21 +38,21 @@ def is_file_name(text: str) -> bool:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the folder of `path`; on success it becomes `path`, on any error it is gone.
+    """Context manager that yields a temporary path, which is renamed to `path` on success and deleted on an error.
 
-    After this returns, a power cut leaves either the old file or the new one, each whole.
+    After a power cut, `path` is either the old file or the new one, and complete.
 
     Raises:
-        FileError: the disk is full, the folder is missing or not writable.
+        FileError: the disk is full, or the folder cannot be created or is not writable.
     """
-    import tempfile  # here, as every start of a command imports this module
+    import tempfile  # not at the top, since every command imports this module when it starts
 
     if not is_file_name(str(path)):
         raise FileError(f"No file can be called {str(path)!r}.")
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A name may have 255 bytes, and the temporary one is longer.
+        # A file name has at most 255 bytes, and the temporary one is longer.
         start = os.fsdecode(os.fsencode(path.name)[:200])
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{start}.", suffix=".part")
         os.close(handle)
@@ -67,24 +71,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes `data` as the whole of `path`, or leaves `path` as it was and raises `FileError`."""
+    """Writes `data` to `path` atomically; on an error `path` stays as it was.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def to_json(value: Any, *, readable: bool = False) -> str:
-    """`value` as one line of JSON in ASCII, with null in place of NaN and infinities, which JSON does not have.
+    """`value` as one line of JSON in ASCII, with null for NaN and infinity, which JSON does not have.
 
-    Names that are not UTF-8 come back from it as they were. NumPy's numbers and arrays are written as Python's, paths
-    as text.
+    Names that are not UTF-8 survive the round trip. NumPy's numbers and arrays are written as Python's, paths as text.
 
     Args:
-        readable: over several lines, with letters beyond ASCII as they are.
+        readable: write several lines, with characters beyond ASCII as they are.
     """
     text = json.dumps(
         _finite(value), indent=1 if readable else None, ensure_ascii=not readable, allow_nan=False, default=os.fspath
     )
-    # What is not UTF-8 becomes the escape from which JSON restores it.
+    # Bytes that are not UTF-8 become escapes from which JSON restores them.
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -99,16 +106,23 @@ def _finite(value: Any) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as `to_json` has it, readable, or leaves `path` as it was and raises `FileError`."""
+    """Writes `value` to `path` atomically as readable JSON; see `to_json`.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     write_bytes(path, to_json(value, readable=True).encode() + b"\n")
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
-    """Writes `rows` as CSV in UTF-8, or leaves `path` as it was and raises `FileError`.
+    """Writes `rows` to `path` atomically as CSV in UTF-8.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe before it, as OWASP advises ("CSV injection").
-    Bytes of names that are not UTF-8 become escapes such as `\\udcff`, and a carriage return `\\r`, which csv does not
-    quote.
+    A text that a spreadsheet would evaluate as a formula gets an apostrophe before it, as OWASP advises ("CSV
+    injection"). Bytes of names that are not UTF-8 are written as escapes such as `\\udcff`, a carriage return, which csv
+    does not quote, as `\\r`.
+
+    Raises:
+        FileError: it cannot be written.
     """
     import csv
 
@@ -124,7 +138,12 @@ def _no_formula(text: str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The JSON value in `text`; raises `ValueError` or `RecursionError` where it is none, or has a key twice."""
+    """The JSON value in `text`.
+
+    Raises:
+        ValueError: `text` is not JSON, or an object in it has a key twice.
+        RecursionError: it is nested too deeply.
+    """
     return json.loads(text, object_pairs_hook=_without_repeats)
 
 
@@ -132,22 +151,22 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
-        raise ValueError(f"{repeated!r} stands in it twice")
+        raise ValueError(f"the key {repeated!r} occurs twice")
     return found
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`.
+    """The JSON value in the file `path`.
 
     Raises:
-        FileError: it is missing, unreadable, not JSON, or an object in it has a key twice.
+        FileError: it is missing, unreadable or not JSON, or an object in it has a key twice.
     """
     try:
         return parse_json(path.read_bytes())
     except OSError as error:
         raise explain("read", path, error) from error
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{path} is not valid JSON ({error}). It may be damaged; restore it from a copy.") from error
+        raise FileError(f"{path} is not valid JSON ({error}). It may be damaged: restore it from a copy.") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""Values checked against declared types: the one rule for fields of configs, arguments of functions and JSON.
+"""Checks of values against declared types, for the fields of configs, the arguments of functions and JSON.
 
-A closed choice (`Literal`) takes only its members, a whole number fits 64 bits, a number is finite. What means the same
-becomes the declared type: a list a tuple, a whole number given for a number a float, NumPy's numbers Python's, a path
-or a `torch.device` its text.
+A `Literal` takes only its members, an integer must fit 64 bits, a float must be finite. Equivalent values are converted
+to the declared type: a list to a tuple, an int to a float, NumPy's numbers to Python's, a path or a `torch.device` to
+a string.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ T = TypeVar("T")
 MAX_INT = 2**63 - 1
 _WRONG = object()
 
-# From a JSON object to one of several dataclasses, found at a dotted place.
+# Makes one of several dataclasses from a JSON object; the last argument is its dotted name, for messages.
 Build = Callable[[list[type], dict[str, Any], str], Any]
 
 
 def conform(declared: Any, value: Any, where: str, build: Build | None = None) -> Any:
-    """`value` as the type `declared` has it.
+    """`value`, converted to the type `declared`.
 
     Args:
-        where: the dotted place of `value`, for messages.
-        build: makes dataclasses of dictionaries; without it, only instances are taken.
+        where: the dotted name of the field of `value`, for messages.
+        build: makes dataclasses from dictionaries; without it, only instances are accepted.
 
     Raises:
-        UsageError: it does not fit; the message has the choices, and the nearest one for a misspelt text.
+        UsageError: the value does not fit; the message has the choices, and the most similar one to a string.
     """
     members = members_of(declared)
     if build is not None and isinstance(value, dict) and (classes := dataclasses_in(declared)):
@@ -48,19 +48,17 @@ def conform(declared: Any, value: Any, where: str, build: Build | None = None) -
 
 
 def checked(cls: type[T]) -> type[T]:
-    """Class decorator, below `@dataclass(frozen=True)`: a new instance's fields conform to their types.
+    """Class decorator that checks and converts the fields of new instances; see `conform`.
 
-    It runs before the class's own `__post_init__`, which can rely on the types.
-
-    Raises:
-        UsageError: when an instance is made, a value that does not fit its field; see `conform`.
+    It stands below `@dataclass(frozen=True)` and runs before the class's own `__post_init__`, which can rely on the
+    types. A value that does not fit its field raises UsageError when the instance is made.
     """
     own: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
 
     def __post_init__(self: Any) -> None:  # noqa: N807
         for name, declared in field_types(cast(Any, cls)).items():
             value = getattr(self, name)
-            if value is getattr(cls, name, _WRONG):  # the default; the catalogues are made at every start
+            if value is getattr(cls, name, _WRONG):  # a default: skipped, since catalogs are made at every start
                 continue
             found = conform(declared, value, name)
             if found is not value:
@@ -93,7 +91,7 @@ def dataclasses_in(declared: Any) -> list[type]:
 
 
 def item_type(declared: Any) -> Any:
-    """The type of the items of a tuple (all of one type), found among the alternatives of `declared`."""
+    """The type of the items where one alternative of `declared` is a tuple, else None."""
     for member in members_of(declared):
         if typing.get_origin(member) is tuple:
             return typing.get_args(member)[0]
@@ -101,7 +99,7 @@ def item_type(declared: Any) -> Any:
 
 
 def short(value: Any) -> str:
-    """`value` for a message, cut where it is long."""
+    """`value` for a message, at most 60 characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a whole number of more digits than Python shows
@@ -110,7 +108,7 @@ def short(value: Any) -> str:
 
 
 def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:
-    """`value` as `member`, one alternative of a type, has it; `_WRONG` where it does not fit."""
+    """`value` converted to `member`, one alternative of a type; `_WRONG` where it does not fit."""
     origin = typing.get_origin(member)
     if origin is Literal:
         fits = (o for o in typing.get_args(member) if _same_kind(value, o) and value == o)
@@ -127,7 +125,7 @@ def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:
         return os.fsdecode(value) if isinstance(value, os.PathLike) else str(value)
     if isinstance(member, type) and member is not Any:
         return value if isinstance(value, member) else _WRONG
-    return value  # a Callable, Any: for the type checker alone
+    return value  # Any, or a Callable, which only the type checker checks
 
 
 def _as_tuple(member: Any, value: list[Any] | tuple[Any, ...], where: str, build: Build | None) -> Any:
@@ -140,7 +138,7 @@ def _as_tuple(member: Any, value: list[Any] | tuple[Any, ...], where: str, build
 
 
 def _is_torch_device(value: Any) -> bool:
-    """Whether it is a `torch.device`, asked without importing torch."""
+    """Whether it is a `torch.device`, without importing torch."""
     return (type(value).__module__, type(value).__name__) == ("torch", "device")
 
 

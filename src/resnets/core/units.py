@@ -1,4 +1,4 @@
-"""Amounts as people write them."""
+"""Sizes in bytes and counts as text: parsing and formatting."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 
 def parse_bytes(text: str) -> int:
-    """ "2GiB", "500 MB" or "1.5g" in bytes.
+    """The number of bytes in a text such as "2GiB", "500 MB" or "1.5g".
 
     Raises:
-        UsageError: it is none of these, or nothing.
+        UsageError: it is not a size in bytes, or below 1 byte.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?)b?\s*", text.lower())
     count = float(match[1]) * _UNITS[match[2]] if match and match[2] in _UNITS else 0
     if not 1 <= count < 2**63:
-        raise UsageError(f"{short(text)} is no amount of memory: write 2GiB or 500MiB.")
+        raise UsageError(f"{short(text)} is not a valid size: write 2GiB or 500MiB.")
     return int(count)
 
 
 def show_bytes(count: float) -> str:
-    """In MiB, or in GiB from 10 GiB on."""
+    """`count` bytes in MiB, or in GiB from 10 GiB up: "512 MiB", "11.5 GiB"."""
     return f"{count / 2**20:,.0f} MiB" if count < 10 * 2**30 else f"{count / 2**30:,.1f} GiB"
 
 
 def show_count(count: int, noun: str, plural: str | None = None) -> str:
-    """ "1 thread", "2 threads", "1,000 threads"; `plural` where it is not the noun with an s."""
+    """ "1 thread", "2 threads", "1,000 threads".
+
+    Args:
+        plural: of `noun`; None appends an s.
+    """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -1,1 +1,1 @@
-"""Whole networks: `Spec` (what a network is), `CATALOG` (the known ones), `ResNet` (a spec, built)."""
+"""Networks: `Spec` (the architecture as data), `CATALOG` (specs by name) and `ResNet` (the module of a spec)."""

@@ -1,4 +1,4 @@
-"""The networks known by name. Names follow torchvision and timm; a line each."""
+"""The catalog of networks by name, a line each. Names follow torchvision and timm."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CATALOG: dict[str, Spec] = {
     "resnet50_v1": replace(_bottleneck(_50), stride_in="1x1"),
     "resnet101_v1": replace(_bottleneck(_101), stride_in="1x1"),
     "resnet152_v1": replace(_bottleneck(_152), stride_in="1x1"),
-    # their plain twins, and the shortcut options of table 3
+    # plain nets of the same depths, and the shortcut options of table 3
     "plain18": _basic(_18, shortcut="none"),
     "plain34": _basic(_34, shortcut="none"),
     "resnet34_a": _basic(_34, shortcut="A"),
@@ -70,7 +70,7 @@ CATALOG: dict[str, Spec] = {
     "seresnet50": replace(_bottleneck(_50), gate="se"),
     "resnet50d": replace(_bottleneck(_50), stem="deep", shortcut="D"),
     "resnetv2_50": replace(_bottleneck(_50), preactivation=True),
-    # CIFAR: He et al. 2015, section 4.2, and the plain twins of figure 6
+    # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),
     "cifar_resnet44": _cifar(44),
@@ -96,6 +96,6 @@ def find(name: str) -> Spec:
     """The spec called `name`.
 
     Raises:
-        UsageError: there is none; the message names the nearest.
+        UsageError: there is none; the message has the most similar names.
     """
     return lookup(CATALOG, name, "model")

@@ -1,4 +1,4 @@
-"""Shapes, parameters and multiply-adds of every layer of a `Spec`, counted without building anything."""
+"""Shapes, parameters and multiply-adds of every layer of a `Spec`, counted without building the network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Layer:
     Args:
         name: as in the `state_dict`.
         kind: "conv 3x3/2", "norm", "linear".
-        shape: of its output for one sample: (channels, *size).
-        parameters: learnt numbers.
-        multiply_adds: of convolutions and linear layers, for one sample; 0 for norms, as the papers count.
+        shape: of the output for one sample, (channels, *size).
+        parameters: number of parameters.
+        multiply_adds: for one sample, of convolutions and linear layers; 0 for norms, as in the papers.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Layer:
 
 
 class _Walk:
-    """Goes through a network, keeping the spatial size."""
+    """Walks through a network and tracks the spatial size."""
 
     def __init__(self, spec: Spec, size: Size) -> None:
         self.spec = spec
@@ -43,7 +43,11 @@ class _Walk:
         self, name: str, inputs: int, outputs: int, kernel: int, *,
         stride: int = 1, groups: int = 1, bias: bool = False, size: Size | None = None,
     ) -> Layer:  # fmt: skip
-        """A convolution from `self.size` (or `size`), which moves on to its output's."""
+        """A convolution of an input of `self.size`, which is set to the output's size.
+
+        Args:
+            size: of the input, where it is another; `self.size` stays then.
+        """
         output = strided(self.size if size is None else size, stride)
         if size is None:
             self.size = output
@@ -65,17 +69,17 @@ class _Walk:
 
 
 def strided(size: Size, stride: int) -> Size:
-    """The size behind a padded layer of `stride`."""
+    """The output's size of a padded layer of `stride`."""
     return tuple(-(-n // stride) for n in size)
 
 
 def halved(size: Size) -> Size:
-    """The size behind a pool of 2."""
+    """The output's size of an unpadded pool of window and stride 2."""
     return tuple(n // 2 for n in size)
 
 
 def behind_stem(spec: Spec, size: int) -> Size:
-    """The size that the first block is given."""
+    """The spatial size of the first block's input, for an input of `size` pixels in each dimension."""
     conv_stride, pool_stride = STEM_STRIDES[spec.stem]
     sides = (size,) * spec.dimensions
     if spec.stem == "whitened":
@@ -84,16 +88,16 @@ def behind_stem(spec: Spec, size: int) -> Size:
 
 
 def layers(spec: Spec, size: int) -> list[Layer]:
-    """Every layer with parameters, in the order in which a signal meets them.
+    """Every layer with parameters, in the order of the forward pass.
 
     Args:
-        size: pixels of each side of the input.
+        size: pixels of the input in each dimension.
 
     Raises:
         UsageError: `size` is below `spec.least_size`.
     """
     if size < spec.least_size:
-        raise UsageError(f"the input's size must be {spec.least_size} or more, not {size}.")
+        raise UsageError(f"A {size} px input is too small for this model; the minimum is {spec.least_size} px.")
     return list(_walk(spec, size))
 
 
@@ -157,7 +161,7 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         yield walk.conv(f"{name}.se.fc1", block.outputs, hidden, 1, bias=True, size=one)
         yield walk.conv(f"{name}.se.fc2", hidden, block.outputs, 1, bias=True, size=one)
     if block.shortcut == "C" or (block.changes and block.shortcut in ("B", "D")):
-        pooled = block.shortcut == "D"  # the pool takes the stride, and Sequential's first place
+        pooled = block.shortcut == "D"  # the pool has the stride and is the first module of the Sequential
         size = walk.size if pooled else size_in
         place = 1 if pooled else 0
         yield walk.conv(
@@ -173,10 +177,10 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
 
 
 def parameters(spec: Spec) -> int:
-    """How many numbers the network learns."""
+    """The number of parameters."""
     return sum(layer.parameters for layer in _walk(spec, 1))
 
 
 def multiply_adds(spec: Spec, size: int) -> int:
-    """Multiply-adds of convolutions and linear layers for one input with sides of `size` pixels."""
+    """Multiply-adds of convolutions and linear layers for one input of `size` pixels in each dimension."""
     return sum(layer.multiply_adds for layer in layers(spec, size))

@@ -1,4 +1,4 @@
-"""How a network's first weights are drawn, as frozen data, read without torch; `models.initialize` draws them."""
+"""The initialisation of weights as frozen data that does not import torch; `models.initialize` draws the weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from resnets.models.spec import Spec
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Initialization:
-    """Convolutions are normal with variance 2 / fan (He et al. 2015, 1502.01852, equations 10 and 14).
+    """How weights are initialised.
+
+    The weights of convolutions are normal with variance 2 / fan (He et al. 2015, 1502.01852, equations 10 and 14).
 
     Args:
-        fan: "fan_in" as the ResNet paper cites it, "fan_out" as fb.resnet.torch and torchvision have it.
-        zero_init_last: start the last norm's scale of every branch at 0, so that each block begins as its shortcut
-            (Goyal et al. 2017, section 5.1). In pre-activation nets, which end in a convolution, that is 0. Not for
-            plain nets, which have no shortcut: no signal would pass.
-        identity: the first outputs of each convolution start as its inputs (Jordan 2024, 2404.00498, section 3.3).
-        classifier_std: the classifier's weights are normal with this deviation; None makes them uniform within
-            1 / sqrt(inputs), torch's usual.
-        whiten: training images of which the filters of a stem that whitens are made, before the first step.
+        fan: "fan_in" as in the ResNet paper, or "fan_out" as in fb.resnet.torch and torchvision.
+        zero_init_last: initialise the scale of the last norm of every branch (in pre-activation nets, where a branch
+            ends in a convolution, its weight) with 0, so that each block starts as its shortcut (Goyal et al. 2017,
+            section 5.1). Refused for plain nets, where no signal would pass.
+        identity: initialise the first output channels of each convolution as the identity of its inputs (Jordan 2024,
+            2404.00498, section 3.3).
+        classifier_std: standard deviation of the classifier's normal weights; None makes them uniform within
+            +-1 / sqrt(inputs), torch's default.
+        whiten: number of training images from which the filters of a whitened stem are computed.
+
+    Raises:
+        UsageError: `whiten` or `classifier_std` is out of range.
     """
 
     fan: Literal["fan_in", "fan_out"] = "fan_out"
@@ -37,7 +43,7 @@ class Initialization:
             raise UsageError("initialization needs whiten from 0 to 100,000,000 and a classifier_std above 0.")
 
     def check(self, spec: Spec) -> None:
-        """That a network of `spec` can learn from such weights.
+        """Checks that a network of `spec` can be trained from this initialisation.
 
         Raises:
             UsageError: it cannot.

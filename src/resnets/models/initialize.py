@@ -1,4 +1,4 @@
-"""First weights, each a function of seed and name alone."""
+"""Initial weights. Each is a function of the seed and of the module's name alone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WHITENING_EPS = 5e-4  # added to each variance
 
 
 def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> ResNet:
-    """A new network with its first weights.
+    """A new network with initialised weights.
 
     Raises:
-        UsageError: it could not learn from them, or is too large.
+        UsageError: the network could not be trained from this initialisation, or is too large.
     """
     how = how or Initialization()
     how.check(spec)
@@ -37,7 +37,7 @@ def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> R
 
 
 def allocate(spec: Spec) -> ResNet:
-    """A network on the CPU whose weights are not set yet: several times faster than setting them twice.
+    """A network on the CPU whose weights are not set: several times faster where they are loaded or drawn next.
 
     Raises:
         UsageError: it has more than `MOST_PARAMETERS`.
@@ -49,7 +49,7 @@ def allocate(spec: Spec) -> ResNet:
         )
     with torch.device("meta"):
         network = ResNet(spec)
-    for module in network.modules():  # as `to_empty`, which imports sympy: a second
+    for module in network.modules():  # what `to_empty` does; that one imports sympy, which takes a second
         for name, parameter in module.named_parameters(recurse=False):
             empty = torch.empty(parameter.shape, dtype=parameter.dtype)
             module.register_parameter(name, nn.Parameter(empty, parameter.requires_grad))
@@ -60,7 +60,7 @@ def allocate(spec: Spec) -> ResNet:
 
 @torch.no_grad()
 def initialize(network: ResNet, *, seed: int, how: Initialization | None = None) -> None:
-    """Sets every weight and buffer of `network`: norms' scales are 1, shifts and biases 0, the rest as `how` says."""
+    """Sets every weight and buffer of `network`: scales of norms to 1, biases to 0, the others as `how` says."""
     how = how or Initialization()
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -90,34 +90,34 @@ def initialize(network: ResNet, *, seed: int, how: Initialization | None = None)
 
 
 @torch.no_grad()
-def whiten(network: nn.Module, photos: Iterable[Tensor], total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
-    """Gives `network`'s stem, one that whitens, filters whose answers to `images` are uncorrelated and of variance 1.
+def whiten(network: nn.Module, batches: Iterable[Tensor], total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
+    """Sets the filters of a whitened stem, so that their outputs on the images are uncorrelated with variance 1.
 
-    They are the eigenvectors of the windows' second moments, each over its deviation, and their negatives (Page 2018;
-    Jordan 2024, 2404.00498, section 3.2).
+    The filters are the eigenvectors of the second moments of the windows, each divided by the square root of its
+    eigenvalue, and their negatives (Page 2018; Jordan 2024, 2404.00498, section 3.2).
 
     Args:
-        images: batches of (N, C, ...), normalised.
-        total: sums over ranks.
+        batches: of normalised images, (N, C, ...) each.
+        total: sums a tensor over the ranks.
     """
     weight = network.get_parameter("conv1.0.weight")
     numbers = weight[0].numel()
     exact = float64_device(weight.device)
-    moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts
-    for images in photos:
+    moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts the windows
+    for images in batches:
         windows = _windows(images, weight.shape[2:])
         moments[:-1] += (windows.T @ windows).to(exact).double()
         moments[-1] += len(windows)
     moments = total(moments).cpu()
     variances, vectors = torch.linalg.eigh(moments[:-1] / moments[-1])
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    vectors = vectors * largest.sign()  # which of two signs an eigenvector has, a solver is free to choose
+    vectors = vectors * largest.sign()  # the sign of an eigenvector depends on the solver
     filters = vectors.T / torch.sqrt(variances.clamp(min=0) + WHITENING_EPS)[:, None]
     weight.copy_(torch.cat([filters, -filters]).reshape(weight.shape))
 
 
 def _windows(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Every window of `size` in `images` (N, C, ...), as the rows of a matrix."""
+    """Every window of `size` in `images` (N, C, ...), (windows, C * numbers in a window)."""
     spatial = len(size)
     for dimension, length in enumerate(size, start=2):
         images = images.unfold(dimension, length, 1)

@@ -1,8 +1,7 @@
-"""What a training step needs of memory, predicted from a `Spec`; and which blocks to compute twice to need less.
+"""The peak memory of a training step, predicted from a `Spec`, and the segments to recompute within a limit.
 
-A block keeps for its backward pass what its convolutions give and what norm and activation make of that. A segment of
-blocks that is recomputed keeps its input alone; when its turn comes, all of it is computed again (Chen et al. 2016,
-1604.06174).
+A block keeps the outputs of its convolutions, norms and activations for the backward pass. A segment of blocks under
+activation checkpointing keeps its input alone and is recomputed in the backward pass (Chen et al. 2016, 1604.06174).
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.spec import Spec, stage_of
 
-Segments = dict[str, tuple[int, ...]]  # by stage: the lengths, from its first block on, of the segments computed twice
+Segments = dict[str, tuple[int, ...]]  # by stage: lengths of the recomputed segments, from its first block on
 
-# Of the largest layer at work: the gradient that comes in, the one that goes out, and one in between.
+# Tensors of the size of the largest layer in a backward pass: the incoming gradient, the outgoing one, one between.
 _TEMPORARIES = 3
-# Bytes that drawing one number of a dropout mask takes meanwhile: three int64 (`nn.stochastic`).
+# Bytes of temporary memory for each number of a dropout mask: three int64 (`nn.stochastic`).
 _DRAWN = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class BytesPerElement:
-    """What one number takes, in bytes.
+    """The bytes of one element.
 
     Args:
-        activation: of what layers give: 2 in bf16, 4 in float32.
-        optimizer: of what the optimiser remembers for one weight: 4 for momentum, 8 for Adam.
+        activation: of an activation: 2 in bf16, 4 in float32.
+        optimizer: of the optimiser's state for one weight: 4 for momentum, 8 for Adam.
         average: 4 where an average of the weights is kept, else 0.
     """
 
@@ -43,14 +42,14 @@ class BytesPerElement:
 
 @dataclass(frozen=True, kw_only=True)
 class StepMemory:
-    """The peak of a step, in bytes, by what takes it.
+    """The peak memory of a training step by its parts, in bytes.
 
     Args:
         weights, gradients, optimizer, average: of all parameters.
-        images: the batch.
-        program: what the process holds besides.
-        kept: activations that wait for the backward pass when the peak is reached.
-        work: of the segment that is computed again then, and of the layer at work.
+        images: the micro-batch.
+        kept: activations that are kept for the backward pass when the peak is reached.
+        work: temporary memory then: of the layer that computes, and of the segment that is recomputed.
+        program: everything else in the process.
     """
 
     weights: int
@@ -70,36 +69,44 @@ class StepMemory:
 def predict(
     spec: Spec,
     size: int,
-    bn_batch: int,
+    micro_batch: int,
     *,
     numbers: BytesPerElement | None = None,
     segments: Segments | None = None,
     program: int = 0,
 ) -> StepMemory:
-    """The memory of a step in which `bn_batch` images of `size` pixels go through together."""
+    """The memory of a training step.
+
+    Args:
+        size: height and width of the images in pixels.
+        micro_batch: images that pass through the network at once.
+        segments: the recomputed segments; None is none.
+        program: bytes that the process holds before the step.
+    """
     numbers = numbers or BytesPerElement()
-    one = bn_batch * numbers.activation  # bytes of one activation for all images
+    one = micro_batch * numbers.activation  # bytes of one activation over the micro-batch
     alive = _stem(spec, size) * one
     kept, work = alive, 0
     before = False
     for recomputed, unit in _units(_blocks(spec, size), segments or {}):
         saved, largest = sum(b.saved for b in unit) * one, max(b.largest for b in unit) * one
-        if recomputed or before:  # else what came before keeps it
+        if recomputed or before:  # else the unit before has its output among what it keeps
             alive += unit[0].input * one
         if not recomputed:
             alive += saved
-        drawn = bn_batch * _DRAWN * max(b.drawn for b in unit)
+        drawn = micro_batch * _DRAWN * max(b.drawn for b in unit)
         own = max(_TEMPORARIES * largest, drawn) + (saved if recomputed else 0)
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
     parameters = _parameters(spec)
     return StepMemory(
-        weights=parameters * (4 if numbers.activation == 4 else 4 + numbers.activation),  # cast anew in each step
+        weights=parameters
+        * (4 if numbers.activation == 4 else 4 + numbers.activation),  # autocast makes a copy in each step
         gradients=4 * parameters,
         optimizer=numbers.optimizer * parameters,
         average=numbers.average * parameters,
-        images=bn_batch * spec.channels * size**spec.dimensions * 4,
+        images=micro_batch * spec.channels * size**spec.dimensions * 4,
         kept=kept,
         work=work,
         program=program,
@@ -109,33 +116,38 @@ def predict(
 _parameters = lru_cache(maxsize=8)(counts.parameters)
 
 
-def fit(spec: Spec, size: int, bn_batch: int, limit: int, *, numbers: BytesPerElement | None = None) -> Segments:
-    """The segments with which a step stays within `limit` bytes and the fewest blocks are computed twice.
+def fit(spec: Spec, size: int, micro_batch: int, limit: int, *, numbers: BytesPerElement | None = None) -> Segments:
+    """The segments with which a step takes at most `limit` bytes and the fewest blocks are recomputed.
+
+    Args:
+        size: height and width of the images in pixels.
+        micro_batch: images that pass through the network at once.
 
     Raises:
-        UsageError: none do; the message has the least that is needed.
+        UsageError: there are none; the message has the least memory that would do.
     """
     total = sum(spec.depths)
     best: tuple[int, Segments] | None = None
-    least = predict(spec, size, bn_batch, numbers=numbers).peak
+    least = predict(spec, size, micro_batch, numbers=numbers).peak
     for length in sorted({1, *(round(2 ** (i / 2)) for i in range(2, 15))}):
-        low, high = 0, total + 1  # blocks computed twice: the fewest that fit lie within
+        low, high = 0, total + 1  # bisection for the fewest blocks to recompute
         while low < high:
             middle = (low + high) // 2
-            peak = predict(spec, size, bn_batch, numbers=numbers, segments=_segments(spec, length, middle)).peak
+            peak = predict(spec, size, micro_batch, numbers=numbers, segments=_segments(spec, length, middle)).peak
             least = min(least, peak)
             low, high = (low, middle) if peak <= limit else (middle + 1, high)
         if low <= total and (best is None or low < best[0]):
             best = low, _segments(spec, length, low)
     if best is None:
         raise UsageError(
-            f"{bn_batch} images at a time need {show_bytes(least)} at least, and {show_bytes(max(limit, 0))} are left."
+            f"A micro-batch of {micro_batch} images needs at least {show_bytes(least)}, and "
+            f"{show_bytes(max(limit, 0))} are left."
         )
     return best[1]
 
 
 def _segments(spec: Spec, length: int, count: int) -> Segments:
-    """The first `count` blocks in segments of `length`, which end with their stage."""
+    """The first `count` blocks in segments of `length`; no segment goes beyond its stage."""
     found: Segments = {}
     for number, depth in enumerate(spec.depths, start=1):
         own = min(depth, count)
@@ -147,7 +159,12 @@ def _segments(spec: Spec, length: int, count: int) -> Segments:
 
 @dataclass(frozen=True)
 class _Block:
-    """Numbers of activations for one image; `drawn` are those of a dropout mask."""
+    """Activations of a block for one image, in numbers.
+
+    Args:
+        saved: kept for the backward pass.
+        input, largest, drawn: in the block's input, in its largest layer, in its dropout mask.
+    """
 
     stage: str
     saved: int
@@ -170,15 +187,14 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
         norms = [math.prod(layer.shape) for layer in layers if ".bn" in layer.name]
         shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
         gate = 2 * convolutions[-1] if shape.gate_reduction else 0
-        # A pool keeps what it gives (the norm's input) and, as int64, the places it took.
+        # A max pool keeps its output (the norm's input) and the positions of the maxima as int64.
         pool = 5 * convolutions[-1] if shape.pools else 0
-        # A norm keeps what it is given, and the next layer what comes from ReLU, which keeps just that, or from GELU,
-        # which keeps what it is given as well.
+        # A norm keeps its input. ReLU keeps its output, which is the next layer's input; GELU keeps its input as well.
         activated = sum(norms or convolutions)
         saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if norms else 0)
         saved += gate + pool + (shortcut if norms and not spec.preactivation else 0)
-        # Dropout keeps its mask, and the convolution behind it what it gives. ReLU keeps its own result besides, where
-        # GELU's, of which `activated` has it, is no longer needed.
+        # Dropout keeps its mask, and the convolution after it keeps dropout's output. ReLU keeps its own output too;
+        # GELU's output, which `activated` counts, is not needed then.
         drawn = convolutions[-1 if shape.pools else 0] if shape.dropout else 0
         saved += drawn * (1 if spec.activation == "gelu" else 2)
         blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions), drawn))
@@ -188,8 +204,11 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
 
 @lru_cache(maxsize=8)
 def _stem(spec: Spec, size: int) -> int:
-    """What the stem keeps: its convolutions' outputs and those of norms and activations that a backward pass reads, and
-    of a pool the places it took (int64)."""
+    """Numbers that the stem keeps for one image.
+
+    They are the outputs of convolutions, norms and activations that the backward pass reads, and of a pool its output
+    and the positions of the maxima (int64).
+    """
     outputs = [
         math.prod(la.shape) for la in counts.layers(spec, size) if la.name.startswith("conv1") and "conv" in la.kind
     ]
@@ -198,7 +217,7 @@ def _stem(spec: Spec, size: int) -> int:
 
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:
-    """The segments that are recomputed, and the other blocks one by one, in order."""
+    """The recomputed segments, and the other blocks one by one, in order."""
     for stage, group in itertools.groupby(blocks, key=lambda block: block.stage):
         own, first = list(group), 0
         for length in segments.get(stage, ()):

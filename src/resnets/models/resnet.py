@@ -1,4 +1,4 @@
-"""The one residual network: it reads a `Spec` and is it."""
+"""The residual network that a `Spec` describes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BLOCKS = {
 
 
 class ResNet(nn.Module):
-    """The network that `spec` describes, with torch's own initialisation; `models.initialize` gives the papers'.
+    """The network that `spec` describes, with torch's own initialisation; `models.initialize` has the papers'.
 
-    `state_dict` keys of the family that torchvision shares are torchvision's. Children are registered in the order in
-    which a signal meets them, and each is called as a module: `nn.Sequential(*list(net.children())[:-1])` gives the
-    pooled features, and torchvision's `IntermediateLayerGetter` and FPN take the names in `spec.stage_modules`.
+    The keys of the `state_dict` are torchvision's, for the networks that torchvision has. Children are registered in
+    the order of the forward pass and called as modules: `nn.Sequential(*list(net.children())[:-1])` gives the pooled
+    features, and torchvision's `IntermediateLayerGetter` and FPN take the names in `spec.stage_modules`.
 
     Shapes, for images: (N, spec.channels, H, W) to (N, spec.classes).
     """
@@ -57,7 +57,10 @@ class ResNet(nn.Module):
 
     @property
     def recomputed(self) -> Segments:
-        """The blocks that a training step computes twice, by stage; see `models.memory`. Set it to train in less."""
+        """The segments of blocks that are recomputed in the backward pass, by stage; see `models.memory`.
+
+        Set it to train in less memory (activation checkpointing).
+        """
         segments = {name: getattr(self.get_submodule(name), "recomputed", ()) for name in self.stage_names}
         return {name: lengths for name, lengths in segments.items() if lengths}
 
@@ -67,10 +70,10 @@ class ResNet(nn.Module):
             self.get_submodule(name).recomputed = segments.get(name, ())  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """The named stages: "C1" behind the stem's convolutions, "C2" behind the first stage, and so on.
+        """The feature maps by name: "C1" after the stem's convolutions, "C2" after the first stage, and so on.
 
         Channels and strides are `spec.stage_channels` and `spec.stage_strides`. In pre-activation nets the last
-        one is normalised and activated, as the classifier sees it; the others are the bare sums.
+        one is normalised and activated, as the classifier gets it; the others are the sums of the last addition.
         """
         x = self.bn1(self.conv1(x))
         if not self.spec.preactivation:

@@ -1,4 +1,4 @@
-"""A network's architecture as frozen data: written as JSON, counted without being built, read by one `ResNet`."""
+"""The architecture of a network as frozen data: it is written as JSON, counted without torch, and built by `ResNet`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 
-# Far above what was ever trained, and below what takes a second to count. Each stage halves the size.
+# Far more than any published network has, and counted in under a second. Each stage halves the size.
 MOST_BLOCKS, MOST_STAGES, MOST_CHANNELS = 2_000, 32, 2**24
 
 EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
@@ -20,36 +20,36 @@ EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Spec:
-    """Every choice that makes a residual network.
+    """The architecture of a residual network.
 
     Args:
         block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 with four times the width).
         depths: blocks in each stage.
         widths: channels of the 3x3 convolutions of each stage, before groups and expansion.
-        stem, stem_width: what comes before the blocks, and the channels it gives.
+        stem, stem_width: what comes before the blocks, and its output channels.
         preactivation: norm and activation before each convolution (He et al. 2016) instead of after.
-        shortcut: how the signal goes around blocks; "none" is the plain twin.
-        stride_in: the layer that strides. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
-            and nearly all public weights (v1.5). In basic blocks "3x3", the first, or "max pool", a pool of 2 behind
-            it, which leaves out the last row and column of an odd size (Page 2018). Shapes are the same, so the
-            weights of one load into the other without a word, and are wrong there.
+        shortcut: the option of `nn.shortcuts`; "none" makes a plain net.
+        stride_in: the layer that has the stride. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
+            and nearly all public weights (v1.5). In basic blocks "3x3", the first, or "max pool", a pool of 2 after
+            it, which drops the last row and column of an odd size (Page 2018). The shapes of the weights are the same,
+            so that those of one option load for another, where they give wrong results.
         groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
             groups (Xie et al. 2017; torchvision's width_per_group).
         gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
-        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); a gate's own is always ReLU. Weights that do not say
-            which was theirs load into either.
-        norm, norm_eps, norm_momentum: kind of normalisation, the number added to its variance, and the share of a
+        activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); that of a gate is always ReLU. Weights of a file that
+            does not name its activation load for either.
+        norm, norm_eps, norm_momentum: kind of normalisation, the number added to the variance, and the weight of a
             new batch in the running statistics.
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
         drop_path: rate of the last block's stochastic depth; it rises linearly to there (Huang et al. 2016, eq. 4).
         output_stride: where given, later stages dilate instead of striding beyond it (Chen et al. 2017).
-        pool: what the classifier sees of each channel: its mean over all positions, or its largest value.
+        pool: the global pool before the classifier, "average" or "max".
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
-        classes: outputs.
+        classes: number of logits.
 
     Raises:
-        UsageError: a choice out of range, or two that exclude each other.
+        UsageError: a value out of range, or two that exclude each other.
     """
 
     block: Block = "basic"
@@ -82,12 +82,14 @@ class Spec:
             raise UsageError("depths, widths, groups, gate_reduction, channels and classes must be 1 or more.")
         if max(len(self.depths), len(self.widths)) > MOST_STAGES or sum(self.depths) > MOST_BLOCKS:
             raise UsageError(
-                f"{sum(self.depths):,} blocks in {len(self.depths):,} stages are too many: the most are "
-                f"{MOST_BLOCKS:,} blocks and {MOST_STAGES} stages."
+                f"{sum(self.depths):,} blocks in {len(self.depths):,} stages are too many: at most "
+                f"{MOST_BLOCKS:,} blocks and {MOST_STAGES} stages are possible."
             )
         largest = max(*self.widths, self.stem_width, self.groups, self.group_width, self.channels, self.classes)
         if largest > MOST_CHANNELS:
-            raise UsageError(f"widths, groups, channels and classes can be {MOST_CHANNELS:,} at most, not {largest:,}.")
+            raise UsageError(
+                f"widths, groups, channels and classes must be at most {MOST_CHANNELS:,}, not {largest:,}."
+            )
         if not self.depths or len(self.depths) != len(self.widths):
             raise UsageError(f"depths {self.depths} and widths {self.widths} need one number for each stage.")
         if self.dimensions not in (1, 2, 3):
@@ -103,38 +105,40 @@ class Spec:
         if self.stride_in == "max pool" and self.shortcut not in ("D", "none"):
             raise UsageError(f"stride_in 'max pool' needs a shortcut that pools too: D, or none, not {self.shortcut}.")
         if self.drop_path and self.shortcut == "none":
-            raise UsageError("drop_path leaves out residual branches; a plain net (shortcut none) has none.")
+            raise UsageError("drop_path drops residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
             raise UsageError(f"the deep stem needs an even stem_width, not {self.stem_width}.")
         if self.shortcut == "A" and any(b < a for a, b in itertools.pairwise(self.stage_channels.values())):
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if self.output_stride is not None and self.output_stride not in self._reachable_strides():
             known = ", ".join(map(str, self._reachable_strides()))
-            raise UsageError(f"output_stride {self.output_stride} cannot be had here: choose from {known}.")
+            raise UsageError(
+                f"output_stride {self.output_stride} is not possible for this network: choose from {known}."
+            )
 
     @property
     def usual_size(self) -> int:
-        """Height and width of the images for which nets with this stem are made."""
+        """The usual height and width of images for networks with this stem, in pixels."""
         return 32 if self.stem in ("cifar", "whitened") else 224
 
     @property
     def least_size(self) -> int:
-        """The fewest pixels of a side of which something is left behind every layer."""
+        """The smallest height and width at which no layer's output is empty, in pixels."""
         reachable = self._reachable_strides()
         behind_stem = (self.output_stride or reachable[-1]) // reachable[0] if self.stride_in == "max pool" else 1
         return 2 * behind_stem + 1 if self.stem == "whitened" else reachable[0] * (behind_stem - 1) + 1
 
     @property
     def stage_channels(self) -> dict[str, int]:
-        """Channels of each feature that `ResNet.features` gives, from "C1" (the stem) on."""
+        """Channels of each feature map of `ResNet.features`, from "C1" (the stem) on."""
         expansion = EXPANSION[self.block]
         return {"C1": self.stem_width} | {f"C{i + 2}": w * expansion for i, w in enumerate(self.widths)}
 
     @property
     def stage_strides(self) -> dict[str, int]:
-        """Input pixels per feature pixel, in each direction, for each feature that `ResNet.features` gives.
+        """The stride of each feature map of `ResNet.features`: input pixels per pixel of the feature map.
 
-        A size that is no multiple is rounded up; behind pools that stride, and a stem that whitens, down.
+        A size that is not a multiple is rounded up; after max pools with the stride and a whitened stem, down.
         """
         conv_stride, pool_stride = STEM_STRIDES[self.stem]
         strides, stride = {"C1": conv_stride}, conv_stride * pool_stride
@@ -145,11 +149,11 @@ class Spec:
 
     @property
     def stage_modules(self) -> dict[str, str]:
-        """The child of `ResNet` whose output is each feature that `ResNet.features` gives.
+        """The name of the child of `ResNet` whose output is each feature map of `ResNet.features`.
 
-        For whatever asks for features by the names of modules: forward hooks, Grad-CAM, torchvision's
-        `IntermediateLayerGetter` and `BackboneWithFPN`. In pre-activation nets the last one is the activation behind
-        the last stage, whose own output is the bare sum.
+        For what takes features by the names of modules: forward hooks, Grad-CAM, torchvision's
+        `IntermediateLayerGetter` and `BackboneWithFPN`. In pre-activation nets the last one is the activation after
+        the last stage, whose own output is the sum of the last addition.
         """
         last = f"C{len(self.depths) + 1}"
         names = {"C1": "conv1" if self.preactivation else "act"}

@@ -1,4 +1,4 @@
-"""Networks changed: weights put into one that differs in classes or input channels, norms folded away."""
+"""Changes to networks: loading weights, also of other classes or input channels, and folding batch norm."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def load_strictly(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
-    """Sets every weight and buffer of `network` from `state`, or says in one line what does not fit.
+    """Sets every weight and buffer of `network` from `state`.
+
+    Args:
+        origin: where `state` is from, for messages.
 
     Raises:
-        FileError: an entry is missing, too many, of another shape or kind of number, or holds what is no weight.
+        FileError: an entry is missing, unknown, or of another shape or kind of number, or holds NaN, infinity or a
+            variance below 0.
     """
     _check_values(network, state, origin)
     _load(network, state, origin)
@@ -38,7 +42,7 @@ def _load(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
 
 
 def _check_values(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
-    """Refuses entries of `network` with integers where weights belong, and with NaN, infinity or variances below 0."""
+    """Raises FileError if an entry has integers in place of weights, or holds NaN, infinity or a variance below 0."""
     kinds, values = [], []
     for name, own in network.state_dict().items():
         if name not in state:
@@ -54,13 +58,13 @@ def _check_values(network: ResNet, state: Mapping[str, Tensor], origin: str) -> 
                 values.append(f"{name} ({int((~good).sum()):,} of {good.numel():,} numbers)")
     if kinds:
         raise FileError(
-            f"{origin} holds numbers of another kind where floating-point weights belong, such as of a quantised "
-            f"network: {_first(kinds)}. Take the weights as they were before."
+            f"{origin} has other numbers than floating-point weights, as a quantised network has: {_first(kinds)}. "
+            "Use the weights from before the quantisation."
         )
     if values:
         raise FileError(
-            f"{origin} holds NaN, infinity or a variance below 0 in {_first(values)}: its training diverged, or it is "
-            "damaged. Take an earlier checkpoint or another copy."
+            f"{origin} holds NaN, infinity or a variance below 0 in {_first(values)}: its training diverged, or the "
+            "file is damaged. Use an earlier checkpoint or another copy."
         )
 
 
@@ -69,7 +73,7 @@ def _first(problems: list[str]) -> str:
 
 
 def mismatches(network: ResNet, state: Mapping[str, Tensor]) -> list[str]:
-    """One text for each entry of `state` that is missing, not of `network`, or of another shape."""
+    """A message for each entry of `state` that is missing, unknown to `network`, or of another shape."""
     own = network.state_dict()
     missing = [f"{name} is missing" for name in own if name not in state]
     surplus = [f"{name} is unknown" for name in state if name not in own]
@@ -82,24 +86,24 @@ def mismatches(network: ResNet, state: Mapping[str, Tensor]) -> list[str]:
 
 
 def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> list[str]:
-    """Sets `network`'s weights from `state`; the classifier may have other classes, the stem other channels.
+    """Sets `network`'s weights from `state`, which may have other classes and other input channels.
 
-    A classifier of other classes keeps the weights that `network` came with. A first convolution for RGB becomes one
-    for another number of channels by adding up (1 channel) or repeating in turn and scaling, so that an image whose
-    channels are alike gives the same responses.
+    A classifier of other classes keeps the weights of `network`. The first convolution is adapted to another number of
+    input channels: its weights are summed over channels (for 1 channel), or repeated in turn and scaled, so that an
+    image of equal channels gives the same outputs.
 
     Returns:
-        A line for each key that was not taken over as it is.
+        A line for each key that was not loaded as it is.
 
     Raises:
-        FileError: anything else differs, or an entry holds what is no weight.
+        FileError: anything else differs, or an entry holds NaN, infinity or a variance below 0.
     """
     _check_values(network, state, origin)
     state, own, notes = dict(state), network.state_dict(), []
     for name in own:
         if name in state and name.startswith(CLASSIFIER) and state[name].shape != own[name].shape:
             notes.append(
-                f"{name} {tuple(state[name].shape)} was skipped: the new classifier is {tuple(own[name].shape)}."
+                f"{name} {tuple(state[name].shape)} was skipped: the new classifier has {tuple(own[name].shape)}."
             )
             state[name] = own[name]
     first = next(name for name in own if name.startswith("conv1."))
@@ -112,9 +116,9 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
 
 
 def fold_norms(network: ResNet) -> ResNet:
-    """A copy in evaluation mode, each batch norm that follows a convolution made part of that convolution.
+    """A copy in evaluation mode in which each batch norm after a convolution is folded into the convolution.
 
-    It computes the same function but for rounding. Norms that follow an addition (pre-activation nets) stay.
+    It computes the same function up to rounding. Norms after an addition (in pre-activation nets) stay.
     """
     folded = copy.deepcopy(network).eval()
     for owner, convolution, norm in list(_folding(folded)):
@@ -125,13 +129,15 @@ def fold_norms(network: ResNet) -> ResNet:
 
 
 def _folding(network: ResNet) -> Iterator[tuple[nn.Module, str, str]]:
-    """Names of each convolution and of the batch norm that alone sees its output, and the module that holds both."""
+    """The names of each convolution and of the batch norm that alone gets its output, and the module with both."""
     shift = 1 if network.spec.preactivation else 0
     for module in network.modules():
         children = list(module.named_children())
         pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)]
         if isinstance(getattr(module, "pool", None), nn.modules.pooling._MaxPoolNd):
-            pairs.remove(("conv1", f"bn{1 + shift}"))  # a pool between them, which a negative scale would turn around
+            pairs.remove(
+                ("conv1", f"bn{1 + shift}")
+            )  # of the max pool between them a negative scale would make a min pool
         if module is network:
             last = f"conv1.{len(network.conv1) - 1}" if isinstance(network.conv1, nn.Sequential) else "conv1"
             pairs = [(last, "bn1")]

@@ -1,1 +1,1 @@
-"""The parts that residual networks are made of, for 1, 2 and 3 dimensions. This floor knows torch only."""
+"""The parts of residual networks, for 1, 2 and 3 dimensions. This package imports torch only."""

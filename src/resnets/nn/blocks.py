@@ -1,10 +1,10 @@
-"""Residual blocks: what the work is about.
+"""Residual blocks.
 
     y = F(x) + shortcut(x)                          (He et al. 2015, equations 1 and 2)
 
 `Basic` and `Bottleneck` are the post-activation blocks of 2015 (activation after the addition), `PreActBasic` and
-`PreActBottleneck` those of 2016 (1603.05027; norm and activation before each convolution, a clean identity path). Each
-without its shortcut is the plain twin. Attribute names are torchvision's, so its weights load with no map.
+`PreActBottleneck` those of 2016 (1603.05027; norm and activation before each convolution, nothing after the addition).
+Without shortcuts they are the blocks of plain nets. Attribute names are torchvision's, so that its weights load.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resnets.nn.stochastic import Dropout, DropPath
 
 
 def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
-    """Dropout for between the convolutions, drop-path for the end of the branch."""
+    """The dropout between the convolutions, and the drop-path at the end of the branch."""
     return (
         Dropout(shape.dropout) if shape.dropout else nn.Identity(),
         DropPath(shape.drop_path) if shape.drop_path else nn.Identity(),
@@ -79,7 +79,7 @@ class Bottleneck(nn.Module):
 
 
 def _shares_activation(shape: BlockShape) -> bool:
-    """Whether the shortcut starts behind the first norm and ReLU rather than before them."""
+    """Whether the shortcut starts after the first norm and ReLU rather than before them."""
     return shape.first or shape.changes
 
 

@@ -1,4 +1,7 @@
-"""Blocks that are computed twice in a training step, so that their activations need not be kept."""
+"""Activation checkpointing: activations are recomputed in the backward pass instead of being kept until then.
+
+Chen et al. 2016 (1604.06174), on `torch.utils.checkpoint`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """`blocks`, one after another, applied to `x`; the backward pass keeps `x` alone and applies them again."""
+def checkpoint_blocks(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Applies `blocks` to `x` in order; for the backward pass only `x` is kept, and the blocks are applied again.
+
+    Batch norm updates its running statistics once, in the first pass.
+    """
 
     def forward(x: Tensor) -> Tensor:
         for block in blocks:
@@ -19,21 +25,21 @@ def recompute(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
         return x
 
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-        return contextlib.nullcontext(), _statistics_at_rest(blocks)
+        return contextlib.nullcontext(), _frozen_running_statistics(blocks)
 
     result: Tensor = checkpoint(forward, x, use_reentrant=False, context_fn=contexts)
     return result
 
 
 @contextlib.contextmanager
-def _statistics_at_rest(blocks: Sequence[nn.Module]) -> Iterator[None]:
-    """Within, batch norm moves copies of its running statistics, which are then forgotten."""
+def _frozen_running_statistics(blocks: Sequence[nn.Module]) -> Iterator[None]:
+    """Context manager in which batch norm updates copies of its running statistics, which are then discarded."""
     norms = [m for block in blocks for m in block.modules() if isinstance(m, _BatchNorm)]
-    own = [dict(norm._buffers) for norm in norms]
-    for norm, buffers in zip(norms, own, strict=True):
+    originals = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, originals, strict=True):
         norm._buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
     try:
         yield
     finally:
-        for norm, buffers in zip(norms, own, strict=True):
+        for norm, buffers in zip(norms, originals, strict=True):
             norm._buffers.update(buffers)

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: a network scales its channels by what it sees as a whole (Hu et al. 2018, 1709.01507)."""
+"""Squeeze-and-excitation: channels are scaled by a function of their global means (Hu et al. 2018, 1709.01507)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from resnets.nn.layers import Layers
 class SqueezeExcitation(nn.Module):
     """s = sigmoid(W2 relu(W1 mean(x))); y = s * x (equations 2 to 4).
 
-    The two fully connected layers are 1x1 convolutions named as timm names them, so its weights load.
+    The two fully connected layers are 1x1 convolutions under timm's names, so that its weights load.
 
     Args:
-        reduction: `channels` divided by this is the width of the hidden layer (the paper's r = 16).
+        reduction: `channels` divided by the width of the hidden layer (r in the paper, which takes 16).
     """
 
     def __init__(self, layers: Layers, channels: int, reduction: int = 16) -> None:

@@ -1,7 +1,7 @@
 """Convolution, normalisation and pooling for any number of spatial dimensions.
 
-Blocks, stems and shortcuts are handed a `Layers` and build from it, so they are written once for sequences
-(N, C, L), images (N, C, H, W) and volumes (N, C, D, H, W).
+Blocks, stems and shortcuts take a `Layers` and build from it, so that they are written once for sequences (N, C, L),
+images (N, C, H, W) and volumes (N, C, D, H, W).
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ GROUPS_OF_GROUP_NORM = 32
 class GlobalMaxPool(nn.Module):
     """The largest value of each channel: (N, C, ...) to (N, C, 1, ...).
 
-    The gradient of torch's adaptive pools is not deterministic on CUDA, and raises where
-    `torch.use_deterministic_algorithms` is on; there, another form of the same is taken, and in a graph that is
-    exported, since torch 2.11 has no ONNX form of the pools.
+    torch's adaptive pools have no deterministic gradient on CUDA and raise where `torch.use_deterministic_algorithms`
+    is on, and torch 2.11 cannot export them to ONNX. In both cases `max` over the flattened positions is used instead.
     """
 
     def __init__(self, dimensions: int = 2) -> None:
@@ -58,10 +57,10 @@ class Layers:
 
     Args:
         dimensions: spatial dimensions of the input, 1, 2 or 3.
-        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; 32 groups, or the most that divide the
-            channels) or "none".
-        eps: added to the variance.
-        momentum: share of a new batch in the running statistics of batch norm.
+        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; 32 groups, or the largest number below that
+            divides the channels) or "none".
+        eps: number added to the variance.
+        momentum: weight of a new batch in the running statistics of batch norm, in (0, 1].
         activation: "relu", or "gelu" (Hendrycks and Gimpel 2016, 1606.08415).
     """
 
@@ -82,7 +81,7 @@ class Layers:
         dilation: int = 1,
         bias: bool = False,
     ) -> nn.Module:
-        """At stride 1 it keeps the size (odd `kernel`) or takes one off (even); no bias, as a norm follows."""
+        """A convolution; at stride 1 it keeps the size (odd `kernel`) or reduces it by 1 (even `kernel`)."""
         return _CONV[self.dimensions](
             inputs,
             outputs,
@@ -106,22 +105,26 @@ class Layers:
         return _NONLINEARITY[self.activation]()
 
     def max_pool(self) -> nn.Module:
-        """The 3-wide pool of stride 2 behind the ImageNet stem."""
+        """The max pool of window 3 and stride 2 after the ImageNet stem."""
         return _MAX_POOL[self.dimensions](3, stride=2, padding=1)
 
     def halving_pool(self) -> nn.Module:
-        """The largest of every 2 in each direction; an odd one left over does not count."""
+        """A max pool of window and stride 2; the last position of an odd size is dropped."""
         return _MAX_POOL[self.dimensions](2)
 
     def average_pool(self, stride: int, *, round_up: bool = True) -> nn.Module:
-        """A pool of window and stride `stride`; windows that hang over the edge count what they hold, or not at all."""
+        """An average pool of window and stride `stride`.
+
+        Args:
+            round_up: whether a window that overlaps the edge gives the mean of what it holds; else it is dropped.
+        """
         return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=round_up, count_include_pad=False)
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
-        """The mean or the largest over all positions, as size 1 in each dimension."""
+        """A pool over all positions: (N, C, ...) to (N, C, 1, ...)."""
         return GlobalMaxPool(self.dimensions) if pool == "max" else _GLOBAL_AVERAGE_POOL[self.dimensions](1)
 
 
 def broadcast(values: Tensor, like: Tensor) -> Tensor:
-    """`values` of shape (N,) or (N, C) with ones appended until it broadcasts over `like`."""
+    """`values`, (N,) or (N, C), reshaped with trailing dimensions of 1 so that it broadcasts over `like`."""
     return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

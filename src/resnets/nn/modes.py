@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""A context manager for evaluation mode."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
-    """Context manager: `networks` compute as in evaluation; then each of their modules has the mode that it had.
+    """Context manager that sets `networks` to evaluation mode and restores the mode of each of their modules.
 
-    A network in training mode would normalise by the batch at hand and move its running statistics for good.
+    A network in training mode would normalise by the statistics of the batch and update its running statistics.
     """
     were_training = [module for network in networks for module in network.modules() if module.training]
     for module in were_training:

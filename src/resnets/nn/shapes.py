@@ -1,4 +1,4 @@
-"""The choices that blocks, stems and shortcuts offer, and a block's shape: frozen data, read without torch."""
+"""The options of blocks, stems and shortcuts, and the shape of a block: frozen data that does not import torch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ Shortcut = Literal["none", "A", "B", "C", "D"]
 Stem = Literal["imagenet", "deep", "cifar", "whitened"]
 StrideIn = Literal["1x1", "3x3", "max pool"]
 
-# Stride of a stem's convolutions, and of the pool behind them.
+# Strides of a stem's convolutions and of the pool after them.
 STEM_STRIDES: dict[Stem, tuple[int, int]] = {"imagenet": (2, 2), "deep": (2, 2), "cifar": (1, 1), "whitened": (2, 1)}
 
 
 def whitening_filters(channels: int, dimensions: int) -> int:
-    """Outputs of the first layer of a stem that whitens: a filter and its negative for each number of a window of 2."""
+    """Output channels of the 2x2 layer of a whitened stem: a filter and its negative for each number in a window."""
     return 2 * channels * int(2**dimensions)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
-    """All that a block's construction depends on.
+    """Everything that the construction of a block depends on.
 
     Args:
         inputs, outputs: channels of x and y.
         inner: channels of the 3x3 convolution (of the first one, in a basic block).
         stride: of the block; each spatial size is divided by it.
-        stride_in: which layer strides. Of a bottleneck "1x1" is the paper's (v1), "3x3" everyone's (v1.5); in basic
-            blocks "3x3" is the first convolution, "max pool" a pool behind it, of which the size is rounded down.
-        first: whether this is the network's first block, whose pre-activation serves shortcut and branch alike
-            (He et al. 2016, appendix).
+        stride_in: the layer that has the stride. In a bottleneck "1x1" (v1, the paper) or "3x3" (v1.5, torchvision
+            and most others); in a basic block "3x3", the first convolution, or "max pool", a pool after it, which
+            rounds the size down.
+        first: whether this is the network's first block, whose shortcut starts after the pre-activation as its
+            branch does (He et al. 2016, appendix).
     """
 
     inputs: int
@@ -52,15 +53,15 @@ class BlockShape:
 
     @property
     def changes(self) -> bool:
-        """Whether y has another shape than x."""
+        """Whether the output has another shape than the input."""
         return self.stride != 1 or self.inputs != self.outputs
 
     @property
     def pools(self) -> bool:
-        """Whether a pool strides."""
+        """Whether the block has its stride in a pool."""
         return self.stride_in == "max pool" and self.stride > 1
 
     @property
     def bottleneck_strides(self) -> tuple[int, int]:
-        """Strides of a bottleneck's first 1x1 and of its 3x3."""
+        """Strides of the first 1x1 convolution and of the 3x3 convolution of a bottleneck."""
         return (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)

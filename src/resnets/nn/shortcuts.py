@@ -1,4 +1,4 @@
-"""The ways a signal goes around a residual branch that changes its shape (He et al. 2015, section 3.3).
+"""Shortcuts around residual branches (He et al. 2015, section 3.3).
 
 | option | where the shape changes                      | elsewhere  |
 |--------|----------------------------------------------|------------|
@@ -6,7 +6,7 @@
 | B      | strided 1x1 convolution + norm               | identity   |
 | C      | strided 1x1 convolution + norm               | the same   |
 | D      | average pool, then 1x1 convolution + norm    | identity   |
-| none   | nothing: the plain twin                      | nothing    |
+| none   | no shortcut: a plain net                     | the same   |
 
 D is "ResNet-D" of He et al. 2019 (1812.01187, figure 2c). In pre-activation nets the projection has no norm.
 """
@@ -27,8 +27,8 @@ _AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_poo
 class ZeroPad(nn.Module):
     """Option A: no parameters. (N, C, ...) to (N, outputs, ...), each spatial size divided by `stride`.
 
-    Half of the new channels come before the old ones, half after, as in the widely used open CIFAR nets whose
-    weights then load unchanged; any other place is the same network with its channels permuted.
+    Half of the new channels are put before the old ones and half after, as in the open CIFAR implementations in wide
+    use, so that their weights load. Any other order is the same network with its channels permuted.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dimensions: int = 2) -> None:
@@ -41,10 +41,10 @@ class ZeroPad(nn.Module):
         self.after = outputs - inputs - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        # A pool of one position picks as a slice does, but its gradient keeps the layout, where a slice's would make
-        # every operation before it mix two.
-        every = _AVERAGE_POOL[self.dimensions](x, 1, self.stride)
-        return F.pad(every, (0, 0) * self.dimensions + (self.before, self.after))
+        # A pool of window 1 gives what a slice would, but its gradient keeps the memory format. The gradient of a slice
+        # has another one than the branch's, so that every operation before it would mix the two.
+        subsampled = _AVERAGE_POOL[self.dimensions](x, 1, self.stride)
+        return F.pad(subsampled, (0, 0) * self.dimensions + (self.before, self.after))
 
 
 def build_shortcut(
@@ -60,8 +60,8 @@ def build_shortcut(
     """The shortcut around one block, or None for a plain net.
 
     Args:
-        normalized: whether a norm follows a projection; pre-activation nets have none there.
-        round_up: what the pool of option D makes of an odd size; its branch has to do the same.
+        normalized: whether a norm follows the projection; pre-activation nets have none there.
+        round_up: whether the pool of option D rounds an odd size up; the branch must round the same way.
     """
     changes = stride != 1 or inputs != outputs
     if option == "none":

@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resnets.nn.checkpointing import recompute
+from resnets.nn.checkpointing import checkpoint_blocks
 
 
 class Stage(nn.Sequential):
-    """Blocks, one after another. (N, inputs, ...) to (N, outputs, ...).
+    """A sequence of blocks. (N, inputs, ...) to (N, outputs, ...).
 
     A network calls its stages as modules, so that hooks, `torch.compile`, FSDP and `net.layer4 = nn.Identity()` work
     on them, and `net.layer4[0]` is a block.
 
     Attributes:
-        recomputed: lengths of the segments of blocks, from the first block on, that a training step computes twice.
-            Nothing changes but time and memory: gradients are the same, running statistics move once, and masks are
-            drawn from the same keys.
+        recomputed: lengths of the segments of blocks, from the first block on, that are recomputed in the backward
+            pass (activation checkpointing). Only time and memory change: gradients are the same, running statistics
+            are updated once, and stochastic layers draw the same masks from their keys.
     """
 
     recomputed: tuple[int, ...] = ()
@@ -26,7 +26,7 @@ class Stage(nn.Sequential):
         blocks, first, x = list(self), 0, input
         if self.training and torch.is_grad_enabled():
             for length in self.recomputed:
-                x = recompute(blocks[first : first + length], x)
+                x = checkpoint_blocks(blocks[first : first + length], x)
                 first += length
         for block in blocks[first:]:
             x = block(x)

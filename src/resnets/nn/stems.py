@@ -1,4 +1,4 @@
-"""What an image passes before the first block.
+"""Stems: the convolutions and the pool before the first block.
 
 | stem     | convolutions          | pool       | stride | from                                    |
 |----------|-----------------------|------------|--------|-----------------------------------------|
@@ -7,9 +7,9 @@
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
 | whitened | 2x2 fixed, 3x3        | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
 
-The 2x2 filters of the last are not learnt: `models.initialize.whiten` makes them of training images. Without a
-border, they leave a row and a column fewer. Its pool comes before the norm, where there is a quarter of the numbers to
-normalise.
+The 2x2 filters of the whitened stem are not learnt: `models.initialize.whiten` computes them from training images. They
+have no padding, so their output has one row and one column fewer. The pool comes before the norm, which then normalises
+a quarter of the numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
-    """The convolutions and the pool behind the norm and activation that the network adds; `width` channels come out."""
+    """The convolutions (N, inputs, ...) to (N, width, ...), and the pool.
+
+    Between the two the network has a norm and an activation.
+    """
     conv_stride, pool_stride = STEM_STRIDES[stem]
     conv: nn.Module
     if stem == "deep":

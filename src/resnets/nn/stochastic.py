@@ -1,9 +1,9 @@
-"""Layers that draw at random while training: stochastic depth and dropout.
+"""Layers that are random in training: stochastic depth and dropout.
 
-Their masks are a hash of a key a sample, the layer's own number and the position, all in 64-bit integers. So the
-same keys give the same masks on any device, in any micro-batch, and again when a checkpointed segment is
-recomputed. The training loop sets the keys (`set_rng_keys`); a network trained without them draws its keys from
-torch's global generator, as torch's own layers do.
+A mask is a hash of the sample's key, the layer's number and the position, in 64-bit integers. The same keys give the
+same masks on any device, in any micro-batch, and when a segment is recomputed (activation checkpointing). The training
+loop sets the keys with `set_rng_keys`; without keys, a layer draws them from torch's global generator, as torch's own
+layers do.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    return (x >> bits) & ((1 << (64 - bits)) - 1)  # torch shifts the sign in; take it out
+    return (x >> bits) & ((1 << (64 - bits)) - 1)  # torch's shift is arithmetic: clear the copies of the sign bit
 
 
 def _mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser: a bijection of 64-bit integers whose output looks random."""
+    """The finaliser of SplitMix64: a bijection of 64-bit integers with uniform output bits."""
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
     return x ^ _shift_right(x, 31)
 
 
 def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
-    """Numbers in [0, 1) that depend on nothing but their arguments.
+    """Uniform numbers in [0, 1), a pure function of the arguments.
 
     Args:
-        keys: (N,) int64, one a sample.
+        keys: (N,) int64, one for each sample.
         layer: number of the layer that draws.
-        count: how many numbers a sample needs.
+        count: numbers for each sample.
 
     Returns:
-        (N, count) float32, of 24 random bits each.
+        (N, count) float32 with 24 random bits each.
     """
     offset = (layer + 1) * _STREAM % 2**64
     stream = _mix(keys + (offset - 2**64 if offset >= 2**63 else offset))
@@ -50,7 +50,13 @@ def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
 
 
 class Stochastic(nn.Module):
-    """A layer that needs keys while training. `keys` is (N,) int64, or None."""
+    """A layer that is random in training.
+
+    Attributes:
+        rate: probability that a sample or a number is dropped, in [0, 1).
+        layer: number of this layer in its network; see `number_stochastic_layers`.
+        keys: (N,) int64, or None to draw them from torch's global generator.
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -69,9 +75,9 @@ class Stochastic(nn.Module):
 
 
 class DropPath(Stochastic):
-    """Stochastic depth (Huang et al. 2016, 1603.09382): a sample's residual branch is left out with chance `rate`.
+    """Stochastic depth (Huang et al. 2016, 1603.09382): drops a sample's residual branch with probability `rate`.
 
-    What is kept is divided by 1 - rate while training, so that nothing needs scaling at test time.
+    In training the branches that are kept are divided by 1 - rate, so that nothing is scaled in evaluation.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,13 +98,17 @@ class Dropout(Stochastic):
 
 
 def number_stochastic_layers(network: nn.Module) -> None:
-    """Gives every stochastic layer of `network` its own number, in the order of construction."""
+    """Numbers the stochastic layers of `network` in the order of construction."""
     for number, layer in enumerate(m for m in network.modules() if isinstance(m, Stochastic)):
         layer.layer = number
 
 
 def set_rng_keys(network: nn.Module, keys: Tensor | None) -> None:
-    """Hands `keys` (N,) to every stochastic layer for the coming forward pass; None returns them to torch's draws."""
+    """Sets the keys of every stochastic layer for the next forward pass.
+
+    Args:
+        keys: (N,) int64, or None to draw them from torch's global generator.
+    """
     for layer in network.modules():
         if isinstance(layer, Stochastic):
             layer.keys = keys
