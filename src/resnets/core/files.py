@@ -118,8 +118,8 @@ def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
     """Writes `rows` to `path` atomically as CSV in UTF-8.
 
     A text that a spreadsheet would evaluate as a formula gets an apostrophe before it, as OWASP advises ("CSV
-    injection"). Bytes of names that are not UTF-8 are written as escapes such as `\\udcff`, a carriage return, which csv
-    does not quote, as `\\r`.
+    injection"). Bytes of names that are not UTF-8 are written as escapes such as `\\udcff`, a carriage return, which
+    csv does not quote, as `\\r`.
 
     Raises:
         FileError: it cannot be written.
