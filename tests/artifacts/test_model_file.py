@@ -110,8 +110,11 @@ def test_class_names_that_are_not_utf8_come_back(model: Model, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("a", "b")}, "2 class names stand beside 7 classes"),
-        ({"preprocessing": Preprocessing(color="L", mean=(0.5,), std=(1.0,))}, "preprocessing gives 1 of 3 channels"),
+        ({"classes": ("a", "b")}, "there are 2 class names for 7 classes"),
+        (
+            {"preprocessing": Preprocessing(color="L", mean=(0.5,), std=(1.0,))},
+            "preprocessing gives 1 channels, and the network takes 3",
+        ),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str, model: Model) -> None:
@@ -167,9 +170,9 @@ def test_a_newer_format_is_refused_with_advice(path: Path) -> None:
         ({"format": 0}, "format 0 is unknown"),
         ({"format": "1"}, "format '1' is unknown"),
         ({"spec": {"depts": [1]}}, "No setting of spec is called 'depts': did you mean depths"),
-        ({"spec": {"classes": 8}}, "7 class names stand beside 8 classes"),
+        ({"spec": {"classes": 8}}, "there are 7 class names for 8 classes"),
         ({"classes": None}, "classes takes a list"),
-        ({"recipe": []}, "recipe is no object"),
+        ({"recipe": []}, "recipe is not an object"),
         ({"preprocessing": {"crop": -1}}, "crop -1"),
         ({"task": 3}, "task takes a text"),
     ],
@@ -208,7 +211,7 @@ def test_weights_of_another_spec_are_refused_before_they_cost_memory(spec: dict[
 def test_weights_of_others_are_refused_with_advice(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "theirs.safetensors"
     safetensors.torch.save_file(model.network.state_dict(), path, {"format": "pt"})
-    with pytest.raises(FileError, match=r"no model file of resnets.*resnets.create\(NAME, weights=\"FILE\"\)"):
+    with pytest.raises(FileError, match=r"not a model file of resnets.*resnets.create\(NAME, weights=\"FILE\"\)"):
         load(path)
 
 
@@ -224,7 +227,7 @@ def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
     header = 8 + int.from_bytes(data[:8], "little")
     for length in (0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1, len(data) - 4, len(data) - 1):
         path.write_bytes(data[:length])
-        with pytest.raises(FileError, match="no whole safetensors file"):
+        with pytest.raises(FileError, match="not a complete safetensors file"):
             load(path)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 import resnets
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model import Model, load
+from resnets.artifacts.runtimes import onnxruntime
+from resnets.artifacts.runtimes.openvino import OpenVINO
 from resnets.cli import main
 from resnets.core.devices import has_bf16
 from resnets.core.errors import DataError, UsageError
@@ -124,7 +126,7 @@ def file(model: Model, tmp_path: Path) -> Path:
     return path
 
 
-def test_graphs_are_kept_beside_the_model_and_made_anew_when_damaged_or_stale(
+def test_graphs_are_kept_next_to_the_model_and_exported_again_when_damaged_or_stale(
     file: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = load(file).predict(photo(), top=7)
@@ -132,7 +134,7 @@ def test_graphs_are_kept_beside_the_model_and_made_anew_when_damaged_or_stale(
     assert [name for name, _ in found] == [name for name, _ in before]
     (graph,) = file.with_suffix(".runtimes").rglob("*.xml")
     with monkeypatch.context() as patch:
-        patch.setattr(runtimes._OpenVINO, "_export", lambda *_: pytest.fail("it was kept"))
+        patch.setattr(OpenVINO, "_export", lambda *_: pytest.fail("a kept graph was exported again"))
         assert resnets.predict(file, photo(), top=7, runtime="openvino", precision="fp32")[0] == found
     graph.write_bytes(graph.read_bytes()[:100])
     assert resnets.predict(file, photo(), top=7, runtime="openvino", precision="fp32")[0] == found
@@ -143,7 +145,7 @@ def test_graphs_are_kept_beside_the_model_and_made_anew_when_damaged_or_stale(
 
 
 @pytest.mark.parametrize(("runtime", "pattern"), [("openvino", "*.bin"), ("onnxruntime", "*.onnx")])
-def test_a_kept_graph_that_is_not_as_it_was_written_is_made_anew(
+def test_a_kept_graph_that_was_changed_is_exported_again(
     runtime: Any, pattern: str, file: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(file: Path) -> dict[str, float]:
@@ -155,19 +157,19 @@ def test_a_kept_graph_that_is_not_as_it_was_written_is_made_anew(
     model_file.save(other, state, model.card)
     expected, of_other = answer(file), answer(other)
     assert expected != pytest.approx(of_other, abs=1e-3)
-    (graph,), (foreign,) = (each.with_suffix(".runtimes").rglob(pattern) for each in (file, other))
+    (graph,), (other_graph,) = (each.with_suffix(".runtimes").rglob(pattern) for each in (file, other))
     for spoil in (
-        lambda: graph.write_bytes(foreign.read_bytes()),
+        lambda: graph.write_bytes(other_graph.read_bytes()),
         lambda: next(graph.parent.glob("*.sha256")).unlink(),
         lambda: next(graph.parent.glob("*.sha256")).write_text("nothing of the kind"),
         graph.unlink,
     ):
         spoil()
         assert answer(file) == pytest.approx(expected, abs=1e-6)
-        assert graph.read_bytes() != foreign.read_bytes()
+        assert graph.read_bytes() != other_graph.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(runtimes._OpenVINO, "_export", lambda *_: pytest.fail("it was kept"))
-        patch.setattr(runtimes, "_onnx", lambda *_: pytest.fail("it was kept"))
+        patch.setattr(OpenVINO, "_export", lambda *_: pytest.fail("a kept graph was exported again"))
+        patch.setattr(onnxruntime, "_export", lambda *_: pytest.fail("a kept graph was exported again"))
         assert answer(file) == pytest.approx(expected, abs=1e-6)
 
 
@@ -181,13 +183,13 @@ def test_int8_is_calibrated_on_images_and_says_where_they_are_missing(file: Path
 
 def test_each_calibration_has_a_graph_of_its_own(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    export = runtimes._OpenVINO._export
+    export = OpenVINO._export
 
     def unquantized(self: Any, graphs: Any, calibration: Any, name: str) -> Any:
         made.append(f"{sum(1 for _ in calibration())} images")
         return export(self, graphs, None, "fp32")
 
-    monkeypatch.setattr(runtimes._OpenVINO, "_export", unquantized)
+    monkeypatch.setattr(OpenVINO, "_export", unquantized)
     folders = [make_images(tmp_path / str(count), train=count) for count in (2, 3)]
     for folder in [*folders, folders[0]]:
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(folder / "train"))
@@ -221,7 +223,7 @@ def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "pip install -e '.[export]'" in capsys.readouterr().err
     with pytest.raises(UsageError, match="No runtime is called 'openvin': did you mean openvino"):
         load(file, runtime="openvin")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="Only int8 is calibrated"):
+    with pytest.raises(UsageError, match="calibrate is for precision int8"):
         load(file, calibrate="photos")
 
 

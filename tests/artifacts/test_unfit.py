@@ -199,7 +199,7 @@ def test_a_pickle_of_too_many_tensors_is_refused_before_it_is_read(
     torch.save(whole(), path)
     monkeypatch.setattr(model_file, "MOST_TENSORS", 20)
     monkeypatch.setattr(torch, "load", lambda *arguments, **named: pytest.fail("it was read"))
-    with pytest.raises(FileError, match=r"has \d+ tensors, and 20 are the most"):
+    with pytest.raises(FileError, match=r"has \d+ tensors, and a residual network has at most 20"):
         resnets.create(SPEC, weights=path)
 
 

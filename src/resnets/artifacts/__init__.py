@@ -1,1 +1,1 @@
-"""Models outside a run: the model file, weights of other libraries, and a model that predicts."""
+"""Trained models as files: the model file, a model that predicts, weights of other libraries, and runtimes."""

@@ -1,4 +1,4 @@
-"""A trained network that knows its classes and its preprocessing."""
+"""A trained network with its classes and its preprocessing."""
 
 from __future__ import annotations
 
@@ -47,11 +47,17 @@ Ranking = list[tuple[str, float]]
 @renamed_fields
 @dataclass(frozen=True)
 class Model:
-    """What `resnets.load` gives: the network in evaluation mode, and what its file says of it."""
+    """A model that predicts; `resnets.load` returns one.
 
-    network: nn.Module  # a ResNet, or what a runtime made of one
+    Args:
+        network: in evaluation mode: a ResNet, or a runtime's module; (N, C, H, W) to logits (N, classes).
+        card: what the model file says of it.
+        file: the model file.
+    """
+
+    network: nn.Module
     card: ModelCard
-    file: Path | None = None  # where it was read from
+    file: Path | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,49 +65,49 @@ class Model:
 
     @property
     def tta(self) -> TestTimeAugmentation:
-        """How the recipe that made it looks at test images."""
-        said = stored("Recipe", self.card.recipe, "tta")
-        return next((tta for tta in get_args(TestTimeAugmentation) if tta == said), "center")
+        """The test-time augmentation of the recipe that trained the model; "center" if there is no recipe."""
+        recipe_tta = stored("Recipe", self.card.recipe, "tta")
+        return next((tta for tta in get_args(TestTimeAugmentation) if tta == recipe_tta), "center")
 
     def probabilities(self, images: Iterable[ImageInput]) -> Tensor:
-        """(N, classes) float32 probabilities, on the CPU, for images of any sizes: those that `evaluate` scores.
+        """(N, classes) float32 probabilities on the CPU, for images of any sizes: the same that `evaluate` scores.
 
-        They are averaged over what `tta` looks at. The network computes as in evaluation, whatever its mode.
+        They are averaged over the crops of `tta`. The network computes in evaluation mode, whatever its mode is.
 
         Raises:
             DataError: an image is missing or damaged.
         """
-        return self._probabilities([self._see(image) for image in images])
+        return self._probabilities([self._load(image) for image in images])
 
-    def _see(self, image: ImageInput) -> list[Pixels]:
+    def _load(self, image: ImageInput) -> list[Pixels]:
         p, name = self.card.preprocessing, "the image"
         if isinstance(image, str | Path):
             image, name = Path(image), str(image)
         with one_image():
             return tta_crops(open_image(image, p.color, background=p.background), p, self.tta, name)
 
-    def _probabilities(self, seen: Sequence[list[Pixels]]) -> Tensor:
-        if not seen:
+    def _probabilities(self, inputs: Sequence[list[Pixels]]) -> Tensor:
+        if not inputs:
             return torch.empty(0, len(self.classes))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
         predictor = NetworkPredictor(self.network, self.card.preprocessing, tta=self.tta, device=device)
         with torch.inference_mode(), full_float32():
-            return torch.softmax(predictor.predict(seen).float(), 1).cpu()
+            return torch.softmax(predictor.predict(inputs).float(), 1).cpu()
 
     def predict(self, image: ImageInput, top: int = 5) -> Ranking:
-        """The `top` classes with their probabilities, the most probable first."""
+        """The `top` most probable classes with their probabilities, the most probable first."""
         return self.predict_many([image], top)[0]
 
     def predict_many(
         self, images: Sequence[ImageInput], top: int = 5, batch: int = 32, workers: int | None = None
     ) -> list[Ranking]:
-        """`predict` for each of `images`, `batch` of them at a time; the next are decoded meanwhile.
+        """`predict` for each of `images`, in batches of `batch`; the next batch is decoded meanwhile.
 
         Args:
-            workers: threads that decode; None takes one for each usable core.
+            workers: threads that decode; None is one for each usable core.
 
         Raises:
-            PredictionError: some cannot be read; it has the answers for all others.
+            PredictionError: some images cannot be read; the error has the predictions for the others.
         """
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top}.")
@@ -109,24 +115,24 @@ class Model:
         failed: dict[int, DataError] = {}
         with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
             parts = [images[first : first + batch] for first in range(0, len(images), batch)]
-            for seen in prefetch(pool, self._try_to_load, parts):
-                readable = [crops for crops in seen if not isinstance(crops, DataError)]
-                answers = iter(self._rank(readable, top))
-                numbered = enumerate(seen, start=len(rankings))
+            for loaded in prefetch(pool, self._try_to_load, parts):
+                readable = [crops for crops in loaded if not isinstance(crops, DataError)]
+                ranked = iter(self._rank(readable, top))
+                numbered = enumerate(loaded, start=len(rankings))
                 failed |= {number: each for number, each in numbered if isinstance(each, DataError)}
-                rankings += [None if isinstance(each, DataError) else next(answers) for each in seen]
+                rankings += [None if isinstance(each, DataError) else next(ranked) for each in loaded]
         if failed:
             raise PredictionError(rankings, failed)
         return [ranking for ranking in rankings if ranking is not None]
 
     def _try_to_load(self, image: ImageInput) -> list[Pixels] | DataError:
         try:
-            return self._see(image)
+            return self._load(image)
         except DataError as error:
-            return DataError(str(error))  # without the frames, and so the pixels, that its traceback holds
+            return DataError(str(error))  # without the traceback, whose frames hold the pixels
 
-    def _rank(self, seen: Sequence[list[Pixels]], top: int) -> list[Ranking]:
-        values, indices = self._probabilities(seen).topk(min(top, len(self.classes)))
+    def _rank(self, inputs: Sequence[list[Pixels]], top: int) -> list[Ranking]:
+        values, indices = self._probabilities(inputs).topk(min(top, len(self.classes)))
         return [
             [(self.classes[i], v) for i, v in zip(*row, strict=True)]
             for row in zip(indices.tolist(), values.tolist(), strict=True)
@@ -134,7 +140,7 @@ class Model:
 
 
 def find_model_file(model: str | Path) -> Path:
-    """The model file that `model` names: itself, or the one in a run folder.
+    """The path of the model file: `model` itself, or the model file in the run folder `model`.
 
     Raises:
         FileError: there is none.
@@ -143,12 +149,12 @@ def find_model_file(model: str | Path) -> Path:
     if os.path.isdir(path):
         if not (path / model_file.MODEL_NAME).is_file():
             raise FileError(
-                f"{path} holds no {model_file.MODEL_NAME}, which comes when training ends. Where it was cut off: "
-                f"resnets resume {path}."
+                f"{path} has no {model_file.MODEL_NAME}, which is written when training ends. If the run was "
+                f"interrupted: resnets resume {path}."
             )
         return path / model_file.MODEL_NAME
     if not os.path.exists(path):
-        network = f": {path} is a network without weights, to be trained first" if str(path) in CATALOG else ""
+        network = f": {path} is the name of a network, which has to be trained first" if str(path) in CATALOG else ""
         raise FileError(f"There is no model file or run folder {path}{network}.")
     return path
 
@@ -165,19 +171,19 @@ def load(
 
     Args:
         runtime, precision: see `artifacts.runtimes`; all but torch run on the CPU.
-        calibrate: images for int8: a folder, or a dataset's name; None is what the model was trained on.
+        calibrate: images for int8: a folder, or a dataset's name; None is the data that the model was trained on.
 
     Raises:
-        FileError: there is none, or it is damaged.
-        UsageError: the runtime cannot be had here, or not in this precision.
+        FileError: there is no model file, or it is damaged.
+        UsageError: the runtime is not available here, or not in this precision.
     """
     if calibrate is not None and precision != "int8":
-        raise UsageError(f"Only int8 is calibrated on images, not precision {precision}.")
+        raise UsageError(f"calibrate is for precision int8, not {precision}.")
     path = find_model_file(model)
     state, card = model_file.load(path)
     network = allocate(card.spec)
     load_strictly(network, state, str(path))
-    if card.spec.dimensions == 2:  # the layout that training evaluates in, so that the last bit agrees
+    if card.spec.dimensions == 2:  # the memory format of the evaluations in training, for the same last bit
         network = network.to(memory_format=memory_format(torch.device(device)))  # type: ignore[call-overload]
     network = network.to(device).eval()
     images = calibrate if calibrate is not None else card.recipe.get("data")
@@ -194,7 +200,7 @@ def load(
 
 
 def _digest(name: str) -> str:
-    """Of the images in the folder or dataset `name`: as long as theirs are the same files, it is the same."""
+    """A hash of the names and sizes of the images in the folder `name`, or of the dataset's name."""
     images = _images_in(Listing(Path(name))) if Path(name).is_dir() else []
     files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in images]
     return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
@@ -205,7 +211,7 @@ def _images_in(listing: Listing) -> list[Path]:
 
 
 def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """(1, C, H, W) each of `CALIBRATION` images, evenly spaced over those in the folder or dataset `name`."""
+    """Normalised images, (1, C, H, W) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
     p = preprocessing
     if Path(name).is_dir():
         listing = Listing(Path(name))
@@ -216,7 +222,7 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
             splits = open_dataset(name)
         except DataError as error:
             raise DataError(
-                f"int8 is calibrated on images like those that will come, and {name} is not here: "
+                f"int8 is calibrated on images like those of later predictions, and {name} is not here: "
                 "give --calibrate FOLDER."
             ) from error
         count = len(splits.train)
@@ -226,5 +232,5 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
     if not openers:
         raise DataError(f"There are no images in {name} to calibrate int8 on.")
     for number in evenly_spaced(len(openers), CALIBRATION):
-        with contextlib.suppress(DataError):  # one that cannot be read calibrates nothing
+        with contextlib.suppress(DataError):  # images that cannot be read are skipped
             yield normalize(torch.from_numpy(prepare(openers[number](), p))[None], p)

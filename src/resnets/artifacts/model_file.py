@@ -1,7 +1,7 @@
-"""The model file: one `.safetensors` that says what it is.
+"""The model file: one `.safetensors` with the weights and a description of the model.
 
-Its metadata holds, as JSON under the key "resnets": format version, library version, task, spec, class names,
-preprocessing, recipe and metrics. Nothing in it is ever executed.
+Its metadata has, as JSON under the key "resnets": format version, library version, task, spec, class names,
+preprocessing, recipe, environment and metrics. Nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,26 @@ KEY = "resnets"
 FORMAT = 1
 TASK = "classification"
 MODEL_NAME = "model.safetensors"
-# Of a safetensors file, so that a hostile one is refused at once; the deepest spec has 36,000 tensors.
+# Bytes of the header and number of tensors, so that a hostile file is refused at once; the deepest spec has 36,000.
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """All that a model file says beside its weights."""
+    """What a model file has besides the weights.
+
+    Args:
+        spec: the architecture.
+        classes: names in the order of the logits.
+        preprocessing: from an image to the network's input.
+        task: the name of the task.
+        version: of the library that wrote the file.
+        recipe, environment: what the model was trained with, as JSON; empty if it is not known.
+        metrics: of the evaluation after training, as JSON.
+
+    Raises:
+        UsageError: classes, channels and spec contradict one another.
+    """
 
     spec: Spec
     classes: tuple[str, ...]
@@ -48,13 +61,20 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.spec.classes:
-            raise UsageError(f"{len(self.classes)} class names stand beside {self.spec.classes} classes.")
+            raise UsageError(f"there are {len(self.classes)} class names for {self.spec.classes} classes.")
         if self.preprocessing.channels != self.spec.channels:
-            raise UsageError(f"preprocessing gives {self.preprocessing.channels} of {self.spec.channels} channels.")
+            raise UsageError(
+                f"preprocessing gives {self.preprocessing.channels} channels, and the network takes "
+                f"{self.spec.channels}."
+            )
 
 
 def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
-    """Writes a model file, whole or not at all."""
+    """Writes a model file atomically.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     data = {
         "format": FORMAT,
         "version": card.version,
@@ -74,12 +94,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """The weights and the card of a model file.
 
     Raises:
-        FileError: missing, damaged, written by a newer version, or no model file of this library.
+        FileError: the file is missing, damaged, written by a newer version, or not a model file of this library.
     """
     tensors, metadata = read_safetensors(path)
     if KEY not in metadata:
         raise FileError(
-            f"{path} has weights but does not say of which network, so it is no model file of resnets. "
+            f"{path} has weights but does not name their network, so it is not a model file of resnets. "
             'Load it in Python with resnets.create(NAME, weights="FILE").'
         )
     card = read_card(path, metadata[KEY])
@@ -91,11 +111,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
 
 def read_card(path: Path, text: str) -> ModelCard:
-    """The card that stands as JSON in the metadata of `path`."""
+    """The card in the JSON `text`, which is from the metadata of `path`.
+
+    Raises:
+        FileError: it is damaged, of a newer format, or of another task.
+    """
     try:
         data = parse_json(text)
         if not isinstance(data, dict):
-            raise UsageError("no object.")
+            raise UsageError("it is not an object.")
         version = data.get("format")
         if isinstance(version, int) and version > FORMAT:
             raise FileError(
@@ -106,7 +130,7 @@ def read_card(path: Path, text: str) -> ModelCard:
         task = decode(str, data.get("task"), "task")
         if task != TASK:
             raise FileError(
-                f"{path} is a model for {task!r}, and this version of resnets reads models for {TASK} alone."
+                f"{path} is a model for {task!r}, and this version of resnets only reads models for {TASK}."
             )
         objects = {name: decode_object(data, name) for name in ("recipe", "environment", "metrics")}
         return ModelCard(
@@ -124,23 +148,27 @@ def read_card(path: Path, text: str) -> ModelCard:
 def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
     value = data.get(name, {})
     if not isinstance(value, dict):
-        raise UsageError(f"{name} is no object.")
+        raise UsageError(f"{name} is not an object.")
     return value
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of any safetensors file."""
+    """All tensors and the metadata of any safetensors file.
+
+    Raises:
+        FileError: the file is missing, damaged, or too large to be of a residual network.
+    """
     try:
-        with path.open("rb") as stream:  # the system's own word on a missing or forbidden file is clearer, too
+        with path.open("rb") as stream:  # opened here first, also since OSError has the clearer message
             header = int.from_bytes(stream.read(8), "little")
             tensors = stream.read(min(header, MOST_HEADER)).count(b'"data_offsets"')
         if header > MOST_HEADER:
             raise FileError(
-                f"{path} is no whole safetensors file (its header says that it has {header:,} bytes, and "
-                f"{MOST_HEADER:,} are the most). Take another copy of it."
+                f"{path} is not a complete safetensors file (its header has {header:,} bytes, and at most "
+                f"{MOST_HEADER:,} are read). Use another copy of it."
             )
         check_tensors(path, tensors)
-        if not _is_utf8(path):  # which safetensors does not open
+        if not _is_utf8(path):  # safetensors opens paths in UTF-8 only
             content = path.read_bytes()
             metadata = json.loads(content[8 : 8 + header]).get("__metadata__", {})
             return safetensors.torch.load(content), metadata
@@ -150,8 +178,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise
     except OSError as error:
         raise explain("read", path, error) from error
-    except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
-        raise FileError(f"{path} is no whole safetensors file ({error}). Take another copy of it.") from error
+    except Exception as error:  # safetensors' own error, and torch's for invalid shapes
+        raise FileError(f"{path} is not a complete safetensors file ({error}). Use another copy of it.") from error
 
 
 def _is_utf8(path: Path) -> bool:
@@ -163,17 +191,19 @@ def _is_utf8(path: Path) -> bool:
 
 
 def check_tensors(path: Path, count: int) -> None:
-    """Refuses a file of so many tensors that reading them would take long.
+    """Checks the number of tensors in a file, since reading too many of them would take long.
 
     Raises:
         FileError: `count` is above `MOST_TENSORS`.
     """
     if count > MOST_TENSORS:
-        raise FileError(f"{path} has {count:,} tensors, and {MOST_TENSORS:,} are the most: it is no residual network.")
+        raise FileError(
+            f"{path} has {count:,} tensors, and a residual network has at most {MOST_TENSORS:,}: it is another file."
+        )
 
 
 def weights_sha256(state: dict[str, Tensor]) -> str:
-    """SHA-256 over the entries in the order of their keys: name, dtype, shape and bytes of each."""
+    """The SHA-256 of the entries in the order of their names: name, dtype, shape and bytes of each."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""Weights that others trained: files of torch and safetensors, torchvision's and timm's published ones."""
+"""Pretrained weights of any origin: files of torch and safetensors, and those that torchvision and timm publish."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from resnets.models.spec import Spec
 from resnets.models.surgery import transplant
 from resnets.nn.shapes import StrideIn
 
-# What wrappers put before every key: DataParallel and DDP, torch.compile, EMA.
+# Prefixes of all keys that come from wrappers: DataParallel and DDP, torch.compile, EMA.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 
-# Parts by which networks for other tasks are known: torchvision's, OpenMMLab's.
+# Names of modules by which networks for other tasks are recognised: torchvision's and OpenMMLab's.
 _HEADS = {
     "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head", "head"},
     "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
 }
 
-# Names of other libraries on the left; a pattern a line, the first that fits.
+# Patterns of other libraries' keys and our keys; the first that matches counts.
 _NAMES = (
     (r"linear\.(.*)", r"fc.\1"),  # open CIFAR implementations
     (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next five
@@ -45,43 +45,43 @@ _NAMES = (
 def load_weights(
     network: ResNet, weights: str | Path, *, name: str | None = None, weights_stride: StrideIn | None = None
 ) -> list[str]:
-    """Puts `weights` into `network`.
+    """Loads `weights` into `network`.
 
     Args:
-        weights: a model file, a run folder, a `.pth` or `.safetensors` file of anyone's, "torchvision:NAME" or
+        weights: a model file, a run folder, a `.pth` or `.safetensors` file of any origin, "torchvision:NAME" or
             "timm:TAG".
-        name: the network's name in the catalogue, which torchvision and timm share.
-        weights_stride: for a file of bottlenecks that does not say, which convolution strides there: "1x1" (v1:
-            the paper's, Caffe, detectron) or "3x3" (v1.5: torchvision, timm, nearly all others).
+        name: the network's name in the catalog, which torchvision and timm share.
+        weights_stride: the convolution of bottlenecks that has the stride, for a file that does not say it: "1x1" (v1:
+            the paper, Caffe, detectron) or "3x3" (v1.5: torchvision, timm, nearly all others).
 
     Returns:
-        A line for each key that was not taken over as it is.
+        A line for each key that was not loaded as it is.
 
     Raises:
-        FileError: missing, damaged or unsafe file, or weights of another network.
-        UsageError: the place of the stride is not said, or is another than the network's.
+        FileError: the file is missing, damaged or unsafe, or the weights are of another network.
+        UsageError: `weights_stride` is needed and not given, or the network has its stride in another convolution.
     """
     origin = str(weights)
     library, _, tag = origin.partition(":")
     if library in ("torchvision", "timm") and not os.path.exists(origin):
         state = _LIBRARIES[library](name, tag)
-        said: StrideIn | None = "3x3"
+        known_stride: StrideIn | None = "3x3"
     else:
         path = Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
         state, spec = read_weights(path)
-        said = spec.stride_in if spec else None
+        known_stride = spec.stride_in if spec else None
         if spec:
             _refuse_other_network(network.spec, spec, origin)
     _refuse_other_task(state, origin)
-    _check_stride(network.spec, said, weights_stride, origin)
+    _check_stride(network.spec, known_stride, weights_stride, origin)
     return transplant(network, rename(state, network), origin)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
-    """The tensors in a file of anyone's, and the spec where it is a model file. Code in the file is never run.
+    """The tensors in a file of any origin, and the spec if it is a model file. Code in the file is never run.
 
     Raises:
-        FileError: missing, damaged, or a pickle that holds more than tensors.
+        FileError: the file is missing, damaged, or a pickle of other objects than tensors.
     """
     if path.suffix == ".safetensors":
         tensors, metadata = model_file.read_safetensors(path)
@@ -99,8 +99,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileError(
-            f"{path} could not be read as weights alone ({reason}). It is damaged, or a pickle that would run code; "
-            "ask its author for a safetensors file."
+            f"{path} could not be read as weights ({reason}). It is damaged, or a pickle that would run code: ask its "
+            "author for a safetensors file."
         ) from error
     return _tensors(content, path), None
 
@@ -110,12 +110,12 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise FileError(f"{path} holds no table of weights (a state_dict), alone or under {', '.join(_CONTAINERS)}.")
+        raise FileError(f"{path} has no state_dict, neither as it is nor under {', '.join(_CONTAINERS)}.")
     return {str(name): tensor for name, tensor in content.items()}
 
 
 def rename(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]:
-    """`state` with the keys of this library: wrappers' prefixes taken off, other libraries' names translated."""
+    """`state` under the keys of this library: without prefixes of wrappers, other libraries' names translated."""
     own = network.state_dict()
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -133,9 +133,9 @@ def rename(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]:
         ):
             tensor = tensor.flatten(1)  # timm's classifier as a 1x1 convolution
         if name in renamed:  # such as a checkpoint of both the weights and their moving average
-            raise FileError(f"The weights hold {name} more than once, under several prefixes: keep one set of them.")
+            raise FileError(f"The weights have {name} more than once, under several prefixes: keep one set of them.")
         renamed[name] = tensor
-    for name in own:  # weights saved before torch counted batches
+    for name in own:  # absent from weights that were saved before torch counted batches
         if name.endswith("num_batches_tracked"):
             renamed.setdefault(name, own[name])
     return renamed
@@ -151,13 +151,13 @@ def _translate(name: str) -> str:
 
 
 def _refuse_other_task(state: Mapping[str, Tensor], origin: str) -> None:
-    """Refuses a network that holds a residual network as one of its parts, with what else it has."""
+    """Raises FileError for a network of another task, which has a residual network as its backbone."""
     parts = sorted({_unwrapped(name).partition(".")[0] for name in state})
     if "backbone" in parts:
         kind = next((kind for kind, names in _HEADS.items() if names & set(parts)), "another task")
         raise FileError(
-            f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not a classifier. To take its backbone "
-            "alone, save the entries of backbone. without that prefix."
+            f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not a classifier. To use its backbone, "
+            "save the entries of backbone. without that prefix."
         )
 
 
@@ -169,7 +169,7 @@ def _unwrapped(name: str) -> str:
 
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
     shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions")
-    stride = ("stride_in",) if own.block == "basic" else ()  # of bottlenecks, `_check_stride` says more
+    stride = ("stride_in",) if own.block == "basic" else ()  # for bottlenecks, `_check_stride` has the better message
     for choice in (*shapes, "activation", "pool", *stride):
         if getattr(own, choice) != getattr(theirs, choice):
             raise FileError(
@@ -177,17 +177,22 @@ def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
             )
 
 
-def _check_stride(spec: Spec, said: StrideIn | None, given: StrideIn | None, origin: str) -> None:
-    """Refuses v1 weights for a v1.5 network and the reverse: the shapes agree, the results would be wrong."""
+def _check_stride(spec: Spec, known: StrideIn | None, given: StrideIn | None, origin: str) -> None:
+    """Raises UsageError for v1 weights in a v1.5 network and the reverse, where the shapes are the same.
+
+    Args:
+        known: the stride of the weights by their origin or file; None if that does not say it.
+        given: the stride of the weights by the caller.
+    """
     if spec.block == "basic" or len(spec.depths) == 1:
         return
-    if said and given and said != given:
-        raise UsageError(f"{origin} says that its bottlenecks stride in the {said} convolution, not in the {given}.")
-    theirs = said or given
+    if known and given and known != given:
+        raise UsageError(f"{origin} says that its bottlenecks stride in the {known} convolution, not in the {given}.")
+    theirs = known or given
     if theirs is None:
         raise UsageError(
-            f"{origin} does not say which convolution of its bottlenecks strides. Say weights_stride='3x3' (v1.5: "
-            "torchvision, timm and nearly all others) or '1x1' (v1: the paper's, Caffe, detectron)."
+            f"{origin} does not say which convolution of its bottlenecks has the stride. Give weights_stride='3x3' "
+            "(v1.5: torchvision, timm and nearly all others) or '1x1' (v1: the paper, Caffe, detectron)."
         )
     if theirs != spec.stride_in:
         version = "v1" if theirs == "1x1" else "v1.5"

@@ -1,4 +1,4 @@
-"""The names of runtimes and their precisions, known without torch; see `artifacts.runtimes`."""
+"""The names of runtimes and their precisions; unlike `artifacts.runtimes`, this module does not import torch."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from resnets.modalities.image.read.pillow import Pixels, center_crop, crop_at, s
 SHORTER_SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
 # Those that are made of the central square alone.
 OF_THE_CENTER: tuple[TestTimeAugmentation, ...] = ("center", "flip", "shift")
-_SHIFT_WEIGHTS = (2, 1, 1, 2, 1, 1)
+SHIFT_WEIGHTS = (2, 1, 1, 2, 1, 1)
 
 
 def tta_crops(
@@ -76,7 +76,7 @@ def crops_of_center(pixels: Pixels, tta: TestTimeAugmentation) -> list[Pixels]:
 
 def crop_weights(tta: TestTimeAugmentation, crops: int) -> Sequence[int]:
     """The weight of each of `crops` in the mean, in the order of `tta_crops`; they do not sum to 1."""
-    return _SHIFT_WEIGHTS if tta == "shift" else (1,) * crops
+    return SHIFT_WEIGHTS if tta == "shift" else (1,) * crops
 
 
 def _with_mirror_images(crops: Sequence[Pixels]) -> list[Pixels]:
