@@ -21,8 +21,8 @@ def tracked() -> list[Path]:
 
 
 def test_no_constraint_hides_what_the_declared_ranges_do() -> None:
-    told = project().get("tool", {}).get("uv", {})
-    assert not {"constraint-dependencies", "override-dependencies"} & told.keys()
+    settings = project().get("tool", {}).get("uv", {})
+    assert not {"constraint-dependencies", "override-dependencies"} & settings.keys()
 
 
 def test_classifiers_name_every_python_from_the_lowest_that_is_declared() -> None:

@@ -1,4 +1,4 @@
-"""A small model, and where the shared data lies."""
+"""A small model, its file, and a network and images of a third party."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import resnets
+from resnets.artifacts import model_file
 from resnets.artifacts.model import Model
 from resnets.artifacts.model_file import ModelCard
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -44,12 +45,20 @@ def model() -> Model:
     return Model(network, card)
 
 
+@pytest.fixture
+def path(model: Model, tmp_path: Path) -> Path:
+    """The model file of `model`."""
+    path = tmp_path / "model.safetensors"
+    model_file.save(path, model.network.state_dict(), model.card)
+    return path
+
+
 ThirdParty = tuple[ResNet, Tensor, Tensor]
 
 
 @pytest.fixture
 def third_party(shared: Path) -> ThirdParty:
-    """Somebody else's trained CIFAR net, 4,000 normalised images and their labels."""
+    """A CIFAR network that was trained by others, 4,000 normalised images and their labels."""
     weights, folder = shared / "weights" / "cifar_resnet20_thirdparty.th", shared / "cifar10-lossless"
     if not weights.exists() or not folder.exists():
         pytest.skip(f"{weights} or {folder} is absent")

@@ -216,7 +216,7 @@ def test_a_saved_model_predicts_the_same_from_its_file_and_its_folder(model: Mod
         assert not loaded.network.training
 
 
-def test_a_place_without_a_model_is_told_apart(tmp_path: Path) -> None:
+def test_a_run_without_a_model_and_a_missing_path_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=f"{tmp_path} has no model.safetensors, which is written when training ends"):
         load(tmp_path)
     with pytest.raises(FileError, match=f"There is no model file or run folder {tmp_path / 'gone'}"):

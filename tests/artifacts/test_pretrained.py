@@ -1,4 +1,4 @@
-"""Weights that others trained: taken over exactly, or refused with the cause."""
+"""Pretrained weights: loaded exactly, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from resnets.core.errors import FileError, UsageError
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialize import create as create_network
 from resnets.models.spec import Spec
-from resnets.nn.shapes import StrideIn
 from tests.artifacts.conftest import ThirdParty
 
 SMALL = Spec(depths=(1, 1), widths=(8, 16), classes=5)
@@ -65,7 +64,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("container", [None, "state_dict", "model", "model_state_dict", "net"])
-def test_what_wrappers_and_checkpoints_add_is_taken_off(wrapper: str, container: str | None, tmp_path: Path) -> None:
+def test_prefixes_of_wrappers_and_checkpoints_are_removed(wrapper: str, container: str | None, tmp_path: Path) -> None:
     network = create_network(SMALL, seed=1)
     state = WRAPPERS[wrapper](network).state_dict()
     assert state.keys() != network.state_dict().keys()
@@ -134,7 +133,7 @@ def test_a_pickle_with_code_is_refused_and_its_code_not_run(legacy: bool, tmp_pa
     ],
     ids=["empty", "text", "bare pickle", "missing", "numbers", "list", "no tensors", "no entries", "another network"],
 )
-def test_what_is_no_weights_of_this_network_is_refused(content: Any, message: str, tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(content: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "theirs.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -144,73 +143,6 @@ def test_what_is_no_weights_of_this_network_is_refused(content: Any, message: st
         resnets.create(SMALL, classes=1000, weights=path)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.fixture(scope="module")
-def bottlenecks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `.pth` of torchvision's bottlenecks: which convolution strides cannot be seen from it."""
-    path = tmp_path_factory.mktemp("torchvision") / "resnet14.pth"
-    torch.manual_seed(0)
-    torch.save(theirs_of_four_stages().state_dict(), path)
-    return path
-
-
-def theirs_of_four_stages() -> torchvision.models.ResNet:
-    return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=5)
-
-
-FOUR_STAGES = Spec(block="bottleneck", depths=(1, 1, 1, 1), classes=5)
-
-
-def test_bottlenecks_of_unknown_stride_are_asked_for(bottlenecks: Path) -> None:
-    with pytest.raises(UsageError, match=r"does not say which convolution.*weights_stride='3x3'.*or '1x1'"):
-        resnets.create(FOUR_STAGES, weights=bottlenecks)
-
-
-@pytest.mark.parametrize("stride", ["1x1", "3x3"])
-def test_bottlenecks_of_a_stated_stride_compute_as_their_author_meant(stride: StrideIn, bottlenecks: Path) -> None:
-    theirs = theirs_of_four_stages().eval()
-    theirs.load_state_dict(torch.load(bottlenecks, weights_only=True))
-    if stride == "1x1":
-        for stage in (theirs.layer2, theirs.layer3, theirs.layer4):
-            stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-    ours = resnets.create(replace(FOUR_STAGES, stride_in=stride), weights=bottlenecks, weights_stride=stride).eval()
-    with torch.no_grad():
-        torch.testing.assert_close(ours(IMAGES), theirs(IMAGES))
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "message"),
-    [("3x3", "1x1", "holds v1 weights.*Create the v1 network"), ("1x1", "3x3", "holds v1.5 weights.*v1.5 network")],
-)
-def test_bottlenecks_that_stride_elsewhere_are_refused(
-    ours: StrideIn, theirs: StrideIn, message: str, bottlenecks: Path
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        resnets.create(replace(FOUR_STAGES, stride_in=ours), weights=bottlenecks, weights_stride=theirs)
-
-
-def test_resnet50_and_resnet50_v1_take_only_weights_of_their_own_version(tmp_path: Path) -> None:
-    path = tmp_path / "resnet50.pth"
-    torch.save(torchvision.models.resnet50(weights=None).state_dict(), path)
-    with pytest.raises(UsageError, match="weights_stride"):
-        resnets.create("resnet50", weights=path)
-    with pytest.raises(UsageError, match="v1 weights"):
-        resnets.create("resnet50", weights=path, weights_stride="1x1")
-    resnets.create("resnet50", weights=path, weights_stride="3x3")
-    resnets.create("resnet50_v1", weights=path, weights_stride="1x1")
-
-
-@pytest.mark.parametrize("as_folder", [False, True])
-def test_our_own_model_file_says_its_stride_and_is_held_to_it(as_folder: bool, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    state = save_as_run(path, V1)
-    weights = tmp_path if as_folder else path
-    assert same_weights(resnets.create(V1, weights=weights), state)
-    with pytest.raises(UsageError, match=r"holds v1 weights"):
-        resnets.create(V15, weights=weights)
-    with pytest.raises(UsageError, match=r"says that its bottlenecks stride in the 1x1"):
-        resnets.create(V15, weights=weights, weights_stride="3x3")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +172,7 @@ def test_a_model_file_of_another_architecture_is_refused(changes: dict[str, Any]
 
 @pytest.mark.parametrize("container", ["pth", "model file"])
 @pytest.mark.parametrize(("classes", "channels"), [(5, 3), (7, 3), (5, 1), (7, 1), (5, 4)], ids=lambda n: str(n))
-def test_other_classes_and_channels_just_work_and_every_change_is_told(
+def test_other_classes_and_channels_load_and_every_change_is_logged(
     container: str, classes: int, channels: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "model.safetensors"
@@ -251,10 +183,10 @@ def test_other_classes_and_channels_just_work_and_every_change_is_told(
     ours = resnets.create(SMALL, classes=classes, channels=channels, weights=path, seed=9)
     theirs = resnets.create(SMALL, weights=path)
 
-    told = capsys.readouterr().err.splitlines()
+    logged = capsys.readouterr().err.splitlines()
     changed = {name for name, tensor in ours.state_dict().items() if not torch.equal(tensor, state[name])}
-    assert changed == {line.split()[0] for line in told}
-    assert len(told) == len(changed) == 2 * (classes != 5) + (channels != 3)
+    assert changed == {line.split()[0] for line in logged}
+    assert len(logged) == len(changed) == 2 * (classes != 5) + (channels != 3)
 
     grey = IMAGES[:, :1]
     last = "C3"

@@ -32,9 +32,9 @@ def test_an_interrupted_run_exits_as_its_signal_asks() -> None:
     assert str(InterruptedRunError("stopped", 15)) == "stopped"
 
 
-def test_an_interrupted_run_can_be_told_to_another_process() -> None:
-    told = pickle.loads(pickle.dumps(InterruptedRunError("stopped", 2)))
-    assert (str(told), told.exit_code) == ("stopped", 130)
+def test_an_interrupted_run_error_can_be_pickled() -> None:
+    restored = pickle.loads(pickle.dumps(InterruptedRunError("stopped", 2)))
+    assert (str(restored), restored.exit_code) == ("stopped", 130)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -55,7 +55,7 @@ def test_every_field_of_every_config_refuses_what_it_cannot_hold(config: type) -
         wrong = wrong_for(declared)
         if wrong is None:
             continue
-        # What else is missing is not looked at: a wrong value is refused first, or the value is not checked at all.
+        # Other missing fields do not matter: a wrong value is refused first, or the value is not checked at all.
         others = {f.name: _any(f) for f in dataclasses.fields(config)}
         for value in (wrong, [], object()):
             if isinstance(value, list) and item_type(declared) is not None:

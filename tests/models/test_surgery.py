@@ -17,20 +17,20 @@ SPEC = Spec(depths=(1, 1), widths=(8, 16), stem="cifar", stem_width=8, classes=5
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 7])
 def test_a_image_with_equal_channels_keeps_its_responses(channels: int) -> None:
-    dataset = create(SPEC, seed=1).eval()
+    source = create(SPEC, seed=1).eval()
     target = create(replace(SPEC, channels=channels), seed=2).eval()
-    notes = transplant(target, dataset.state_dict(), "there")
+    notes = transplant(target, source.state_dict(), "there")
     grey = torch.randn(2, 1, 8, 8)
-    torch.testing.assert_close(target(grey.expand(-1, channels, -1, -1)), dataset(grey.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(target(grey.expand(-1, channels, -1, -1)), source(grey.expand(-1, 3, -1, -1)))
     assert len(notes) == (channels != 3)
 
 
-def test_a_classifier_of_other_classes_stays_new_and_is_told() -> None:
-    dataset, target = create(SPEC, seed=1), create(replace(SPEC, classes=7), seed=2)
+def test_a_classifier_of_other_classes_stays_new_and_is_noted() -> None:
+    source, target = create(SPEC, seed=1), create(replace(SPEC, classes=7), seed=2)
     fresh = target.fc.weight.clone()
-    notes = transplant(target, dataset.state_dict(), "there")
+    notes = transplant(target, source.state_dict(), "there")
     assert torch.equal(target.fc.weight, fresh)
-    assert torch.equal(target.get_parameter("conv1.weight"), dataset.get_parameter("conv1.weight"))
+    assert torch.equal(target.get_parameter("conv1.weight"), source.get_parameter("conv1.weight"))
     assert len(notes) == 2
     assert all("fc." in note and "(5" in note and "(7" in note for note in notes)
 

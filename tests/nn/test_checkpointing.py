@@ -1,4 +1,4 @@
-"""Blocks computed twice change nothing but time and memory."""
+"""Activation checkpointing changes nothing but time and memory."""
 
 from __future__ import annotations
 
