@@ -31,7 +31,8 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
     bn_batch = recipe.bn_batch or recipe.batch
     if batch % bn_batch or batch < recipe.batch:
         raise UsageError(
-            f"large_batch takes multiples of {bn_batch}, the bn_batch of {recipe.name}, from {recipe.batch} up, not {batch}."
+            f"large_batch takes multiples of {bn_batch}, the bn_batch of {recipe.name}, from {recipe.batch} up, "
+            f"not {batch}."
         )
     scale = batch / recipe.batch
     schedule, warmup = recipe.schedule, None
