@@ -31,6 +31,8 @@ class Scores:
         metrics: the task's figures over these images.
         excluded: the error message by index, for images that could not be read. They are in no other field.
         split: the split that was scored.
+        task: the name of the task, as in the model file.
+        data: what `--data` names, where that is known.
         notes: what a user should know about how the data was read, a line each.
         damaged: the error message by file name: of the excluded images and, after training, of every file of the run
             that could not be read.
@@ -41,6 +43,8 @@ class Scores:
     metrics: dict[str, Any]
     excluded: dict[int, str]
     split: SplitName = "test"
+    task: str = ""
+    data: str | None = None
     notes: tuple[str, ...] = ()
     damaged: dict[str, str] = field(default_factory=dict)
 
@@ -115,7 +119,7 @@ def score(
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
     damaged = {dataset.name(i): reason for i, reason in excluded.items()}
-    return Scores(ids, records, task.metrics(records, classes), excluded, split, damaged=damaged)
+    return Scores(ids, records, task.metrics(records, classes), excluded, split, task.name, damaged=damaged)
 
 
 def labels_for(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:

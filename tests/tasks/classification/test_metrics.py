@@ -10,10 +10,17 @@ import pytest
 import sklearn.metrics
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnets.tasks.base import SampleRecords
-from resnets.tasks.classification.metrics import confusion_matrix, evaluate_batch, metrics
+from resnets.tasks.classification.metrics import (
+    area_under_roc,
+    confusion_matrix,
+    evaluate_batch,
+    expected_calibration_error,
+    metrics,
+)
 from tests.tasks.classification.cases import random_case
 
 NAN, INF = math.nan, math.inf
@@ -98,3 +105,58 @@ def test_records_and_confusion_matrix_agree_on_what_is_correct() -> None:
     labels = torch.randint(4, (500,), generator=torch.Generator().manual_seed(2))
     records = recorded(logits, labels)
     assert np.trace(confusion_matrix(records, 4)) == (records["rank"] == 0).sum()
+
+
+def of_probabilities(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> SampleRecords:
+    return recorded(torch.from_numpy(np.log(probabilities)), torch.from_numpy(labels))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")  # scikit-learn's
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("classes", "seen"), [(2, 2), (3, 3), (7, 4)])
+def test_means_over_classes_are_scikit_learns(classes: int, seen: int, seed: int) -> None:
+    g = np.random.default_rng([classes, seed])
+    labels, probabilities = g.integers(0, seen, 60), g.dirichlet(np.ones(classes), 60)
+    predicted = probabilities.argmax(1)
+    found = metrics(of_probabilities(probabilities, labels), tuple(f"class {i}" for i in range(classes)))
+    assert found["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(labels, predicted, average="macro"))
+    assert found["balanced_accuracy"] == pytest.approx(sklearn.metrics.balanced_accuracy_score(labels, predicted))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_auc_of_two_classes_is_that_of_scikit_learn(seed: int) -> None:
+    g = np.random.default_rng(seed)
+    labels = g.integers(0, 2, 200)
+    second = np.round(g.random(200) * 0.98 + 0.01, 2)  # with equal ones among them
+    found = metrics(of_probabilities(np.stack([1 - second, second], 1), labels), ("no", "yes"))
+    assert found["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(labels, second), abs=1e-12)
+
+
+def test_auc_is_of_two_classes_only() -> None:
+    found = metrics(of_probabilities(np.full((3, 3), 1 / 3), np.arange(3)), ("a", "b", "c"))
+    assert "auc" not in found
+
+
+def test_what_is_not_defined_is_none() -> None:
+    assert area_under_roc(np.array([True, True]), np.array([0.1, 0.2])) is None
+    assert area_under_roc(np.array([True, False]), np.array([np.nan, 0.2])) is None
+    assert expected_calibration_error(np.array([True]), np.array([np.nan])) is None
+    assert expected_calibration_error(np.array([], bool), np.array([])) is None
+
+
+def test_the_calibration_error_follows_its_definition() -> None:
+    g = np.random.default_rng(0)
+    confidence = np.append(g.random(500), [0.0, 1 / 15, 1.0])
+    right = np.append(g.random(500) < 0.6, [True, False, True])
+    expected = 0.0
+    for low, high in ((i / 15, (i + 1) / 15) for i in range(15)):
+        inside = (confidence > low) & (confidence <= high) | ((confidence == 0) & (low == 0))
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert expected_calibration_error(right, confidence) == pytest.approx(expected)
+
+
+def test_a_model_that_is_as_sure_as_it_is_right_is_calibrated() -> None:
+    right = np.arange(1000) % 4 > 0
+    assert expected_calibration_error(right, np.full(1000, 0.75)) == pytest.approx(0)
+    assert expected_calibration_error(right, np.full(1000, 1.0)) == pytest.approx(0.25)

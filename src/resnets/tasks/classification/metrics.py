@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnets.tasks.base import SampleRecords
 
+CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
 ConfusionMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
@@ -49,18 +51,23 @@ def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
     """The figures over all samples, ready for JSON.
 
     Returns:
-        "accuracy" and "top5" (fractions of 1), "loss" (mean, in nats), "samples" (how many), and "classes": by name
-        "precision", "recall", "f1" and "support". As in scikit-learn, the precision of a class that is never
-        predicted is 0, and so is the recall of a class without samples.
+        "accuracy", "top5", "balanced_accuracy", "macro_f1" and "ece" (fractions of 1), "loss" (mean, in nats),
+        "samples" (how many), and "classes": by name "precision", "recall", "f1" and "support"; for two classes also
+        "auc". As in scikit-learn, the precision of a class that is never predicted is 0, so is the recall of a class
+        without samples, "balanced_accuracy" is the mean recall of the classes that have samples, and "macro_f1" the
+        mean of the classes that have samples or are predicted. See `expected_calibration_error` and `area_under_roc`.
     """
     samples = len(records["label"])
     matrix = confusion_matrix(records, len(classes))
     hits, predicted, support = np.diag(matrix), matrix.sum(0), matrix.sum(1)
     precision, recall = (hits / np.maximum(n, 1) for n in (predicted, support))
     f1 = 2 * hits / np.maximum(predicted + support, 1)
-    return {
+    found = {
         "accuracy": int((records["rank"] == 0).sum()) / max(samples, 1),
         "top5": int((records["rank"] < 5).sum()) / max(samples, 1),
+        "balanced_accuracy": _mean(recall[support > 0]),
+        "macro_f1": _mean(f1[predicted + support > 0]),
+        "ece": expected_calibration_error(records["label"] == records["predicted"], records["confidence"]),
         "loss": float(records["loss"].astype(np.float64).sum()) / max(samples, 1),
         "samples": samples,
         "classes": {
@@ -73,6 +80,11 @@ def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
             for i, name in enumerate(classes)
         },
     }
+    if len(classes) == 2:
+        confidence = records["confidence"].astype(np.float64)
+        second = np.where(records["predicted"] == 1, confidence, 1 - confidence)
+        found["auc"] = area_under_roc(records["label"] == 1, second)
+    return found
 
 
 def confusion_matrix(records: SampleRecords, classes: int) -> ConfusionMatrix:
@@ -80,3 +92,42 @@ def confusion_matrix(records: SampleRecords, classes: int) -> ConfusionMatrix:
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (records["label"], records["predicted"]), 1)
     return matrix
+
+
+def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[Any]) -> float | None:
+    """The expected calibration error (Guo et al. 2017, 1706.04599, equation 3), a fraction of 1.
+
+    It is the mean distance between confidence and accuracy over bins of equal width, weighted by their samples. None
+    if a confidence is not finite, or there are no samples.
+
+    Args:
+        right: (N,) whether the predicted class is the true one.
+        confidence: (N,) probability of the predicted class.
+    """
+    confidence = confidence.astype(np.float64)
+    if not len(confidence) or not np.isfinite(confidence).all():
+        return None
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, right - confidence, CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def area_under_roc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+    """The area under the ROC curve: the probability that a positive sample scores above a negative one.
+
+    Equal scores count half. None if a score is not finite, or all samples are of one class.
+
+    Args:
+        positive: (N,) whether the sample is of the positive class.
+        score: (N,) any number that rises with the probability of that class.
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives or not np.isfinite(score).all():
+        return None
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # from 1; the mean rank of equal scores
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else 0.0
