@@ -1,6 +1,6 @@
-"""Residual networks: trained, evaluated, understood, fine-tuned and shipped.
+"""Residual networks: train, evaluate, understand, fine-tune and ship them.
 
-Everything public is here, and loaded on first use: `import resnets` imports no torch.
+The public API, loaded on first use: `import resnets` does not import torch.
 
     net = resnets.create("resnet50", classes=10)
     run = resnets.train("digits", out="runs/first", seed=1)
@@ -17,22 +17,19 @@ from resnets.core import old_modules
 from resnets.version import __version__
 
 if TYPE_CHECKING:
-    from resnets.artifacts.model import Model
-    from resnets.commands.api import (
-        benchmark,
-        create,
-        describe,
-        evaluate,
-        list_experiments,
-        list_models,
-        list_recipes,
-        load,
-        predict,
-        replay,
-        reproduce,
-        resume,
-        train,
-    )
+    from resnets.artifacts.create import create
+    from resnets.artifacts.model import Model, load
+    from resnets.commands.benchmark import benchmark
+    from resnets.commands.describe import describe
+    from resnets.commands.evaluate import evaluate
+    from resnets.commands.experiments import list_experiments
+    from resnets.commands.models import list_models
+    from resnets.commands.predict import predict
+    from resnets.commands.recipes import list_recipes
+    from resnets.commands.replay import replay
+    from resnets.commands.reproduce import reproduce
+    from resnets.commands.resume import resume
+    from resnets.commands.train import train
     from resnets.core.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
     from resnets.modalities.image.preprocessing import Preprocessing
     from resnets.models.catalog import CATALOG
@@ -44,19 +41,19 @@ if TYPE_CHECKING:
 old_modules.install()
 
 _HOMES = {
-    "benchmark": "commands.api",
-    "create": "commands.api",
-    "describe": "commands.api",
-    "evaluate": "commands.api",
-    "list_experiments": "commands.api",
-    "list_models": "commands.api",
-    "list_recipes": "commands.api",
-    "load": "commands.api",
-    "predict": "commands.api",
-    "replay": "commands.api",
-    "reproduce": "commands.api",
-    "resume": "commands.api",
-    "train": "commands.api",
+    "benchmark": "commands.benchmark",
+    "create": "artifacts.create",
+    "describe": "commands.describe",
+    "evaluate": "commands.evaluate",
+    "list_experiments": "commands.experiments",
+    "list_models": "commands.models",
+    "list_recipes": "commands.recipes",
+    "load": "artifacts.model",
+    "predict": "commands.predict",
+    "replay": "commands.replay",
+    "reproduce": "commands.reproduce",
+    "resume": "commands.resume",
+    "train": "commands.train",
     "CATALOG": "models.catalog",
     "Model": "artifacts.model",
     "Preprocessing": "modalities.image.preprocessing",

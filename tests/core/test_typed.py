@@ -15,9 +15,8 @@ import pytest
 import torch
 
 import resnets
-from resnets.commands import api
 from resnets.core.errors import UsageError
-from resnets.core.signatures import _UNLOADED
+from resnets.core.signatures import type_hints
 from resnets.core.typed import MAX_INT, conform, dataclasses_in, field_types, item_type, members_of
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
@@ -94,7 +93,7 @@ def _valid(config: type, found: dict[str, Any]) -> dict[str, Any]:
 
 def cases() -> Iterator[tuple[str, str, Any]]:
     for name, function in FUNCTIONS.items():
-        hints = typing.get_type_hints(function, localns=dict.fromkeys(_UNLOADED, object))
+        hints = type_hints(function, unloaded=object)
         for parameter in inspect.signature(function).parameters:
             declared = hints[parameter]
             wrong = wrong_for(declared)
@@ -128,10 +127,10 @@ def test_every_public_function_refuses_it_too_before_anything_else(name: str, pa
         (lambda: Spec(shortcut="E"), "shortcut takes .*'D', not 'E'"),  # type: ignore[arg-type]
         (lambda: Spec(depths=("2",), widths=(8,)), r"depths\[0\] takes a whole number, not '2'"),  # type: ignore[arg-type]
         (lambda: Spec(classes=10**30), "classes takes a whole number, .*none beyond 9,223"),
-        (lambda: api.evaluate("m", split="vla"), "split takes .*'test'"),  # type: ignore[arg-type]
-        (lambda: api.evaluate("m", tta="tencrop"), "tta takes .*not 'tencrop': did you mean 'ten-crop'?"),  # type: ignore[arg-type]
-        (lambda: api.train("digits", monitor="top-5"), "monitor takes .*did you mean 'top5'?"),  # type: ignore[arg-type]
-        (lambda: api.describe("resnet18", precision="float32"), "precision takes .*did you mean 'fp32'?"),  # type: ignore[arg-type]
+        (lambda: resnets.evaluate("m", split="vla"), "split takes .*'test'"),  # type: ignore[arg-type]
+        (lambda: resnets.evaluate("m", tta="tencrop"), "tta takes .*not 'tencrop': did you mean 'ten-crop'?"),  # type: ignore[arg-type]
+        (lambda: resnets.train("digits", monitor="top-5"), "monitor takes .*did you mean 'top5'?"),  # type: ignore[arg-type]
+        (lambda: resnets.describe("resnet18", precision="float32"), "precision takes .*did you mean 'fp32'?"),  # type: ignore[arg-type]
     ],
 )
 def test_the_message_has_the_choices_and_the_nearest(call: Callable[[], object], message: str) -> None:

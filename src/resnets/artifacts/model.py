@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from torch import Tensor, nn
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.core.console import say
-from resnets.core.devices import full_float32, memory_format
+from resnets.core.console import note
+from resnets.core.devices import find_device, full_float32, memory_format
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError
 from resnets.core.renamed import renamed_fields, stored
+from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
 from resnets.data.loader import normalize
 from resnets.data.prefetch import prefetch
@@ -159,6 +159,7 @@ def find_model_file(model: str | Path) -> Path:
     return path
 
 
+@checked_arguments
 def load(
     model: str | Path,
     device: str | torch.device = "cpu",
@@ -167,16 +168,20 @@ def load(
     precision: RunPrecision = "auto",
     calibrate: str | None = None,
 ) -> Model:
-    """The model in a model file or a run folder, ready to predict.
+    """Load the model in a model file or a run folder; it has its classes and its preprocessing.
 
     Args:
-        runtime, precision: see `artifacts.runtimes`; all but torch run on the CPU.
-        calibrate: images for int8: a folder, or a dataset's name; None is the data that the model was trained on.
+        device: "auto", "cpu", "cuda" or "mps".
+        runtime: "torch"; or, on the CPU, "folded" (batch norm folded into the convolutions), "compiled", "openvino" or
+            "onnxruntime"; see `artifacts.runtimes`.
+        precision: "auto" (bf16 where runtime and processor support it, else fp32), "fp32", "bf16" or "int8".
+        calibrate: images to calibrate int8 on: a folder or the name of a dataset; None takes the training data.
 
     Raises:
-        FileError: there is no model file, or it is damaged.
-        UsageError: the runtime is not available here, or not in this precision.
+        FileError: if there is no model, or it is damaged.
+        UsageError: if the device or the runtime is not available, or not in this precision.
     """
+    device = find_device(str(device))
     if calibrate is not None and precision != "int8":
         raise UsageError(f"calibrate is for precision int8, not {precision}.")
     path = find_model_file(model)
@@ -184,7 +189,7 @@ def load(
     network = allocate(card.spec)
     load_strictly(network, state, str(path))
     if card.spec.dimensions == 2:  # the memory format of the evaluations in training, for the same last bit
-        network = network.to(memory_format=memory_format(torch.device(device)))  # type: ignore[call-overload]
+        network = network.to(memory_format=memory_format(device))  # type: ignore[call-overload]
     network = network.to(device).eval()
     images = calibrate if calibrate is not None else card.recipe.get("data")
     calibration = None if images is None else lambda: _calibration(images, card.preprocessing)
@@ -228,7 +233,7 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
         count = len(splits.train)
         openers = [partial(splits.train.image, index, p.color, p.background) for index in range(count)]
         notes = list(splits.notes)
-    say(*(f"Note: {note}" for note in notes), stream=sys.stderr)
+    note(*notes)
     if not openers:
         raise DataError(f"There are no images in {name} to calibrate int8 on.")
     for number in evenly_spaced(len(openers), CALIBRATION):

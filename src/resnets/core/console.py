@@ -5,13 +5,17 @@ Names of files and classes come from anywhere. Whatever prints one prints it thr
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import unicodedata
+import warnings
+from collections.abc import Iterator
 from typing import TextIO
 
 _JOINERS = "\u200c\u200d"  # without which Persian, Hindi and some emoji are spelt wrong
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_quiet = False
 
 
 def tolerate_any_text() -> None:
@@ -40,6 +44,26 @@ def say(*texts: str, stream: TextIO | None = None) -> None:
     """
     for text in texts:
         print(*map(printable, text.split("\n")), sep="\n", file=stream or sys.stdout, flush=True)
+
+
+def note(*texts: str) -> None:
+    """Prints each of `texts` to standard error as "Note: TEXT"; within `quiet`, prints nothing."""
+    if not _quiet:
+        say(*(f"Note: {text}" for text in texts), stream=sys.stderr)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Context manager in which `note` and Python's warnings print nothing, in any thread of the process."""
+    global _quiet
+    before = _quiet
+    _quiet = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _quiet = before
 
 
 def _escape(character: str) -> str:

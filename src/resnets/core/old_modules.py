@@ -20,7 +20,7 @@ from typing import Any, cast
 # By an old module, or one that stayed and lost some of its contents: where those are now, tried in this order.
 # "PACKAGE.*" is every module of it that defines the name itself.
 MOVED: Mapping[str, str] = {
-    "api": "commands.*",
+    "api": "commands.* artifacts.create artifacts.model",
     "console": "core.console",
     "cores": "core.workers",
     "devices": "core.devices",

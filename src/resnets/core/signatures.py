@@ -1,13 +1,14 @@
-"""Command-line parsers made of function signatures, with argparse; and arguments checked against them.
+"""Command-line parsers made from function signatures, with argparse; and arguments checked against the signatures.
 
-A function's positional parameters become arguments, its keyword parameters flags, its docstring the help. Only the
-types that flags have are known: str, Path, int, float, bool and Literal, each optional. The standard library does
-this in a twentieth of a second and on machines where nothing can be installed.
+A function's positional parameters become arguments, its keyword parameters flags, and its docstring the help. Flags can
+be of type str, Path, int, float, bool or Literal, each optional. The standard library does this in a twentieth of a
+second; the parser libraries that were tried cost the start-up of every command.
 """
 
 from __future__ import annotations
 
 import argparse
+import builtins
 import functools
 import inspect
 import re
@@ -37,7 +38,11 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[0].upper()}{message[1:]}. See {self.prog} --help.")
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
-        """What `argv` says; options and arguments may stand in any order."""
+        """Parses `argv`, in which options and arguments may stand in any order.
+
+        Raises:
+            UsageError: an argument is missing, unknown, renamed or of another type.
+        """
         for flag in (text.partition("=")[0] for text in argv):
             if flag in self.renamed:
                 raise UsageError(f"{flag} is now {self.renamed[flag]}. See {self.prog} --help.")
@@ -51,15 +56,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: arguments conform to the annotations, as `resnets.core.typed` has it, whoever calls `function`.
+    """Decorator that checks the arguments of each call against the annotations, by the rules of `resnets.core.typed`.
 
     Raises:
-        UsageError: on a call, an argument that does not fit, named with its choices.
+        UsageError: on a call, if an argument does not fit its type; the message lists the choices.
     """
 
     @functools.cache
     def declaration() -> tuple[inspect.Signature, dict[str, Any]]:  # on the first call: an import costs nothing
-        return inspect.signature(function), typing.get_type_hints(function, localns=dict.fromkeys(_UNLOADED, Any))
+        return inspect.signature(function), type_hints(function, unloaded=Any)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -77,16 +82,16 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] = ()) -> Parser:
-    """The parser for a command that calls `function`.
+    """Returns the parser of a command that calls `function`.
 
     Args:
-        skip: parameters that only Python can give.
+        skip: parameters that can be given in Python only.
     """
     summary, helps = read_docstring(inspect.getdoc(function) or "")
     parser = Parser(prog=prog, description=summary, allow_abbrev=False)
     old: dict[str, str] = getattr(function, "renamed_arguments", {})  # by `core.renamed.renamed_arguments`
     parser.renamed = {_flag(name): _flag(new) for name, new in old.items() if new not in skip}
-    hints = typing.get_type_hints(function, localns=_UNLOADED)
+    hints = type_hints(function, unloaded=object)
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name not in skip:
             _add_parameter(parser, parameter, hints[parameter.name], helps.get(parameter.name, ""))
@@ -94,7 +99,7 @@ def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] 
 
 
 def arguments(function: Callable[..., Any], parsed: argparse.Namespace) -> tuple[list[Any], dict[str, Any]]:
-    """What to call `function` with, from what its parser found."""
+    """Returns the positional and the keyword arguments for `function` in what its parser returned."""
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -111,7 +116,7 @@ def arguments(function: Callable[..., Any], parsed: argparse.Namespace) -> tuple
 
 
 def read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """The first paragraph of a docstring, and the text of each entry under "Args:"."""
+    """Returns the first paragraph of a docstring, and the text of each entry under "Args:" by name."""
     summary = " ".join(text.split("\n\n")[0].split())
     section = re.search(r"\nArgs:\n((?:    .*\n?|\n)*)", text)
     helps: dict[str, str] = {}
@@ -122,10 +127,18 @@ def read_docstring(text: str) -> tuple[str, dict[str, str]]:
     return summary, helps
 
 
-# Types that signatures name for the reader but that are imported only when needed: files, on a command line.
-_UNLOADED = dict.fromkeys(("Model", "ImageInput"), str) | dict.fromkeys(
-    ("Scores", "Ranking", "ResNet", "Subscriber", "Diagnosis", "Reproduction"), object
-)
+def type_hints(function: Callable[..., Any], *, unloaded: Any) -> dict[str, Any]:
+    """The types of the parameters of `function`, whose module postpones its annotations (PEP 563).
+
+    Args:
+        unloaded: stands for each type that the module imports for type checkers alone, so that a command line is read
+            without torch.
+    """
+    plain = inspect.unwrap(function)
+    texts = [text for text in plain.__annotations__.values() if isinstance(text, str)]
+    names = {name for text in texts for name in compile(text, "<annotation>", "eval").co_names}
+    missing = names - plain.__globals__.keys() - vars(builtins).keys()
+    return typing.get_type_hints(function, localns=dict.fromkeys(missing, unloaded))
 
 
 def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, text: str) -> None:
@@ -154,7 +167,7 @@ def _flag(name: str) -> str:
 
 
 def _flag_type(declared: Any) -> tuple[type, list[str] | None]:
-    """The type that a flag's text is read as, and its choices."""
+    """Returns the type that the text of a flag is parsed as, and its choices."""
     members = [declared]
     if typing.get_origin(declared) in (Union, types.UnionType):
         members = [m for m in typing.get_args(declared) if m is not type(None)]

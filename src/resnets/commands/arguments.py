@@ -1,0 +1,66 @@
+"""What the arguments of commands stand for: recipes, specs, model files, devices; and the ranges of numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from resnets.artifacts.runtime_names import Runtime
+from resnets.core.errors import UsageError
+from resnets.models import catalog
+from resnets.models.spec import Spec
+from resnets.recipes import catalog as recipe_catalog
+from resnets.training.recipe import Recipe
+
+
+def find_recipe(recipe: str | Recipe) -> Recipe:
+    """Returns the recipe that `recipe` stands for: a name, a recipe.json, or the recipe itself.
+
+    Raises:
+        UsageError: if no recipe has this name.
+        FileError: if the file cannot be read.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe.endswith(".json"):
+        from resnets.training.run_folder import read_plan
+
+        plan = read_plan(Path(recipe))
+        return replace(plan.recipe, data=plan.data)
+    return recipe_catalog.find(recipe)
+
+
+def find_spec(model: str | Spec) -> Spec:
+    """Returns the spec that `model` stands for: a name, a JSON file, or the spec itself.
+
+    Raises:
+        UsageError: if no model has this name.
+        FileError: if the file cannot be read.
+    """
+    if isinstance(model, Spec):
+        return model
+    if model.endswith(".json"):
+        from resnets.core.config import decode
+        from resnets.core.files import read_json
+
+        return decode(Spec, read_json(Path(model)), "")
+    return catalog.find(model)
+
+
+def is_trained(model: str | Path | Spec) -> bool:
+    """Returns whether `model` is a model file or a run folder, not a name or a spec."""
+    if isinstance(model, Spec) or str(model) in catalog.CATALOG:
+        return False
+    return Path(model).suffix != ".json" and os.path.exists(model)
+
+
+def device_for(runtime: Runtime, device: str) -> str:
+    """Returns `device`, with "auto" resolved to the CPU for a runtime that runs nowhere else."""
+    return "cpu" if device == "auto" and runtime != "torch" else device
+
+
+def check_range(name: str, value: int | None, low: int, high: int) -> None:
+    """Raises UsageError if `value` is given and not from `low` to `high`."""
+    if value is not None and not low <= value <= high:
+        raise UsageError(f"{name} must be from {low} to {high}, not {value}.")

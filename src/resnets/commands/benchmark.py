@@ -1,0 +1,126 @@
+"""`resnets benchmark`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.commands.arguments import check_range, find_spec, is_trained
+from resnets.commands.command import Answer, Command, Invocation, with_old_keys
+from resnets.core.signatures import checked_arguments
+from resnets.core.units import show_bytes, show_count
+from resnets.core.workers import MAX_WORKERS, default_workers
+from resnets.modalities.image.preprocessing import MAX_SIZE
+from resnets.models.spec import Spec
+from resnets.training.recipe import MAX_BATCH
+
+
+@checked_arguments
+def benchmark(
+    model: str | Spec,
+    /,
+    *,
+    train: bool = False,
+    batch: int = 32,
+    size: int | None = None,
+    steps: int = 10,
+    memory_limit: str | None = None,
+    device: str = "auto",
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    data: str | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Measure the speed of a model on this machine: training, inference, data loading.
+
+    Args:
+        model: a name from `resnets models`, a JSON file with a spec, or a model file or run folder.
+        train: measure training only, so that the peak of memory is that of training.
+        batch: batch size; training uses at least 2, as batch norm needs.
+        size: height and width of the input in pixels (default: 224, or 32 for a CIFAR stem).
+        steps: number of steps of each; the first of several is not counted.
+        memory_limit: such as 2GiB, for training; blocks are recomputed in the backward pass (activation checkpointing)
+            to keep within it.
+        device: auto, cpu, cuda or mps.
+        runtime: of inference: torch, folded, compiled, openvino or onnxruntime.
+        precision: auto, fp32 or bf16, of training and inference; or int8, of inference only.
+        data: a folder of images to load (default: 64 generated JPEGs of 500 x 375).
+        workers: threads that decode images (default: one for each usable core).
+
+    Returns:
+        What `--json` prints: bytes, and for "training", "inference" and "loading" what `experiments.benchmark`
+        measures, such as images_per_second.
+
+    Raises:
+        UsageError: if there is no such model, or a training step does not fit into the limit.
+    """
+    check_range("batch", batch, 1, MAX_BATCH)
+    check_range("size", size, 1, MAX_SIZE)
+    check_range("steps", steps, 1, 10**6)
+    check_range("workers", workers, 0, MAX_WORKERS)
+    from resnets.artifacts import model_file
+    from resnets.artifacts.model import find_model_file
+    from resnets.experiments.benchmark import inference_rate, loading_rate, training_rate
+
+    spec = model_file.load(find_model_file(str(model)))[1].spec if is_trained(model) else find_spec(model)
+    size = spec.usual_size if size is None else size
+    training = training_rate(
+        spec,
+        batch=max(batch, 2),
+        size=size,
+        steps=steps,
+        device=device,
+        precision="auto" if precision == "int8" else precision,
+        memory_limit=memory_limit,
+    )
+    found: dict[str, Any] = {
+        "model": model if isinstance(model, str) else "spec",
+        "size": size,
+        "peak_memory_bytes": training.peak_memory_bytes,
+        "predicted_peak_memory_bytes": training.predicted_peak_memory_bytes,
+        "training": asdict(training),
+    }
+    found["training"]["predicted_parts"] = with_old_keys(training.predicted_parts, pictures="images")
+    if not train:
+        inference = inference_rate(
+            spec, batch=batch, size=size, steps=steps, device=device, runtime=runtime, precision=precision
+        )
+        found["inference"] = asdict(inference)
+        threads = default_workers() if workers is None else workers
+        loading = loading_rate(data, batch=batch, size=size, steps=steps, workers=threads)
+        found["loading"] = with_old_keys(asdict(loading), pictures="images")
+    return found
+
+
+def _answer(invocation: Invocation) -> Answer:
+    found: dict[str, Any] = invocation.call()
+    training = found["training"]
+    recomputed = show_count(sum(map(sum, training["recomputed"].values())), "block")
+    lines = [
+        f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, {found['size']} px",
+        f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, "
+        f"{show_bytes(found['predicted_peak_memory_bytes'])} predicted; {recomputed} recomputed",
+    ]
+    notes: tuple[str, ...] = ()
+    if inference := found.get("inference"):
+        ceiling = inference["share_of_ceiling"]
+        lines.append(
+            f"inference  {inference['images_per_second']:10.1f} images/s, {inference['milliseconds_median']:.1f} ms a "
+            f"batch (95%: {inference['milliseconds_95']:.1f} ms), {inference['runtime']}, {inference['precision']}"
+            + (f", {ceiling:.0%} of the speed of a matrix product" if ceiling else "")
+        )
+    if loading := found.get("loading"):
+        lines.append(
+            f"loading    {loading['images_per_second']:10.1f} images/s with {show_count(loading['workers'], 'worker')} "
+            f"({loading['images']} {loading['data']})"
+        )
+        notes = loading["notes"]
+    where = training["environment"]
+    lines.append(
+        f"on {where['device']} ({where['hardware']}), training in {where['precision']}, {where['layout']}, eager"
+    )
+    return Answer(lines, found, notes)
+
+
+COMMAND = Command(benchmark, _answer)

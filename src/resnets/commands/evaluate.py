@@ -1,0 +1,198 @@
+"""`resnets evaluate`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.commands.arguments import check_range, device_for
+from resnets.commands.command import Answer, Command, Invocation
+from resnets.core.console import printable
+from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_arguments
+from resnets.core.signatures import checked_arguments
+from resnets.core.workers import MAX_WORKERS, default_workers
+from resnets.modalities.image.preprocessing import TestTimeAugmentation
+
+if TYPE_CHECKING:
+    from resnets.artifacts.model import Model
+    from resnets.evaluation.predictor import Predictor
+    from resnets.evaluation.scoring import Scores
+    from resnets.modalities.base import Dataset
+
+
+@renamed_arguments(views="tta")
+@checked_arguments
+def evaluate(
+    model: str | Path | Model,
+    /,
+    *ensemble: str | Path | Model,
+    data: str | None = None,
+    split: Literal["train", "val", "test", "all"] | None = None,
+    tta: TestTimeAugmentation | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    runtime: Runtime = "torch",
+    precision: RunPrecision = "auto",
+    calibrate: str | None = None,
+    workers: int | None = None,
+) -> Scores:
+    """Evaluate a model on a split of a dataset: every image once, in float32.
+
+    Under torchrun the ranks share the images.
+
+    Args:
+        model: a model file or a run folder.
+        ensemble: more of them; their probabilities are averaged with the first one's.
+        data: a dataset or folder (default: what the model was trained on, with the split of its run).
+        split: train, val, test, or all of a folder of classes (default: test, else val, else all).
+        tta: test-time augmentation, whose probabilities are averaged: center (none), flip (and the mirror image), shift
+            (both, and moved by a pixel two ways), ten-crop, or multi-scale (the whole image at five sizes) (default:
+            as in the model's recipe).
+        out: folder for report.html, metrics.json and predictions.csv.
+        device: auto, cpu, cuda or mps.
+        runtime: torch; or, on the CPU, folded, compiled, openvino or onnxruntime (see predict).
+        precision: auto, fp32, bf16 or int8, where the runtime supports it.
+        calibrate: images to calibrate int8 on: a folder or a dataset (default: the training data).
+        workers: threads that decode images; the result does not depend on it (default: one for each usable core).
+
+    Raises:
+        UsageError: if there is no such split, or the models of an ensemble do not have the same classes.
+        DataError: if the data is missing, or has classes that the model does not know.
+        FileError: if a model file is missing or damaged.
+    """
+    check_range("workers", workers, 0, MAX_WORKERS)
+    from resnets.artifacts.model import Model, load
+    from resnets.core.devices import find_device
+    from resnets.evaluation.scoring import absent, labels_for, score
+    from resnets.modalities.catalog import open_dataset
+    from resnets.tasks.classification.task import Classification
+    from resnets.training import agreement
+    from resnets.training.distributed import process_group
+    from resnets.training.environment import threads
+    from resnets.training.run_split import for_evaluation
+
+    with process_group(device_for(runtime, device)) as (ranks, own_device):
+        chosen = find_device(own_device)
+        models = [
+            each
+            if isinstance(each, Model)
+            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate)
+            for each in (model, *ensemble)
+        ]
+        first = models[0]
+        name = data if data is not None else _training_data(first)
+        of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
+        splits = agreement.together(
+            ranks,
+            lambda: for_evaluation(open_dataset(name), name, of_this_data, own=data is None, asked=split),
+        )
+        split = split or splits.scored
+        dataset = splits.split(split)
+        agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
+        # As many threads as in training, so that the last bit is the same.
+        count = first.card.environment.get("threads") if runtime == "torch" else None
+        with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
+            scores = score(
+                _predictor(models, tta, str(chosen)),
+                Classification(),
+                dataset,
+                split=split,
+                labels=labels_for(dataset, first.classes),
+                classes=first.classes,
+                workers=default_workers() if workers is None else workers,
+                rank=ranks.rank,
+                world=ranks.world,
+                gather=ranks.gather,
+            )
+    scores = replace(scores, data=name, notes=splits.notes + absent(dataset, first.classes))
+    if out is not None and ranks.is_main:
+        _write(Path(out), scores, dataset, first)
+    return scores
+
+
+def _training_data(model: Model) -> str:
+    """Returns what the model was trained on: where its run has the data now, or the name in its file.
+
+    Raises:
+        UsageError: if neither is known.
+    """
+    from resnets.training.run_folder import RunFolder, read_plan
+
+    run = RunFolder(model.file.parent) if model.file is not None else None
+    name = read_plan(run.recipe).data if run is not None and run.recipe.exists() else model.card.recipe.get("data")
+    if not isinstance(name, str):
+        raise UsageError("The model file does not say what it was trained on: give --data.")
+    return name
+
+
+def _predictor(models: Sequence[Model], tta: TestTimeAugmentation | None, device: str) -> Predictor:
+    """Returns the predictor of a model, or of the mean of several, in the order of the first one's classes.
+
+    Raises:
+        UsageError: if the models do not have the same classes.
+    """
+    import torch
+
+    from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
+
+    first = models[0]
+    if any(set(each.classes) != set(first.classes) for each in models):
+        raise UsageError("The models of an ensemble must know the same classes.")
+    chosen = torch.device(device)
+    predictors = [
+        NetworkPredictor(each.network.to(chosen), each.card.preprocessing, tta=tta or each.tta, device=chosen)
+        for each in models
+    ]
+    if len(models) == 1:
+        return predictors[0]
+    return Ensemble(
+        [
+            Member(predictor, tuple(map(each.classes.index, first.classes)))
+            for predictor, each in zip(predictors, models, strict=True)
+        ]
+    )
+
+
+def _write(folder: Path, scores: Scores, dataset: Dataset, model: Model) -> None:
+    """Writes report.html, predictions.csv and metrics.json, which holds what `--json` prints."""
+    from resnets.core.files import write_json
+    from resnets.reporting.report import write_predictions, write_report
+
+    title = f"{scores.split} of {scores.data}"
+    write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card)
+    write_predictions(folder / "predictions.csv", scores, dataset, model.classes)
+    write_json(folder / "metrics.json", _as_json(scores))
+
+
+def _as_json(scores: Scores) -> dict[str, object]:
+    return {"task": scores.task, "data": scores.data, **scores.summary()}
+
+
+def _answer(invocation: Invocation) -> Answer:
+    from resnets.training.distributed import is_main
+
+    scores: Scores = invocation.call()
+    if not is_main():
+        return Answer()
+    metrics = scores.summary()
+    names = [name for name in _SHOWN if metrics.get(name) is not None]
+    width = max(len(f"{scores.split} {name}") for name in names)
+    lines = [f"{f'{scores.split} {name}':{width}} {metrics[name]:.6g}" for name in names]
+    lines += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded")]
+    lines += [f"  cannot be read: {printable(reason)}" for reason in list(scores.excluded.values())[:10]]
+    width = max(map(len, metrics["classes"]))
+    lines.append(f"{'class':{width}}  precision  recall      f1  images")
+    lines += [
+        f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
+        for name, c in metrics["classes"].items()
+    ]
+    return Answer(lines, _as_json(scores), scores.notes)
+
+
+_SHOWN = ("accuracy", "top5", "balanced_accuracy", "macro_f1", "auc", "ece", "loss")
+COMMAND = Command(evaluate, _answer)

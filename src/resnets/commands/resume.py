@@ -1,0 +1,83 @@
+"""`resnets resume`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnets.commands.command import Command
+from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_arguments
+from resnets.core.signatures import checked_arguments
+
+if TYPE_CHECKING:
+    from resnets.training.run_folder import RunFolder, Subscriber
+
+
+@renamed_arguments(listeners="subscribers")
+@checked_arguments
+def resume(
+    run: str | Path,
+    /,
+    *,
+    data: str | None = None,
+    epochs: str | None = None,
+    memory_limit: str | None = None,
+    rank_timeout: float = 45.0,
+    subscribers: tuple[Subscriber, ...] = (),
+) -> Run:
+    """Continue an interrupted run, bit for bit, or train a finished one longer.
+
+    Args:
+        run: folder of the run.
+        data: where the run's data is now, if it was moved; it must be the same data.
+        epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
+            schedule.
+        memory_limit: such as 8GiB; blocks are recomputed in the backward pass (activation checkpointing) to keep
+            within it. The result is the same.
+        rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
+        subscribers: callables that get each event of the run; an exception in one is reported once and does not end
+            the run.
+
+    Raises:
+        UsageError: if there is no run in the folder, or an argument is wrong.
+        DataError: if the data is missing or is not what the run began with.
+        FileError: if the recipe or all checkpoints are damaged.
+        TrainingError: if training cannot go on.
+    """
+    from resnets.training import runner
+    from resnets.training.distributed import is_main
+    from resnets.training.extension import parse_epochs
+    from resnets.training.run_folder import RunFolder, read_plan
+
+    folder = RunFolder(Path(run))
+    if not os.path.lexists(folder.recipe):
+        raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
+    more = parse_epochs(epochs) if epochs is not None else None
+    wanted = read_plan(folder.recipe).tensorboard and is_main()
+    with tensorboard_subscriber(folder, wanted, required=False) as board:
+        scores = runner.resume(
+            folder,
+            data=data,
+            epochs=more,
+            memory_limit=memory_limit,
+            rank_timeout=rank_timeout,
+            subscribers=(*subscribers, *board),
+        )
+    return _as_it_was(folder) if scores is None else finished_run(folder, scores)
+
+
+def _as_it_was(folder: RunFolder) -> Run:
+    """Returns the run in `folder`, which was finished already, with the metrics that its model file has."""
+    from resnets.artifacts.model import load
+    from resnets.training.damage import DamageLog
+    from resnets.training.run_folder import read_plan
+
+    card = load(folder.model).card
+    metrics = {"task": card.task, "data": read_plan(folder.recipe).data, **card.metrics}
+    return Run(folder.path, {**metrics, "damaged": DamageLog(folder.path).by_path()}, was_finished=True)
+
+
+COMMAND = Command(resume, answer, python_only=("subscribers",))

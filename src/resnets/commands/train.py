@@ -1,0 +1,126 @@
+"""`resnets train`."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resnets.commands.arguments import check_range, find_recipe, find_spec
+from resnets.commands.command import Command
+from resnets.commands.resume import resume
+from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_arguments
+from resnets.core.signatures import checked_arguments
+from resnets.core.workers import MAX_WORKERS
+from resnets.models.spec import Spec
+from resnets.training.recipe import Precision, Recipe
+
+if TYPE_CHECKING:
+    from resnets.training.run_folder import Subscriber
+
+
+@renamed_arguments(best="monitor", listeners="subscribers")
+@checked_arguments
+def train(
+    recipe: str | Recipe = "digits",
+    /,
+    *overrides: str,
+    data: str | None = None,
+    model: str | Spec | None = None,
+    epochs: float | None = None,
+    large_batch: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: Precision | None = None,
+    workers: int | None = None,
+    checkpoint_minutes: float = 5.0,
+    checkpoint_steps: int | None = None,
+    keep: int = 2,
+    monitor: Literal["accuracy", "top5", "loss"] | None = None,
+    rank_timeout: float = 45.0,
+    tensorboard: bool = False,
+    subscribers: tuple[Subscriber, ...] = (),
+) -> Run:
+    """Train a network; without arguments, a small one on scikit-learn's digits.
+
+    Args:
+        recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe.
+        overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
+        data: a folder with train/CLASS/* and val/CLASS/*, or digits, cifar10, cifar100 (default: the recipe's).
+        model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
+        epochs: length of training; schedules keep their shape.
+        large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
+        out: folder of the run (default: runs/RECIPE, numbered).
+        seed: seed of every random choice.
+        device: auto, cpu, cuda or mps.
+        precision: numeric precision of training steps (default: the recipe's).
+        workers: threads that decode images; the result does not depend on it (default: one for each usable core).
+        checkpoint_minutes: minutes between checkpoints.
+        checkpoint_steps: steps between checkpoints, in addition.
+        keep: number of checkpoints to keep.
+        monitor: metric on val (else test) by which the best model is also saved, as best.safetensors.
+        rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
+        tensorboard: also write TensorBoard events into the run's folder.
+        subscribers: callables that get each event of the run; an exception in one is reported once and does not end
+            the run.
+
+    Raises:
+        UsageError: if a name, a setting or a value is wrong.
+        DataError: if the data is missing, damaged or inconsistent.
+        TrainingError: if training cannot go on, such as after a loss that is not finite.
+    """
+    if isinstance(recipe, str) and "=" in recipe:
+        recipe, overrides = "digits", (recipe, *overrides)
+    resolved = find_recipe(recipe)
+    if data is not None:
+        resolved = replace(resolved, data=data)
+    if model is not None:
+        resolved = replace(resolved, model=find_spec(model))
+    if epochs is not None:
+        resolved = resolved.with_length(epochs=epochs)
+    if seed is not None:
+        resolved = replace(resolved, seed=seed)
+    if precision is not None:
+        resolved = replace(resolved, precision=precision)
+    resolved = resolved.with_overrides(overrides)
+    if large_batch is not None:
+        from resnets.recipes.large_batch import large_batch as enlarged
+
+        resolved = enlarged(resolved, large_batch)
+    check_range("workers", workers, 0, MAX_WORKERS)
+
+    from resnets.training import runner
+    from resnets.training.distributed import is_main, restarts, world_size
+    from resnets.training.run_folder import CheckpointPolicy, RunFolder, new_run_folder
+
+    if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
+        return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)
+    checkpoints = CheckpointPolicy(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, monitor=monitor)
+    if out is None and world_size() > 1:
+        raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
+    folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
+    try:
+        with tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as board:
+            scores = runner.train(
+                resolved,
+                folder,
+                device=device,
+                workers=workers,
+                checkpoints=checkpoints,
+                tensorboard=tensorboard,
+                rank_timeout=rank_timeout,
+                subscribers=(*subscribers, *board),
+            )
+    finally:
+        if out is None:  # where nothing was begun, the claim on a name is given up
+            with contextlib.suppress(OSError):
+                folder.path.rmdir()
+                folder.path.parent.rmdir()  # where there is no other run either
+    return finished_run(folder, scores)
+
+
+COMMAND = Command(train, answer, python_only=("subscribers",))

@@ -1,0 +1,93 @@
+"""What `train` and `resume` share: the finished run, how it is shown, and TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnets.commands.command import Answer, Invocation
+from resnets.core.console import note
+from resnets.core.errors import UsageError
+from resnets.core.units import show_count
+
+if TYPE_CHECKING:
+    from resnets.evaluation.scoring import Scores
+    from resnets.training.run_folder import RunFolder, Subscriber
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Args:
+        folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
+        metrics: of the model on the split that `metrics["split"]` names: val where the data has one, else test. The
+            keys are those of `evaluate --json`; accuracies are fractions of 1.
+        was_finished: whether `resume` found that there was nothing left to do.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    was_finished: bool = False
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+
+def finished_run(folder: RunFolder, scores: Scores) -> Run:
+    """Returns the run in `folder`, which ended with `scores`."""
+    from resnets.training.run_folder import read_plan
+
+    return Run(folder.path, {"task": scores.task, "data": read_plan(folder.recipe).data, **scores.summary()})
+
+
+def answer(invocation: Invocation) -> Answer:
+    """Trains, with progress on `invocation.progress_stream`, and returns the metrics and the paths of the run."""
+    from resnets.training.distributed import is_main
+    from resnets.training.progress import watch
+
+    stream = invocation.progress_stream
+    if not is_main():  # of several ranks, rank 0 prints
+        invocation.call()
+        return Answer()
+    with contextlib.ExitStack() as stack:
+        subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
+        run: Run = invocation.call(subscribers=subscribers)
+    lines = ["The run was finished already; nothing was done."] if run.was_finished else []
+    split = run.metrics.get("split")  # version 0.1.0 does not say
+    lines += [
+        f"{'accuracy' if split is None else f'{split} accuracy'} {run.metrics['accuracy']:.2%} "
+        f"of {show_count(run.metrics['samples'], 'image')}",
+        f"model   {run.model}",
+        f"report  {run.report}",
+    ]
+    return Answer(lines, {"folder": run.folder, "model": run.model, "report": run.report, **run.metrics})
+
+
+@contextlib.contextmanager
+def tensorboard_subscriber(folder: RunFolder, wanted: bool, *, required: bool) -> Iterator[tuple[Subscriber, ...]]:
+    """Context manager that gives the subscriber which writes TensorBoard events, or none where it is not `wanted`.
+
+    Args:
+        required: whether to raise UsageError if TensorBoard is not installed; otherwise a note is printed.
+    """
+    with contextlib.ExitStack() as stack:
+        subscribers: tuple[Subscriber, ...] = ()
+        if wanted:
+            from resnets.training.tensorboard import Board
+
+            try:
+                subscribers = (stack.enter_context(contextlib.closing(Board(folder.path / "tensorboard"))),)
+            except UsageError as error:
+                if required:
+                    raise
+                note(f"{error} The run goes on without it.")
+        yield subscribers
