@@ -12,7 +12,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.core.config import encode
 from resnets.core.errors import FileError
 from resnets.core.files import write_bytes, write_json
 from resnets.training.checkpoint import (
@@ -74,7 +73,10 @@ class Writer:
             data = safetensors.torch.save(tensors)
             description = Description(format=FORMAT, state=state, sha256=sha256_of(data, state))
             write_bytes(tensors_path_of(self.folder, state.step), data)
-            write_json(json_path(self.folder, state.step), encode(description) | {"memory": encode_state(state)})
+            write_json(
+                json_path(self.folder, state.step),
+                {"format": description.format, "memory": encode_state(state), "sha256": description.sha256},
+            )
             remove(self.folder, self._damaged - {state.step})
             self._damaged = set()
             remove(self.folder, [step for step in steps(self.folder) if step <= state.step][self.keep :])
