@@ -13,7 +13,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
@@ -167,8 +167,16 @@ class OldModules:
 
     def _ask_for_old_names(self, module: ModuleType, old: str) -> None:
         """Makes `module`, which stayed, answer for the old names too."""
-        if "__getattr__" not in vars(module):
-            vars(module)["__getattr__"] = lambda name: self.resolve(old, name, stays=True)
+        if "__getattr__" in vars(module):
+            return
+
+        def resolve(name: str) -> Any:
+            inside = vars(module).get("__path__")
+            if inside is not None and PathFinder.find_spec(f"{module.__name__}.{name}", inside) is not None:
+                raise AttributeError(name)  # a module of this package, which the import system loads
+            return self.resolve(old, name, stays=True)
+
+        vars(module)["__getattr__"] = resolve
 
     def resolve(self, old: str, name: str, *, stays: bool = False) -> Any:
         """What `name` of the module `old` is now, with a DeprecationWarning where that is no simple move.

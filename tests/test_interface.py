@@ -1,0 +1,347 @@
+"""What scripts, notebooks and servers rely on: flags, JSON keys, file names, splits and exit codes.
+
+A name that is removed or renamed here breaks somebody's program. A name of version 0.2 stays beside the new one for one
+version: each line that says `0.2` goes in the version after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import resnets
+from resnets import cli
+from resnets.commands.command import Answer, Command
+
+SMALL = ["model.depths=[1]", "model.widths=[4]", "model.stem_width=4", "precision=fp32"]
+COLORS = {"blue": (40, 60, 200), "red": (210, 40, 50)}
+
+EVERY = {"--help", "--json", "--quiet", "--debug"}
+FLAGS = {
+    "train": {"--data", "--model", "--epochs", "--large-batch", "--out", "--seed", "--device", "--precision",
+              "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout",
+              "--tensorboard"},
+    "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
+    "replay": {"--step"},
+    "evaluate": {"--data", "--split", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate",
+                 "--workers"},
+    "predict": {"--top", "--device", "--runtime", "--precision", "--calibrate", "--workers"},
+    "describe": {"--size", "--batch", "--train", "--memory-limit", "--precision"},
+    "benchmark": {"--train", "--batch", "--size", "--steps", "--memory-limit", "--device", "--runtime", "--precision",
+                  "--data", "--workers"},
+    "reproduce": {"--data", "--seeds", "--models", "--epochs", "--out", "--device", "--workers", "--jobs", "--runs"},
+    "experiments": set(),
+    "models": set(),
+    "recipes": set(),
+}  # fmt: skip
+
+METRICS = {"accuracy", "top5", "balanced_accuracy", "macro_f1", "ece", "loss", "samples", "classes"}
+EVALUATION = {"task", "data", "split", "excluded", "damaged", *METRICS}
+TRAINING = {"folder", "model", "report", *EVALUATION}
+MEMORY = {"weights", "gradients", "optimizer", "average", "images", "kept", "work", "program",
+          "pictures"}  # 0.2  # fmt: skip
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        assert self.out.isascii()
+        assert self.out.count("\n") == 1
+        return json.loads(self.out, parse_constant=pytest.fail)  # type: ignore[no-any-return]
+
+
+def call(*argv: object) -> Result:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main([str(each) for each in argv])
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def write_images(root: Path, folders: Iterable[str], count: int) -> Path:
+    """`count` noisy images of the colour that each of `folders` is called after."""
+    for seed, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        g = np.random.default_rng(seed)
+        for number in range(count):
+            pixels = np.clip(COLORS[Path(folder).name] + g.normal(0, 40, (18, 24, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(root / folder / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    return write_images(root, [f"{split}/{name}" for split in ("train", "val") for name in COLORS], 6)
+
+
+@pytest.fixture(scope="module")
+def training(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Training with a monitored metric on a folder of two classes, with `train` and `val`."""
+    argv = ["--data", photos, "--epochs", 2, "--monitor", "accuracy", "--seed", 0, "--device", "cpu", "--workers", 1]
+    sizes = ["preprocessing.resize=16", "preprocessing.crop=16", "batch=4", "evaluate_every=1"]
+    out = tmp_path_factory.mktemp("runs") / "photos"
+    return call("train", "paper/cifar", *argv, *SMALL, *sizes, "--out", out, "--json")
+
+
+@pytest.fixture(scope="module")
+def run(training: Result) -> Path:
+    return Path(training.json["folder"])
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Training on a dataset of ten classes, with `train` and `test`."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    return call("train", "digits", "steps=4", *SMALL, "--out", out, "--json", "--quiet")
+
+
+def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(cli.COMMANDS) == list(FLAGS)
+    for name, flags in FLAGS.items():
+        assert isinstance(cli.find_command(name), Command)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([name, "--help"])
+        assert ended.value.code == 0
+        shown = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+        assert set(shown) == flags | EVERY
+
+
+def test_the_public_names_of_python() -> None:
+    functions = {"benchmark", "create", "describe", "evaluate", "large_batch", "list_experiments", "list_models",
+                 "list_recipes", "load", "predict", "replay", "reproduce", "resume", "train"}  # fmt: skip
+    data = {"CATALOG", "Model", "Preprocessing", "Recipe", "ResNet", "Spec", "__version__"}
+    errors = {"DataError", "FileError", "PredictionError", "ResnetsError", "TrainingError", "UsageError"}
+    assert set(resnets.__all__) == functions | data | errors
+    assert all(callable(getattr(resnets, name)) for name in functions)
+
+
+def test_train_answers_with_the_metrics_of_val(training: Result, photos: Path) -> None:
+    assert training.code == 0
+    answer = training.json
+    assert answer.keys() == TRAINING | {"auc"}
+    assert {key: answer[key] for key in ("task", "data", "split", "samples", "excluded", "damaged")} == {
+        "task": "classification", "data": str(photos), "split": "val", "samples": 12, "excluded": 0, "damaged": {},
+    }  # fmt: skip
+    assert "val accuracy" in training.err  # progress
+
+
+def test_without_val_the_metrics_are_those_of_test(digits: Result) -> None:
+    assert digits.json.keys() == TRAINING
+    assert (digits.json["data"], digits.json["split"], digits.json["samples"]) == ("digits", "test", 360)
+
+
+def test_quiet_prints_the_answer_and_errors_only(digits: Result, run: Path) -> None:
+    assert digits.err == ""
+    assert len(call("resume", run, "--quiet").out.splitlines()) == 4
+    loud, silent = (call("evaluate", run, "--split", "train", *flags) for flags in ([], ["--quiet"]))
+    assert (silent.out, silent.err) == (loud.out, "")
+    assert "no run" in call("resume", "nowhere", "--quiet").err
+
+
+def test_the_files_of_a_run(run: Path, training: Result, digits: Result) -> None:
+    files = {"recipe.json", "log.jsonl", "checkpoint", "model.safetensors", "report.html"}
+    assert {path.name for path in Path(digits.json["folder"]).iterdir()} == files
+    assert {path.name for path in run.iterdir()} == files | {"best.safetensors"}
+    assert (training.json["model"], training.json["report"]) == (
+        str(run / "model.safetensors"), str(run / "report.html"),
+    )  # fmt: skip
+
+
+def test_resume_of_a_finished_run_answers_the_same(run: Path, training: Result) -> None:
+    resumed = call("resume", run, "--json")
+    assert resumed.code == 0
+    assert resumed.json == training.json
+    longer = call("resume", shutil.copytree(run, run.with_name("longer")), "--epochs", "+1", "--json").json
+    assert longer.keys() == TRAINING | {"auc"}
+
+
+def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, digits: Result, tmp_path: Path) -> None:
+    result = call("evaluate", run, "--out", tmp_path / "e", "--json")
+    answer = result.json
+    assert (result.code, answer.keys()) == (0, EVALUATION | {"auc"})
+    assert answer["classes"].keys() == set(COLORS)
+    assert all(each.keys() == {"precision", "recall", "f1", "support"} for each in answer["classes"].values())
+    assert answer == {key: training.json[key] for key in answer}
+    assert call("evaluate", digits.json["folder"], "--json").json.keys() == EVALUATION
+
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {"report.html", "metrics.json", "predictions.csv"}
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text()) == answer
+    with (tmp_path / "e" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0].keys() == {"image", "label", "predicted", "confidence", "loss",
+                              "picture"}  # 0.2  # fmt: skip
+    assert all(row["picture"] == row["image"] for row in rows)
+    assert len(rows) == 12
+
+
+def test_splits(run: Path, tmp_path: Path, photos: Path) -> None:
+    assert call("evaluate", run, "--split", "train", "--json").json["split"] == "train"
+    plain = write_images(tmp_path / "plain", COLORS, 5)
+    whole = call("evaluate", run, "--data", plain, "--json").json
+    assert (whole["split"], whole["samples"], whole["data"]) == ("all", 10, str(plain))
+    missing = call("evaluate", run, "--split", "test", "--json")
+    assert (missing.code, missing.out) == (2, "")
+    assert "no split 'test'" in missing.err
+    shutil.copytree(photos / "val", tmp_path / "valid")
+    write_images(tmp_path, [f"test/{name}" for name in COLORS], 2)
+    shutil.copytree(photos / "train", tmp_path / "train")
+    shutil.rmtree(tmp_path / "plain")
+    assert call("evaluate", run, "--data", tmp_path, "--json").json["split"] == "test"
+
+
+def test_numbers_that_are_not_finite_are_null(run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = resnets.load(run)
+    with torch.no_grad():
+        next(iter(model.network.parameters())).fill_(torch.nan)
+    monkeypatch.setattr("resnets.artifacts.model.load", lambda *args, **more: model)
+    answer = call("evaluate", run, "--json").json
+    assert [answer[key] for key in ("loss", "ece", "auc", "accuracy")] == [None, None, None, 0]
+
+
+def test_predict_answers_with_the_predictions_and_what_failed(run: Path, photos: Path, tmp_path: Path) -> None:
+    image, damaged = str(photos / "val" / "red" / "0.png"), tmp_path / "damaged.png"
+    damaged.write_bytes(b"no image")
+    result = call("predict", run, image, damaged, "--top", 1, "--json")
+    assert result.code == 1
+    assert result.json.keys() == {"model", "task", "runtime", "predictions", "failed"}
+    assert (result.json["model"], result.json["task"], result.json["runtime"]) == (str(run), "classification", "torch")
+    (prediction,) = result.json["predictions"]
+    assert prediction.keys() == {"input", "classes",
+                                 "image"}  # 0.2  # fmt: skip
+    assert prediction["input"] == prediction["image"] == image
+    assert [each.keys() for each in prediction["classes"]] == [{"name", "probability"}]
+    (failed,) = result.json["failed"]
+    assert failed.keys() == {"input", "error"}
+    assert failed["input"] == str(damaged)
+    assert result.err == ""
+    shown = call("predict", run, image, damaged, "--quiet")
+    assert (shown.code, len(shown.err.splitlines())) == (1, 1)
+
+
+def test_replay(run: Path) -> None:
+    answer = call("replay", run, "--step", 1, "--json").json
+    assert answer.keys() == {"step", "loss", "gradient_norm", "layer", "during", "images", "blamed", "notes",
+                             "pictures"}  # 0.2  # fmt: skip
+    assert answer["pictures"] == answer["images"]
+    assert len(answer["images"]) == 4
+
+
+def test_describe(run: Path) -> None:
+    spec = {"name", "spec", "size", "parameters", "multiply_adds", "layers", "stage_channels", "stage_strides",
+            "classes", "weights_sha256", "memory", "recomputed"}  # fmt: skip
+    assert call("describe", "resnet18", "--json").json.keys() == spec
+    card = {"task", "preprocessing", "recipe", "environment", "metrics", "version"}
+    assert call("describe", run, "--json").json.keys() == spec | card
+    answer = call("describe", "resnet18", "--batch", 2, "--train", "--memory-limit", "1GiB", "--json").json
+    assert answer.keys() == {*spec, "peak_memory_bytes"}
+    assert answer["memory"].keys() == MEMORY
+    assert answer["memory"]["pictures"] == answer["memory"]["images"]
+
+
+def test_benchmark() -> None:
+    answer = call("benchmark", "cifar_resnet20", "--batch", 2, "--size", 8, "--steps", 1, "--workers", 1, "--json").json
+    assert answer.keys() == {"model", "size", "peak_memory_bytes", "predicted_peak_memory_bytes", "training",
+                             "inference", "loading"}  # fmt: skip
+    assert answer["training"].keys() == {"batch", "images_per_second", "seconds", "loss", "peak_memory_bytes",
+                                         "predicted_peak_memory_bytes", "predicted_parts", "recomputed",
+                                         "environment"}  # fmt: skip
+    assert answer["training"]["predicted_parts"].keys() == MEMORY
+    assert answer["inference"].keys() == {"batch", "runtime", "precision", "images_per_second", "milliseconds_median",
+                                          "milliseconds_95", "share_of_ceiling", "environment"}  # fmt: skip
+    assert answer["loading"].keys() == {"batch", "images_per_second", "workers", "images", "data", "notes",
+                                        "pictures"}  # 0.2  # fmt: skip
+    assert answer["loading"]["pictures"] == answer["loading"]["images"]
+
+
+def test_lists() -> None:
+    models = call("models", "--json").json
+    assert [each["name"] for each in models["models"]] == list(resnets.CATALOG)
+    assert models["models"][0].keys() == {"name", "parameters", "multiply_adds", "size"}
+    recipes = call("recipes", "--json").json
+    assert [each["name"] for each in recipes["recipes"]] == list(resnets.list_recipes())
+    assert recipes["recipes"][0].keys() == {"name", "recipe", "about"}
+    experiments = call("experiments", "--json").json
+    assert experiments == {"experiments": resnets.list_experiments()}
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["models"], 0),
+        (["train", "--data", "nowhere"], 1),
+        (["predict", "nowhere", "x.png"], 1),
+        (["describe", "resnet5000"], 2),
+        (["train", "--no-such-flag"], 2),
+        (["no-such-command"], 2),
+        ([], 2),
+    ],
+)
+def test_exit_codes(argv: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(*argv)
+    assert result.code == code
+    assert bool(result.out) == (code == 0)
+    assert len(result.err.splitlines()) == (code != 0)
+
+
+def test_the_exit_code_of_an_interrupted_command_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(invocation: object) -> Answer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnets.commands.models.COMMAND", Command(resnets.list_models, interrupted))
+    assert call("models") == Result(130, "", "resnets: Stopped.\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train", "--best", "accuracy"], "--best is now --monitor"),
+        (["evaluate", "model", "--views=flip"], "--views is now --tta"),
+        (["train", "test_view=flip"], "test_view is now tta: write tta=flip"),
+        (["train", "views.augment=[]"], "write augmentations.transforms="),
+        (["train", "group=8"], "group is now bn_batch"),
+        (["train", "capture=true"], "capture is now cuda_graph"),
+        (["train", "exact_statistics=1"], "exact_statistics is now precise_bn"),
+    ],
+)
+def test_old_names_on_the_command_line_are_refused_with_the_new_ones(argv: list[str], message: str) -> None:
+    result = call(*argv)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "old", "new"),
+    [
+        (resnets.train, "digits", {"best": "nonsense"}, "monitor"),
+        (resnets.train, "digits", {"listeners": 1}, "subscribers"),
+        (resnets.resume, "nowhere", {"listeners": 1}, "subscribers"),
+        (resnets.evaluate, "nowhere", {"views": "nonsense"}, "tta"),
+        (resnets.reproduce, "nowhere", {"tell": print, "seeds": 0}, "log"),
+    ],
+)
+def test_old_names_work_in_python_with_a_warning(function: Any, argument: str, old: dict[str, Any], new: str) -> None:
+    with (
+        pytest.warns(DeprecationWarning, match=rf"is now {function.__name__}\({new}=...\)"),
+        pytest.raises(resnets.UsageError, match=f"^({new} takes|seeds must be)"),
+    ):
+        function(argument, **old)
