@@ -6,28 +6,23 @@ version: each line that says `0.2` goes in the version after.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import resnets
 from resnets import cli
 from resnets.commands.command import Answer, Command
+from tests.command_line import Result, call, write_photos
 
 SMALL = ["model.depths=[1]", "model.widths=[4]", "model.stem_width=4", "precision=fp32"]
-COLORS = {"blue": (40, 60, 200), "red": (210, 40, 50)}
+COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
@@ -55,42 +50,9 @@ MEMORY = {"weights", "gradients", "optimizer", "average", "images", "kept", "wor
           "pictures"}  # 0.2  # fmt: skip
 
 
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one JSON object on standard output."""
-        assert self.out.isascii()
-        assert self.out.count("\n") == 1
-        return json.loads(self.out, parse_constant=pytest.fail)  # type: ignore[no-any-return]
-
-
-def call(*argv: object) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = cli.main([str(each) for each in argv])
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-def write_images(root: Path, folders: Iterable[str], count: int) -> Path:
-    """`count` noisy images of the colour that each of `folders` is called after."""
-    for seed, folder in enumerate(folders):
-        (root / folder).mkdir(parents=True)
-        g = np.random.default_rng(seed)
-        for number in range(count):
-            pixels = np.clip(COLORS[Path(folder).name] + g.normal(0, 40, (18, 24, 3)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).save(root / folder / f"{number}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("photos")
-    return write_images(root, [f"{split}/{name}" for split in ("train", "val") for name in COLORS], 6)
+    return write_photos(tmp_path_factory.mktemp("photos"), {"train": 6, "val": 6}, COLORS)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +97,6 @@ def test_the_public_names_of_python() -> None:
 
 
 def test_train_answers_with_the_metrics_of_val(training: Result, photos: Path) -> None:
-    assert training.code == 0
     answer = training.json
     assert answer.keys() == TRAINING | {"auc"}
     assert {key: answer[key] for key in ("task", "data", "split", "samples", "excluded", "damaged")} == {
@@ -167,17 +128,14 @@ def test_the_files_of_a_run(run: Path, training: Result, digits: Result) -> None
 
 
 def test_resume_of_a_finished_run_answers_the_same(run: Path, training: Result) -> None:
-    resumed = call("resume", run, "--json")
-    assert resumed.code == 0
-    assert resumed.json == training.json
+    assert call("resume", run, "--json").json == training.json
     longer = call("resume", shutil.copytree(run, run.with_name("longer")), "--epochs", "+1", "--json").json
     assert longer.keys() == TRAINING | {"auc"}
 
 
 def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, digits: Result, tmp_path: Path) -> None:
-    result = call("evaluate", run, "--out", tmp_path / "e", "--json")
-    answer = result.json
-    assert (result.code, answer.keys()) == (0, EVALUATION | {"auc"})
+    answer = call("evaluate", run, "--out", tmp_path / "e", "--json").json
+    assert answer.keys() == EVALUATION | {"auc"}
     assert answer["classes"].keys() == set(COLORS)
     assert all(each.keys() == {"precision", "recall", "f1", "support"} for each in answer["classes"].values())
     assert answer == {key: training.json[key] for key in answer}
@@ -193,19 +151,18 @@ def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, dig
     assert len(rows) == 12
 
 
-def test_splits(run: Path, tmp_path: Path, photos: Path) -> None:
+def test_splits(run: Path, tmp_path: Path) -> None:
     assert call("evaluate", run, "--split", "train", "--json").json["split"] == "train"
-    plain = write_images(tmp_path / "plain", COLORS, 5)
+    plain = write_photos(tmp_path / "plain", {"": 5}, COLORS)
     whole = call("evaluate", run, "--data", plain, "--json").json
     assert (whole["split"], whole["samples"], whole["data"]) == ("all", 10, str(plain))
     missing = call("evaluate", run, "--split", "test", "--json")
     assert (missing.code, missing.out) == (2, "")
     assert "no split 'test'" in missing.err
-    shutil.copytree(photos / "val", tmp_path / "valid")
-    write_images(tmp_path, [f"test/{name}" for name in COLORS], 2)
-    shutil.copytree(photos / "train", tmp_path / "train")
-    shutil.rmtree(tmp_path / "plain")
-    assert call("evaluate", run, "--data", tmp_path, "--json").json["split"] == "test"
+    three = write_photos(tmp_path / "three", {"train": 1, "val": 2, "test": 3}, COLORS)
+    assert [call("evaluate", run, "--data", three, *flags, "--json").json["samples"] for flags in (
+        [], ["--split", "test"], ["--split", "val"], ["--split", "train"],
+    )] == [6, 6, 4, 2]  # fmt: skip
 
 
 def test_numbers_that_are_not_finite_are_null(run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,12 +175,12 @@ def test_numbers_that_are_not_finite_are_null(run: Path, photos: Path, monkeypat
 
 
 def test_predict_answers_with_the_predictions_and_what_failed(run: Path, photos: Path, tmp_path: Path) -> None:
-    image, damaged = str(photos / "val" / "red" / "0.png"), tmp_path / "damaged.png"
+    image, damaged = str(photos / "val" / "red" / "0.jpg"), tmp_path / "damaged.png"
     damaged.write_bytes(b"no image")
     result = call("predict", run, image, damaged, "--top", 1, "--json")
     assert result.code == 1
     assert result.json.keys() == {"model", "task", "runtime", "predictions", "failed"}
-    assert (result.json["model"], result.json["task"], result.json["runtime"]) == (str(run), "classification", "torch")
+    assert [result.json[key] for key in ("model", "task", "runtime")] == [str(run), "classification", "torch"]
     (prediction,) = result.json["predictions"]
     assert prediction.keys() == {"input", "classes",
                                  "image"}  # 0.2  # fmt: skip
@@ -279,8 +236,7 @@ def test_lists() -> None:
     recipes = call("recipes", "--json").json
     assert [each["name"] for each in recipes["recipes"]] == list(resnets.list_recipes())
     assert recipes["recipes"][0].keys() == {"name", "recipe", "about"}
-    experiments = call("experiments", "--json").json
-    assert experiments == {"experiments": resnets.list_experiments()}
+    assert call("experiments", "--json").json == {"experiments": resnets.list_experiments()}
 
 
 @pytest.mark.parametrize(

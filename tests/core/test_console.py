@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,11 @@ from PIL import Image
 import resnets
 from resnets.artifacts.model import _digest
 from resnets.cli import main
-from resnets.core.console import printable, say
+from resnets.core.console import note, printable, quiet, say
 from resnets.experiments.catalog import EXPERIMENTS
 from resnets.experiments.page import Facts, write_page
 from resnets.training.progress import Live, Plain
-from tests.test_cli import TINY
+from tests.command_line import TINY
 
 # Not UTF-8, a terminal's command, a right-to-left override, a line break, a formula, rich's markup, what ASCII lacks.
 NOT_UTF8 = os.fsdecode(b"\xff\xfe")
@@ -184,3 +186,16 @@ def test_a_page_of_figures_takes_data_of_such_a_name(tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text("utf-8")
     assert r"\udcff" in page
     assert "<code>&lt;script&gt;</code>" in page
+
+
+def test_notes_are_printed_unless_quiet_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        note("silent")
+        with quiet():
+            warnings.warn("silent too", UserWarning, stacklevel=1)
+        note("silent still")
+    note("first", "second")
+    with contextlib.suppress(KeyError), quiet():
+        raise KeyError
+    note("third")
+    assert capsys.readouterr() == ("", "Note: first\nNote: second\nNote: third\n")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
-from resnets.core.signatures import arguments, checked_arguments, parser_of, read_docstring
+from resnets.core.signatures import arguments, checked_arguments, parser_of, read_docstring, type_hints
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def command(
@@ -146,7 +149,7 @@ def test_help_is_the_docstring(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     assert "Do a thing; right in 100% of all cases." in text
     assert "MODEL a model file, or 50% of one." in text
-    assert "--top N how many." in text
+    assert "--top N how many (default: 5)." in text
     assert "--split {test,train}" in text
     assert "More that" not in text
     assert "subscribers" not in text
@@ -212,3 +215,11 @@ def test_the_command_line_has_the_new_names_alone() -> None:
 def test_a_misspelt_old_name_is_not_guessed() -> None:
     with pytest.raises(UsageError, match="No option of resnets fit is called '--bestt'"):
         parser_of(fit, "resnets fit", skip=("subscribers",)).read(["--bestt", "x"])
+
+
+def test_types_that_are_imported_for_type_checkers_alone_have_a_stand_in() -> None:
+    def function(model: str | Tensor, name: Literal["Tensor"], number: int | None) -> Tensor:
+        raise NotImplementedError
+
+    found = type_hints(function, unloaded=object)
+    assert found == {"model": str | object, "name": Literal["Tensor"], "number": int | None, "return": object}

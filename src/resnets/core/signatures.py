@@ -156,6 +156,8 @@ def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, 
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)
         return
+    if not required and parameter.default is not None and "(default:" not in text:
+        text = f"{text.rstrip('.')} (default: {parameter.default})."
     metavar = None if choices else {int: "N", float: "X"}.get(kind, parameter.name.upper())
     parser.add_argument(
         flag, type=kind, choices=choices, default=parameter.default, required=required, metavar=metavar, help=text
