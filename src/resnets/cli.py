@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ResnetsError, KeyboardInterrupt, MemoryError, RuntimeError, OSError) as error:
         code, message = _explain(error)
         if debug:
-            _complain(traceback.format_exc())
-        _complain(f"resnets: {message}")
+            _print_error(traceback.format_exc())
+        _print_error(f"resnets: {message}")
         return code
     finally:
-        _settle()
+        _flush()
 
 
 def find_command(name: str) -> Command:
@@ -105,17 +105,17 @@ def _print(answer: Answer, *, json: bool, quiet: bool) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # what the command did is done; a full disk took no more of what it says
-        _complain(f"resnets: Cannot write to standard output: {(error.strerror or str(error)).lower()}.")
+        _print_error(f"resnets: Cannot write to standard output: {(error.strerror or str(error)).lower()}.")
         return 1
     return 0
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     with contextlib.suppress(OSError):  # of a terminal that is closed
         say(message, stream=sys.stderr)
 
 
-def _settle() -> None:
+def _flush() -> None:
     """Flushes standard output, and discards what it does not take, so that Python does not fail at exit."""
     try:
         if sys.stdout is not None:
