@@ -40,8 +40,8 @@ from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment, runner
-from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
+from resnets.training.step import Training
 from rounds import Contestant, allocate_as_runs_do, compete, remote
 
 CONTESTS = {94: (("fast/cifar10", "paper/cifar"), TO_94), 96: (("fast/cifar10-96", "paper/cifar"), TO_96)}

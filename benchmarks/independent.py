@@ -68,7 +68,7 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     from resnets.recipes import paper
     from resnets.tasks.classification.task import Classification
     from resnets.training import environment, runner
-    from resnets.training.loop import Training
+    from resnets.training.step import Training
 
     recipe, data = runner.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
     network = ResNet(recipe.model)

@@ -28,9 +28,10 @@ from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment, optimizers, runner
-from resnets.training.loop import Training, run
+from resnets.training.loop import run
 from resnets.training.recipe import Recipe
 from resnets.training.runner import PreparedData
+from resnets.training.step import Training
 from rounds import allocate_as_runs_do
 
 

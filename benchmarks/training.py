@@ -28,7 +28,7 @@ from resnets.nn.shortcuts import ZeroPad
 from resnets.recipes import paper
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment, memory
-from resnets.training.loop import Training
+from resnets.training.step import Training
 from rounds import Contestant, Remote, allocate_as_runs_do, compete, parser_for, remote, report
 
 CPU_CASES = ["resnet18:32", "resnet50:32", "cifar_resnet20:128"]

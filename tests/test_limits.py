@@ -18,10 +18,10 @@ from resnets.core.errors import FileError, ResnetsError, UsageError
 from resnets.core.units import parse_bytes
 from resnets.recipes.catalog import find
 from resnets.training import environment
-from resnets.training.loop import evaluation_steps
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import CheckpointPolicy, Plan, new_run_folder, read_plan, write_plan
 from resnets.training.schedules import Cosine, OneCycle, Plateau, Step
+from resnets.training.step import evaluation_steps
 
 HUGE = "1" + "0" * 30
 TRAIN = ["train", "digits", "model.depths=[1]", "model.widths=[8]", "--out", "run"]

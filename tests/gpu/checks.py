@@ -26,8 +26,8 @@ from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment, runner
-from resnets.training.loop import Training
 from resnets.training.recipe import Recipe
+from resnets.training.step import Training
 
 Figures = dict[str, Any]
 

@@ -19,7 +19,7 @@ from resnets.experiments.trial import Trial
 from resnets.modalities.image.augmentations import ProgressiveResize
 from resnets.recipes.catalog import find
 from resnets.training import runner
-from resnets.training.loop import Training
+from resnets.training.step import Training
 from tests.training.runs import make_images
 
 SMALL = ("batch=24", "bn_batch=12", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60")

@@ -17,8 +17,8 @@ from resnets.evaluation.scoring import Scores
 from resnets.training.callbacks import CheckpointCallback
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.distributed import Ranks
-from resnets.training.loop import Training
 from resnets.training.run_folder import CheckpointPolicy
+from resnets.training.step import Training
 
 Figures = tuple[float, float]  # accuracy and loss
 

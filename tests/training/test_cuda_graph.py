@@ -17,9 +17,9 @@ import resnets
 from resnets.core.errors import UsageError
 from resnets.models.initialization import Initialization
 from resnets.training.cuda_graph import CUDAGraphStep
-from resnets.training.loop import Training
 from resnets.training.recipe import SGD, AdamW, Muon
 from resnets.training.schedules import OneCycle
+from resnets.training.step import Training
 from tests.training.test_loop import RECIPE, training_of
 
 # What reads a number from the device, or brings one from the host, which no graph may do.
@@ -88,7 +88,7 @@ def test_replayed_steps_are_the_plain_ones(changes: dict[str, Any]) -> None:
     recipe = replace(RECIPE, **{"optimizer": SGD(lr=0.5)} | changes, schedule=OneCycle(peak=0), steps=8)
     plain, batches = training_of(recipe)
     captured, _ = training_of(recipe)
-    captured._graph_step = CUDAGraphStep(captured._move, captured.device, taped(captured), plain=2)
+    captured._graph_step = CUDAGraphStep(captured._update, captured.device, taped(captured), plain=2)
     losses = [(plain.step(batch), captured.step(batch)) for batch in batches.between(0, 8)]
     assert len({float(one) for one, _ in losses}) == 8
     assert [float(one) for one, _ in losses] == [float(other) for _, other in losses]
@@ -99,7 +99,7 @@ def test_replayed_steps_are_the_plain_ones(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("nonfinite", "skipped"), [("stop", 0), ("skip", 1)])
 def test_replayed_steps_are_guarded(nonfinite: Any, skipped: int) -> None:
     training, batches = training_of(replace(RECIPE, nonfinite=nonfinite))
-    training._graph_step = CUDAGraphStep(training._move, training.device, taped(training), plain=1)
+    training._graph_step = CUDAGraphStep(training._update, training.device, taped(training), plain=1)
     for number in range(3):
         training.step(batches.make(number))
     before = {name: value.clone() for name, value in training.state().items()}

@@ -36,9 +36,9 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment
-from resnets.training.loop import Training, whiten_stem
 from resnets.training.recipe import SGD, AdamW, Muon, Recipe
 from resnets.training.schedules import OneCycle
+from resnets.training.step import Training, whiten_stem
 from tests.training.fake_device import Check, fake_cuda, never_waits, on_device
 from tests.training.test_loop import RECIPE, losses_of, training_of
 

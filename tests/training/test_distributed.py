@@ -18,8 +18,8 @@ from resnets.data.loader import Batches, Order
 from resnets.modalities.catalog import open_dataset
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint
+from resnets.training.batch_norm import bn_batch_size
 from resnets.training.distributed import Ranks
-from resnets.training.loop import bn_batch_size
 from tests.training.runs import arguments, curve, events, finish, make_images, start
 
 # Of weights after 50 steps at another world size, in float32: gradients are added up in another order. At this

@@ -291,7 +291,7 @@ def test_an_extension_killed_between_its_files_is_made_or_not_made(
         elif moment == "before the model":
             patched.setattr("resnets.artifacts.model_file.save", cut)
         else:
-            patched.setattr("resnets.training.callbacks.Watch.cost", cut)
+            patched.setattr("resnets.training.callbacks.CheckpointCallback.cost", cut)
         with pytest.raises(Cut):
             resnets.resume(finished, epochs="+1")
     if moment == "before the plan":

@@ -21,9 +21,10 @@ from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment
-from resnets.training.loop import Training, run
+from resnets.training.loop import run
 from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Constant, Cosine
+from resnets.training.step import Training
 
 SPEC = Spec(depths=(1, 1), widths=(8, 16), stem="cifar", stem_width=8, channels=1, classes=10)
 RECIPE = Recipe(

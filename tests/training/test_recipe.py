@@ -12,9 +12,9 @@ from resnets.core.errors import UsageError
 from resnets.modalities.image.augmentations import Augmentations, Cutout, PaddedCrop
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.recipes.catalog import RECIPES, find
-from resnets.training.loop import evaluation_steps
 from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Cosine, Warmup
+from resnets.training.step import evaluation_steps
 
 
 @pytest.mark.parametrize("name", RECIPES)

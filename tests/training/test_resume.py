@@ -25,9 +25,11 @@ from resnets.cli import main
 from resnets.core.errors import DataError, FileError, TrainingError, UsageError
 from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
-from resnets.training import checkpoint, loop, memory
-from resnets.training.callbacks import locked, stop_signals
+from resnets.training import checkpoint, memory
 from resnets.training.checkpoint_writer import Writer
+from resnets.training.lock import locked
+from resnets.training.signals import stop_signals
+from resnets.training.step import Training
 from tests.training.cut import cut_after
 from tests.training.runs import SETTINGS, arguments, curve, events, finish, make_images, sha_of, start, wait_for
 
@@ -173,9 +175,9 @@ def test_a_data_file_that_vanishes_ends_the_run_with_its_name_and_a_checkpoint(
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Makes one layer's gradient NaN in the step numbered `at` (from 0)."""
-    accumulate = loop.Training.accumulate
+    accumulate = Training.accumulate
 
-    def wrapped(self: loop.Training, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def wrapped(self: Training, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         loss = accumulate(self, batch)
         if self.steps_done == at:
             gradient = self.network.get_parameter("layer2.0.conv1.weight").grad
@@ -183,7 +185,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
             gradient[0, 0, 0, 0] = float("nan")
         return loss
 
-    monkeypatch.setattr(loop.Training, "accumulate", wrapped)
+    monkeypatch.setattr(Training, "accumulate", wrapped)
 
 
 def test_a_nan_in_a_gradient_stops_the_run_naming_step_layer_and_images(

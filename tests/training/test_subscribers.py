@@ -17,8 +17,8 @@ import resnets
 from resnets.cli import main
 from resnets.core.errors import InterruptedRunError
 from resnets.training import callbacks, checkpoint
-from resnets.training.callbacks import stop_signals
 from resnets.training.progress import Live, watch
+from resnets.training.signals import stop_signals
 from tests.training.runs import arguments, curve, events, sha_of, start
 
 TINY = ("model.depths=[1]", "model.widths=[8]", "precision=fp32")

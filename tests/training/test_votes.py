@@ -33,9 +33,9 @@ def test_a_vote_is_between_hosts_and_read_one_step_later(monkeypatch: pytest.Mon
     others = iter([[0, 1], [0, 0]])
     hosts = object()
 
-    def all_reduce(counts: Tensor, bn_batch: Any, async_op: bool) -> Work:
+    def all_reduce(counts: Tensor, group: Any, async_op: bool) -> Work:
         assert counts.device.type == "cpu"
-        assert bn_batch is hosts
+        assert group is hosts
         assert async_op
         return Work(counts, torch.tensor(next(others)))
 

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.core.devices import memory_format
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import normalize
 from resnets.evaluation.tta import OF_THE_CENTER, crop_weights, crops_of_center, tta_crops
@@ -25,6 +24,7 @@ from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmen
 from resnets.modalities.image.read.decode_memory import one_image
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.nn.modes import evaluation_mode
+from resnets.tasks.forward import forward
 
 BATCH = 128  # samples
 
@@ -106,8 +106,7 @@ class NetworkPredictor:
     def _logits(self, pixels: Pixels) -> Tensor:
         images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
         with evaluation_mode(self.network):
-            logits: Tensor = self.network(images.contiguous(memory_format=memory_format(images.device)))
-        return logits
+            return forward(self.network, images)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from resnets.artifacts import runtimes
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core import rng
-from resnets.core.devices import full_float32, memory_format
+from resnets.core.devices import full_float32
 from resnets.data.loader import Batches, Order
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
@@ -27,9 +27,10 @@ from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.recipes import paper
 from resnets.tasks.classification.task import Classification
+from resnets.tasks.forward import lay_out, place
 from resnets.training import environment, memory
-from resnets.training.loop import Training
 from resnets.training.recipe import Precision
+from resnets.training.step import Training
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,11 @@ def inference_rate(
         "auto" if precision == "int8" else precision,
         multiply_adds(spec, size) * batch,
     )
-    place = torch.device(chosen.device)
-    network = create(spec, seed=seed).to(place, memory_format=memory_format(place)).eval()  # type: ignore[call-overload]
+    at = torch.device(chosen.device)
+    network = place(create(spec, seed=seed), at).eval()
     g = rng.generator(seed, "benchmark")
-    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(place)
-    images = images.contiguous(memory_format=memory_format(place))
+    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(at)
+    images = lay_out(images)
     seconds = []
     with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
         execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))

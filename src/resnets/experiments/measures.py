@@ -21,6 +21,7 @@ from resnets.modalities.base import evenly_spaced
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification.task import Classification
+from resnets.tasks.forward import forward
 
 IMAGES = 1000  # test images, for measures that take many passes
 BATCH = 200
@@ -93,7 +94,7 @@ def responses(trial: Trial) -> Measured:
             scales[name] = float(module.weight.detach().abs().mean())
     with torch.inference_mode():
         for images, _ in _test_images(trial):
-            network(images)
+            forward(network, images)
     for hook in hooks:
         hook.remove()
     names = list(sums)
@@ -228,5 +229,5 @@ def _test_images(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor
 
 @torch.inference_mode()
 def _error(network: ResNet, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
-    wrong = torch.cat([network(images).argmax(1) != labels for images, labels in batches])
+    wrong = torch.cat([forward(network, images).argmax(1) != labels for images, labels in batches])
     return float(wrong.double().mean())

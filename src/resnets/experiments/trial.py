@@ -16,11 +16,11 @@ from resnets.experiments.nets import Net
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import checkpoint, runner
-from resnets.training.loop import whiten_stem
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import CheckpointPolicy, Event, RunFolder, read_plan
 from resnets.training.run_log import read_log
 from resnets.training.runner import PreparedData
+from resnets.training.step import whiten_stem
 
 # Settings of a recipe that do not change the final weights, and bn_batch, which is set when a run begins.
 _SAME_WEIGHTS = ("name", "bn_batch", "memory_limit", "cuda_graph", "score_training", "evaluate_every")

@@ -94,6 +94,11 @@ def sha256_of(tensors: bytes, state: TrainState) -> str:
     return digest.hexdigest()
 
 
+def encode_description(tensors: bytes, state: TrainState) -> dict[str, object]:
+    """Returns the JSON of a checkpoint. `state` stands under its first name, so that earlier versions read it, too."""
+    return {"format": FORMAT, "memory": encode_state(state), "sha256": sha256_of(tensors, state)}
+
+
 def encode_state(state: TrainState) -> dict[str, object]:
     """`state` as JSON. What it had from the start is always there; later fields only where they say something, so
     that the hashes of earlier checkpoints hold."""

@@ -15,13 +15,10 @@ from torch import Tensor
 from resnets.core.errors import FileError
 from resnets.core.files import write_bytes, write_json
 from resnets.training.checkpoint import (
-    FORMAT,
-    Description,
     TrainState,
-    encode_state,
+    encode_description,
     json_path,
     remove,
-    sha256_of,
     steps,
     tensors_path_of,
 )
@@ -71,12 +68,8 @@ class Writer:
         started = time.thread_time()
         try:
             data = safetensors.torch.save(tensors)
-            description = Description(format=FORMAT, state=state, sha256=sha256_of(data, state))
             write_bytes(tensors_path_of(self.folder, state.step), data)
-            write_json(
-                json_path(self.folder, state.step),
-                {"format": description.format, "memory": encode_state(state), "sha256": description.sha256},
-            )
+            write_json(json_path(self.folder, state.step), encode_description(data, state))
             remove(self.folder, self._damaged - {state.step})
             self._damaged = set()
             remove(self.folder, [step for step in steps(self.folder) if step <= state.step][self.keep :])

@@ -6,16 +6,13 @@ A batch is a function of the step, so any step can be made again (`resnets repla
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from resnets.core.errors import TrainingError
 from resnets.data.loader import Batches
-
-if TYPE_CHECKING:
-    from resnets.training.loop import Training
+from resnets.training.step import Training
 
 _NAMED = 5
 

@@ -14,18 +14,19 @@ from pathlib import Path
 
 import torch
 
-from resnets.core.devices import copy_all, memory_format
+from resnets.core.devices import copy_all
 from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.data.loader import Batches
 from resnets.models.memory import BytesPerElement, StepMemory, fit, predict
 from resnets.models.resnet import ResNet
 from resnets.nn.stochastic import set_rng_keys
+from resnets.tasks.forward import forward
 from resnets.training.agreement import from_rank_0
 from resnets.training.distributed import Ranks
 from resnets.training.environment import Environment
-from resnets.training.loop import Training
 from resnets.training.recipe import AdamW, Recipe
+from resnets.training.step import Training
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # mallopt(3)
 
@@ -200,9 +201,8 @@ def _fits(training: Training, batches: Batches, size: int) -> bool:
     try:
         images = torch.zeros((size, batches.preprocessing.channels, side, side), device=training.device)
         set_rng_keys(network, torch.zeros(size, dtype=torch.int64, device=training.device))
-        with training.autocast():
-            outputs = network.train()(images.contiguous(memory_format=memory_format(images.device)))
-        outputs.float().sum().backward()
+        outputs = forward(network.train(), images, precision=training.precision)
+        outputs.float().sum().backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -41,7 +41,8 @@ from resnets.reporting.report import write_report
 from resnets.tasks.classification.task import Classification
 from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments
-from resnets.training.callbacks import CheckpointCallback, locked, pending_losses, stop_signals
+from resnets.training.batch_norm import bn_batch_size
+from resnets.training.callbacks import CheckpointCallback, pending_losses
 from resnets.training.checkpoint import Saved
 from resnets.training.damage import Damage, DamageLog, with_record
 from resnets.training.deterministic import deterministic, reserve_cublas
@@ -50,11 +51,14 @@ from resnets.training.distributed import LIMIT, Ranks, process_group
 from resnets.training.environment import Environment
 from resnets.training.extension import Phase, extend, extended_event, phases_of
 from resnets.training.interruptible import EvaluationStopped, Interruptible
-from resnets.training.loop import Training, bn_batch_size, run
+from resnets.training.lock import locked
+from resnets.training.loop import run
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import CheckpointPolicy, Event, Plan, RunFolder, Subscriber, read_plan, write_plan
 from resnets.training.run_log import Log, read_log
 from resnets.training.shared_scan import require_same_files, scan_once
+from resnets.training.signals import stop_signals
+from resnets.training.step import Training
 from resnets.training.subscribers import Subscribers
 
 

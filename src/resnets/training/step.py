@@ -1,0 +1,288 @@
+"""One optimiser step, and everything that changes from step to step.
+
+The global batch of a step is cut into ghost batches, which are samples that share batch-norm statistics. A rank runs
+its ghost batches one after another, adding up gradients that are weighted by samples; where there are more ranks than
+ghost batches, each runs a micro-batch, a part of one, and batch norm is synchronised between them. With one ghost batch
+that is the usual training step, with several it is gradient accumulation. Nothing in a step waits for the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from resnets.core import rng
+from resnets.core.devices import abilities, to_device
+from resnets.core.errors import UsageError
+from resnets.data.loader import Batch, Batches
+from resnets.evaluation.scoring import Scores
+from resnets.models.initialize import whiten
+from resnets.nn.stochastic import Stochastic, set_rng_keys
+from resnets.tasks.base import Task
+from resnets.tasks.forward import forward, place
+from resnets.training import optimizers, schedules
+from resnets.training.batch_norm import RunningStatistics, bn_batch_size, precise_bn
+from resnets.training.cuda_graph import CUDAGraphStep
+from resnets.training.distributed import Ranks
+from resnets.training.ema import EMA
+from resnets.training.environment import Environment
+from resnets.training.recipe import Recipe
+from resnets.training.schedules import Plateau, PlateauState
+from resnets.training.sync_batch_norm import synchronize
+
+MAX_EVALUATIONS = 10**6
+
+
+class Training:
+    """A network being trained: everything that changes from step to step.
+
+    Args:
+        network: with the weights to start from; it is moved to the environment's device.
+        samples: size of the training set.
+        first_step: steps that were done before the recipe begins; step numbers continue from there.
+
+    Raises:
+        UsageError: the ranks cannot divide the ghost batches of a batch equally.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        environment: Environment,
+        task: Task,
+        network: nn.Module,
+        samples: int,
+        ranks: Ranks | None = None,
+        *,
+        first_step: int = 0,
+    ) -> None:
+        self.recipe = recipe
+        self.task = task
+        self.ranks = ranks or Ranks()
+        self.device = torch.device(environment.device)
+        self.precision = environment.precision
+        self.network = place(network, self.device)
+        self._foreach = abilities(self.device).foreach
+        self.optimizer = optimizers.build(recipe.optimizer, self.network, self.precision)
+        self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
+        self.plateau = PlateauState()
+        self.steps_done = 0
+        self.first_step = first_step
+        self.total_steps = first_step + recipe.total_steps(samples)
+        self.evaluated_after = {first_step + step for step in evaluation_steps(recipe, samples)}
+        self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
+        self.bn_batch = bn_batch_size(recipe, self.ranks.world)
+        # The samples of a forward pass: a ghost batch, or a part of one if there are more ranks than ghost batches.
+        self.micro_batch = min(self.bn_batch, recipe.batch // self.ranks.world)
+        self.micro_batches = self.ranks.share(recipe.batch // self.micro_batch)
+        ranks_per_ghost_batch = self.bn_batch // self.micro_batch
+        if ranks_per_ghost_batch > 1:
+            synchronize(self.network, self.ranks.subgroup(ranks_per_ghost_batch))
+        self._wrapped = self.ranks.wrap(self.network, self.device)
+        self._needs_rng_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
+        self._running_statistics = RunningStatistics(
+            self.network,
+            self.ranks,
+            momentum=recipe.model.norm_momentum,
+            ghost_batches=recipe.batch // self.bn_batch,
+            micro_batches=self.micro_batches,
+            ranks_per_ghost_batch=ranks_per_ghost_batch,
+        )
+        # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
+        self.first_bad = torch.tensor(-1, device=self.device)
+        self.skipped = torch.tensor(0, device=self.device)
+        # A run that was begun with a CUDA graph may be resumed on another device or on more ranks: then without one.
+        captures = recipe.cuda_graph and self.device.type == "cuda" and self.ranks.world == 1
+        self._graph_step = CUDAGraphStep(self._update, self.device) if captures else None
+
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """The weights that are evaluated and saved: the moving average if the recipe has one."""
+        return self.ema.network if self.ema else self.network
+
+    @property
+    def rows(self) -> slice:
+        """The samples of a global batch that this rank runs."""
+        return slice(self.micro_batches.start * self.micro_batch, self.micro_batches.stop * self.micro_batch)
+
+    def learning_rate(self, step: int) -> float:
+        """Returns the learning rate of `step`, from 0."""
+        recipe = self.recipe
+        own, length = step - self.first_step, self.total_steps - self.first_step
+        return (
+            recipe.optimizer.lr
+            * schedules.factor(recipe.schedule, own / length)
+            * schedules.warmup_factor(recipe.warmup, own, self.warmup_steps)
+            * self.plateau.factor
+        )
+
+    def step(self, batch: Batch) -> Tensor:
+        """Does one optimiser step; returns this rank's part of the global batch's mean loss, still on the device.
+
+        If the gradient is not finite, weights and running statistics stay as they were.
+
+        Args:
+            batch: this rank's rows of the global batch.
+        """
+        # A batch with weights is too rare to capture a graph for.
+        update = self._graph_step if self._graph_step and "weights" not in batch else self._update
+        loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
+        self.steps_done += 1
+        if self.ema:
+            self.ema.update(self.network, self.steps_done)
+        return loss
+
+    def _update(self, batch: Batch, rate: float | Tensor, number: int | Tensor) -> Tensor:
+        """Does step `number` with a batch `with_rng_keys`; whatever it changes, it changes in place."""
+        statistics = self._running_statistics.values()
+        self.optimizer.zero_grad()
+        loss = self.accumulate(batch)
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=self._foreach)
+        bad = ~norm.isfinite()
+        if self.recipe.nonfinite == "skip":
+            self.skipped += bad
+        else:
+            self.first_bad.masked_fill_(bad & (self.first_bad < 0), number)
+            bad = self.first_bad >= 0
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.network.parameters(), self.recipe.clip_norm, norm, foreach=self._foreach
+            )
+        self.optimizer.step(rate, found_inf=bad.float())
+        self._running_statistics.combine(statistics, bad)
+        return loss
+
+    def with_rng_keys(self, batch: Batch) -> Batch:
+        """Returns `batch` with "keys" (N,) int64 for the random choices that the network itself makes in the next
+        step, one a sample; without them if it makes none."""
+        if not self._needs_rng_keys:
+            return batch
+        g = rng.generator(self.recipe.seed, "network", self.steps_done)
+        keys = g.integers(0, 2**63 - 1, self.recipe.batch)[self.rows]
+        return batch | {"keys": to_device(keys, self.device)}
+
+    def accumulate(self, batch: Batch) -> Tensor:
+        """Adds the gradients of this rank's micro-batches to the network's; returns their part of the mean loss.
+
+        Args:
+            batch: `with_rng_keys`.
+        """
+        self.network.train()
+        total = torch.zeros((), device=self.device)
+        for number in range(len(self.micro_batches)):
+            rows = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
+            part = {name: value[rows] for name, value in batch.items()}
+            if "keys" in part:
+                set_rng_keys(self.network, part["keys"])
+            last = number == len(self.micro_batches) - 1
+            with self._exchanging_gradients(last), self.ranks.collective_errors():
+                outputs = forward(self._wrapped, part["images"], precision=self.precision)
+                losses = self.task.loss(outputs, part)
+                if "weights" in part:  # the other samples keep their share of the mean
+                    losses = losses * part["weights"]
+                loss = losses.sum() / self.recipe.batch
+                # DDP takes the mean over ranks; this makes it the sum.
+                (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    @torch.no_grad()
+    def prepare(self, batches: Batches) -> None:
+        """Before the first step: computes the filters of a stem that whitens. Does nothing once steps were done."""
+        if self.steps_done or not whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum):
+            return
+        if self.ema:
+            self.ema.network.load_state_dict(self.network.state_dict())
+
+    @torch.no_grad()
+    def finish(self, batches: Batches) -> None:
+        """After the last step: computes batch norm's statistics anew if the recipe has `precise_bn`."""
+        if not self.recipe.precise_bn:
+            return
+        steps = math.ceil(self.recipe.precise_bn / self.recipe.batch)
+        following = batches.between(self.total_steps, self.total_steps + steps)
+        images = (part for batch in following for part in torch.split(batch["images"], self.micro_batch))
+        share = len(self.micro_batches) * self.micro_batch / self.recipe.batch
+        precise_bn(self.evaluated_network, images, self.ranks, share)
+
+    def update_schedule(self, scores: Scores) -> None:
+        """Passes an evaluation to a schedule that depends on it."""
+        if isinstance(self.recipe.schedule, Plateau):
+            self.plateau.update(self.recipe.schedule, float(scores.metrics["loss"]))
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns every tensor that a later step depends on, by name."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self.ema:
+            tensors |= {f"average.{name}": value for name, value in self.ema.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{key}"] = value
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], steps_done: int, plateau: PlateauState) -> None:
+        """Restores what `state` returned after `steps_done` steps."""
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            section, _, rest = name.partition(".")
+            if section in parts:
+                parts[section][rest] = value
+        self.network.load_state_dict(parts["network"])
+        if self.ema:
+            self.ema.network.load_state_dict(parts["average"])
+        parameters = dict(self.network.named_parameters())
+        for name, value in parts["optimizer"].items():
+            owner, _, key = name.rpartition(".")
+            parameter = parameters[owner]
+            same = value.shape == parameter.shape
+            like = torch.empty_like(parameter).copy_(value) if same else value.to(parameter.device, copy=True)
+            self.optimizer.state[parameter][key] = like.detach()
+        self.steps_done = steps_done
+        self.plateau = plateau
+        self.first_bad.fill_(-1)
+
+    def _exchanging_gradients(self, last: bool) -> contextlib.AbstractContextManager[object]:
+        """Ranks sum their gradients in the backward pass of the last micro-batch alone."""
+        if last or self.ranks.world == 1:
+            return contextlib.nullcontext()
+        assert isinstance(self._wrapped, nn.parallel.DistributedDataParallel)
+        return self._wrapped.no_sync()
+
+
+def whiten_stem(
+    network: nn.Module,
+    recipe: Recipe,
+    batches: Batches,
+    micro_batch: int,
+    total: Callable[[Tensor], Tensor] = lambda t: t,
+) -> bool:
+    """Computes the filters of a stem that whitens from the first training images; returns whether there is such a stem.
+
+    Args:
+        micro_batch: images at a time.
+        total: sums over ranks.
+    """
+    steps = math.ceil(recipe.initialization.whiten / recipe.batch)
+    if not steps or recipe.model.stem != "whitened":
+        return False
+    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], micro_batch)), total)
+    return True
+
+
+def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
+    """Returns the step counts after which the run is evaluated; the last is always among them.
+
+    Raises:
+        UsageError: there are more than `MAX_EVALUATIONS`.
+    """
+    total = recipe.total_steps(samples)
+    count = total * recipe.batch / samples / recipe.evaluate_every
+    if count > MAX_EVALUATIONS:
+        raise UsageError(f"evaluate_every={recipe.evaluate_every:g} asks for {count:.3g} evaluations: increase it.")
+    marks = (recipe.steps_at(recipe.evaluate_every * i, samples) for i in range(1, math.floor(count) + 1))
+    return {m for m in marks if m <= total} | {total}
