@@ -79,7 +79,7 @@ def on_each(world: int, action: Callable[[Ranks], Any]) -> list[Any]:
 def test_what_all_ranks_have_in_common_is_let_through() -> None:
     facts = agreement.facts_of(find("paper/cifar"), HERE)
     assert on_each(3, lambda ranks: agreement.require_equal(ranks, facts)) == [None] * 3
-    assert {"ghost batch (group)", "torch", "torchvision", "resnets", "python", "numpy", "pillow", "precision"} <= set(
+    assert {"recipe.bn_batch", "torch", "torchvision", "resnets", "python", "numpy", "pillow", "precision"} <= set(
         facts
     )
     assert "recipe.optimizer.lr" in facts
@@ -93,7 +93,7 @@ def test_what_all_ranks_have_in_common_is_let_through() -> None:
     [
         ("optimizer.lr=0.25", r"recipe\.optimizer\.lr: 0\.1 on rank 0, 2; 0\.25 on rank 1"),
         ("seed=3", r"recipe\.seed: 0 on rank 0, 2; 3 on rank 1"),
-        ("bn_batch=16", r"ghost batch \(group\): null on rank 0, 2; 16 on rank 1"),
+        ("bn_batch=16", r"recipe\.bn_batch: null on rank 0, 2; 16 on rank 1"),
         ("memory_limit=2GiB", r'recipe\.memory_limit: null on rank 0, 2; "2GiB" on rank 1'),
         ("optimizer=AdamW", r"recipe\.optimizer\.momentum: 0\.9 on rank 0, 2; null on rank 1"),
     ],

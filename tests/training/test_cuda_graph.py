@@ -131,5 +131,5 @@ def test_capture_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one CUDA device, not 1 of cpu"):
         resnets.train("digits", "cuda_graph=true", out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UsageError, match="give capture or memory_limit"):
+    with pytest.raises(UsageError, match="give cuda_graph or memory_limit"):
         replace(RECIPE, cuda_graph=True, memory_limit="2GiB")

@@ -137,7 +137,9 @@ def test_checkpoints_are_of_the_same_run_however_it_is_computed() -> None:
 
 def test_a_layer_without_a_deterministic_form_is_named() -> None:
     with (
-        pytest.raises(UsageError, match="adaptive_max_pool2d_backward_cuda has no deterministic form in torch"),
+        pytest.raises(
+            UsageError, match="adaptive_max_pool2d_backward_cuda has no deterministic implementation in torch"
+        ),
         deterministic.deterministic(True),
     ):
         raise RuntimeError(

@@ -218,12 +218,12 @@ def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:
     recipe = find("paper/cifar").with_overrides(["batch=48", "bn_batch=8"])
     for world in (1, 2, 3, 4, 5):
         lam = [Ranks(rank, world).share(48 // 8) for rank in range(world)]
-        assert [bn_batch for share in lam for bn_batch in share] == list(range(6))
+        assert [number for share in lam for number in share] == list(range(6))
         assert max(map(len, lam)) - min(map(len, lam)) <= 1
     assert bn_batch_size(recipe, 3) == 8
     assert bn_batch_size(find("paper/cifar"), 8) == 16
     assert bn_batch_size(recipe, 12) == 8  # two ranks a group
-    with pytest.raises(UsageError, match="7 ranks cannot share the 6 groups"):
+    with pytest.raises(UsageError, match="7 ranks cannot divide the 6 ghost batches"):
         bn_batch_size(recipe, 7)
-    with pytest.raises(UsageError, match="no equal shares"):
+    with pytest.raises(UsageError, match="cannot be divided equally"):
         bn_batch_size(find("paper/cifar"), 3)

@@ -72,7 +72,7 @@ def test_each_group_follows_the_schedule_at_its_own_rate() -> None:
         ) -> None:
             heard.append(lr)
 
-    groups = [replace(bn_batch, rule=Heard()) for bn_batch in training.optimizer.groups]
+    groups = [replace(group, rule=Heard()) for group in training.optimizer.groups]
     training.optimizer = optimizers.Optimizer(groups)
     for batch in batches.between(0, 6):
         training.step(batch)

@@ -1,11 +1,12 @@
-"""What ranks must have in common before they train together.
+"""Checks that all ranks have the same data, settings and versions before they train together.
 
-Ranks that differ would train on: each would add gradients of its own data, at its own settings, to the others'. So
-every rank says what it has, and a difference ends all of them by name before the first step. What a rank cannot do
-alone (read its data, keep a limit of memory) ends all of them as well, without a wait for who does not come.
+Ranks that differ would not fail by themselves: each would add gradients of its own data, at its own settings, to the
+others'. So all ranks compare what they have, and a difference raises an error that names it on every rank before the
+first step. If one rank fails on its own (it cannot read its data, or keep a limit of memory), all of them raise an
+error too, instead of waiting for that rank.
 
-The threads that torch computes with are rank 0's on every rank. Hardware may differ between ranks: it changes the
-rounding of a rank's own share, as it does between machines.
+Every rank uses as many torch threads as rank 0. Hardware may differ between ranks: it changes the rounding of what a
+rank computes, as it does between machines.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
 
 T = TypeVar("T")
-_OWN = ("device", "hardware", "cpu_capability", "threads")  # of an environment, what ranks may have of their own
+_MAY_DIFFER = ("device", "hardware", "cpu_capability", "threads")  # fields of an environment
 _SHOWN = 60  # characters of a value
 
 
 def together(ranks: Ranks, action: Callable[[], T]) -> T:
-    """What `action` gives on this rank, once it has succeeded on all of them.
+    """Returns the result of `action` on this rank, once it has succeeded on all ranks.
 
     Raises:
-        ResnetsError: this rank's own error.
-        TrainingError: another rank's, with its number.
+        ResnetsError: it failed on this rank.
+        TrainingError: it failed on another rank; the message has that rank's number and error.
     """
     if ranks.world == 1:
         return action()
@@ -46,7 +47,7 @@ def together(ranks: Ranks, action: Callable[[], T]) -> T:
         outcome = action()
     except ResnetsError as error:
         failure = error
-    ranks.barrier()  # one may have been at it long before another
+    ranks.barrier()  # a rank may take much longer than another, and `gather` has a time limit
     failures = ranks.gather(str(failure) if failure else None)
     if failure is not None:
         raise failure
@@ -55,11 +56,11 @@ def together(ranks: Ranks, action: Callable[[], T]) -> T:
 
 
 def from_rank_0(ranks: Ranks, action: Callable[[], T]) -> T:
-    """What `action` gives on rank 0, on every rank; the others do not run it.
+    """Returns the result of `action`, which rank 0 alone runs, on every rank.
 
     Raises:
-        ResnetsError: rank 0's error, on rank 0.
-        TrainingError: the same, on the others.
+        ResnetsError: it failed; on rank 0.
+        TrainingError: it failed; on the other ranks, with the same message.
     """
     if ranks.world == 1:
         return action()
@@ -85,10 +86,10 @@ def _raise_first(failures: list[str | None], world: int) -> None:
 
 
 def require_equal(ranks: Ranks, facts: Mapping[str, Any]) -> None:
-    """Ends every rank where `facts` (by name, JSON-ready) are not equal on all of them.
+    """Checks that `facts` (by name, JSON-ready) are equal on all ranks.
 
     Raises:
-        UsageError: the message names each fact that differs, with its values and their ranks.
+        UsageError: they are not; on every rank. The message names each fact that differs, with its values and ranks.
     """
     if ranks.world == 1:
         return
@@ -104,10 +105,10 @@ def require_equal(ranks: Ranks, facts: Mapping[str, Any]) -> None:
 
 
 def require_equal_evaluation(ranks: Ranks, dataset: Dataset, networks: Sequence[object], split: str) -> None:
-    """Ends every rank where they would score different samples, or different weights.
+    """Checks that all ranks would score the same samples with the same weights.
 
     Raises:
-        UsageError: the message names what differs, and on which ranks.
+        UsageError: they would not; on every rank. The message names what differs, and on which ranks.
     """
     if ranks.world == 1:
         return
@@ -133,13 +134,11 @@ def _difference(name: str, values: list[Any]) -> str | None:
 
 
 def facts_of(recipe: Recipe, environment: Environment) -> dict[str, Any]:
-    """What recipe and environment decide of a result, by dotted name."""
-    facts = {f"recipe.{name}": value for name, value in _flat(encode(recipe)).items() if name != "bn_batch"}
+    """Returns all of recipe and environment that decides a result, by dotted name."""
     return {
-        **facts,
-        "ghost batch (group)": recipe.bn_batch,
+        **{f"recipe.{name}": value for name, value in _flat(encode(recipe)).items()},
         "device": environment.device.partition(":")[0],
-        **{each.name: getattr(environment, each.name) for each in fields(environment) if each.name not in _OWN},
+        **{each.name: getattr(environment, each.name) for each in fields(environment) if each.name not in _MAY_DIFFER},
     }
 
 

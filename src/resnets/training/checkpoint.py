@@ -1,11 +1,11 @@
-"""Checkpoints: all that a run needs to go on exactly where it was, in safetensors and JSON.
+"""Checkpoints: everything that a run needs to continue exactly where it was, in safetensors and JSON.
 
-`step-N.safetensors` holds the tensors and `step-N.json`, written after it, the rest with a SHA-256 of both; a
-checkpoint without its JSON does not exist. The order of the data needs no state: it is a function of the step.
+`step-N.safetensors` holds the tensors. `step-N.json`, written after it, holds the rest and a SHA-256 of both; without
+it there is no checkpoint. The order of the data needs no state: it is a function of the step.
 
-Only what proves to be other than what was written (a wrong hash, a torn file) is damage, for which the checkpoint
-before it stands in, and which is removed once a later save is whole. What cannot be read just now, or was written by a
-newer version, is an error that changes nothing on the disk.
+A checkpoint is damaged only if it proves to differ from what was written (a wrong hash, a torn file). The one before it
+is then used, and it is removed once a later one is whole. A checkpoint that cannot be read at present, or that a newer
+version wrote, is an error that changes nothing on the disk.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class DamagedError(FileError):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """What a run remembers beside its tensors.
+    """The state of a run beside its tensors.
 
     Args:
         step: optimiser steps done.
-        log_bytes: length of log.jsonl; what came after is cut off when the run goes on.
-        seconds: trained so far.
+        log_bytes: length of log.jsonl; what comes after is cut off on resume.
+        seconds: of training so far.
         plateau: of the schedule.
-        best: the best evaluation so far by the metric whose best model is kept: its value and its loss, both with the
-            sign that makes more better. A single number, the value alone, in checkpoints of version 0.1.
+        best: the best evaluation so far by the metric that picks the best model: its value and its loss, both with the
+            sign that makes higher better. A single number, the value alone, in checkpoints of version 0.1.
         recipe_sha256: of the run's recipe.json.
         skipped: steps left out for a gradient that was not finite.
         evaluation_pending: whether the evaluation after `step` is still to be done.
 
     Raises:
-        UsageError: a value that no run has.
+        UsageError: a value is out of range.
     """
 
     step: int
@@ -74,7 +74,7 @@ class TrainState:
             or plateau.bad < 0
             or not 0 <= plateau.factor < math.inf
         ):
-            raise UsageError("step, skipped, log_bytes, seconds or plateau have values that no run has.")
+            raise UsageError("step, skipped, log_bytes, seconds or plateau is out of range.")
 
 
 @renamed_fields
@@ -88,7 +88,7 @@ class Description:
 
 
 def sha256_of(tensors: bytes, state: TrainState) -> str:
-    """Over both halves of a checkpoint."""
+    """Returns the hash of both files of a checkpoint."""
     digest = hashlib.sha256(tensors)
     digest.update(json.dumps(encode_state(state), sort_keys=True).encode())
     return digest.hexdigest()
@@ -100,8 +100,7 @@ def encode_description(tensors: bytes, state: TrainState) -> dict[str, object]:
 
 
 def encode_state(state: TrainState) -> dict[str, object]:
-    """`state` as JSON. What it had from the start is always there; later fields only where they say something, so
-    that the hashes of earlier checkpoints hold."""
+    """Returns `state` as JSON. Fields that came later are left out at their defaults, so that old hashes hold."""
     data: dict[str, object] = encode(state)
     if not state.evaluation_pending:
         del data["evaluation_pending"]
@@ -109,7 +108,7 @@ def encode_state(state: TrainState) -> dict[str, object]:
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in `folder`, the newest first; none where there is no such folder.
+    """Returns the steps of the checkpoints in `folder`, the newest first; none if there is no such folder.
 
     Raises:
         FileError: the folder cannot be read.
@@ -124,7 +123,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def remove(folder: Path, which: Iterable[int]) -> None:
-    """Removes checkpoints, each description first, so that none is ever seen half gone; what cannot go stays."""
+    """Removes checkpoints, the JSON of each first, so that none is ever half there; ignores what cannot be removed."""
     for step in which:
         with contextlib.suppress(OSError):
             json_path(folder, step).unlink(missing_ok=True)
@@ -136,7 +135,7 @@ class Saved:
     """A checkpoint that was read.
 
     Args:
-        damaged: steps of later ones that were found damaged.
+        damaged: steps of later checkpoints that are damaged.
         notes: a line for each of those.
     """
 
@@ -147,11 +146,11 @@ class Saved:
 
 
 def read(folder: Path, step: int) -> Saved:
-    """One checkpoint.
+    """Reads one checkpoint.
 
     Raises:
         DamagedError: it does not hold what was written.
-        FileError: it cannot be read just now, or is of a newer version.
+        FileError: it cannot be read, or is of a newer version.
     """
     path, tensors_path = json_path(folder, step), tensors_path_of(folder, step)
     try:
@@ -174,7 +173,7 @@ def read(folder: Path, step: int) -> Saved:
     except UsageError as error:
         raise DamagedError(f"{path} is damaged: {error}") from error
     except FileNotFoundError as error:
-        if tensors_path.is_symlink():  # to a disk that is not there just now
+        if tensors_path.is_symlink():  # to a disk that is not there at present
             raise _unreadable(tensors_path, error) from error
         raise DamagedError(f"{tensors_path} is missing.") from error
     except OSError as error:
@@ -185,15 +184,15 @@ def read(folder: Path, step: int) -> Saved:
         return Saved(safetensors.torch.load(content), description.state)
     except MemoryError:
         raise
-    except Exception as error:  # safetensors' own error, and what torch makes of odd shapes
-        raise DamagedError(f"{tensors_path} is no whole safetensors file ({error}).") from error
+    except Exception as error:  # safetensors' own error, and those of torch on wrong shapes
+        raise DamagedError(f"{tensors_path} is not a whole safetensors file ({error}).") from error
 
 
 def newest(folder: Path, recipe_sha256: str, *, before: int | None = None) -> Saved | None:
-    """The newest whole checkpoint, or None where there is none at all.
+    """Reads the newest whole checkpoint; returns None if there is none at all.
 
     Args:
-        before: only checkpoints of fewer steps.
+        before: consider only checkpoints of fewer steps.
 
     Raises:
         FileError: the newest one cannot be read or belongs to another recipe, or all are damaged.

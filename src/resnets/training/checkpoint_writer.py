@@ -1,4 +1,4 @@
-"""Writes checkpoints, in a thread of its own."""
+"""Writing checkpoints in a thread, while training goes on."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from resnets.training.checkpoint import (
 
 
 class Writer:
-    """Writes checkpoints in a thread of its own; training waits only while tensors are copied.
+    """Writes checkpoints in a thread; training waits only while tensors are copied.
 
     Args:
         folder: of the checkpoints.
-        keep: how many of the last are kept.
-        damaged: steps of checkpoints that were found damaged; they are removed once another one is whole.
+        keep: how many of the newest are kept.
+        damaged: steps of damaged checkpoints, which are removed once another one is whole.
     """
 
     def __init__(self, folder: Path, keep: int, damaged: Iterable[int] = ()) -> None:
@@ -39,13 +39,13 @@ class Writer:
         self._damaged = set(damaged)
         self._thread: threading.Thread | None = None
         self._error: FileError | None = None
-        self.cpu_seconds = 0.0  # spent in writing; training may have had other use for them
+        self.cpu_seconds = 0.0  # spent on writing
         for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
             with contextlib.suppress(OSError):
                 leftover.unlink()
 
     def write(self, tensors: dict[str, Tensor], state: TrainState) -> None:
-        """Starts writing a copy of `tensors`; waits first for the checkpoint before.
+        """Starts to write a copy of `tensors`, once the checkpoint before is written.
 
         Raises:
             FileError: the checkpoint before could not be written.
@@ -56,7 +56,7 @@ class Writer:
         self._thread.start()
 
     def wait(self) -> None:
-        """Waits until what was begun is on the disk. Raises `FileError` if it is not."""
+        """Waits until the last checkpoint is on the disk. Raises `FileError` if it could not be written."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -75,12 +75,12 @@ class Writer:
             remove(self.folder, [step for step in steps(self.folder) if step <= state.step][self.keep :])
         except FileError as error:
             self._error = error
-        except Exception as error:  # whatever it is, training must not believe that its work is saved
+        except Exception as error:  # whatever it is, training must learn that its work is not saved
             self._error = FileError(f"Cannot write a checkpoint into {self.folder}: {error}.")
         finally:
             self.cpu_seconds += time.thread_time() - started
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    """A contiguous copy on the CPU."""
+    """Returns a contiguous copy on the CPU."""
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Whole training steps as one CUDA graph: their kernels follow each other with no Python between them."""
+"""Whole training steps as one CUDA graph: their kernels run one after another with no Python in between."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from torch import Tensor
 Step = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 
 
-def cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """What does `work` again, from and into the same memory; `work` itself is not done."""
+def capture(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Captures `work` without running it; returns what runs it, from and into the same memory."""
     graph = torch.cuda.CUDAGraph()
-    # Loading threads meanwhile ask CUDA for memory, which only the thread that captures may not.
+    # Threads that load data may ask CUDA for memory meanwhile; only the thread that captures may not.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = work()
 
-    def again() -> Tensor:
+    def replay() -> Tensor:
         graph.replay()
         return result
 
-    return again
+    return replay
 
 
 class CUDAGraphStep:
-    """A step that is done as it is written at first, and then captured and replayed.
+    """A training step that first runs as it is, and is then captured as a CUDA graph and replayed.
 
     Args:
-        step: of a batch, the learning rate and its own number, the last two as tensors (float32 and int64): a graph
-            would keep plain numbers as they were. Whatever else changes from call to call it changes in place.
-        capture: such as `cuda_graph`.
-        plain: so many calls come before the capture: in their first ones, libraries choose their kernels and ask for
-            memory.
+        step: takes a batch, the learning rate and the step's number, the last two as tensors (float32 and int64), since
+            a graph would keep the values of plain numbers. It must change everything else in place.
+        capture: turns work into its replay; `capture` but in tests.
+        plain: calls before the capture; in the first ones, libraries choose their kernels and allocate memory.
     """
 
     def __init__(
         self,
         step: Step,
         device: torch.device,
-        capture: Callable[[Callable[[], Tensor]], Callable[[], Tensor]] = cuda_graph,
+        capture: Callable[[Callable[[], Tensor]], Callable[[], Tensor]] = capture,
         plain: int = 3,
     ) -> None:
         self.step = step
-        self.cuda_graph = capture
+        self.capture = capture
         self.plain = plain
         self.rate = torch.zeros((), device=device)
         self.number = torch.zeros((), dtype=torch.int64, device=device)
@@ -62,11 +61,11 @@ class CUDAGraphStep:
             self.calls += 1
             return self._work()
         if self.replay is None:
-            self.replay = self.cuda_graph(self._work)
-        return self.replay().clone()  # the next replay writes over it
+            self.replay = self.capture(self._work)
+        return self.replay().clone()  # the next replay overwrites it
 
     def _begin(self, batch: dict[str, Tensor]) -> None:
-        """Forgets the graph; the next calls have batches of this shape."""
+        """Drops the graph, as the next calls have batches of this shape."""
         self.replay, self.calls = None, 0
         self.batch = {name: torch.empty_like(each) for name, each in batch.items()}
 

@@ -1,6 +1,6 @@
-"""`deterministic=true`: steps on CUDA that come to the same bits whenever they are made.
+"""`deterministic=true`: steps on CUDA that give the same bits every time.
 
-On the CPU they do without it, for a number of threads.
+On the CPU they always do, for a given number of threads.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from resnets.core.errors import UsageError
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-_CUBLAS_VALUES = (":4096:8", ":16:8")  # those under which cuBLAS promises the same bits
+_CUBLAS_VALUES = (":4096:8", ":16:8")  # with which cuBLAS promises the same bits
 
 
 def reserve_cublas() -> None:
-    """Sets the variable by which cuBLAS keeps to one workspace; it is read once, when CUDA starts.
+    """Sets the variable that makes cuBLAS use one workspace; it is read once, when CUDA starts.
 
     Raises:
-        UsageError: this process has used CUDA already, without it.
+        UsageError: this process has already used CUDA without it.
     """
     if not torch.cuda.is_available() or os.environ.get(_CUBLAS) in _CUBLAS_VALUES:
         return
@@ -36,10 +36,10 @@ def reserve_cublas() -> None:
 
 @contextlib.contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Context manager in which torch takes only algorithms whose results never vary, if that is `wanted`.
+    """Context manager in which torch uses only deterministic algorithms if `wanted`.
 
     Raises:
-        UsageError: the network has a layer for which there is none.
+        UsageError: the network has a layer for which torch has none.
     """
     if not wanted:
         yield
@@ -50,15 +50,15 @@ def deterministic(wanted: bool) -> Iterator[None]:
     flags = cudnn.deterministic, cudnn.benchmark, filling.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     cudnn.deterministic, cudnn.benchmark = True, False
-    filling.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    filling.fill_uninitialized_memory = False  # nothing here reads uninitialised memory
     try:
         yield
     except RuntimeError as error:
         if "does not have a deterministic implementation" not in str(error):
             raise
         raise UsageError(
-            f"{str(error).partition(' does not have')[0]} has no deterministic form in torch: choose another layer, or "
-            "deterministic=false."
+            f"{str(error).partition(' does not have')[0]} has no deterministic implementation in torch: choose "
+            "another layer, or deterministic=false."
         ) from error
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,6 +1,6 @@
-"""A step looked at closely: where a number first stops being finite, and which images were in the batch.
+"""Diagnosis of one step: where a value first is not finite, and which images were in the batch.
 
-A batch is a function of the step, so any step can be made again (`resnets replay RUN --step N`).
+A batch is a function of the step, so any step can be run again (`resnets replay RUN --step N`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Diagnosis:
     Args:
         step: its number, from 1.
         loss, gradient_norm: of this rank's part of the batch.
-        layer: where a value first was not finite, in the order of the signal, or None.
+        layer: where a value first was not finite, in the order of the forward pass, or None.
         during: "forward" (the layer's output) or "backward" (the gradient of its weights).
-        images: of the batch, by name; where single ones can be blamed, those first.
+        images: names of the batch's images; those whose values are not finite come first, if only some of them are.
         blamed: how many of `images` those are.
-        notes: what a person should know about how the data was read, a line each.
+        notes: remarks on how the data was read, a line each.
     """
 
     step: int
@@ -45,35 +45,35 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
 
     def advice(self) -> str:
-        """One text for a person."""
+        """Returns a message on what happened and what to do."""
         where = (
             f"first in the {self.during} pass of {self.layer}" if self.layer else "in no single layer when run again"
         )
         named = ", ".join(self.images[: min(self.blamed, _NAMED) or _NAMED])
-        whose = "because of" if self.blamed else "its batch begins with"
+        cause = "because of" if self.blamed else "its batch begins with"
         return (
-            f"Step {self.step} has a gradient that is not finite, {where}; {whose} {named}. Lower optimizer.lr, add "
+            f"Step {self.step} has a gradient that is not finite, {where}; {cause} {named}. Lower optimizer.lr, add "
             "warmup, set clip_norm=1, or leave such steps out with nonfinite=skip. "
             f"See it again with resnets replay RUN --step {self.step}."
         )
 
 
 def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
-    """Runs `step` (from 0) forward and backward with the weights as they are, changing nothing but gradients.
+    """Runs `step` (from 0) forward and backward with the present weights; changes nothing but gradients.
 
-    Running statistics are put back as they were.
+    Running statistics are restored afterwards.
     """
     network = training.network
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     batch = batches.make(step)
     seen: list[tuple[str, Tensor, int]] = []
-    groups: list[None] = []  # one entry for each that has begun
+    passes = [0]  # forward passes that have begun, one a micro-batch
     hooks = [
-        module.register_forward_hook(_watch(name, seen, groups))
+        module.register_forward_hook(_record_nonfinite(name, seen, passes))
         for name, module in network.named_modules()
         if not any(module.children())
     ]
-    hooks.append(network.register_forward_pre_hook(lambda module, inputs: groups.append(None)))
+    hooks.append(network.register_forward_pre_hook(lambda module, inputs: _count(passes)))
     training.optimizer.zero_grad()
     done, training.steps_done = training.steps_done, step
     try:
@@ -91,9 +91,9 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         layer, samples, first = seen[0]
         during = "forward"
     else:
-        broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
-        if broken:  # what lies before it in the signal got its gradient through it
-            layer, during = broken[-1].rpartition(".")[0], "backward"
+        nonfinite = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+        if nonfinite:  # gradients of earlier layers come through the last of these
+            layer, during = nonfinite[-1].rpartition(".")[0], "backward"
     ids = batch["ids"].cpu()[first * training.micro_batch :][: len(samples)]
     blamed = ids[samples.cpu()].tolist() if 0 < int(samples.sum()) < len(samples) else []
     others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
@@ -108,11 +108,15 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
     )
 
 
-def _watch(name: str, seen: list[tuple[str, Tensor, int]], groups: list[None]):  # type: ignore[no-untyped-def]
-    """A hook that keeps the first layers whose output is not finite, and for which samples of which group."""
+def _count(passes: list[int]) -> None:
+    passes[0] += 1
+
+
+def _record_nonfinite(name: str, seen: list[tuple[str, Tensor, int]], passes: list[int]):  # type: ignore[no-untyped-def]
+    """Returns a hook that records layers whose output is not finite, for which samples, and in which micro-batch."""
 
     def hook(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor) and not output.isfinite().all():
-            seen.append((name, ~output.flatten(1).isfinite().all(1), len(groups) - 1))
+            seen.append((name, ~output.flatten(1).isfinite().all(1), passes[0] - 1))
 
     return hook

@@ -11,9 +11,12 @@ from resnets.core.devices import lerp_all
 
 
 class EMA:
-    """`network` is the average: average = decay * average + (1 - decay) * current.
+    """A moving average of a network: average = decay * average + (1 - decay) * current.
 
     The decay warms up as (1 + updates) / (10 + updates), so that short runs do not keep their first weights.
+
+    Attributes:
+        network: the average.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -22,7 +25,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module, updates: int) -> None:
-        """Takes in `network` after `updates` optimiser steps (from 1)."""
+        """Updates the average with `network` after `updates` optimiser steps (from 1)."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
         averages, current = self.network.state_dict(), network.state_dict()
         floating = [name for name, value in averages.items() if value.is_floating_point()]

@@ -1,4 +1,4 @@
-"""Keeping within a limit of memory, and what to do when memory runs out."""
+"""Memory of training steps: keeping within a limit, and advice when memory runs out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # mallopt(3)
 
 
 def in_use(device: torch.device) -> int:
-    """Bytes that this process holds: on the CPU all that is resident, on a GPU what torch has allocated there."""
+    """Returns the bytes that this process uses: on the CPU all that is resident, on a GPU what torch has allocated."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     try:
@@ -43,7 +43,7 @@ def in_use(device: torch.device) -> int:
 
 
 def highest(device: torch.device) -> int:
-    """The most that this process ever held, in bytes, as `in_use` counts."""
+    """Returns the most bytes that this process has used so far, counted as `in_use` does."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource  # not on Windows
@@ -52,7 +52,7 @@ def highest(device: torch.device) -> int:
 
 
 def bytes_per_element(recipe: Recipe, precision: str) -> BytesPerElement:
-    """What one number takes under `recipe`."""
+    """Returns what one number takes under `recipe`."""
     return BytesPerElement(
         activation=2 if precision == "bf16" else 4,
         optimizer=8 if isinstance(recipe.optimizer, AdamW) else 4 if recipe.optimizer.momentum else 0,
@@ -61,12 +61,12 @@ def bytes_per_element(recipe: Recipe, precision: str) -> BytesPerElement:
 
 
 def keep_within_limit(training: Training) -> StepMemory:
-    """Sets which blocks of the network are computed twice, as the recipe's limit asks; returns what a step will need.
+    """Sets which blocks are recomputed (activation checkpointing) to keep the recipe's limit; returns a step's memory.
 
-    Its `program` is what else this process holds by now.
+    The `program` in it is what this process uses otherwise.
 
     Raises:
-        UsageError: the limit cannot be met.
+        UsageError: the limit cannot be kept.
     """
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
@@ -82,17 +82,21 @@ def keep_within_limit(training: Training) -> StepMemory:
 
 
 def room(recipe: Recipe, device: torch.device, held: int = 0) -> int:
-    """Bytes that the recipe's limit leaves to a step, whose state takes `held` of what this process holds."""
+    """Returns the bytes that the recipe's limit leaves to a step.
+
+    Args:
+        held: bytes that the run's state takes of what this process uses.
+    """
     assert recipe.memory_limit is not None
-    importlib.import_module("torch._dynamo")  # some 200 MB, which computing blocks twice imports when it is first done
+    importlib.import_module("torch._dynamo")  # some 200 MB, which the first activation checkpointing would import
     return parse_bytes(recipe.memory_limit) - max(0, in_use(device) - held)
 
 
 def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: int) -> int:
-    """The largest group of samples, `bn_batch` or a smaller share of the batch, whose step fits into `left` bytes.
+    """Returns the largest ghost batch, `bn_batch` or a part of it that divides it, whose step fits into `left` bytes.
 
     Raises:
-        UsageError: there is none.
+        UsageError: none fits.
     """
     numbers = bytes_per_element(recipe, precision)
     refusal: UsageError | None = None
@@ -107,32 +111,32 @@ def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: i
 
 
 def within_limit(recipe: Recipe, environment: Environment, ranks: Ranks) -> tuple[Recipe, list[str]]:
-    """The recipe with the ghost batch that its limit of memory allows on every rank, as rank 0 decides it, and notes.
+    """Returns the recipe with the largest ghost batch that its memory limit allows on every rank, and notes.
 
     Raises:
-        UsageError: there is none.
+        UsageError: none fits.
     """
     bn_batch = recipe.bn_batch
     assert bn_batch is not None
-    # What the program itself takes differs a little between ranks: the one with the least room counts.
+    # What the program itself takes differs slightly between ranks: the one with the least memory left counts.
     left = min(ranks.gather(room(recipe, torch.device(environment.device))))
     fitting = from_rank_0(ranks, lambda: bn_batch_within_limit(recipe, environment.precision, bn_batch, left))
     if fitting == bn_batch:
         return recipe, []
     note = (
-        f"memory_limit={recipe.memory_limit} holds no {bn_batch} images at a time: batch norm sees "
-        f"{fitting} of each batch of {recipe.batch} at a time, which is another computation."
+        f"{bn_batch} images at a time do not fit into memory_limit={recipe.memory_limit}: bn_batch is {fitting}, so "
+        f"batch norm sees {fitting} of each batch of {recipe.batch} at a time, which changes the result."
     )
     return replace(recipe, bn_batch=fitting), [note]
 
 
 @contextlib.contextmanager
 def allocation(device: str, *, limited: bool) -> Iterator[None]:
-    """Within, what the C library does with memory that is freed suits training; on the CPU, with glibc.
+    """Context manager that sets how the C library treats freed memory, for training on the CPU with glibc.
 
-    Left alone, it returns large blocks to the system, which clears their pages anew for the next step. They are kept
-    instead, which makes a step 5 to 10% faster (docs/log.md). Under a limit, blocks of 1 MiB and more are returned at
-    once: what lies between blocks that are kept is, for the activations of a deep net, several times what is in use.
+    By default it returns large blocks to the system, which has to clear their pages for the next step. Here they are
+    kept, which makes a step 5 to 10% faster (docs/log.md). With a memory limit, blocks of 1 MiB and more are returned
+    at once: between blocks that are kept, the activations of a deep network leave gaps of several times their size.
     """
     if device == "cpu" and limited:
         _allocate(_MMAP_THRESHOLD, 2**20)
@@ -152,7 +156,7 @@ def _allocate(option: int, value: int) -> None:
 
 
 def _allocate_as_usual() -> None:
-    """About what glibc settles at by itself; what was kept is returned."""
+    """Sets about what glibc chooses by itself, and returns what was kept."""
     _allocate(_MMAP_THRESHOLD, 2**25)
     _allocate(_MMAP_MAX, 2**16)
     _allocate(_TRIM_THRESHOLD, 2**26)
@@ -161,7 +165,7 @@ def _allocate_as_usual() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says so; on the CPU torch has no class of its own for it."""
+    """Whether `error` says that memory ran out; on the CPU torch has no class of its own for it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = (
@@ -173,22 +177,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def advice(training: Training, batches: Batches) -> str:
-    """Which group of samples would fit, tried here and now."""
+    """Returns a message on what would fit; tries smaller ghost batches to find out."""
     if training.device.type == "cpu":
         _allocate_as_usual()
     text = f"Out of memory with {training.micro_batch} samples at a time on {training.device}."
     sizes = [size for size in range(2, training.micro_batch) if training.recipe.batch % size == 0]
-    # From small to large: where oneDNN once found no memory, it then refuses what would fit, too.
+    # From small to large: once oneDNN has found no memory, it also refuses what would fit.
     fitting = max(itertools.takewhile(lambda size: _fits(training, batches, size), sizes), default=None)
     if fitting is None:
         return (
-            f"{text} Not even 2 fit in what this process has left: take smaller images, a smaller model or "
+            f"{text} Not even 2 fit into the memory that is left: choose smaller images, a smaller model or "
             "precision=bf16."
         )
     return (
-        f"{text} To go on with the same groups, and to the same result, in less memory and more time: resnets resume "
-        f"RUN --memory-limit 8GiB (or what there is). Or train anew with bn_batch={fitting}, which was tried and fits "
-        f"(the same batches of {training.recipe.batch}; batch norm then sees {fitting} samples at a time)."
+        f"{text} To go on to the same result in less memory and more time: resnets resume RUN --memory-limit 8GiB (or "
+        f"what there is). Or train anew with bn_batch={fitting}, which was tried and fits (the batch stays "
+        f"{training.recipe.batch}; batch norm then sees {fitting} samples at a time)."
     )
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# Of the quintic a x + b x^3 + c x^5: steepest at 0, so that small singular values grow fast; all end within about
-# 0.7 and 1.2 of 1, not at 1, which training does not notice (Jordan et al. 2024).
+# Of the quintic a x + b x^3 + c x^5: steepest at 0, so that small singular values grow fast. All end between about
+# 0.7 and 1.2, not at 1, which does not harm training (Jordan et al. 2024).
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """The rule of convolutions: a step along the orthogonal momentum.
+    """The update rule of convolutions: a step along the orthogonal momentum.
 
     Args:
         iterations: of Newton and Schulz.
-        dtype: in which the momentum is made orthogonal: bf16 will do where the hardware has it.
+        dtype: in which the momentum is made orthogonal; bf16 suffices on hardware that has it.
     """
 
     momentum: float
@@ -41,17 +41,19 @@ class Orthogonal:
             new = momentum * self.momentum + gradient
             along = orthogonal((gradient + self.momentum * new).to(self.dtype), self.iterations)
             norm = parameter.norm()
-            kept = (len(parameter) ** 0.5 / norm).masked_fill(norm == 0, 1.0)  # where a branch begins as nothing
+            kept = (len(parameter) ** 0.5 / norm).masked_fill(
+                norm == 0, 1.0
+            )  # of branches whose last weights start at zero
             moved = parameter * kept - lr * along.to(parameter.dtype)
             torch.where(found_inf == 0, moved, parameter, out=parameter)
             torch.where(found_inf == 0, new, momentum, out=momentum)
 
 
 def orthogonal(kernel: Tensor, iterations: int) -> Tensor:
-    """`kernel`, (outputs, ...) seen as a matrix, with its singular vectors, and its singular values brought near 1.
+    """Returns `kernel`, (outputs, ...) as a matrix, with its own singular vectors and singular values near 1.
 
-    Each of the `iterations` enlarges small singular values about 3.4 times; those below 3.4 to the power of minus
-    `iterations` of the matrix's norm stay small.
+    Each of the `iterations` multiplies small singular values by about 3.4; those below 3.4^-`iterations` of the
+    matrix's norm stay small.
     """
     a, b, c = COEFFICIENTS
     matrix = kernel.flatten(1)

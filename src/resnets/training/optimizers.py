@@ -1,7 +1,7 @@
-"""From a recipe's optimiser to torch's kernels.
+"""Optimisers: from a recipe's settings to torch's kernels.
 
-An `Optimizer` is groups of parameters, each with a rule. The rules call the functions beneath torch's optimisers, whose
-classes import its compiler when they are made: a second of every start.
+An `Optimizer` has groups of parameters, each with an update rule. The rules call the functions beneath torch's
+optimisers, since instances of torch's classes import its compiler, which takes a second of every start.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from resnets.training.muon import Orthogonal
 from resnets.training.recipe import SGD, AdamW, Muon
 
 State = dict[str, Tensor]
-Rate = float | Tensor  # in a captured step a float32 scalar
+Rate = float | Tensor  # in a CUDA graph a float32 scalar
 
 
 class Rule(Protocol):
-    """How parameters move."""
+    """How parameters are updated."""
 
     def begin(self, parameter: nn.Parameter) -> State:
-        """What the rule remembers of `parameter`, before its first step."""
+        """Returns the state of `parameter` before its first step."""
         ...
 
     def step(
         self, parameters: list[Tensor], gradients: list[Tensor], states: list[State], lr: Rate, found_inf: Tensor
     ) -> None:
-        """One step, in place.
+        """Does one step, in place.
 
         Args:
-            found_inf: a float32 scalar: where it is not 0, nothing changes.
+            found_inf: a float32 scalar; if it is not 0, nothing changes.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """SGD: torch's fused kernel, where the device's heeds `found_inf`."""
+    """SGD: torch's fused kernel if the device's respects `found_inf`, else `unfused_optimizers`."""
 
     momentum: float
     nesterov: bool
@@ -72,7 +72,7 @@ class Momentum:
 
 @dataclass(frozen=True)
 class Adam:
-    """AdamW: torch's fused kernel, where the device's heeds `found_inf`."""
+    """AdamW: torch's fused kernel if the device's respects `found_inf`, else `unfused_optimizers`."""
 
     beta1: float
     beta2: float
@@ -105,10 +105,10 @@ class Adam:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that move by one rule.
+    """Parameters that are updated by one rule.
 
     Args:
-        relative_lr: their rate as a share of the recipe's.
+        relative_lr: their learning rate over the recipe's.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -117,10 +117,10 @@ class ParameterGroup:
 
 
 class Optimizer:
-    """Moves the parameters of its groups, each by its rule.
+    """Updates the parameters of its groups, each by its rule.
 
     Attributes:
-        state: what is remembered of each parameter.
+        state: of each parameter, such as its momentum, by name.
     """
 
     def __init__(self, groups: Sequence[ParameterGroup]) -> None:
@@ -128,58 +128,58 @@ class Optimizer:
         self.state: dict[nn.Parameter, State] = {p: g.rule.begin(p) for g in groups for p in g.parameters}
 
     def zero_grad(self) -> None:
-        """Forgets all gradients."""
+        """Removes all gradients."""
         for parameter in self.state:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, lr: Rate, found_inf: Tensor) -> None:
-        """One step with the gradients that the parameters have.
+        """Does one step with the gradients that the parameters have.
 
         Args:
-            lr: the recipe's rate at this step.
-            found_inf: a float32 scalar: where it is not 0, nothing changes.
+            lr: the recipe's learning rate at this step.
+            found_inf: a float32 scalar; if it is not 0, nothing changes.
         """
         for group in self.groups:
-            moving = [(p, p.grad, self.state[p]) for p in group.parameters if p.grad is not None]
-            if moving:
-                parameters, gradients, states = map(list, zip(*moving, strict=True))
+            updated = [(p, p.grad, self.state[p]) for p in group.parameters if p.grad is not None]
+            if updated:
+                parameters, gradients, states = map(list, zip(*updated, strict=True))
                 group.rule.step(parameters, gradients, states, lr * group.relative_lr, found_inf)
 
 
 def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32") -> Optimizer:
-    """The optimiser of `network`.
+    """Returns the optimiser of `network`.
 
     Args:
         precision: of the training steps.
     """
-    learnt = [p for p in network.parameters() if p.requires_grad]
+    trainable = [p for p in network.parameters() if p.requires_grad]
     if isinstance(choice, Muon):
         linear = {p for module in network.modules() if isinstance(module, nn.Linear) for p in module.parameters()}
-        return _muon(choice, learnt, linear, torch.bfloat16 if precision == "bf16" else torch.float32)
+        return _muon(choice, trainable, linear, torch.bfloat16 if precision == "bf16" else torch.float32)
 
     def rule(decay: float) -> Rule:
         if isinstance(choice, AdamW):
             return Adam(choice.beta1, choice.beta2, choice.eps, decay)
         return Momentum(choice.momentum, choice.nesterov, decay)
 
-    kernels, vectors = [p for p in learnt if p.ndim > 1], [p for p in learnt if p.ndim <= 1]
+    kernels, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
     decay = choice.weight_decay
     return Optimizer(
         [ParameterGroup(kernels, rule(decay)), ParameterGroup(vectors, rule(decay if choice.decay_norms else 0.0))]
     )
 
 
-def _muon(choice: Muon, learnt: list[nn.Parameter], linear: set[nn.Parameter], dtype: torch.dtype) -> Optimizer:
+def _muon(choice: Muon, trainable: list[nn.Parameter], linear: set[nn.Parameter], dtype: torch.dtype) -> Optimizer:
     def plain(parameters: list[nn.Parameter], lr: float) -> ParameterGroup:
         rule = Momentum(choice.vector_momentum, nesterov=True, weight_decay=choice.decay / lr)
         return ParameterGroup(parameters, rule, lr / choice.lr)
 
-    others = [p for p in learnt if p not in linear]
+    others = [p for p in trainable if p not in linear]
     return Optimizer(
         [
             ParameterGroup([p for p in others if p.ndim > 1], Orthogonal(choice.momentum, choice.iterations, dtype)),
-            plain([p for p in learnt if p in linear], choice.classifier_lr),
+            plain([p for p in trainable if p in linear], choice.classifier_lr),
             plain([p for p in others if p.ndim <= 1], choice.vector_lr),
         ]
     )

@@ -1,4 +1,4 @@
-"""All that decides a training run's result, as frozen data, read without torch."""
+"""The recipe: everything that decides the result of a training run, as frozen data, read without torch."""
 
 from __future__ import annotations
 
@@ -17,86 +17,17 @@ from resnets.modalities.image.augmentations import Augmentations, Cutout, Normal
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
+from resnets.training.optimizer_settings import SGD as SGD
+from resnets.training.optimizer_settings import AdamW as AdamW
+from resnets.training.optimizer_settings import Muon as Muon
 from resnets.training.schedules import Cosine, Schedule, Warmup
 
 Precision = Literal["auto", "fp32", "bf16"]
-# Far beyond any run that ends: what is larger is a slip, and would fill the memory or never end.
+# Far beyond any run that ends: larger values are mistakes, and would fill the memory or never end.
 MAX_BATCH = 2**20
 MAX_EPOCHS = 10**6
 MAX_STEPS = 10**9
-MAX_SAMPLES = 10**8  # of statistics
-
-
-@dataclass(frozen=True, kw_only=True)
-@checked
-class SGD:
-    """Stochastic gradient descent; weight decay is added to the gradient.
-
-    Args:
-        decay_norms: whether norms' scales and shifts and all biases decay too, as in the paper.
-    """
-
-    lr: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 1e-4
-    decay_norms: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0 or (self.nesterov and not self.momentum):
-            raise UsageError("SGD needs momentum in [0, 1) (above 0 for nesterov) and weight_decay of 0 or more.")
-
-
-@dataclass(frozen=True, kw_only=True)
-@checked
-class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, 1711.05101)."""
-
-    lr: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.05
-    decay_norms: bool = False
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0 and self.weight_decay >= 0):
-            raise UsageError("AdamW needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
-
-
-@dataclass(frozen=True, kw_only=True)
-@checked
-class Muon:
-    """Convolutions step along their momentum made orthogonal, all else is SGD with Nesterov momentum.
-
-    Jordan et al. 2024 (Muon), as in cifar10-airbench: each kernel, seen as a matrix of outputs by the rest, is kept at
-    the Frobenius norm of the square root of its outputs, so it needs no weight decay.
-
-    Args:
-        lr: of the convolutions.
-        momentum: of the convolutions.
-        iterations: of Newton and Schulz, which make the momentum nearly orthogonal.
-        classifier_lr, vector_lr: of the classifier, and of norms' scales and shifts and other biases; each follows the
-            schedule as `lr` does.
-        vector_momentum: of both.
-        decay: share that both lose in a step at the full rate, before Nesterov's momentum, by which it grows as a
-            gradient's does.
-    """
-
-    lr: float = 0.24
-    momentum: float = 0.6
-    iterations: int = 3
-    classifier_lr: float = 0.02
-    vector_lr: float = 0.1
-    vector_momentum: float = 0.85
-    decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        rates = (self.lr, self.classifier_lr, self.vector_lr)
-        if not (all(rate > 0 for rate in rates) and 0 <= self.decay < 1 and 1 <= self.iterations <= 100):
-            raise UsageError("Muon needs rates above 0, decay in [0, 1) and from 1 to 100 iterations.")
-        if not (0 < self.momentum < 1 and 0 < self.vector_momentum < 1):
-            raise UsageError("Muon needs momentum and vector_momentum between 0 and 1.")
+MAX_SAMPLES = 10**8  # of precise_bn
 
 
 @renamed_fields
@@ -106,43 +37,43 @@ class Recipe:
     """A complete training recipe.
 
     Args:
-        name: of the recipe; runs are called after it.
-        data: "digits", "cifar10", "cifar100" or a folder.
-        model: its classes and input channels are set from the data when the run starts.
-        preprocessing: how images are brought to size and normalised.
-        normalize: whence its mean and std.
-        augmentations: how training looks at images.
-        holdout: training images that are set aside, by class, and scored in place of the test set, for choosing
+        name: of the recipe; runs are named after it.
+        data: "digits", "cifar10", "cifar100" or the path of a folder.
+        model: the network; its classes and input channels are set from the data when the run starts.
+        preprocessing: how images are resized, cropped and normalised.
+        normalize: where the mean and std of the preprocessing come from.
+        augmentations: random changes of training images.
+        holdout: training images that are held out, by class, and evaluated in place of the test set, for choosing
             settings; the same for every seed. (The paper's CIFAR settings were chosen on 5,000 of 50,000.)
-        damaged: what to do about training images that cannot be read: refuse to start, or leave them out.
+        damaged: what to do about training images that cannot be read: refuse to start, or exclude them.
         batch: samples a step, over all devices.
-        bn_batch: samples that share batch-norm statistics and are mixed with one another; None is the whole batch, or
-            a device's share of it. Must divide `batch`. Smaller groups take less memory.
+        bn_batch: samples of a ghost batch, which share batch-norm statistics and are mixed with one another; None is
+            the whole batch, or a device's share of it. Must divide `batch`. Smaller ones take less memory.
         epochs, steps: the length, one of the two.
         schedule, warmup: of the learning rate.
-        label_smoothing: share of each label given to all classes alike.
-        ema: decay of an exponential moving average of the weights, which is then what is evaluated and saved;
-            None for none. It warms up as (1 + step) / (10 + step).
+        label_smoothing: share of each label that is spread evenly over all classes.
+        ema: decay of an exponential moving average of the weights, which is then evaluated and saved; None for none.
+            It warms up as (1 + step) / (10 + step).
         clip_norm: largest norm of the whole gradient; None for no limit.
-        nonfinite: what to do about a step whose gradient is not finite: stop the run, or leave the step out.
+        nonfinite: what to do about a step whose gradient is not finite: stop the run, or skip the step.
         initialization: of the weights.
-        memory_limit: such as "2GiB": blocks are computed twice so that a step keeps within it, which changes no
-            result; where that is not enough, the groups are made smaller when the run begins, and the run says so.
-            On the CPU it is of the whole process, on a GPU of what torch takes there.
-        precision: of the training steps; "auto" is bf16 where the hardware has it. Evaluation is in float32.
-        cuda_graph: training steps are captured in a CUDA graph and replayed: the same kernels, no time between them.
-            For one CUDA device and no `memory_limit`; not yet run on a GPU, where it is to become the rule.
-        deterministic: on CUDA, only algorithms that come to the same bits every time, which costs some speed; without
+        memory_limit: of a step, such as "2GiB". Blocks are recomputed (activation checkpointing) as far as needed,
+            which changes no result; if that is not enough, the run begins with a smaller `bn_batch` and a note on it.
+            On the CPU it limits the whole process, on a GPU what torch allocates there.
+        precision: of the training steps; "auto" is bf16 on hardware that has it. Evaluation is in float32.
+        cuda_graph: captures training steps in a CUDA graph and replays it: the same kernels with no time in between.
+            For one CUDA device, without `memory_limit`; not yet run on a GPU.
+        deterministic: on CUDA, use only algorithms that give the same bits every time, which costs some speed; without
             it two runs there differ in the last bits. CPU runs are the same either way.
-        precise_bn: training images over which batch norm's means and variances are averaged anew after the last
-            step, as the paper's authors did (their release notes); 0 keeps the running ones.
-        score_training: also score the training images at every evaluation, seen as test images are.
-        tta: what of each test image is looked at; see `resnets.evaluation.predictor.NetworkPredictor`.
+        precise_bn: training images over which batch norm's means and variances are averaged after the last step, as
+            the paper's authors did (their release notes); 0 keeps the running ones.
+        score_training: also evaluate on the training images, preprocessed as test images are.
+        tta: test-time augmentation; see `resnets.evaluation.predictor.NetworkPredictor`.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
-        seed: of every draw.
+        seed: of all random choices.
 
     Raises:
-        UsageError: a value out of range, or two that exclude each other.
+        UsageError: a value is out of range, or two exclude each other.
     """
 
     name: str
@@ -181,9 +112,9 @@ class Recipe:
         if self.batch > MAX_BATCH:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
         if self.bn_batch is not None and (self.bn_batch < 2 or self.batch % self.bn_batch):
-            raise UsageError(f"bn_batch {self.bn_batch} must be 2 or more and divide batch {self.batch}.")
+            raise UsageError(f"bn_batch must be 2 or more and divide batch {self.batch}, not {self.bn_batch}.")
         if (self.epochs is None) == (self.steps is None):
-            raise UsageError(f"give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
+            raise UsageError(f"Give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
         if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
             raise UsageError(f"epochs must be above 0 and below {MAX_EPOCHS:,}, not {self.epochs:g}.")
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
@@ -210,7 +141,7 @@ class Recipe:
             ("tta=multi-scale", self.tta == "multi-scale"),
         ):
             if one_size and used:
-                raise UsageError(f"A mean image has one size: with {setting}, take normalize=channels.")
+                raise UsageError(f"A mean image has one size, and {setting} needs several: give normalize=channels.")
         smallest = (
             self.augmentations.progressive_resize.start
             if self.augmentations.progressive_resize
@@ -218,28 +149,38 @@ class Recipe:
         )
         least = min(smallest, self.preprocessing.crop)
         if least < self.model.least_size:
-            raise UsageError(f"Of {least} pixels the model leaves nothing: it needs {self.model.least_size}.")
+            raise UsageError(
+                f"An input of {least} px is too small for this model; the minimum is {self.model.least_size} px."
+            )
         for transform in self.augmentations.transforms:
             if isinstance(transform, PaddedCrop) and transform.fill == "reflect" and transform.padding >= smallest:
-                raise UsageError(f"{transform.padding} pixels of padding reflect more than images of {smallest} have.")
+                raise UsageError(
+                    f"A padding of {transform.padding} px cannot reflect images of {smallest} px; the maximum is "
+                    f"{smallest - 1} px."
+                )
             if isinstance(transform, Cutout) and transform.size >= smallest:
-                raise UsageError(f"Cutout's square of {transform.size} pixels can hide all of images of {smallest}.")
+                raise UsageError(
+                    f"Cutout's square of {transform.size} px can cover images of {smallest} px; the maximum is "
+                    f"{smallest - 1} px."
+                )
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
             if self.cuda_graph:
-                raise UsageError("Blocks that are computed twice cannot be captured: give cuda_graph or memory_limit.")
+                raise UsageError(
+                    "A CUDA graph cannot recompute blocks (activation checkpointing): give cuda_graph or memory_limit."
+                )
         if not (self.holdout >= 0 and 0 <= self.precise_bn <= MAX_SAMPLES):
             raise UsageError(f"holdout must be 0 or more, and precise_bn from 0 to {MAX_SAMPLES:,}.")
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
         if self.model.dimensions != 2:
             raise UsageError(
-                "training needs a model of 2 dimensions; sources of sequences and volumes do not exist yet."
+                "Training needs a model of 2 dimensions; there are no datasets of sequences and volumes yet."
             )
 
     @property
     def largest_size(self) -> int:
-        """Height and width of the largest images that a training step sees."""
+        """Height and width of the largest images that a training step takes."""
         return (
             self.augmentations.progressive_resize.stop
             if self.augmentations.progressive_resize
@@ -247,7 +188,7 @@ class Recipe:
         )
 
     def size_at(self, step: int, samples: int) -> int:
-        """Height and width of the images of `step` (from 0), in a run over `samples` training samples."""
+        """Returns height and width of the images of `step` (from 0), in a run over `samples` training samples."""
         progressive_resize = self.augmentations.progressive_resize
         return (
             progressive_resize.at(min(1.0, step / self.total_steps(samples)))
@@ -256,7 +197,7 @@ class Recipe:
         )
 
     def total_steps(self, samples: int) -> int:
-        """Steps of the whole run over `samples` training samples."""
+        """Returns the steps of the whole run over `samples` training samples."""
         return self.steps if self.steps is not None else self.steps_at(self.epochs or 0, samples)
 
     def check_length(self, samples: int) -> None:
@@ -270,18 +211,18 @@ class Recipe:
         )
 
     def steps_at(self, epochs: float, samples: int) -> int:
-        """The first step count at which `epochs` epochs are complete."""
+        """Returns the first step count at which `epochs` epochs are complete."""
         return math.ceil(round(epochs * samples / self.batch, 9))
 
     def with_length(self, *, epochs: float | None = None, steps: int | None = None) -> Recipe:
-        """The same recipe for another length; schedules keep their shape, as they are given in shares of it."""
+        """Returns the recipe with another length; schedules keep their shape, as they are given in shares of it."""
         return replace(self, epochs=epochs, steps=steps)
 
     def with_overrides(self, assignments: Iterable[str]) -> Recipe:
-        """The recipe with every `dotted.name=value` applied; a length given in epochs replaces one in steps.
+        """Returns the recipe with every `dotted.name=value` applied; a length in epochs replaces one in steps.
 
         Raises:
-            UsageError: an unknown name (the message has the nearest) or a value that does not fit.
+            UsageError: a name is unknown (the message has the nearest), or a value does not fit.
         """
         assignments = list(assignments)
         names = {assignment.partition("=")[0].strip() for assignment in assignments}

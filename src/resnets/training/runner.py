@@ -317,7 +317,7 @@ def train(
             data_path=_located(recipe.data),
             tensorboard=tensorboard,
         )
-        agreement.require_equal(ranks, {"ghost batch (group)": recipe.bn_batch})
+        agreement.require_equal(ranks, {"recipe.bn_batch": recipe.bn_batch})
         with _held(folder, ranks), _as_planned(plan):
 
             def claim() -> None:

@@ -1,6 +1,6 @@
-"""The learning rate over a run, as a factor of the recipe's.
+"""Learning-rate schedules: the learning rate over a run, as a factor of the recipe's.
 
-All but `Plateau` are pure functions of how much of the run is done, so a shortened run keeps its shape.
+All but `Plateau` are pure functions of the share of the run that is done, so a shorter run keeps the shape.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from resnets.core.typed import checked
 def _not_below_zero(**values: float) -> None:
     for name, value in values.items():
         if value < 0:
-            raise UsageError(f"{name} must be 0 or more, not {value:g}: the rate would be negative.")
+            raise UsageError(f"{name} must be 0 or more, not {value:g}: the learning rate would be negative.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,13 @@ class Step:
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Plateau:
-    """Multiplied by `factor` when the test loss has not fallen for `patience` evaluations in a row.
+    """Multiplied by `factor` when the evaluated loss has not fallen for `patience` evaluations in a row.
 
-    This is the paper's ImageNet rule ("divided by 10 when the error plateaus"). It looks at the test set, so its
-    figures are a little too good; prefer another where figures matter.
+    This is the paper's ImageNet rule ("divided by 10 when the error plateaus"). If the run is evaluated on the test
+    set, the schedule depends on it, so the figures are slightly too good; prefer another schedule to report them.
 
     Args:
-        threshold: share by which the loss must fall to count.
+        threshold: relative fall of the loss below which it counts as not fallen.
     """
 
     factor: float = 0.1
@@ -78,7 +78,7 @@ class OneCycle:
     """From `start` up to 1 at `peak`, then down to `final`, in straight lines (Smith and Topin 2018, 1708.07120).
 
     Args:
-        peak: the share of the run at which it is reached; at 0, there is no way up.
+        peak: the share of the run at which 1 is reached; 0 starts there.
     """
 
     peak: float = 0.25
@@ -94,11 +94,11 @@ class OneCycle:
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Warmup:
-    """The first epochs run at a lower rate.
+    """A lower learning rate in the first epochs.
 
     Args:
-        epochs: how long.
-        factor: the share of the rate at the start.
+        epochs: how many.
+        factor: of the learning rate at the start.
         shape: "linear" up to the full rate (Goyal et al. 2017, section 2.2), or "constant" at `factor` until then
             (He et al. 2015, section 4.2, for 110 layers).
     """
@@ -116,7 +116,7 @@ Schedule = Constant | Step | Plateau | Cosine | OneCycle
 
 
 def factor(schedule: Schedule, done: float) -> float:
-    """The factor when the share `done` of the run, from 0 to 1, is done; 1 for `Plateau`, which keeps its own count."""
+    """Returns the factor when the share `done` of the run, from 0 to 1, is done; 1 for `Plateau` (see `PlateauState`)."""
     match schedule:
         case Step():
             return schedule.factor ** sum(done >= m for m in schedule.milestones)
@@ -131,7 +131,7 @@ def factor(schedule: Schedule, done: float) -> float:
 
 
 def warmup_factor(warmup: Warmup | None, step: int, warmup_steps: int) -> float:
-    """The further factor of `step` (from 0) in a run that warms up for `warmup_steps`."""
+    """Returns the factor of the warm-up at `step` (from 0), in a run that warms up for `warmup_steps`."""
     if warmup is None or step >= warmup_steps:
         return 1.0
     if warmup.shape == "constant":
@@ -141,14 +141,20 @@ def warmup_factor(warmup: Warmup | None, step: int, warmup_steps: int) -> float:
 
 @dataclass
 class PlateauState:
-    """What `Plateau` remembers from one evaluation to the next."""
+    """What `Plateau` keeps from one evaluation to the next.
+
+    Args:
+        best: the lowest loss so far.
+        bad: evaluations in a row without a fall.
+        factor: the present one.
+    """
 
     best: float | None = None
     bad: int = 0
     factor: float = 1.0
 
     def update(self, schedule: Plateau, loss: float) -> None:
-        """Takes the loss of one evaluation into account; one that is not finite is no improvement."""
+        """Updates the factor with the loss of one evaluation; one that is not finite counts as not fallen."""
         if math.isfinite(loss) and (self.best is None or loss < self.best * (1 - schedule.threshold)):
             self.best, self.bad = loss, 0
             return

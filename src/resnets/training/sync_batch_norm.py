@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are of a group of samples that several ranks share."""
+"""Batch norm over a ghost batch that several ranks run together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def synchronize(network: nn.Module, ranks: dist.ProcessGroup) -> None:
-    """Makes every batch norm of `network` take its statistics over all of `ranks`; parameters and names stay."""
+    """Replaces every batch norm of `network` by one over the samples of all `ranks`; parameters and names stay."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):
@@ -25,7 +25,7 @@ def _synchronized(norm: _BatchNorm, ranks: dist.ProcessGroup) -> _BatchNorm:
 
 
 class SynchronizedBatchNorm(_BatchNorm):
-    """Batch norm over the samples of all ranks of a group, on any device; each must have as many as the others.
+    """Batch norm over the samples of all ranks of a process group, on any device; each must have as many samples.
 
     `nn.SyncBatchNorm` refuses the CPU, and on CUDA it reads the ranks' counts back to the host in every layer.
     """
@@ -46,14 +46,14 @@ class SynchronizedBatchNorm(_BatchNorm):
         centered = x - mean.view(shape)
         variance = self._sum((centered * centered).sum(over)) / count
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
+        self._update_running(mean.detach(), variance.detach() * (count / (count - 1)))
         return torch.addcmul(self.bias.view(shape), centered, scale.view(shape)).to(input.dtype)
 
     def _sum(self, values: Tensor) -> Tensor:
         return reducing.all_reduce(values, group=self.process_group)  # type: ignore[no-any-return, no-untyped-call]
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -64,4 +64,4 @@ class SynchronizedBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
-            raise ValueError(f"batch norm takes (N, C, ...), not {tuple(input.shape)}")
+            raise ValueError(f"Batch norm takes (N, C, ...), not {tuple(input.shape)}.")

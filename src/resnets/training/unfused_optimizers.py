@@ -1,6 +1,7 @@
-"""SGD and AdamW an operation at a time, for devices whose fused kernels do not heed `found_inf`.
+"""SGD and AdamW one operation at a time, for devices whose fused kernels ignore `found_inf`.
 
-The same equations as `torch.optim`; a step whose `found_inf` is not 0 changes nothing, without a look from the host.
+The equations are those of `torch.optim`. A step whose `found_inf` is not 0 changes nothing, and the host does not wait
+to read it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def sgd(
     weight_decay: float,
     found_inf: Tensor,
 ) -> None:
-    """One step of SGD, in place.
+    """Does one step of SGD, in place.
 
     Args:
         momenta: of each parameter, or None where `momentum` is 0.
-        found_inf: a float32 scalar: where it is not 0, nothing changes.
+        found_inf: a float32 scalar; if it is not 0, nothing changes.
     """
     for parameter, gradient, buffer in zip(parameters, gradients, momenta, strict=True):
         along = gradient + weight_decay * parameter
@@ -51,12 +52,12 @@ def adamw(
     weight_decay: float,
     found_inf: Tensor,
 ) -> None:
-    """One step of AdamW, in place.
+    """Does one step of AdamW, in place.
 
     Args:
         averages, squares: moving averages of each parameter's gradient and of its square.
-        steps: done so far, a float32 scalar for each parameter.
-        found_inf: a float32 scalar: where it is not 0, nothing changes.
+        steps: how many were done so far, a float32 scalar for each parameter.
+        found_inf: a float32 scalar; if it is not 0, nothing changes.
     """
     for parameter, gradient, average, square, step in zip(parameters, gradients, averages, squares, steps, strict=True):
         number = step + 1

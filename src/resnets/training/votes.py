@@ -1,4 +1,4 @@
-"""What any rank wants, known to all ranks at the same step, without a wait for a device."""
+"""Votes: what any rank asks for reaches all ranks at the same step, without waiting for a device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from resnets.training.distributed import Ranks
 class Votes:
     """A vote after every step, whose result is read after the next one.
 
-    It is sent from host to host while the next step is computed, so that nothing waits for it or for the device; and
-    every rank reads the same result after the same step. One process alone has its own vote at once.
+    It is sent from host to host while the next step is computed, so that nothing waits for it or for the device. Every
+    rank reads the same result after the same step. With one rank, the result is its own vote, at once.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -21,13 +21,13 @@ class Votes:
         self._pending: tuple[dist.Work, Tensor] | None = None
 
     def result(self, *own: bool) -> tuple[bool, ...]:
-        """For each question whether any rank voted for it after the step before.
+        """Returns for each question whether any rank voted for it after the step before.
 
         Args:
-            own: what this process wants now, of which `cast` lets the others know.
+            own: this rank's present votes, which it sends to the others with `cast`.
 
         Raises:
-            TrainingError: a rank is gone.
+            TrainingError: a rank is dead.
         """
         if self.ranks.world == 1:
             return own
@@ -40,7 +40,7 @@ class Votes:
         return tuple(bool(count) for count in counts.tolist())
 
     def cast(self, *own: bool) -> None:
-        """Sends what this process wants after this step. All ranks do so after the same steps."""
+        """Sends this rank's votes after this step. All ranks must do so after the same steps."""
         if self.ranks.world == 1:
             return
         counts = torch.tensor(own, dtype=torch.int32)
