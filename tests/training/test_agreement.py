@@ -304,16 +304,16 @@ def test_ranks_of_other_settings_or_without_data_end_at_once(data: Path, tmp_pat
 
 _STOPPED = """
 import signal, sys
-from resnets.training import keeping
+from resnets.training.callbacks import CheckpointCallback
 from resnets.cli import main
-before, count = keeping.Watch.before_evaluation, 0
+before, count = CheckpointCallback.before_evaluation, 0
 def signalled(self):
     global count
     before(self)
     count += 1
-    if count == 2 and self.training.ranks.leads:
+    if count == 2 and self.training.ranks.is_main:
         signal.raise_signal(signal.SIGTERM)
-keeping.Watch.before_evaluation = signalled
+CheckpointCallback.before_evaluation = signalled
 sys.exit(main())
 """
 

@@ -61,7 +61,7 @@ def test_overrides_reach_every_depth_and_type() -> None:
         ("precision=fp8", "'bf16'"),
         ("seed=-1", "from 0 to"),
         ("epochs=0", "above 0"),
-        ("tta=multi-scale", "take normalize=channels"),
+        ("tta=multi-scale", "give normalize=channels"),
     ],
 )
 def test_a_wrong_override_is_answered_with_what_would_be_right(override: str, message: str) -> None:
@@ -75,12 +75,12 @@ def test_no_image_reflects_more_than_it_has() -> None:
 
 
 def test_no_image_is_smaller_than_the_model_takes() -> None:
-    with pytest.raises(UsageError, match="it needs 9"):
+    with pytest.raises(UsageError, match="An input of 8 px is too small for this model; the minimum is 9 px"):
         replace(find("fast/cifar10"), preprocessing=Preprocessing(resize=8, crop=8))
 
 
 def test_no_square_hides_a_whole_image() -> None:
-    with pytest.raises(UsageError, match="hide all of images of 8"):
+    with pytest.raises(UsageError, match="can cover images of 8 px"):
         replace(find("digits"), augmentations=Augmentations(transforms=(Cutout(),)))
 
 
