@@ -116,7 +116,7 @@ Schedule = Constant | Step | Plateau | Cosine | OneCycle
 
 
 def factor(schedule: Schedule, done: float) -> float:
-    """Returns the factor at the share `done` of the run, from 0 to 1; it is 1 for `Plateau`, which has a `PlateauState`."""
+    """Returns the factor at the share `done` of the run, from 0 to 1; 1 for `Plateau`, whose factor is in its state."""
     match schedule:
         case Step():
             return schedule.factor ** sum(done >= m for m in schedule.milestones)
