@@ -295,7 +295,7 @@ def test_a_checkpoint_whose_tensors_are_no_safetensors_is_damaged_though_its_has
     path = tmp_path / "step-000000005.json"
     path.with_suffix(".safetensors").write_bytes(b"odd")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": checkpoint.sha256_of(b"odd", memory)}))
-    with pytest.raises(DamagedError, match="no whole safetensors file"):
+    with pytest.raises(DamagedError, match="not a whole safetensors file"):
         checkpoint.read(tmp_path, 5)
 
 
