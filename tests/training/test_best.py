@@ -40,8 +40,8 @@ def kept_of(evaluations: list[Figures], folder: Path, metric: str = "accuracy", 
             unlogged=[],
         )
         watch.after_evaluation(scores)
-        memory = TrainState(step=0, log_bytes=0, seconds=0, recipe_sha256="", best=watch.best)
-        text = json.dumps(encode(memory), allow_nan=False)
+        state = TrainState(step=0, log_bytes=0, seconds=0, recipe_sha256="", best=watch.best)
+        text = json.dumps(encode(state), allow_nan=False)
         best = decode(TrainState, json.loads(text)).best
     return kept
 

@@ -22,7 +22,7 @@ from tests.conftest import break_middle, truncate
 from tests.training.cut import Cut
 from tests.training.runs import arguments, curve, events, finish, sha_of, start
 
-# Several ranks can share a group of six; statistics would have every image decoded before the first step.
+# Several ranks can share a ghost batch of six; statistics would have every image decoded before the first step.
 SETTINGS = ("normalize=given", "damaged=exclude", "batch=12", "bn_batch=6", "precision=fp32")
 
 

@@ -47,7 +47,7 @@ def assert_close(run: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
+def test_with_ghost_batches_fixed_more_ranks_change_the_weights_by_rounding_alone(
     world: int, data: Path, alone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
@@ -63,7 +63,7 @@ def test_with_groups_fixed_more_ranks_change_the_weights_by_rounding_alone(
     ("world", "bn_batch"),
     [(2, 12), pytest.param(3, 12, marks=pytest.mark.slow), pytest.param(4, 6, marks=pytest.mark.slow)],
 )
-def test_ranks_that_share_a_group_synchronize_its_statistics(
+def test_ranks_that_share_a_ghost_batch_synchronize_its_statistics(
     world: int, bn_batch: int, data: Path, tmp_path: Path
 ) -> None:
     expected, out = tmp_path / "alone", tmp_path / "shared"
@@ -125,7 +125,7 @@ def test_a_rank_that_dies_or_hangs_is_named_and_the_others_leave_with_the_checkp
     ranks[1].kill()
     finish(ranks[1])
     assert code == 1
-    assert ended - killed < 40  # 5 s, and 7 s to hear whose heart beats, on a machine with other work
+    assert ended - killed < 40  # 5 s, and 7 s to hear which ranks send heartbeats, on a machine with other work
     assert "Rank 1 of 2 is gone" in err
     assert "resnets resume" in err
     resnets.resume(out)
@@ -194,7 +194,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
     dataset = open_dataset(str(data)).train
 
     def batches(rank: int, world: int) -> Batches:
-        groups = Ranks(rank, world).share(3)
+        own = Ranks(rank, world).share(3)
         return Batches(
             dataset,
             order=Order(len(dataset), 12, seed=3),
@@ -203,7 +203,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
             seed=3,
             bn_batch=4,
             device=torch.device("cpu"),
-            rows=slice(groups.start * 4, groups.stop * 4),
+            rows=slice(own.start * 4, own.stop * 4),
         )
 
     for step in (0, 9, 10, 11):
@@ -214,7 +214,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
                 assert torch.equal(torch.cat([part[name] for part in parts]), value)
 
 
-def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:
+def test_the_ghost_batches_of_a_batch_are_divided_among_ranks() -> None:
     recipe = find("paper/cifar").with_overrides(["batch=48", "bn_batch=8"])
     for world in (1, 2, 3, 4, 5):
         lam = [Ranks(rank, world).share(48 // 8) for rank in range(world)]
@@ -222,7 +222,7 @@ def test_the_groups_of_a_batch_are_shared_among_ranks() -> None:
         assert max(map(len, lam)) - min(map(len, lam)) <= 1
     assert bn_batch_size(recipe, 3) == 8
     assert bn_batch_size(find("paper/cifar"), 8) == 16
-    assert bn_batch_size(recipe, 12) == 8  # two ranks a group
+    assert bn_batch_size(recipe, 12) == 8  # two ranks a ghost batch
     with pytest.raises(UsageError, match="7 ranks cannot divide the 6 ghost batches"):
         bn_batch_size(recipe, 7)
     with pytest.raises(UsageError, match="cannot be divided equally"):

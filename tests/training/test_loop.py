@@ -108,13 +108,13 @@ def test_ten_steps_give_the_golden_losses() -> None:
     assert losses_of(recipe) == pytest.approx(GOLDEN, rel=2e-4)
 
 
-def test_gradients_of_groups_add_up_to_the_whole_batchs_without_batch_norm() -> None:
+def test_gradients_of_ghost_batches_add_up_to_the_whole_batchs_without_batch_norm() -> None:
     recipe = replace(RECIPE, model=replace(SPEC, norm="group", drop_path=0.5, dropout=0.2), steps=3)
     whole, parts = losses_of(recipe), losses_of(replace(recipe, bn_batch=8))
     assert whole == pytest.approx(parts, rel=1e-4)
 
 
-def test_a_group_has_its_own_batch_statistics() -> None:
+def test_a_ghost_batch_has_its_own_batch_statistics() -> None:
     training, batches = training_of(replace(RECIPE, bn_batch=8, optimizer=SGD(lr=1e-9), steps=1))
     network = copy.deepcopy(training.network).train()
     batch = batches.make(0)

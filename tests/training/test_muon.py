@@ -116,7 +116,7 @@ def test_a_branch_that_begins_as_nothing_learns() -> None:
     assert last.any()
 
 
-def test_groups_of_a_batch_change_only_rounding() -> None:
+def test_ghost_batches_change_only_rounding() -> None:
     recipe = replace(RECIPE, model=replace(RECIPE.model, norm="group"), optimizer=Muon(lr=0.02), steps=3)
     assert losses_of(replace(recipe, bn_batch=8)) == pytest.approx(losses_of(recipe), rel=1e-4)
 

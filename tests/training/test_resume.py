@@ -359,7 +359,7 @@ def test_a_bad_first_step_is_left_out_without_a_trace(
     assert all(value.isfinite().all() and value.abs().max() < 100 for value in state.values())
 
 
-def test_images_are_blamed_in_the_group_that_they_were_in(data: Path, tmp_path: Path) -> None:
+def test_images_are_blamed_in_the_ghost_batch_that_they_were_in(data: Path, tmp_path: Path) -> None:
     from resnets.training import diagnosis, runner
     from resnets.training.distributed import Ranks
     from resnets.training.run_folder import RunFolder, read_plan
@@ -373,7 +373,7 @@ def test_images_are_blamed_in_the_group_that_they_were_in(data: Path, tmp_path: 
 
     def poisoned_batch(step: int) -> dict[str, torch.Tensor]:
         batch = make(step)
-        batch["images"][7] = float("inf")  # the fourth image of the second group of four
+        batch["images"][7] = float("inf")  # the fourth image of the second ghost batch of four
         return batch
 
     batches.make = poisoned_batch  # type: ignore[method-assign]
@@ -388,8 +388,8 @@ def test_after_a_damaged_checkpoint_the_new_ones_are_kept(data: Path, tmp_path: 
     last = checkpoint.steps(out / "checkpoint")[0]
     (out / "checkpoint" / f"step-{last:09}.safetensors").write_bytes(b"damaged")
     writer = Writer(out / "checkpoint", keep=1, damaged=[last])
-    memory = checkpoint.TrainState(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
-    writer.write({"x": torch.zeros(1)}, memory)
+    state = checkpoint.TrainState(step=last - 1, log_bytes=0, seconds=0, recipe_sha256="")
+    writer.write({"x": torch.zeros(1)}, state)
     writer.wait()
     assert checkpoint.steps(out / "checkpoint") == [last - 1]
 
@@ -401,7 +401,7 @@ WIDE = [
 ]
 
 
-def test_out_of_memory_says_which_group_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_says_which_ghost_batch_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = ResNet.forward
 
     def starved(network: ResNet, images: torch.Tensor) -> torch.Tensor:
@@ -419,7 +419,7 @@ def test_out_of_memory_says_which_group_fits(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
-def test_really_out_of_memory_a_group_is_found(tmp_path: Path) -> None:
+def test_really_out_of_memory_a_ghost_batch_is_found(tmp_path: Path) -> None:
     data = make_images(tmp_path / "data")
     program = f"""
 import resource, sys, resnets
@@ -467,7 +467,7 @@ def test_a_captured_run_goes_on_elsewhere_and_in_less_memory(data: Path, whole: 
     assert sha_of(out) == sha_of(whole)
 
 
-def test_groups_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
+def test_ghost_batches_shrink_where_the_limit_asks_for_it_and_the_run_says_so(data: Path, tmp_path: Path) -> None:
     settings = [a for a in arguments(data, tmp_path) if "=" in a]
     recipe = find("paper/cifar").with_overrides([*settings, "preprocessing.resize=96", "preprocessing.crop=96"])
     assert memory.bn_batch_within_limit(recipe, "fp32", 96, 2**30) == 96
