@@ -84,5 +84,5 @@ def test_recipes_of_the_papers_hold_their_settings() -> None:
     assert find("stochastic-depth").model.drop_path == 0.5
     imagenet = find("paper/imagenet")
     assert imagenet.total_steps(1_281_167) == pytest.approx(60e4, rel=0.01)
-    with pytest.raises(UsageError, match="must reach the crop of 300"):
+    with pytest.raises(UsageError, match="must be at least the crop of 300"):
         imagenet.with_overrides(["preprocessing.resize=300", "preprocessing.crop=300"])
