@@ -67,10 +67,10 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     from resnets.models.resnet import ResNet
     from resnets.recipes import paper
     from resnets.tasks.classification.task import Classification
-    from resnets.training import environment, runner
+    from resnets.training import build, environment, prepare
     from resnets.training.step import Training
 
-    recipe, data = runner.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
+    recipe, data = prepare.resolve(replace(paper.cifar(), data=given.data, precision="fp32", seed=given.seed))
     network = ResNet(recipe.model)
     initialize(network, seed=recipe.seed, how=recipe.initialization)
     theirs = their_network(given.checkout).train()
@@ -84,7 +84,7 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     kernels = mock.patch("torch.nn.functional.avg_pool2d", lambda x, size: pool(x)) if same_kernels else nullcontext()
     pairs = []
     with kernels:
-        for batch in runner.batches_for(recipe, data, device=torch.device("cpu")).between(0, given.steps):
+        for batch in build.batches_for(recipe, data, device=torch.device("cpu")).between(0, given.steps):
             batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
             loss = nn.functional.cross_entropy(theirs(batch["images"]), batch["labels"])
             optimizer.zero_grad()

@@ -27,10 +27,10 @@ from resnets.evaluation.scoring import Scores
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
-from resnets.training import environment, optimizers, runner
+from resnets.training import build, environment, optimizers, prepare
 from resnets.training.loop import run
+from resnets.training.prepare import PreparedData
 from resnets.training.recipe import Recipe
-from resnets.training.runner import PreparedData
 from resnets.training.step import Training
 from rounds import allocate_as_runs_do
 
@@ -38,7 +38,7 @@ from rounds import allocate_as_runs_do
 def ours(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(recipe, environment.choose(), task, create(recipe.model), len(data.train))
-    batches = runner.batches_for(recipe, data, device=training.device)
+    batches = build.batches_for(recipe, data, device=training.device)
     training.prepare(batches)
     no_scores = Scores(np.empty(0, np.int64), {}, {}, {})
     return lambda: run(training, batches, lambda: no_scores, lambda event: None)
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_intermixed_args()
     recipe = replace(find("fast/cifar10"), data=given.data).with_overrides(given.settings)
-    recipe, data = runner.resolve(recipe.with_length(steps=given.steps))
+    recipe, data = prepare.resolve(recipe.with_length(steps=given.steps))
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
     allocate_as_runs_do(environment.choose().device)
     for number in range(given.rounds + 1):  # the first warms up

@@ -18,8 +18,9 @@ from resnets.core.errors import FileError, ResnetsError, UsageError
 from resnets.core.units import parse_bytes
 from resnets.recipes.catalog import find
 from resnets.training import environment
+from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import CheckpointPolicy, Plan, new_run_folder, read_plan, write_plan
+from resnets.training.run_folder import new_run_folder
 from resnets.training.schedules import Cosine, OneCycle, Plateau, Step
 from resnets.training.step import evaluation_steps
 

@@ -16,8 +16,8 @@ from resnets.core.config import decode
 from resnets.models.catalog import CATALOG
 from resnets.models.spec import Spec
 from resnets.training.environment import choose
+from resnets.training.plan import read_plan
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import read_plan
 
 FILES = Path(__file__).parent / "files"
 VERSIONS = sorted(path.name for path in FILES.iterdir())

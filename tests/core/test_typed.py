@@ -21,8 +21,8 @@ from resnets.core.typed import MAX_INT, conform, dataclasses_in, field_types, it
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
 from resnets.recipes.catalog import RECIPES
+from resnets.training.plan import CheckpointPolicy, Plan
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import CheckpointPolicy, Plan
 
 FUNCTIONS = {name: getattr(resnets, name) for name in resnets.__all__ if inspect.isfunction(getattr(resnets, name))}
 

@@ -25,7 +25,7 @@ from resnets.data.loader import Batches
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
-from resnets.training import environment, runner
+from resnets.training import build, environment, prepare
 from resnets.training.recipe import Recipe
 from resnets.training.step import Training
 
@@ -64,11 +64,11 @@ def write_images(folder: Path, train: int = 24, val: int = 8) -> Path:
 
 def training_of(recipe: Recipe, device: str) -> tuple[Training, Batches]:
     """The training of `recipe` before its first step, and its batches."""
-    recipe, data = runner.resolve(recipe)
+    recipe, data = prepare.resolve(recipe)
     network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
     task = Classification(label_smoothing=recipe.label_smoothing)
     training = Training(recipe, environment.choose(device, recipe.precision), task, network, len(data.train))
-    return training, runner.batches_for(recipe, data, device=training.device)
+    return training, build.batches_for(recipe, data, device=training.device)
 
 
 def digits_recipe(*settings: str) -> Recipe:

@@ -18,7 +18,7 @@ from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
 from resnets.modalities.image.augmentations import ProgressiveResize
 from resnets.recipes.catalog import find
-from resnets.training import runner
+from resnets.training import build, prepare
 from resnets.training.step import Training
 from tests.training.runs import make_images
 
@@ -88,8 +88,8 @@ def test_interrupted_while_it_whitens_it_resumes_to_the_same_weights(
 
 
 def test_the_wider_one_trains_with_cutout(data: Path, tmp_path: Path) -> None:
-    recipe, found = runner.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
-    images = runner.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
+    recipe, found = prepare.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
+    images = build.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
     colours = images.flatten(2)
     hidden = (colours == colours.mode(dim=2, keepdim=True).values).all(dim=1).sum(dim=1)
     assert hidden.min() >= 6 * 6  # a square of 12 about any pixel, in one colour
@@ -116,8 +116,8 @@ def test_imagenet_trains_on_growing_crops_and_is_evaluated_larger_and_flipped(da
         "augmentations.progressive_resize.stop=32",
         "augmentations.progressive_resize.multiple=8",
     ]
-    recipe, found = runner.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
-    batches = runner.batches_for(recipe, found, device=torch.device("cpu"))
+    recipe, found = prepare.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
+    batches = build.batches_for(recipe, found, device=torch.device("cpu"))
     total = recipe.total_steps(len(found.train))
     sizes = [batches.make(step)["images"].shape[-1] for step in range(0, total, 4)]
     assert sizes == sorted(sizes)

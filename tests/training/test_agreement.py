@@ -22,7 +22,7 @@ from resnets.core.errors import DataError, ResnetsError, TrainingError, UsageErr
 from resnets.data import scan as data_scan
 from resnets.modalities.catalog import open_dataset
 from resnets.recipes.catalog import find
-from resnets.training import agreement, checkpoint, environment, memory, runner, shared_scan
+from resnets.training import agreement, checkpoint, environment, memory, prepare, shared_scan
 from resnets.training.distributed import Ranks
 from resnets.training.shared_scan import require_same_files
 from tests.training.runs import SETTINGS, arguments, curve, finish, sha_of
@@ -215,7 +215,7 @@ def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
     broken = shutil.copytree(data, tmp_path / "data")
     (broken / "train" / "class1" / "003.png").write_bytes(b"no image")
     recipe = find("paper/cifar").with_overrides([*SETTINGS, f"data={broken}", "damaged=exclude"])
-    alone, expected = runner.resolve(recipe)
+    alone, expected = prepare.resolve(recipe)
     scans: list[object] = []
     scan = data_scan.scan
 
@@ -224,14 +224,14 @@ def test_rank_0_scans_for_all(data: Path, tmp_path: Path, monkeypatch: pytest.Mo
         return scan(*arguments, **options)
 
     monkeypatch.setattr(shared_scan, "scan", counting)
-    for resolved, found in on_each(3, lambda ranks: runner.resolve(recipe, ranks=ranks)):
+    for resolved, found in on_each(3, lambda ranks: prepare.resolve(recipe, ranks=ranks)):
         assert resolved == alone
         assert found.sha256() == expected.sha256()
         assert found.notes == expected.notes
         assert len(found.train) == 119
     assert len(scans) == 2
     refused = replace(recipe, damaged="refuse")
-    assert all("1 of 120 training" in str(e) for e in on_each(2, lambda ranks: runner.resolve(refused, ranks=ranks)))
+    assert all("1 of 120 training" in str(e) for e in on_each(2, lambda ranks: prepare.resolve(refused, ranks=ranks)))
 
 
 def test_ranks_do_not_score_different_samples_or_weights(data: Path, tmp_path: Path) -> None:

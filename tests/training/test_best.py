@@ -17,7 +17,7 @@ from resnets.evaluation.scoring import Scores
 from resnets.training.callbacks import CheckpointCallback
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.distributed import Ranks
-from resnets.training.run_folder import CheckpointPolicy
+from resnets.training.plan import CheckpointPolicy
 from resnets.training.step import Training
 
 Figures = tuple[float, float]  # accuracy and loss

@@ -14,10 +14,11 @@ import torch
 import resnets
 from resnets.core.errors import DataError, FileError
 from resnets.data import loader as batches_module
-from resnets.training import checkpoint, runner
+from resnets.training import build, checkpoint, prepare
 from resnets.training.damage import Damage, DamageLog
 from resnets.training.distributed import Ranks
-from resnets.training.run_folder import RunFolder, read_plan
+from resnets.training.plan import read_plan
+from resnets.training.run_folder import RunFolder
 from tests.conftest import break_middle, truncate
 from tests.training.cut import Cut
 from tests.training.runs import arguments, curve, events, finish, sha_of, start
@@ -113,7 +114,7 @@ def test_a_resumed_run_leaves_out_and_replaces_the_same_without_a_scan(
 
     with pytest.raises(Cut):
         train(broken, tmp_path / "r", subscribers=(subscriber,), checkpoint_steps=5)
-    monkeypatch.setattr(runner, "scan_once", None)
+    monkeypatch.setattr(prepare, "scan_once", None)
     resnets.resume(tmp_path / "r")
     assert sha_of(tmp_path / "r") == sha_of(tmp_path / "whole")
     assert curve(tmp_path / "r") == curve(tmp_path / "whole")
@@ -189,7 +190,7 @@ def test_a_replaced_row_weighs_nothing_and_the_others_as_ever(broken: Path, tmp_
     train(broken, tmp_path / "r")
     folder = RunFolder(tmp_path / "r")
     plan = read_plan(folder.recipe)
-    training, made = runner._build(plan, runner.reopen(plan, folder), Ranks())
+    training, made = build.build_training(plan, prepare.reopen(plan, folder), Ranks())
     step = next(line["step"] for line in lines(folder.path) if line["path"].endswith("007.png")) - 1
     batch = training.with_rng_keys(made.make(step))
     outputs: list[torch.Tensor] = []

@@ -22,7 +22,7 @@ from resnets.nn.layers import Layers
 from resnets.recipes.catalog import find
 from resnets.training import deterministic, environment
 from resnets.training.environment import Environment, choose
-from resnets.training.run_folder import CheckpointPolicy, Plan, read_plan
+from resnets.training.plan import CheckpointPolicy, Plan, read_plan
 from tests.training.runs import sha_of
 
 SHORT = ("model.depths=[1]", "model.widths=[8]", "model.stem_width=8")

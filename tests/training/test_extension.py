@@ -19,8 +19,9 @@ from resnets.core.errors import DataError, FileError, InterruptedRunError, Usage
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint
 from resnets.training.extension import parse_epochs, restarted
+from resnets.training.plan import read_plan
 from resnets.training.recipe import Muon
-from resnets.training.run_folder import new_run_folder, read_plan
+from resnets.training.run_folder import new_run_folder
 from resnets.training.schedules import Cosine, OneCycle, Step, Warmup, factor
 from tests.training.cut import Cut, cut_after
 from tests.training.runs import arguments, curve, events, sha_of

@@ -14,7 +14,7 @@ from resnets.core.errors import ResnetsError
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint, environment
 from resnets.training.checkpoint_writer import Writer
-from resnets.training.run_folder import CheckpointPolicy, Plan, read_plan, write_plan
+from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.run_log import Log, read_log
 
 # Where to change, what to do there, and with what.

@@ -220,7 +220,7 @@ FIRST_LINES = [
 def test_a_log_with_odd_types_is_refused_before_the_data_is_read(
     line: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "resolve", lambda recipe: pytest.fail("the data was read"))
+    monkeypatch.setattr(runner, "reopen", lambda *_: pytest.fail("the data was read"))
     log = run / "log.jsonl"
     log.write_text(line + "\n" + log.read_text())
     started = time.monotonic()
@@ -267,7 +267,7 @@ HOSTILE: list[dict[str, Any]] = [
 def test_a_checkpoint_with_odd_values_is_refused_before_the_data_is_read(
     values: dict[str, Any], run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "resolve", lambda recipe: pytest.fail("the data was read"))
+    monkeypatch.setattr(runner, "reopen", lambda *_: pytest.fail("the data was read"))
     rewritten(run, lambda memory, tensors: memory.update(values))
     before = content(run)
     with pytest.raises(FileError):

@@ -12,9 +12,10 @@ import resnets
 from resnets.cli import main
 from resnets.core.errors import DataError, UsageError
 from resnets.recipes.catalog import find
-from resnets.training import runner
+from resnets.training import build, prepare
 from resnets.training.distributed import Ranks
-from resnets.training.run_folder import RunFolder, read_plan
+from resnets.training.plan import read_plan
+from resnets.training.run_folder import RunFolder
 from resnets.training.schedules import Step
 from tests.training.runs import arguments, events
 
@@ -25,13 +26,13 @@ def test_held_out_images_are_scored_and_never_trained_on(data: Path, tmp_path: P
     start = events(out)[0]
     assert (start["train_samples"], start["test_samples"]) == (90, 30)
     recipe = read_plan(RunFolder(out).recipe).recipe
-    _, found = runner.resolve(recipe)
+    _, found = prepare.resolve(recipe)
     names = [{dataset.name(i) for i in range(len(dataset))} for dataset in (found.train, found.test)]
     assert not names[0] & names[1]
     assert all("train" in name for name in names[1])
     assert np.bincount(found.test.labels).tolist() == [10, 10, 10]
     with pytest.raises(DataError, match="holdout=119 leaves too few"):
-        runner.resolve(recipe.with_overrides(["holdout=119"]))
+        prepare.resolve(recipe.with_overrides(["holdout=119"]))
 
 
 def test_a_batch_of_more_than_there_is_is_noted(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,8 +58,8 @@ def test_exact_statistics_are_those_of_torchs_own_recomputation(average: str, da
     settings = ["precise_bn=60", f"ema={average}", "precision=fp32", "model.drop_path=0"]
     assert main(arguments(data, tmp_path / "r", *settings, epochs=2)) == 0
     plan = read_plan(RunFolder(tmp_path / "r").recipe)
-    _, found = runner.resolve(plan.recipe)
-    training, batches = runner._build(plan, found, Ranks())
+    _, found = prepare.resolve(plan.recipe)
+    training, batches = build.build_training(plan, found, Ranks())
     network = resnets.load(tmp_path / "r").network
     expected = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
     groups = [

@@ -25,7 +25,7 @@ from resnets.cli import main
 from resnets.core.errors import DataError, FileError, TrainingError, UsageError
 from resnets.models.resnet import ResNet
 from resnets.recipes.catalog import find
-from resnets.training import checkpoint, memory
+from resnets.training import build, checkpoint, memory, prepare
 from resnets.training.checkpoint_writer import Writer
 from resnets.training.lock import locked
 from resnets.training.signals import stop_signals
@@ -360,14 +360,15 @@ def test_a_bad_first_step_is_left_out_without_a_trace(
 
 
 def test_images_are_blamed_in_the_ghost_batch_that_they_were_in(data: Path, tmp_path: Path) -> None:
-    from resnets.training import diagnosis, runner
+    from resnets.training import diagnosis
     from resnets.training.distributed import Ranks
-    from resnets.training.run_folder import RunFolder, read_plan
+    from resnets.training.plan import read_plan
+    from resnets.training.run_folder import RunFolder
 
     cut_after(data, tmp_path / "r", 10)
     plan = read_plan(RunFolder(tmp_path / "r").recipe)
-    _, found = runner.resolve(plan.recipe)
-    training, batches = runner._build(plan, found, Ranks())
+    _, found = prepare.resolve(plan.recipe)
+    training, batches = build.build_training(plan, found, Ranks())
     make = batches.make
     expected = batches.dataset.name(int(make(3)["ids"][7]))
 

@@ -21,7 +21,8 @@ from resnets.data.splits import with_watched_split
 from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.training import run_split
-from resnets.training.run_folder import RunFolder, read_plan
+from resnets.training.plan import read_plan
+from resnets.training.run_folder import RunFolder
 from tests.training.runs import events
 
 TINY = ["model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32", "preprocessing.resize=16",

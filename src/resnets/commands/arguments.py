@@ -24,7 +24,7 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if recipe.endswith(".json"):
-        from resnets.training.run_folder import read_plan
+        from resnets.training.plan import read_plan
 
         plan = read_plan(Path(recipe))
         return replace(plan.recipe, data=plan.data)

@@ -121,7 +121,8 @@ def _training_data(model: Model) -> str:
     Raises:
         UsageError: if neither is known.
     """
-    from resnets.training.run_folder import RunFolder, read_plan
+    from resnets.training.plan import read_plan
+    from resnets.training.run_folder import RunFolder
 
     run = RunFolder(model.file.parent) if model.file is not None else None
     name = read_plan(run.recipe).data if run is not None and run.recipe.exists() else model.card.recipe.get("data")

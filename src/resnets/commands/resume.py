@@ -13,7 +13,8 @@ from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 
 if TYPE_CHECKING:
-    from resnets.training.run_folder import RunFolder, Subscriber
+    from resnets.training.events import Subscriber
+    from resnets.training.run_folder import RunFolder
 
 
 @renamed_arguments(listeners="subscribers")
@@ -50,7 +51,8 @@ def resume(
     from resnets.training import runner
     from resnets.training.distributed import is_main
     from resnets.training.extension import parse_epochs
-    from resnets.training.run_folder import RunFolder, read_plan
+    from resnets.training.plan import read_plan
+    from resnets.training.run_folder import RunFolder
 
     folder = RunFolder(Path(run))
     if not os.path.lexists(folder.recipe):
@@ -73,7 +75,7 @@ def _as_it_was(folder: RunFolder) -> Run:
     """Returns the run in `folder`, which was finished already, with the metrics that its model file has."""
     from resnets.artifacts.model import load
     from resnets.training.damage import DamageLog
-    from resnets.training.run_folder import read_plan
+    from resnets.training.plan import read_plan
 
     card = load(folder.model).card
     metrics = {"task": card.task, "data": read_plan(folder.recipe).data, **card.metrics}

@@ -19,7 +19,7 @@ from resnets.models.spec import Spec
 from resnets.training.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
-    from resnets.training.run_folder import Subscriber
+    from resnets.training.events import Subscriber
 
 
 @renamed_arguments(best="monitor", listeners="subscribers")
@@ -95,7 +95,8 @@ def train(
 
     from resnets.training import runner
     from resnets.training.distributed import is_main, restarts, world_size
-    from resnets.training.run_folder import CheckpointPolicy, RunFolder, new_run_folder
+    from resnets.training.plan import CheckpointPolicy
+    from resnets.training.run_folder import RunFolder, new_run_folder
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)

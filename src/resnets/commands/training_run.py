@@ -15,7 +15,8 @@ from resnets.core.units import show_count
 
 if TYPE_CHECKING:
     from resnets.evaluation.scoring import Scores
-    from resnets.training.run_folder import RunFolder, Subscriber
+    from resnets.training.events import Subscriber
+    from resnets.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Run:
 
 def finished_run(folder: RunFolder, scores: Scores) -> Run:
     """Returns the run in `folder`, which ended with `scores`."""
-    from resnets.training.run_folder import read_plan
+    from resnets.training.plan import read_plan
 
     return Run(folder.path, {"task": scores.task, "data": read_plan(folder.recipe).data, **scores.summary()})
 

@@ -24,8 +24,8 @@ from resnets.experiments.trial import Trial
 from resnets.models.counts import multiply_adds
 from resnets.training import environment
 from resnets.training.diagnosis import NonFiniteError
+from resnets.training.events import Event
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import Event
 
 Log = Callable[[str], None]
 

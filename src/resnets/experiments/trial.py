@@ -15,11 +15,13 @@ from resnets.core.renamed import renamed_fields
 from resnets.experiments.nets import Net
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
-from resnets.training import checkpoint, runner
+from resnets.training import build, checkpoint, prepare, runner
+from resnets.training.events import Event
+from resnets.training.plan import CheckpointPolicy, read_plan
+from resnets.training.prepare import PreparedData
 from resnets.training.recipe import Recipe
-from resnets.training.run_folder import CheckpointPolicy, Event, RunFolder, read_plan
+from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
-from resnets.training.runner import PreparedData
 from resnets.training.step import whiten_stem
 
 # Settings of a recipe that do not change the final weights, and bn_batch, which is set when a run begins.
@@ -96,7 +98,7 @@ class Trial:
     def resolved(self) -> tuple[Recipe, PreparedData]:
         """The recipe with what the data decides filled in, and the data."""
         rule = read_plan(self.folder.recipe).split_rule if self.folder.recipe.exists() else "hash"
-        return runner.resolve(self.recipe, rule)
+        return prepare.resolve(self.recipe, rule)
 
     @property
     def data(self) -> PreparedData:
@@ -117,7 +119,7 @@ class Trial:
         """The net before its first step."""
         recipe, data = self.resolved
         network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
-        batches = runner.batches_for(recipe, data, device=torch.device("cpu"))
+        batches = build.batches_for(recipe, data, device=torch.device("cpu"))
         whiten_stem(network, recipe, batches, recipe.bn_batch or recipe.batch)
         return network
 
@@ -137,4 +139,4 @@ class Trial:
     def first_batch(self) -> dict[str, torch.Tensor]:
         """The run's first training batch."""
         recipe, data = self.resolved
-        return runner.batches_for(recipe, data, device=torch.device("cpu")).make(0)
+        return build.batches_for(recipe, data, device=torch.device("cpu")).make(0)

@@ -22,7 +22,7 @@ from resnets.core.errors import DataError, InterruptedRunError, TrainingError
 from resnets.evaluation.scoring import Scores
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.checkpoint_writer import Writer
-from resnets.training.run_folder import CheckpointPolicy
+from resnets.training.plan import CheckpointPolicy
 from resnets.training.step import Training
 from resnets.training.votes import Votes
 

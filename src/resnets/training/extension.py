@@ -20,8 +20,10 @@ from resnets.core.errors import FileError, UsageError
 from resnets.training.callbacks import goodness
 from resnets.training.checkpoint import TrainState
 from resnets.training.checkpoint_writer import Writer
+from resnets.training.events import Event
+from resnets.training.plan import Plan, write_plan
 from resnets.training.recipe import Muon, Recipe
-from resnets.training.run_folder import Event, Plan, RunFolder, write_plan
+from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log, whole_lines
 from resnets.training.schedules import OneCycle
 

@@ -13,8 +13,8 @@ from resnets.data.loader import Batches
 from resnets.evaluation.scoring import Scores
 from resnets.training.callbacks import Callback
 from resnets.training.diagnosis import NonFiniteError, diagnose
+from resnets.training.events import Subscriber
 from resnets.training.lookahead import Lookahead
-from resnets.training.run_folder import Subscriber
 from resnets.training.step import Training
 
 LOGGED_STEPS = 2000  # a run logs no more steps than this

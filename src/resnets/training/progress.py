@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 from resnets.core.console import printable, say
 from resnets.core.units import show_count
-from resnets.training.run_folder import Event
+from resnets.training.events import Event
 
 PLAIN_LINES = 12
 

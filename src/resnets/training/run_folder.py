@@ -1,33 +1,17 @@
-"""The folder of a run: recipe.json, log.jsonl, model.safetensors, report.html."""
+"""The folder of a run: the paths of its files, and how a new one is named."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from resnets.artifacts.model_file import MODEL_NAME
-from resnets.core.config import decode, encode
-from resnets.core.errors import FileError, UsageError
-from resnets.core.files import explain, is_file_name, read_json, write_json
-from resnets.core.renamed import renamed_fields
-from resnets.core.typed import checked, short
-from resnets.core.workers import MAX_WORKERS
-from resnets.data.fingerprint import Fingerprint
-from resnets.data.splits import SplitRule
-from resnets.modalities.catalog import NAMES
-from resnets.training.environment import Environment
-from resnets.training.recipe import Recipe
-
-FORMAT = 1
-Event = dict[str, Any]
-Subscriber = Callable[[Event], None]
+from resnets.core.errors import UsageError
+from resnets.core.files import explain, is_file_name
+from resnets.core.typed import short
 
 
 @dataclass(frozen=True)
@@ -38,27 +22,36 @@ class RunFolder:
 
     @property
     def recipe(self) -> Path:
+        """The plan; see `training.plan`."""
         return self.path / "recipe.json"
 
     @property
     def log(self) -> Path:
+        """The events; see `training.run_log`."""
         return self.path / "log.jsonl"
 
     @property
     def model(self) -> Path:
+        """The model to use: the best one where a metric is monitored, else that of the last step."""
         return self.path / MODEL_NAME
+
+    @property
+    def last(self) -> Path:
+        """The model of the last step, where a metric is monitored."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The best model so far, where a metric is monitored."""
+        return self.path / "best.safetensors"
 
     @property
     def report(self) -> Path:
         return self.path / "report.html"
 
     @property
-    def best(self) -> Path:
-        return self.path / "best.safetensors"
-
-    @property
     def split(self) -> Path:
-        """Which images were trained on and which held out, where the run shared them out; see `run_split`."""
+        """Which images were trained on and which held out, where the run split the data; see `run_split`."""
         return self.path / "split.jsonl.gz"
 
     @property
@@ -66,136 +59,20 @@ class RunFolder:
         return self.path / "checkpoint"
 
 
-@renamed_fields
-@dataclass(frozen=True, kw_only=True)
-@checked
-class CheckpointPolicy:
-    """When checkpoints are written and what is kept. None of it changes a result.
-
-    Args:
-        minutes: between checkpoints; None for no such rule.
-        steps: between checkpoints; None for no such rule.
-        keep: how many of the last are kept.
-        monitor: a metric of the evaluations ("accuracy", "top5", "loss"); the model with the best one is kept as
-            best.safetensors. It is chosen by its figure, which is so too good: report the final one.
-    """
-
-    minutes: float | None = 5.0
-    steps: int | None = None
-    keep: int = 2
-    monitor: str | None = None
-
-    def __post_init__(self) -> None:
-        if (
-            (self.minutes is not None and self.minutes < 0)
-            or (self.steps is not None and self.steps < 1)
-            or self.keep < 1
-        ):
-            raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
-        if self.monitor not in (None, "accuracy", "top5", "loss"):
-            raise UsageError(f"monitor takes accuracy, top5 or loss, not {self.monitor}.")
-
-    def check_classes(self, count: int) -> None:
-        """Raises `UsageError` if every model of `count` classes would be the best one."""
-        if self.monitor == "top5" and count <= 5:
-            raise UsageError(
-                f"With {count} classes the right one is always among the first five: monitor accuracy or loss."
-            )
-
-
-@renamed_fields
-@dataclass(frozen=True, kw_only=True)
-@checked
-class Plan:
-    """What recipe.json says: all that decides a run.
-
-    Args:
-        recipe: as it was resolved against the data.
-        environment: on which the last bit depends.
-        checkpoints: of checkpoints.
-        workers: threads that decode.
-        data_sha256: over the training images.
-        data_fingerprint: what that covers; runs begun before 0.2 say nothing and have names and labels alone.
-        split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
-        data_path: where the data lies now, absolute, where the recipe's `data` is a folder; None of earlier runs.
-        tensorboard: whether events are also written for TensorBoard.
-        extensions: epochs of each extension of the finished run; see `training.extension`.
-
-    Raises:
-        UsageError: an extension that is none.
-    """
-
-    recipe: Recipe
-    environment: Environment
-    checkpoints: CheckpointPolicy
-    workers: int
-    data_sha256: str
-    split_rule: SplitRule = "stratified"  # of the runs that do not say
-    data_fingerprint: Fingerprint = "names"  # of the runs that do not say
-    data_path: str | None = None
-    tensorboard: bool = False
-    extensions: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.workers <= MAX_WORKERS:
-            raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
-        if not all(0 < epochs < 1e6 for epochs in self.extensions):
-            raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
-
-    @property
-    def data(self) -> str:
-        """What to open: the data where it was last, else what the recipe calls it."""
-        path = self.data_path
-        if path in NAMES:
-            return path
-        if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
-            return self.recipe.data
-        return path
-
-    @property
-    def sha256(self) -> str:
-        """Over all that decides the result."""
-        read = decode(Recipe, encode(self.recipe))  # in which 6 epochs are 6.0, as when it was read
-        recipe = encode(read, original=True)  # under the keys of version 0.1, whatever they are called today
-        for name in ("memory_limit", "capture", "deterministic"):  # how it is computed
-            del recipe[name]
-        decisive = {"recipe": recipe, "data": self.data_sha256}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def write_plan(path: Path, plan: Plan) -> None:
-    """Writes recipe.json."""
-    write_json(path, {"format": FORMAT, **encode(plan)})
-
-
-def read_plan(path: Path) -> Plan:
-    """What `write_plan` wrote.
-
-    Raises:
-        FileError: it is missing, damaged, or of another version.
-    """
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FileError(f"{path} is no recipe of format {FORMAT}; read it with the version of resnets that wrote it.")
-    try:
-        return decode(Plan, {key: value for key, value in data.items() if key != "format"})
-    except UsageError as error:
-        raise FileError(f"{path} is damaged: {error}") from error
-
-
 def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
-    """A folder for a new run: `out`, not made yet, or the first free one of runs/name, runs/name-2, ..., which is made.
+    """Returns the folder of a new run.
 
-    Making it claims it, so that of two processes that begin at once each has its own.
+    That is `out`, which is not made yet, or else the first free one of runs/name, runs/name-2, ..., which is made:
+    making it claims it, so that two processes that begin at once get one each.
 
     Raises:
-        UsageError: `out` already holds something.
+        UsageError: `out` already holds something, or is not a valid file name.
         FileError: the folder cannot be made.
     """
     if not is_file_name(str(out or name)):
         raise UsageError(f"No folder can be called {short(str(out or name))}: give --out.")
     if out is None:
-        return RunFolder(_claimed(Path("runs") / name.replace("/", "-")))
+        return RunFolder(_claim(Path("runs") / name.replace("/", "-")))
     path = Path(out)
     if os.path.exists(path) and (not path.is_dir() or any(path.iterdir())):
         advice = f"go on with: resnets resume {path}, or give" if (path / "recipe.json").exists() else "give"
@@ -203,7 +80,8 @@ def new_run_folder(out: str | Path | None, name: str) -> RunFolder:
     return RunFolder(path)
 
 
-def _claimed(plain: Path) -> Path:
+def _claim(plain: Path) -> Path:
+    """Makes and returns `plain`, or the first free `plain`-N."""
     try:
         for number in itertools.count(1):
             path = plain if number == 1 else plain.with_name(f"{plain.name}-{number}")

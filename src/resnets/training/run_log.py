@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from resnets.core.errors import FileError
 from resnets.core.files import explain, to_json, write_bytes
-from resnets.training.run_folder import Event
+from resnets.training.events import Event
 
 # Of the events that are read again, the fields that must be there, and the types of all that are relied on.
 _NUMBER = (int, float)

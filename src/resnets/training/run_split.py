@@ -20,7 +20,8 @@ from resnets.core.errors import DataError, FileError, UsageError
 from resnets.core.files import explain, replacing
 from resnets.data.splits import with_watched_split
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
-from resnets.training.run_folder import RunFolder, read_plan
+from resnets.training.plan import read_plan
+from resnets.training.run_folder import RunFolder
 
 _HELD_OUT: tuple[SplitName, SplitName] = ("train", "val")
 _CODE = "surrogateescape"  # names need not be UTF-8

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
-from resnets.training.run_folder import Event, Subscriber
+from resnets.training.events import Event, Subscriber
 
 
 class Subscribers:

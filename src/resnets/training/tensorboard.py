@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.errors import not_installed
-from resnets.training.run_folder import Event
+from resnets.training.events import Event
 
 
 class Board:

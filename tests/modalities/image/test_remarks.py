@@ -24,7 +24,7 @@ from resnets.modalities.image.preprocessing import Background, Preprocessing
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.remarks import remarks
 from resnets.recipes.catalog import find
-from resnets.training.runner import resolve
+from resnets.training.prepare import resolve
 from tests.conftest import noise
 
 COLORS = noise(30, 20)

@@ -1,0 +1,110 @@
+"""From a plan and its data to the objects that train: task, network, `Training` and `Batches`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from resnets.core.devices import full_float32
+from resnets.core.errors import FileError
+from resnets.data.loader import Batches, Order
+from resnets.models.initialize import initialize
+from resnets.models.resnet import ResNet
+from resnets.tasks.classification.task import Classification
+from resnets.training import environment, memory
+from resnets.training.checkpoint import Saved
+from resnets.training.deterministic import deterministic
+from resnets.training.distributed import Ranks
+from resnets.training.extension import Phase
+from resnets.training.plan import Plan
+from resnets.training.prepare import PreparedData
+from resnets.training.recipe import Recipe
+from resnets.training.run_folder import RunFolder
+from resnets.training.step import Training
+
+
+def task_of(recipe: Recipe) -> Classification:
+    """The task that a recipe trains: the only place in training that makes one."""
+    return Classification(label_smoothing=recipe.label_smoothing)
+
+
+def build_training(
+    plan: Plan, data: PreparedData, ranks: Ranks, phase: Phase | None = None
+) -> tuple[Training, Batches]:
+    """A network with its initial weights and its batches, for one phase of the run (by default the first)."""
+    recipe = phase.recipe if phase else plan.recipe
+    task = task_of(recipe)
+    network = task.build(recipe.model)
+    assert isinstance(network, ResNet)
+    initialize(network, seed=recipe.seed, how=recipe.initialization)
+    first = phase.first_step if phase else 0
+    training = Training(recipe, plan.environment, task, network, len(data.train), ranks, first_step=first)
+    if recipe.memory_limit is not None:
+        memory.keep_within_limit(training)
+    batches = batches_for(  # by the recipe of the whole run: an extension goes on with its order of the data
+        plan.recipe, data, device=training.device, bn_batch=training.bn_batch, rows=training.rows, workers=plan.workers
+    )
+    return training, batches
+
+
+def batches_for(
+    recipe: Recipe,
+    data: PreparedData,
+    *,
+    device: torch.device,
+    bn_batch: int | None = None,
+    rows: slice | None = None,
+    workers: int = 0,
+) -> Batches:
+    """The training batches of a resolved recipe; see `Batches`."""
+    return Batches(
+        data.train,
+        order=Order(len(data.train), recipe.batch, recipe.seed),
+        augmentations=recipe.augmentations,
+        preprocessing=recipe.preprocessing,
+        seed=recipe.seed,
+        bn_batch=bn_batch or recipe.bn_batch or recipe.batch,
+        device=device,
+        rows=rows,
+        workers=workers,
+        pixels=data.train_scan.pixels,
+        size_at=lambda step: recipe.size_at(step, len(data.train)),
+        replace_damaged=recipe.damaged == "exclude",
+    )
+
+
+def restore(training: Training, found: Saved, folder: RunFolder) -> None:
+    """Loads a checkpoint into `training`.
+
+    Raises:
+        FileError: it is of another network, or of another length of run.
+    """
+    state = found.state
+    try:
+        if not training.first_step <= state.step <= training.total_steps:
+            raise ValueError(f"it is of step {state.step}")
+        training.restore(found.tensors, state.step, state.plateau)
+        training.skipped.fill_(state.skipped)
+        if found.tensors["losses"].ndim != 1:
+            raise ValueError("its losses are not a list")
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise FileError(
+            f"The checkpoint of step {state.step} in {folder.checkpoints} does not fit the run "
+            f"({str(error).splitlines()[0]}). Nothing was changed: put a copy back, or train anew: "
+            f"resnets train {folder.recipe} --out FOLDER."
+        ) from error
+
+
+@contextlib.contextmanager
+def arithmetic_of(plan: Plan) -> Iterator[None]:
+    """Context manager that sets torch's threads, its use of memory, full float32 and determinism as the plan says."""
+    here, limited = plan.environment, plan.recipe.memory_limit is not None
+    with (
+        environment.threads(here.threads),
+        memory.allocation(here.device, limited=limited),
+        full_float32(),
+        deterministic(plan.recipe.deterministic),
+    ):
+        yield

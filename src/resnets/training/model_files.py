@@ -1,0 +1,122 @@
+"""The model files of a run, and the report beside them.
+
+`model.safetensors` is the model to use, and report.html says how good it is. Without a monitored metric it is the
+model of the last step. With one, `best.safetensors` is written after each evaluation that is the best so far; when the
+run ends, `last.safetensors` gets the model of the last step, and model.safetensors the best one. A run that is killed
+between these files has not ended: resumed, it writes them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from resnets.artifacts import model_file
+from resnets.artifacts.model_file import ModelCard
+from resnets.core.config import encode
+from resnets.core.errors import FileError
+from resnets.evaluation.scoring import Scores
+from resnets.reporting.report import write_report
+from resnets.training import agreement
+from resnets.training.evaluate import RunEvaluator
+from resnets.training.plan import Plan
+from resnets.training.prepare import PreparedData
+from resnets.training.recorder import EventRecorder
+from resnets.training.run_folder import RunFolder
+from resnets.training.step import Training
+
+
+class ModelFiles:
+    """Saves the models of one run. Only rank 0 writes."""
+
+    def __init__(
+        self, plan: Plan, data: PreparedData, folder: RunFolder, training: Training, recorder: EventRecorder
+    ) -> None:
+        self._plan = plan
+        self._data = data
+        self._folder = folder
+        self._training = training
+        self._recorder = recorder
+        self._best: Scores | None = None  # of best.safetensors, where this process wrote it
+
+    def save_best(self, scores: Scores) -> None:
+        """Saves the current weights as the best model so far. Called on rank 0."""
+        model_file.save(self._folder.best, self._weights(), self._card(scores))
+        self._best = scores
+
+    def save_final(self, scores: Scores, evaluate: RunEvaluator, *, has_best: bool) -> Scores:
+        """Saves the models of a run whose last step is done, and its report; returns the scores of the model to use.
+
+        Called on every rank.
+
+        Args:
+            scores: of the current weights.
+            evaluate: scores the best model, where an earlier process saved it.
+            has_best: whether an evaluation was the best by the monitored metric.
+
+        Raises:
+            FileError: a file cannot be written, or the best model is damaged.
+        """
+        ranks, monitor = self._training.ranks, self._plan.checkpoints.monitor
+        weights, card = self._weights(), self._card(scores)
+        if monitor is not None:
+            if ranks.is_main:
+                model_file.save(self._folder.last, weights, card)
+            if has_best and agreement.from_rank_0(ranks, self._best_exists):
+                known, last = agreement.from_rank_0(ranks, lambda: self._best), (weights, card)
+                needed = ranks.is_main or known is None
+                weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
+                scores = known or evaluate.weights(weights)
+                card = replace(card, metrics=_metrics(scores))
+        if ranks.is_main:
+            model_file.save(self._folder.model, weights, card)
+            self._write_report(scores, card)
+        return scores
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self._training.evaluated_network.state_dict()
+
+    def _card(self, scores: Scores) -> ModelCard:
+        return ModelCard(
+            spec=self._plan.recipe.model,
+            classes=tuple(self._data.train.classes),
+            preprocessing=self._plan.recipe.preprocessing,
+            recipe=encode(self._plan.recipe),
+            environment=encode(self._plan.environment),
+            metrics=_metrics(scores),
+        )
+
+    def _write_report(self, scores: Scores, card: ModelCard) -> None:
+        title = f"{scores.split} of {self._plan.recipe.name}"
+        write_report(
+            self._folder.report,
+            title=title,
+            scores=scores,
+            dataset=self._data.test,
+            card=card,
+            history=self._recorder.history,
+        )
+
+    def _best_exists(self) -> bool:
+        path = self._folder.best
+        if not path.exists():
+            self._recorder.warn(f"{path} is gone, so that model.safetensors is the model of the last step.")
+        return path.exists()
+
+    def _load_best(self) -> tuple[dict[str, Tensor], ModelCard]:
+        path = self._folder.best
+        try:
+            weights, card = model_file.load(path)
+            if card.spec != self._plan.recipe.model:
+                raise FileError(f"{path} is not a model of this run: its network is another.")
+        except FileError as error:
+            raise FileError(
+                f"{error} Put a copy back and resume. If it is removed, model.safetensors becomes the model of the "
+                "last step."
+            ) from error
+        return weights, card
+
+
+def _metrics(scores: Scores) -> dict[str, object]:
+    return {name: value for name, value in scores.summary().items() if name != "damaged"}

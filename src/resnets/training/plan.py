@@ -1,0 +1,145 @@
+"""`recipe.json`, the plan of a run: all that decides it, and how it is read back to resume the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, UsageError
+from resnets.core.files import read_json, write_json
+from resnets.core.renamed import renamed_fields
+from resnets.core.typed import checked
+from resnets.core.workers import MAX_WORKERS
+from resnets.data.fingerprint import Fingerprint
+from resnets.data.splits import SplitRule
+from resnets.modalities.catalog import NAMES
+from resnets.training.environment import Environment
+from resnets.training.recipe import Recipe
+
+FORMAT = 1
+
+
+@renamed_fields
+@dataclass(frozen=True, kw_only=True)
+@checked
+class CheckpointPolicy:
+    """When checkpoints are written and which weights are kept. None of it changes a result.
+
+    Args:
+        minutes: between checkpoints; None for no such rule.
+        steps: between checkpoints; None for no such rule.
+        keep: number of the newest checkpoints that are kept.
+        monitor: a metric of the evaluations ("accuracy", "top5", "loss"). The weights with the best value become
+            model.safetensors, and the final ones are kept as last.safetensors. The metrics of a model that was chosen
+            by them are optimistic: report those of another split.
+    """
+
+    minutes: float | None = 5.0
+    steps: int | None = None
+    keep: int = 2
+    monitor: str | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            (self.minutes is not None and self.minutes < 0)
+            or (self.steps is not None and self.steps < 1)
+            or self.keep < 1
+        ):
+            raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
+        if self.monitor not in (None, "accuracy", "top5", "loss"):
+            raise UsageError(f"monitor takes accuracy, top5 or loss, not {self.monitor}.")
+
+    def check_classes(self, count: int) -> None:
+        """Raises UsageError if the monitored metric is the same for every model of `count` classes."""
+        if self.monitor == "top5" and count <= 5:
+            raise UsageError(
+                f"With {count} classes the right one is always among the first five: monitor accuracy or loss."
+            )
+
+
+@renamed_fields
+@dataclass(frozen=True, kw_only=True)
+@checked
+class Plan:
+    """The contents of recipe.json.
+
+    Args:
+        recipe: as resolved against the data.
+        environment: where the run began; the last bit of a result may depend on it.
+        checkpoints: when checkpoints are written and which weights are kept.
+        workers: threads that decode.
+        data_sha256: fingerprint of the training images.
+        data_fingerprint: what `data_sha256` covers. Runs begun before 0.2 do not record it: names and labels alone.
+        split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
+        data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
+        tensorboard: whether events are also written for TensorBoard.
+        extensions: epochs of each extension of the finished run; see `training.extension`.
+
+    Raises:
+        UsageError: `workers` or an extension is out of range.
+    """
+
+    recipe: Recipe
+    environment: Environment
+    checkpoints: CheckpointPolicy
+    workers: int
+    data_sha256: str
+    split_rule: SplitRule = "stratified"  # of files that do not record it
+    data_fingerprint: Fingerprint = "names"  # of files that do not record it
+    data_path: str | None = None
+    tensorboard: bool = False
+    extensions: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.workers <= MAX_WORKERS:
+            raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
+        if not all(0 < epochs < 1e6 for epochs in self.extensions):
+            raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
+
+    @property
+    def data(self) -> str:
+        """The dataset to open: the recorded path if it exists, else the recipe's `data`."""
+        path = self.data_path
+        if path in NAMES:
+            return path
+        if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
+            return self.recipe.data
+        return path
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over everything that decides the result; each checkpoint has it."""
+        read = decode(Recipe, encode(self.recipe))  # the round trip makes 6 epochs 6.0, as in a file
+        recipe = encode(read, original=True)  # under the keys of version 0.1, which every version has hashed
+        for name in ("memory_limit", "capture", "deterministic"):  # how the result is computed
+            del recipe[name]
+        decisive = {"recipe": recipe, "data": self.data_sha256}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Writes recipe.json.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    write_json(path, {"format": FORMAT, **encode(plan)})
+
+
+def read_plan(path: Path) -> Plan:
+    """Returns what `write_plan` wrote.
+
+    Raises:
+        FileError: the file is missing, damaged, or of another version.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FileError(f"{path} is no recipe of format {FORMAT}; read it with the version of resnets that wrote it.")
+    try:
+        return decode(Plan, {key: value for key, value in data.items() if key != "format"})
+    except UsageError as error:
+        raise FileError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,250 @@
+"""Data for a run: opened, scanned and found fit for training.
+
+A run that begins calls `resolve`, which scans the data and fills in what the recipe leaves to it. A run that resumes
+calls `reopen`, which checks that the data is what it was and leaves out the same damaged images, without a scan.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from resnets.core.errors import DataError
+from resnets.core.units import show_count
+from resnets.data.file_table import FileTables
+from resnets.data.fingerprint import Fingerprint, contents_sha256, names_sha256
+from resnets.data.scan import DatasetScan, normalized, resident_pixels
+from resnets.data.splits import SplitRule, with_watched_split
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.catalog import NAMES, open_dataset
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.image.remarks import notes_on
+from resnets.training import agreement
+from resnets.training.damage import DamageLog
+from resnets.training.distributed import Ranks
+from resnets.training.plan import Plan
+from resnets.training.recipe import Recipe
+from resnets.training.run_folder import RunFolder
+from resnets.training.shared_scan import require_same_files, scan_once
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The splits of a run, scanned and found fit for training.
+
+    Args:
+        train: the images to learn from, without those that are left out as damaged.
+        test: the split that training evaluates on, `splits.watched`.
+        train_scan: of the images of `train`.
+        test_scan: of the images of `test`.
+        scanned: each scanned split as it was before damaged images were left out, and what was found in it.
+        preprocessing: of the run.
+        notes: for the person who trains, a line each.
+        splits: all splits, with the images that are left out as damaged.
+        contents_sha256: over the training images; None for a run that began before their contents were hashed.
+    """
+
+    train: Dataset
+    test: Dataset
+    train_scan: DatasetScan
+    test_scan: DatasetScan
+    scanned: dict[SplitName, tuple[Dataset, DatasetScan]]
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+    splits: DatasetSplits
+    contents_sha256: str | None = None
+
+    def sha256(self, kind: Fingerprint = "contents") -> str:
+        """SHA-256 over the training images, without the folder they lie in."""
+        if kind == "names":
+            return names_sha256(self.train)
+        assert self.contents_sha256 is not None
+        return self.contents_sha256
+
+    @cached_property
+    def decoded_test(self) -> DatasetScan:
+        """The pixels of the test images, if they fit into memory, and what is damaged; decoded on first use."""
+        if self.test_scan.damaged:
+            return self.test_scan
+        return resident_pixels(self.test, self.preprocessing)
+
+    def test_pixels(self) -> Pixels | None:
+        """(N, channels, crop, crop), or None if an image is damaged or they do not fit into memory."""
+        return None if self.decoded_test.damaged else self.decoded_test.pixels
+
+
+def resolve(
+    recipe: Recipe, split_rule: SplitRule = "hash", ranks: Ranks | None = None, *, decode: bool = False
+) -> tuple[Recipe, PreparedData]:
+    """Returns the data, and the recipe with what the data decides: classes, channels, colour and statistics.
+
+    Args:
+        split_rule: how images are held out of data without `val` and `test`; see `Plan`.
+        ranks: all of which call this; rank 0 scans the data.
+        decode: whether damaged images are found by decoding all of them.
+
+    Raises:
+        DataError: the data is missing, or damaged and the recipe does not say to leave that out.
+    """
+    ranks = ranks or Ranks()
+    splits, preprocessing = _open(recipe, split_rule, ranks)
+    tables = FileTables()
+    train_scan, test_scan = scan_once(
+        splits,
+        preprocessing,
+        keep=recipe.augmentations.crop is None,
+        statistics=recipe.normalize != "given",
+        decode=decode,
+        tables=tables,
+        ranks=ranks,
+    )
+    preprocessing = normalized(preprocessing, recipe.normalize, train_scan) if train_scan.std else preprocessing
+    data = _fit_for_training(recipe, splits, preprocessing, train_scan, test_scan)
+    sha256 = agreement.from_rank_0(ranks, lambda: contents_sha256(data.train, tables))
+    model = replace(recipe.model, classes=len(data.train.classes), channels=preprocessing.channels)
+    resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
+    return resolved, replace(data, contents_sha256=sha256)
+
+
+def reopen(plan: Plan, folder: RunFolder, ranks: Ranks | None = None) -> PreparedData:
+    """Returns the data of the run in `folder` as it was when the run began, without a scan.
+
+    Images that were damaged then are left out again.
+
+    Raises:
+        DataError: the data is missing, or not what it was.
+    """
+    ranks, recipe, log = ranks or Ranks(), replace(plan.recipe, data=plan.data), DamageLog(folder.path)
+    if plan.data_fingerprint == "names" and recipe.damaged == "exclude":  # such runs did not record what they left out
+        _, data = resolve(recipe, plan.split_rule, ranks, decode=True)
+    else:
+        splits, preprocessing = _open(recipe, plan.split_rule, ranks)
+        train_scan, test_scan = (DatasetScan(log.scanned(split)) for split in ("train", splits.watched))
+        for dataset, found in (splits.train, train_scan), (splits.test, test_scan):
+            if max(found.damaged, default=-1) >= len(dataset):
+                raise _other_data(plan, folder)
+        data = _fit_for_training(replace(recipe, damaged="exclude"), splits, preprocessing, train_scan, test_scan)
+        if plan.data_fingerprint == "contents":
+            mended = log.before_mending()
+            now = agreement.from_rank_0(ranks, lambda: _sha256_now(data.train, plan.data_sha256, mended))
+            data = replace(data, contents_sha256=now)
+    if data.sha256(plan.data_fingerprint) != plan.data_sha256:
+        raise _other_data(plan, folder)
+    if recipe.augmentations.crop is None and data.train_scan.pixels is None:
+        pixels = agreement.together(ranks, lambda: _resident(recipe, data.train, data.preprocessing))
+        data = replace(data, train_scan=pixels)
+    return data
+
+
+def absolute_path(data: str) -> str | None:
+    """The absolute path of `data`, so that a resume may start in another folder; None where it is a name."""
+    return os.path.abspath(data) if data not in NAMES and os.path.exists(data) else None
+
+
+def moved_to(data: str) -> str:
+    """The absolute path of `data`, or its name.
+
+    Raises:
+        DataError: there is no such dataset or folder.
+    """
+    if data not in NAMES and not os.path.isdir(data):
+        raise DataError(
+            f"There is no dataset or folder {data!r}: give --data the folder where the run's data lies now."
+        )
+    return absolute_path(data) or data
+
+
+def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetSplits, Preprocessing]:
+    """The splits of a recipe's data, the same on all ranks, and its preprocessing with the colour of the data."""
+
+    def opened() -> DatasetSplits:
+        return with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
+
+    splits = agreement.together(ranks, opened)
+    require_same_files(splits, ranks)
+    preprocessing = recipe.preprocessing
+    if splits.color == "L" and preprocessing.color != "L":
+        preprocessing = replace(preprocessing, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
+    return splits, preprocessing
+
+
+def _fit_for_training(
+    recipe: Recipe,
+    splits: DatasetSplits,
+    preprocessing: Preprocessing,
+    train_scan: DatasetScan,
+    test_scan: DatasetScan,
+) -> PreparedData:
+    """The data without its damaged images. Raises DataError if too little is left, or the recipe refuses damage."""
+    test, watched = splits.test, splits.watched
+    scanned: dict[SplitName, tuple[Dataset, DatasetScan]] = {
+        "train": (splits.train, train_scan),
+        watched: (test, test_scan),
+    }
+    train, notes = _without_damaged(recipe, splits, train_scan)
+    if test_scan.damaged:
+        first = next(iter(test_scan.damaged.values()))
+        if len(test_scan.damaged) == len(test):
+            raise DataError(f"No {watched} image can be read: {first}")
+        count = show_count(len(test_scan.damaged), f"{watched} image")
+        notes += (f"{count} cannot be read and left out of all figures: {first}",)
+    for split, (dataset, found) in scanned.items():
+        notes += notes_on(found.remarks, len(dataset), split, preprocessing.background)
+    if train is not splits.train:
+        assert isinstance(train, Subset)
+        pixels = train_scan.pixels
+        train_scan = replace(train_scan, damaged={}, pixels=None if pixels is None else pixels[train.indices])
+    return PreparedData(train, test, train_scan, test_scan, scanned, preprocessing, notes, splits)
+
+
+def _without_damaged(recipe: Recipe, splits: DatasetSplits, found: DatasetScan) -> tuple[Dataset, tuple[str, ...]]:
+    """The training images that can be read, and the notes of the splits with one on the others."""
+    damaged = found.damaged
+    if not damaged:
+        return splits.train, splits.notes
+    listed = "\n  ".join(list(damaged.values())[:5])
+    if recipe.damaged == "refuse":
+        raise DataError(
+            f"{len(damaged):,} of {show_count(len(splits.train), 'training image')} cannot be read:\n  {listed}\n"
+            "Mend or remove them, or train without them: damaged=exclude."
+        )
+    if len(damaged) == len(splits.train):
+        raise DataError(f"No training image can be read:\n  {listed}")
+    kept = Subset(splits.train, np.delete(np.arange(len(splits.train)), list(damaged)))
+    if len(np.unique(kept.labels)) < len(kept.classes):
+        raise DataError(f"Without its damaged images the training data lacks a class:\n  {listed}")
+    count = show_count(len(damaged), "training image")
+    return kept, (*splits.notes, f"{count} cannot be read and left out:\n  {listed}")
+
+
+def _sha256_now(dataset: Dataset, expected: str, mended: dict[int, tuple[int, bytes]]) -> str:
+    """The fingerprint of `dataset`; if it is not `expected`, that of the images as they were before they were mended.
+
+    Args:
+        mended: size and hash that an image had when the run stopped for it, by number.
+    """
+    tables = FileTables()
+    digest = contents_sha256(dataset, tables)
+    tables.save()
+    if digest != expected and mended and max(mended) < len(dataset):
+        return contents_sha256(dataset, tables, before=mended)
+    return digest
+
+
+def _resident(recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing) -> DatasetScan:
+    """The pixels of the training images, if they fit; none if one was damaged since, which decoding will find."""
+    found = resident_pixels(dataset, preprocessing)
+    if found.damaged and recipe.damaged == "refuse":
+        raise DataError(next(iter(found.damaged.values())))
+    return DatasetScan({}) if found.damaged else found
+
+
+def _other_data(plan: Plan, folder: RunFolder) -> DataError:
+    return DataError(
+        f"{plan.data} does not hold the training images that {folder.path} began with. Put them back, say "
+        f"where they are now with --data, or train anew: resnets train {folder.recipe} --out FOLDER."
+    )
