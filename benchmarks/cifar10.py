@@ -35,11 +35,12 @@ from airbench import TO_94, TO_96, Script
 from resnets.core.config import encode
 from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
-from resnets.modalities.image.read.pillow import prepare as prepare_image
+from resnets.modalities.image.read.pillow import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification
-from resnets.training import build, environment, prepare
+from resnets.training import build, environment
+from resnets.training.prepare import resolve
 from resnets.training.recipe import Recipe
 from resnets.training.step import Training
 from rounds import Contestant, allocate_as_runs_do, compete, remote
@@ -54,7 +55,7 @@ def recipe_for(name: str, data: str, **changes: Any) -> Recipe:
 
 def our_steps(name: str, data: str, cuda_graph: bool) -> Callable[[], object]:
     """A function that makes one training step with its data, as a run of the recipe does."""
-    recipe, found = prepare.resolve(recipe_for(name, data, cuda_graph=cuda_graph))
+    recipe, found = resolve(recipe_for(name, data, cuda_graph=cuda_graph))
     here = environment.choose()
     allocate_as_runs_do(here.device)
     training = Training(recipe, here, Classification(), create(recipe.model), len(found.train))
@@ -89,10 +90,10 @@ def train_theirs(script: Script, checkout: Path, images: Path, epochs: float, se
 
 def write_images(data: str, folder: Path) -> int:
     """Writes the images, decoded as ours are, in the format of their loader's cache; returns the number of `train`."""
-    recipe, found = prepare.resolve(recipe_for("paper/cifar", data))
+    recipe, found = resolve(recipe_for("paper/cifar", data))
     for name, dataset in (("train", found.train), ("test", found.test)):
         pixels = [
-            prepare_image(dataset.image(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(dataset))
+            prepare(dataset.image(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(dataset))
         ]
         images = torch.stack([torch.from_numpy(each.copy()) for each in pixels])
         labels = torch.from_numpy(dataset.labels)

@@ -29,7 +29,11 @@ def cut_after(data: Path | str, out: Path, step: int, *more: str, epochs: float 
         resnets.train(
             "paper/cifar", *settings, data=str(data), out=out, epochs=epochs, subscribers=(subscriber,), **options
         )
-    # The writer's thread outlives the exception; let what it began come to its end.
+    wait_for_checkpoints()
+
+
+def wait_for_checkpoints() -> None:
+    """Waits for the writer's thread, which outlives an exception."""
     for thread in threading.enumerate():
         if thread.name == "checkpoint":
             thread.join()

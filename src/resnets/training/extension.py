@@ -1,9 +1,10 @@
 """`resnets resume RUN --epochs +N`: a finished run trains N epochs more.
 
-A warm restart (as in Loshchilov and Hutter 2017, 1608.03983, but at a lower rate): from the run's final weights, with
-a fresh optimiser, at a tenth of the peak rate, then down to the end of the recipe's schedule. Steps are counted on, so
-that the order of the data, every draw and the log go on where they ended. Each extension is a phase of the run; the
-plan lists them (recipe.json, `extensions`), and each begins with a checkpoint of its own.
+A warm restart (as in Loshchilov and Hutter 2017, 1608.03983, but at a lower learning rate): from the weights of the
+run's last step, with a new optimiser, at a tenth of the peak learning rate, then down to the end of the recipe's
+schedule. Steps are counted on, so that the order of the data, all random numbers and the log go on where they ended.
+Each extension is a phase of the run; the plan lists them (recipe.json, `extensions`), and each begins with a checkpoint
+of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log, whole_lines
 from resnets.training.schedules import OneCycle
 
-RESTART = 0.1  # of the peak rate
+RESTART = 0.1  # of the peak learning rate
 _MOST_EPOCHS = 1e6
 
 
@@ -37,7 +38,7 @@ class Phase:
 
     Args:
         recipe: of this phase alone.
-        first_step: steps that were done before it.
+        first_step: steps done before it.
         extends: whether it is an extension.
     """
 
@@ -46,12 +47,12 @@ class Phase:
     extends: bool = False
 
     def end(self, samples: int) -> int:
-        """Steps that are done after it."""
+        """Returns the steps done when it has ended; `samples` is the size of the training set."""
         return self.first_step + self.recipe.total_steps(samples)
 
 
 def parse_epochs(text: str) -> float:
-    """The N of "+N", epochs more.
+    """Returns the N of "+N" epochs.
 
     Raises:
         UsageError: `text` is not of that form, or N is not above 0.
@@ -66,7 +67,7 @@ def parse_epochs(text: str) -> float:
 
 
 def phases_of(plan: Plan, samples: int) -> list[Phase]:
-    """All phases of a run over `samples` training samples, in their order."""
+    """Returns the phases of a run over `samples` training samples, in order."""
     phases = [Phase(plan.recipe)]
     for epochs in plan.extensions:
         phases.append(Phase(restarted(plan.recipe, epochs), phases[-1].end(samples), extends=True))
@@ -74,7 +75,7 @@ def phases_of(plan: Plan, samples: int) -> list[Phase]:
 
 
 def restarted(recipe: Recipe, epochs: float) -> Recipe:
-    """The recipe of a phase of `epochs` epochs that begins at `RESTART` times the peak rate and has no way up."""
+    """Returns the recipe of a phase of `epochs` epochs that begins at `RESTART` times the peak rate, without warmup."""
     optimizer = recipe.optimizer
     if isinstance(optimizer, Muon):
         names = ("lr", "classifier_lr", "vector_lr")
@@ -89,18 +90,20 @@ def restarted(recipe: Recipe, epochs: float) -> Recipe:
 
 
 def extend(folder: RunFolder, plan: Plan, epochs: float, samples: int) -> Plan:
-    """Adds an extension to a finished run: its first checkpoint, made of the run's model, then recipe.json.
+    """Adds an extension to a finished run: writes its first checkpoint, from the run's last model, then recipe.json.
 
-    Ended in between, the run is as finished as it was.
+    If the process ends in between, the run is still finished.
 
     Args:
         plan: as recipe.json has it.
+        epochs: of the extension.
+        samples: size of the training set.
 
     Returns:
         The plan with the extension.
 
     Raises:
-        FileError: the model is missing, damaged or not this run's.
+        FileError: the last model is missing, damaged or of another run.
     """
     longer = replace(plan, extensions=(*plan.extensions, epochs))
     phase = phases_of(longer, samples)[-1]
@@ -115,14 +118,14 @@ def extend(folder: RunFolder, plan: Plan, epochs: float, samples: int) -> Plan:
         skipped=int(end.get("skipped", 0)),
     )
     writer = Writer(folder.checkpoints, plan.checkpoints.keep)
-    writer.write(_state(folder.model, plan), state)
+    writer.write(_tensors(_last_model(folder, plan, history), plan), state)
     writer.wait()
     write_plan(folder.recipe, longer)
     return longer
 
 
 def extended_event(phase: Phase, samples: int) -> Event:
-    """What the log has where an extension begins."""
+    """Returns the event that an extension begins with in the log."""
     return {
         "event": "extension",
         "step": phase.first_step,
@@ -132,8 +135,29 @@ def extended_event(phase: Phase, samples: int) -> Event:
     }
 
 
-def _state(model: Path, plan: Plan) -> dict[str, Tensor]:
-    """A checkpoint's tensors, made of a model file."""
+def _last_model(folder: RunFolder, plan: Plan, history: list[Event]) -> Path:
+    """Returns the model of the run's last step: last.safetensors where a metric is monitored, else model.safetensors.
+
+    Raises:
+        FileError: last.safetensors is gone, and model.safetensors is another model.
+    """
+    if plan.checkpoints.monitor is None:
+        return folder.model
+    if folder.last.exists():
+        return folder.last
+    # Versions up to 0.2 wrote the model of the last step to model.safetensors, whether or not a metric was monitored.
+    last: Event = next((event for event in reversed(history) if event["event"] == "evaluation"), {})
+    metrics = model_file.load(folder.model)[1].metrics
+    if any(metrics.get(name) != last.get(name) for name in ("accuracy", "loss")):
+        raise FileError(
+            f"{folder.last} is gone, and an extension goes on from it: {folder.model} is of an earlier step. "
+            "Put a copy back."
+        )
+    return folder.model
+
+
+def _tensors(model: Path, plan: Plan) -> dict[str, Tensor]:
+    """Returns the tensors of a checkpoint with the weights of a model file and an optimiser that has not begun."""
     weights, card = model_file.load(model)
     if card.spec != plan.recipe.model:
         raise FileError(f"{model} is not the model of this run: its network is another. Put the run's own back.")
@@ -144,7 +168,7 @@ def _state(model: Path, plan: Plan) -> dict[str, Tensor]:
 
 
 def _best(plan: Plan, history: list[Event]) -> tuple[float, ...] | None:
-    """The best evaluation so far; see `TrainState.best`."""
+    """Returns the best evaluation in `history` by the monitored metric; see `TrainState.best`."""
     name = plan.checkpoints.monitor
     if name is None:
         return None
