@@ -70,8 +70,10 @@ def test_what_the_scan_refuses_is_listed_before_the_first_step_and_what_decoding
     in_steps = [line for line in found[3:] if line["path"].endswith("007.png")]
     assert names(found[3:]).count("val/class2/004.png") == 1
     assert len(in_steps) == 3  # once an epoch
-    told = [event for event in events(tmp_path / "r") if event["event"] == "damaged"]
-    assert sorted((e["step"], e["path"]) for e in told) == sorted((line["step"], line["path"]) for line in found[3:])
+    reported = [event for event in events(tmp_path / "r") if event["event"] == "damaged"]
+    assert sorted((e["step"], e["path"]) for e in reported) == sorted(
+        (line["step"], line["path"]) for line in found[3:]
+    )
     assert run.metrics["damaged"] == {line["path"]: line["reason"] for line in found}
     assert set(names([{"path": path} for path in run.metrics["damaged"]])) == set(names(found))
     assert resnets.resume(tmp_path / "r").metrics["damaged"] == run.metrics["damaged"]
@@ -131,8 +133,8 @@ def test_two_ranks_replace_as_one_does(broken: Path, tmp_path: Path) -> None:
     key = ("step", "path")
     one, two = ([tuple(line.get(k) for k in key) for line in lines(tmp_path / name)] for name in ("one", "two"))
     assert sorted(map(str, one)) == sorted(map(str, two))
-    told = [(e["step"], e["path"]) for e in events(tmp_path / "two") if e["event"] == "damaged"]
-    assert len([path for _, path in told if path.endswith("007.png")]) == 3
+    reported = [(e["step"], e["path"]) for e in events(tmp_path / "two") if e["event"] == "damaged"]
+    assert len([path for _, path in reported if path.endswith("007.png")]) == 3
     networks = [resnets.load(tmp_path / name).network.state_dict() for name in ("one", "two")]
     for name, value in networks[0].items():
         assert (value - networks[1][name]).abs().max() <= 1e-5 * value.abs().max(), name

@@ -224,7 +224,7 @@ def test_a_finished_run_trains_on_from_a_tenth_of_the_peak_to_the_end_of_its_sch
     assert resnets.replay(finished, step=33).step == 33
 
 
-def test_it_is_finished_though_an_observer_fails_at_its_end_or_the_log_is_lost(finished: Path) -> None:
+def test_it_is_finished_though_a_subscriber_fails_at_its_end_or_the_log_is_lost(finished: Path) -> None:
     def fails_at_the_end(event: dict[str, Any]) -> None:
         if event["event"] == "end":
             raise RuntimeError("no network")

@@ -176,7 +176,7 @@ def test_a_log_that_is_a_link_to_elsewhere_is_not_cut(kind: str, run: Path, tmp_
 def test_a_pipe_in_place_of_the_log_is_not_waited_for(run: Path) -> None:
     (run / "log.jsonl").unlink()
     os.mkfifo(run / "log.jsonl")
-    with pytest.raises(FileError, match="no plain file"):
+    with pytest.raises(FileError, match="not a regular file"):
         resnets.resume(run)
 
 
@@ -190,9 +190,9 @@ def test_a_log_shorter_than_the_checkpoint_says_is_refused_and_one_that_is_gone_
         resnets.resume(run)
     assert content(run) == before
     log.unlink()
-    told: list[dict[str, Any]] = []
-    resnets.resume(run, subscribers=(told.append,))
-    assert any("The log was gone" in note for note in told[0]["notes"])
+    received: list[dict[str, Any]] = []
+    resnets.resume(run, subscribers=(received.append,))
+    assert any("The log was gone" in note for note in received[0]["notes"])
     assert next(e["event"] for e in events(run)) == "start"
     expected = Path(shutil.copytree(unfinished, tmp_path / "other"))
     resnets.resume(expected)

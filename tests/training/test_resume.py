@@ -56,9 +56,9 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(step: int, data: Path, whol
     cut_after(data, out, step)
     saved = checkpoint.steps(out / "checkpoint")
     assert saved
-    told: list[dict[str, Any]] = []
-    resnets.resume(out, subscribers=(told.append,))
-    assert any(f"Going on after step {saved[0]} of 60" in note for note in told[0]["notes"])
+    received: list[dict[str, Any]] = []
+    resnets.resume(out, subscribers=(received.append,))
+    assert any(f"Going on after step {saved[0]} of 60" in note for note in received[0]["notes"])
     assert sha_of(out) == sha_of(whole)
     assert curve(out) == curve(whole)
     assert (out / "report.html").exists()
@@ -102,7 +102,7 @@ def test_train_on_an_existing_run_says_what_to_do(whole: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "no tensors", "bad json"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(
     damage: str, data: Path, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
@@ -118,9 +118,9 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(
         tensors.unlink()
     else:
         tensors.with_suffix(".json").write_text('{"format": 1, "memory": ')
-    told: list[dict[str, Any]] = []
-    resnets.resume(out, subscribers=(told.append,))
-    notes = " ".join(told[0]["notes"])
+    received: list[dict[str, Any]] = []
+    resnets.resume(out, subscribers=(received.append,))
+    notes = " ".join(received[0]["notes"])
     assert f"Going on after step {before}" in notes
     assert "The checkpoint before it is used" in notes
     assert sha_of(out) == sha_of(whole)

@@ -50,7 +50,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
      UnicodeEncodeError("ascii", "x", 0, 1, "no"), MemoryError()],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-def test_a_listener_that_raises_is_reported_once_and_the_run_ends_as_ever(
+def test_a_subscriber_that_raises_is_reported_once_and_the_run_ends_as_ever(
     error: Exception, data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str] = []
@@ -107,7 +107,7 @@ def test_without_standard_output_nothing_is_shown(monkeypatch: pytest.MonkeyPatc
         subscriber({"event": "step", "step": 1, "images_per_second": 1.0})
 
 
-def test_a_terminal_that_closes_fails_as_a_listener_and_not_as_a_context() -> None:
+def test_a_terminal_that_closes_fails_as_a_subscriber_and_not_as_a_context() -> None:
     class Closed:
         encoding = "utf-8"
 

@@ -1,7 +1,7 @@
-"""`damaged.jsonl` in the folder of a run: every file that could not be read, a line each.
+"""`damaged.jsonl` in the folder of a run: a line for each file that could not be read.
 
-The lines of the scan come first and are complete before step 1; they have the image's split and number there, so that
-a resumed run leaves out the same images without a scan. What decoding finds later is appended with its step.
+The lines of the scan come first and are complete before step 1. They have the split and number of the image, so that a
+resumed run leaves out the same images without a scan. Damage that decoding finds later is appended with its step.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Damage:
 
     Args:
         path: of the file.
-        reason: what a decoder said.
-        split: where the scan found it, None where training did.
-        number: of the image in that split, or, where training found it, among the training images; from 0.
+        reason: the decoder's message.
+        split: where the scan found it; None where training found it.
+        number: of the image in that split, or among the training images where training found it; from 0.
         step: of training in which it was found, from 1.
-        size, sha256: where the run stopped for it, what the fingerprint of the data has of it (see `headers.RECORD`),
-            so that the run goes on when it was mended.
+        size, sha256: of the file when the run stopped for it, as in the fingerprint of the data (see
+            `headers.RECORD`). With them the run goes on once the file is mended.
     """
 
     path: str
@@ -54,7 +54,7 @@ class DamageLog:
         self._appended: set[Damage] = set()
 
     def write_scan(self, splits: dict[SplitName, tuple[Dataset, DatasetScan]]) -> None:
-        """Begins the file with what the scan found.
+        """Begins the file with the damage that the scan found.
 
         Raises:
             FileError: it cannot be written.
@@ -68,7 +68,7 @@ class DamageLog:
             write_bytes(self.path, b"".join(map(_line, found)))
 
     def append(self, damage: Damage) -> bool:
-        """Adds a line at once, unless this object did; returns whether. Several ranks may add lines.
+        """Appends a line at once, unless this object already has; returns whether it did. Several ranks may append.
 
         Raises:
             FileError: it cannot be written.
@@ -89,7 +89,7 @@ class DamageLog:
         return True
 
     def read(self) -> list[Damage]:
-        """All lines, but for a last one that was cut off.
+        """Returns all lines but an incomplete last one.
 
         Raises:
             FileError: it cannot be read, or holds something else.
@@ -103,25 +103,25 @@ class DamageLog:
         return [self._parse(number, line) for number, line in enumerate(lines, start=1)]
 
     def scanned(self, split: SplitName) -> dict[int, str]:
-        """What the scan found in a split: reason by image number."""
+        """Returns what the scan found in a split: reason by image number."""
         return {d.number: d.reason for d in self.read() if d.split == split and d.number is not None and d.step is None}
 
     def cut(self, steps: int) -> None:
-        """Removes what was found after step `steps`: the run goes on from there and will find it again.
+        """Removes what was found after step `steps`, from which the run goes on: it will be found again.
 
-        What it stopped for stays, as it may have been mended.
+        Files that the run stopped for stay listed, as they may have been mended.
         """
         kept = [d for d in self.read() if d.step is None or d.step <= steps or d.sha256 is not None]
         content = b"".join(map(_line, kept))
-        if self.path.exists() and self.path.read_bytes() != content:  # also a last line that was cut off
+        if self.path.exists() and self.path.read_bytes() != content:  # also where the last line is incomplete
             write_bytes(self.path, content)
 
     def by_path(self) -> dict[str, str]:
-        """Reason by path, of everything that the run went on without."""
+        """Returns the reason by path, for every file that the run went on without."""
         return {d.path: d.reason for d in self.read() if d.sha256 is None}
 
     def before_mending(self) -> dict[int, tuple[int, bytes]]:
-        """Size and hash of what the run stopped for, by number of the training image, as it first was."""
+        """Returns size and hash, by number, of the training images that the run stopped for, as they were then."""
         found = (d for d in reversed(self.read()) if d.split is None)
         return {
             d.number: (d.size, bytes.fromhex(d.sha256))
@@ -148,7 +148,7 @@ class DamageLog:
 
 
 def with_record(damage: Damage, dataset: Dataset, number: int) -> Damage:
-    """`damage` of the image `number` of `dataset` with the size and hash that its file has now, if it can be opened."""
+    """Returns `damage` with the current size and hash of image `number` of `dataset`, if its file can be opened."""
     folder, indices = folder_of(dataset)
     if folder is None:
         return damage

@@ -1,4 +1,4 @@
-"""What a run runs on: device, precision, memory layout and threads, chosen once, printed and saved."""
+"""The environment of a run: device, precision, memory layout, threads and versions; chosen once, printed and saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resnets.training.recipe import Precision
 from resnets.version import __version__
 
 ONE_THREAD_WORK = 1e9
-# Environment variables by which torch, oneDNN, MKL, OpenBLAS, cuBLAS, NCCL and Metal choose kernels.
+# Environment variables that decide which kernels torch, oneDNN, MKL, OpenBLAS, cuBLAS, NCCL and Metal choose.
 SWITCHES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -46,19 +46,19 @@ Layout = Literal["channels last", "contiguous"]
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Environment:
-    """All beside the recipe on which the last bit of a result may depend.
+    """Everything beside the recipe that the last bit of a result may depend on.
 
     Args:
         device: as torch names it.
         precision: of training steps. float32 is never TF32.
-        threads: that torch computes with.
-        cpu_capability: the widest instructions that torch's own kernels use, such as AVX512.
-        cudnn: its version on CUDA, "none" elsewhere.
-        switches: environment variables and settings of torch that choose among kernels, as NAME=VALUE, where they are
-            set; see `SWITCHES`.
-        jpeg_decoder: what decodes the JPEG files that training crops; see `data.jpeg`.
+        threads: number that torch computes with.
+        cpu_capability: the widest instruction set that torch's own kernels use, such as AVX512.
+        cudnn: its version on CUDA; "none" on other devices.
+        switches: environment variables (see `SWITCHES`) and settings of torch that decide which kernels are chosen,
+            as NAME=VALUE, where they are set.
+        jpeg_decoder: of the JPEG files that training crops; see `modalities.image.read.jpeg`.
 
-    What is None was not recorded by the version that wrote it.
+    A field that is None was not recorded by the version that wrote the file.
     """
 
     device: str
@@ -78,7 +78,7 @@ class Environment:
     jpeg_decoder: jpeg.Decoder | None = None
 
     def changes(self, now: Environment) -> list[str]:
-        """What was recorded here and differs `now`, in words; but for the threads and what a run chooses itself."""
+        """Returns a phrase for each recorded field that differs `now`, except threads and what a run chooses itself."""
         return [
             f"{each.name} {then} is now {getattr(now, each.name)}"
             for each in fields(self)
@@ -93,16 +93,16 @@ class Environment:
 
 
 def choose(device: str = "auto", precision: Precision = "auto", work: float = math.inf) -> Environment:
-    """The environment for this machine.
+    """Returns the environment of a run on this machine.
 
     Args:
         device: "auto" takes CUDA, else Apple's MPS, else the CPU.
         precision: "auto" takes bf16 where the hardware computes in it, else fp32.
-        work: multiply-adds of one forward pass. Below `ONE_THREAD_WORK` one thread is nearly as fast as two, and,
-            beside other programs, several times faster: threads then wait for one another at every small layer.
+        work: multiply-adds of one forward pass. Below `ONE_THREAD_WORK` one thread is nearly as fast as two, and
+            several times faster while other programs run: threads would wait for one another at every small layer.
 
     Raises:
-        UsageError: the device is not here or cannot do the precision.
+        UsageError: this machine does not have the device, or torch cannot train on it in that precision.
     """
     chosen = find_device(device)
     if precision == "bf16" and not torch.amp.is_autocast_available(chosen.type):
@@ -132,7 +132,7 @@ def choose(device: str = "auto", precision: Precision = "auto", work: float = ma
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Within, torch computes with `count` threads."""
+    """Context manager that sets the number of threads that torch computes with."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""An evaluation that is given up, by all ranks together, when one of them is asked to stop."""
+"""An evaluation that all ranks abandon together when a signal asks one of them to stop."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from resnets.training.distributed import Ranks
 _POLL_SECONDS = 1.0
 
 
-class EvaluationStopped(Exception):  # noqa: N818 - no error: what was asked for
-    """The run was asked to stop while it evaluated."""
+class EvaluationStopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """A signal asked the run to stop while it evaluated."""
 
 
 class _StoppedHere(EvaluationStopped):
-    """This rank has stopped; the others do not know yet."""
+    """This rank has stopped, and the others do not know it yet."""
 
 
 class Interruptible:
-    """Scores as `evaluation.score` does, until a signal asks to stop.
+    """Scores as `evaluation.scoring.score` does, until a signal asks to stop.
 
     Args:
-        asked: signals that asked this rank to stop.
+        asked: signals that asked this rank to stop; the list grows as they arrive.
     """
 
     def __init__(self, ranks: Ranks, asked: Sequence[int]) -> None:
@@ -38,10 +38,10 @@ class Interruptible:
         self._polled = 0.0
 
     def score(self, predictor: Predictor, task: Task, dataset: Dataset, *, split: SplitName, workers: int) -> Scores:
-        """The scores of `predictor` on every sample of `dataset`.
+        """Returns the scores of `predictor` on every sample of `dataset`.
 
         Raises:
-            EvaluationStopped: on every rank, where any was asked to stop.
+            EvaluationStopped: on every rank, if any was asked to stop.
         """
         ranks = self._ranks
         try:
@@ -60,7 +60,7 @@ class Interruptible:
             raise EvaluationStopped from None
 
     def check(self) -> None:
-        """Raises `EvaluationStopped` where this or, as far as is known here, another rank was asked to stop."""
+        """Raises `EvaluationStopped` if this rank was asked to stop, or another one that has said so."""
         if self._asked:
             self._ranks.ask_to_stop()
             raise _StoppedHere
@@ -77,15 +77,15 @@ class Interruptible:
 
 
 class _Stoppable:
-    """A judge that looks for signals between batches."""
+    """A predictor that checks for signals before each batch."""
 
-    def __init__(self, predictor: Predictor, watched: Interruptible) -> None:
-        self._judge = predictor
-        self._watched = watched
+    def __init__(self, predictor: Predictor, interruptible: Interruptible) -> None:
+        self._predictor = predictor
+        self._interruptible = interruptible
 
     def load(self, dataset: Dataset, index: int) -> Any:
-        return self._judge.load(dataset, index)
+        return self._predictor.load(dataset, index)
 
     def predict(self, seen: Sequence[Any]) -> Tensor:
-        self._watched.check()
-        return self._judge.predict(seen)
+        self._interruptible.check()
+        return self._predictor.predict(seen)

@@ -1,4 +1,4 @@
-"""What a person sees of a run: live bars on a terminal, a bounded number of plain lines elsewhere."""
+"""The progress of a run: a live bar on a terminal, a bounded number of plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PLAIN_LINES = 12
 
 
 def watch(stream: TextIO | None = None) -> Plain | Live:
-    """A listener for `stream` (standard output by default), to be used as a context: live on a terminal.
+    """Returns a subscriber that is also a context manager and prints to `stream` (by default standard output).
 
-    As a listener it raises what the stream raises; as a context it does not. Where the process was started without the
-    stream (Python then has None), nothing is shown.
+    Called with an event, it raises what the stream raises; entered and left, it does not. If the process was started
+    without the stream (Python then has None), nothing is printed.
     """
     stream = stream or sys.stdout
     if stream is None:
@@ -29,7 +29,7 @@ def watch(stream: TextIO | None = None) -> Plain | Live:
 
 
 def greeting(event: Event) -> list[str]:
-    """The lines that a run begins with."""
+    """Returns the lines that a run begins with, of its start event."""
     environment = event["environment"]
     evaluated = f"in {event['split']}" if "split" in event else "to evaluate on"  # version 0.1.0 does not say
     where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
@@ -44,7 +44,7 @@ def greeting(event: Event) -> list[str]:
 
 
 def evaluation_line(event: Event, images_per_second: float) -> str:
-    """An evaluation in one line."""
+    """Returns an evaluation event in one line."""
     split = event.get("split", "test")
     return (
         f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} accuracy {event['accuracy']:7.2%}  "
@@ -53,7 +53,7 @@ def evaluation_line(event: Event, images_per_second: float) -> str:
 
 
 class Plain(AbstractContextManager["Plain"]):
-    """Prints evaluations, at most `PLAIN_LINES` of them evenly over the run."""
+    """Prints at most `PLAIN_LINES` evaluations, evenly spaced over the run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -65,16 +65,16 @@ class Plain(AbstractContextManager["Plain"]):
         match event["event"]:
             case "start":
                 self._total = event["steps"]
-                self._say(*greeting(event))
+                self._print(*greeting(event))
             case "step":
                 self._speed = event["images_per_second"]
             case "evaluation":
                 due = math.floor(event["step"] / self._total * PLAIN_LINES)
                 if due > self._printed:
                     self._printed = due
-                    self._say(evaluation_line(event, self._speed))
+                    self._print(evaluation_line(event, self._speed))
 
-    def _say(self, *lines: str) -> None:
+    def _print(self, *lines: str) -> None:
         say(*lines, stream=self._stream)
 
     def __exit__(
@@ -84,7 +84,7 @@ class Plain(AbstractContextManager["Plain"]):
 
 
 class _Terminal:
-    """A stream that keeps the first error of writing to it, as that may come in rich's own thread."""
+    """A stream that keeps the first error of writing to it, which may occur in rich's own thread."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -109,7 +109,7 @@ class _Terminal:
 
 
 class Live(AbstractContextManager["Live"]):
-    """A bar with loss, accuracy, images a second and time left."""
+    """A progress bar with loss, accuracy, images per second and time left."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console

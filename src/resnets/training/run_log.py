@@ -1,4 +1,4 @@
-"""`log.jsonl`: the events of a run, one a line, checked when they are read."""
+"""`log.jsonl`: the events of a run, one per line, which are checked when they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnets.core.errors import FileError
 from resnets.core.files import explain, to_json, write_bytes
 from resnets.training.events import Event
 
-# Of the events that are read again, the fields that must be there, and the types of all that are relied on.
+# By kind of event, the fields that reading relies on; and the types of those fields.
 _NUMBER = (int, float)
 _REQUIRED = {
     "start": ("steps", "epochs"),
@@ -28,21 +28,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "environment": (dict,),
     "notes": (list,),
 }
-_MAY_BE_NONE = ("loss", "lr", "images_per_second", "train_loss")  # what is not finite, as JSON has it
+_MAY_BE_NONE = ("loss", "lr", "images_per_second", "train_loss")  # JSON has no NaN or infinity
 _LARGEST = 2**53
 
 
 class Log:
-    """Appends events to `log.jsonl`, a line each, at once.
+    """Appends events to `log.jsonl` at once, a line each.
 
-    A file that has another name elsewhere (a symbolic or hard link) is replaced by the run's own: what lies elsewhere
-    is never cut.
+    A symbolic or hard link is first replaced by a file of the run's own, so that no file elsewhere is truncated.
 
     Args:
-        length: bytes that are kept of what is there.
+        length: bytes of an existing log that are kept.
 
     Raises:
-        FileError: it cannot be written, is no plain file, or ends before `length`.
+        FileError: it cannot be written, is not a regular file, or ends before `length`.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
@@ -52,7 +51,7 @@ class Log:
             if found is not None and (stat.S_ISLNK(found.st_mode) or found.st_nlink > 1):
                 write_bytes(path, _read(path, length)[:length] if length else b"")
             elif found is not None and not stat.S_ISREG(found.st_mode):
-                raise _no_file(path)
+                raise _not_regular(path)
             self._file: BinaryIO = open(path, "ab")  # noqa: SIM115
             self._file.truncate(min(length, os.fstat(self._file.fileno()).st_size))
         except OSError as error:
@@ -66,7 +65,7 @@ class Log:
             raise explain("write", self.path, error) from error
 
     def length(self) -> int:
-        """Bytes so far, all of them on the disk."""
+        """Returns the length of the log in bytes, all of them on the disk."""
         try:
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
@@ -74,25 +73,25 @@ class Log:
             raise explain("write", self.path, error) from error
 
     def close(self) -> None:
-        # What a full disk did not take was told when it was written.
+        # What a full disk could not hold was an error when it was written.
         with contextlib.suppress(OSError):
             self._file.close()
 
 
 def read_log(path: Path, length: int | None = None) -> list[Event]:
-    """The events in a log; a last line that was cut off is left out.
+    """Returns the events in a log; an incomplete last line is left out.
 
     Args:
-        length: bytes to read, at the end of a line; None for all.
+        length: bytes to read, up to the end of a line; None for all.
 
     Raises:
-        FileError: it cannot be read, ends before `length`, or a line before the last is no event.
+        FileError: it cannot be read, ends before `length`, or a line before the last is not an event.
     """
     content = _read(path, length)
     if length is not None:
         content = content[:length]
         if content and not content.endswith(b"\n"):
-            raise FileError(f"{path} is damaged: its byte {length:,} ends no line. {_WAY_OUT}")
+            raise FileError(f"{path} is damaged: its byte {length:,} does not end a line. {_WAY_OUT}")
     events: list[Event] = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
@@ -101,13 +100,13 @@ def read_log(path: Path, length: int | None = None) -> list[Event]:
             event = None
         wrong = _wrong_with(event)
         if wrong is not None:
-            raise FileError(f"{path} is damaged: line {number} is no event of a run ({wrong}). {_WAY_OUT}")
+            raise FileError(f"{path} is damaged: line {number} is not an event of a run ({wrong}). {_WAY_OUT}")
         events.append(event)
     return events
 
 
 def whole_lines(path: Path) -> int:
-    """The length of a log without a last line that was cut off, in bytes."""
+    """Returns the length of a log in bytes, without an incomplete last line."""
     return _read(path, None).rfind(b"\n") + 1
 
 
@@ -115,9 +114,9 @@ _WAY_OUT = "Put a copy back, or remove it: the run then goes on with a new log."
 
 
 def _wrong_with(event: object) -> str | None:
-    """What makes `event` none, or None."""
+    """Returns what is wrong with `event`, or None."""
     if not isinstance(event, dict):
-        return "no JSON object"
+        return "not a JSON object"
     kind = event.get("event")
     if not isinstance(kind, str):
         return 'no "event"'
@@ -139,8 +138,8 @@ def _wrong_with(event: object) -> str | None:
 
 def _read(path: Path, length: int | None) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise _no_file(path)
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block
+            raise _not_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise explain("read", path, error) from error
@@ -151,5 +150,5 @@ def _read(path: Path, length: int | None) -> bytes:
     return content
 
 
-def _no_file(path: Path) -> FileError:
-    return FileError(f"{path} is no plain file. {_WAY_OUT}")
+def _not_regular(path: Path) -> FileError:
+    return FileError(f"{path} is not a regular file. {_WAY_OUT}")

@@ -1,7 +1,7 @@
-"""The record of a run's split: which images it trained on, and which were held out of them.
+"""The record of a run's split: which images it trained on, and which it held out.
 
-`split.jsonl.gz` has a line for each image, `["train", "cat/1.jpg"]` or `["val", "cat/2.jpg"]`, with the name from the
-data's root. A run has one where images were held out; other data says itself which are which.
+`split.jsonl.gz` has a line for each image, `["train", "cat/1.jpg"]` or `["val", "cat/2.jpg"]`, with its path relative
+to the root of the data. A run writes one only if it held out images itself; other data has splits of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ _CODE = "surrogateescape"  # names need not be UTF-8
 
 
 def write(path: Path, splits: DatasetSplits) -> None:
-    """Writes the record of `splits` to `path`, if images were held out of it."""
+    """Writes the record of `splits` to `path`, if the run held out images itself.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     if not splits.held_out:
         return
     with replacing(path) as temporary, gzip.open(temporary, "wb", compresslevel=6) as file:
@@ -39,7 +43,7 @@ def write(path: Path, splits: DatasetSplits) -> None:
 
 
 def read(path: Path) -> dict[bytes, SplitName]:
-    """The split of each image, by its name.
+    """Returns the split of each image by its name.
 
     Raises:
         FileError: the record cannot be read.
@@ -62,16 +66,16 @@ def read(path: Path) -> dict[bytes, SplitName]:
 
 
 def of_run(folder: RunFolder, splits: DatasetSplits, name: str) -> DatasetSplits:
-    """`splits` with the splits `train` and `val` that the run in `folder` made of it, or as it is, if it made none.
+    """Returns `splits` with `train` and `val` as the run in `folder` made them; unchanged if it made none.
 
-    Images that the record does not know belong to neither; a note names them. A run without a record is split by the
-    rule that it began with.
+    Images that are not in the record belong to neither split, and a note names them. Without a record, the data is
+    split by the rule that the run began with.
 
     Args:
-        name: of the dataset, for messages.
+        name: of the data, for messages.
 
     Raises:
-        DataError: none of the images that were held out are there.
+        DataError: none of the images that the run held out exists.
         FileError: the record cannot be read.
     """
     if folder.split.exists():
@@ -83,7 +87,8 @@ def of_run(folder: RunFolder, splits: DatasetSplits, name: str) -> DatasetSplits
     if not found.held_out:
         return found
     note = (
-        f"{folder.path} has no record of its split: val is what its rule ({plan.split_rule}) gives for today's files."
+        f"{folder.path} has no record of its split: val is what its rule ({plan.split_rule}) gives for the files as "
+        "they are now."
     )
     return replace(found, notes=(*found.notes, note))
 
@@ -91,16 +96,16 @@ def of_run(folder: RunFolder, splits: DatasetSplits, name: str) -> DatasetSplits
 def for_evaluation(
     splits: DatasetSplits, name: str, models: Sequence[Path | None], *, own: bool, asked: SplitName | None
 ) -> DatasetSplits:
-    """`splits` with the splits that evaluation needs.
+    """Returns `splits` with those that evaluation needs.
 
-    Data without splits is scored whole where it was given, as "all". Where it is that of the run itself, or a split of
-    it was asked for, the run's record says which images are which.
+    Data without splits that the user gave is scored whole, as "all". If it is the data of the run itself, or the user
+    asked for one of its splits, the run's record says which image belongs where.
 
     Args:
-        name: of the dataset.
-        models: the model files, where they are in files.
-        own: whether the dataset is taken because the models were trained on it.
-        asked: the split that was asked for.
+        name: of the data.
+        models: the model files; None for a model that was not loaded from a file.
+        own: whether the user gave no data, so that it is what the models were trained on.
+        asked: the split that the user asked for.
 
     Raises:
         UsageError: the models held out different images.
@@ -117,14 +122,14 @@ def for_evaluation(
             )
         if found[0].held_out or "all" not in splits.splits:
             return found[0]
-        note = f"Nothing beside the model says which images of {name} it was trained on: they are among those scored."
+        note = f"No file beside the model says which images of {name} it was trained on: they are among those scored."
         return replace(splits, notes=(*splits.notes, note))
     known = max((trained_on(run, splits.splits["all"]) for run in runs), default=0) if "all" in splits.splits else 0
     if not known:
         return splits
     note = (
         f"{known:,} of the {len(splits.train):,} images in {name} have the names of images that the model was trained "
-        "on: if they are the same, the figures are too good. --split val scores those held out."
+        "on: if they are the same, the metrics are too good. --split val scores those held out."
     )
     return replace(splits, notes=(*splits.notes, note))
 
@@ -139,7 +144,7 @@ def _keys(splits: DatasetSplits) -> list[bytes]:
 
 
 def trained_on(folder: RunFolder, dataset: Dataset) -> int:
-    """How many images of `dataset` have the name of one that the run in `folder` trained on, as its record has it."""
+    """Returns how many images of `dataset` have the name of one that the run in `folder` recorded as trained on."""
     record = read(folder.split) if folder.split.exists() else {}
     return sum(record.get(dataset.key(index)) == "train" for index in range(len(dataset)))
 

@@ -1,4 +1,4 @@
-"""One scan for all ranks: rank 0 reads the files, and every rank has the same ones, or all end."""
+"""One scan for all ranks: rank 0 reads the files, and all ranks check that they have the same ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.training import agreement
 from resnets.training.distributed import Ranks
 
-CHECKED = 4096  # files of which ranks compare size and contents, evenly spaced; they compare all names
+CHECKED = 4096  # files, evenly spaced, whose size and contents ranks compare; they compare the names of all
 
 
 def scan_once(
@@ -26,7 +26,7 @@ def scan_once(
     tables: FileTables,
     ranks: Ranks,
 ) -> tuple[DatasetScan, DatasetScan]:
-    """Scans of the training and the test images, made by rank 0; see `scan`. Pixels each rank decodes for itself.
+    """Returns the scans of the training and the test images; rank 0 scans, and each rank decodes pixels for itself.
 
     Raises:
         UsageError: a rank cannot decode what another can.
@@ -52,10 +52,10 @@ def scan_once(
 
 
 def require_same_files(splits: DatasetSplits, ranks: Ranks) -> None:
-    """Ends every rank where one has other images: other names, or another size or content of `CHECKED` of them.
+    """Checks on every rank that all have the same images, by all names and by size and contents of `CHECKED` files.
 
     Raises:
-        UsageError: the message names what differs, and on which ranks.
+        UsageError: they differ; the message says in what, and on which ranks.
     """
     if ranks.world == 1:
         return
@@ -65,12 +65,12 @@ def require_same_files(splits: DatasetSplits, ranks: Ranks) -> None:
         "test samples": len(splits.test),
         "test data (fingerprint)": _fingerprint(splits.test),
     }
-    ranks.barrier()  # one may have read its files long before another
+    ranks.barrier()  # some ranks read their files faster than others
     agreement.require_equal(ranks, facts)
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """SHA-256 over labels, classes and all names, and the size and the hash of some files."""
+    """Returns the SHA-256 over labels, classes and all names, and the sizes and hashes of `CHECKED` files."""
     folder, indices = folder_of(dataset)
     if folder is None:
         return contents_sha256(dataset, FileTables())

@@ -1,4 +1,4 @@
-"""Those who watch a run: their failures are not the run's."""
+"""Subscribers to the events of a run: if one fails, the run does not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from resnets.training.events import Event, Subscriber
 
 
 class Subscribers:
-    """Passes events on to subscribers; what one of them raises is reported once, and training goes on.
+    """Passes events on to subscribers; the first exception of each is reported, and training goes on.
 
-    KeyboardInterrupt, SystemExit and the like pass through, as they are no failures.
+    KeyboardInterrupt, SystemExit and the like pass through, as they are not failures.
 
     Args:
-        report: called with a line for each listener that fails, the first time.
+        report: called with a line for each subscriber that fails, the first time.
     """
 
     def __init__(self, subscribers: Sequence[Subscriber], report: Callable[[str], None]) -> None:
@@ -35,7 +35,7 @@ class Subscribers:
             return
         self._failed.add(number)
         name = type(self._subscribers[number]).__name__
-        message = f"An observer of the run ({name}) failed, and training goes on: {type(error).__name__}: {error}"
+        message = f"A subscriber of the run ({name}) failed, and training goes on: {type(error).__name__}: {error}"
         self._report(message)
         with contextlib.suppress(Exception):  # standard error may be what failed
             print(f"resnets: {message}", file=sys.stderr, flush=True)

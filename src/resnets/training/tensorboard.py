@@ -1,4 +1,4 @@
-"""TensorBoard as a listener (the extra `tensorboard`)."""
+"""A subscriber that writes events for TensorBoard (the extra `tensorboard`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from resnets.training.events import Event
 
 
 class Board:
-    """Writes the figures of steps and evaluations as scalars into `folder`.
+    """Writes the numbers of steps and evaluations as scalars into `folder`.
 
-    Where a run goes on, what was written of steps after its checkpoint is superseded.
+    Where a run goes on, it purges what was written for the steps after its checkpoint.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,7 +28,7 @@ class Board:
 
     def __call__(self, event: Event) -> None:
         kind = event["event"]
-        if self._writer is None:  # not before the run has its folder
+        if self._writer is None:  # the run's folder exists from the first event on
             after = event.get("resumed_after")
             self._writer = self._make(None if after is None else after + 1)  # type: ignore[no-untyped-call]
         if kind == "end":
@@ -38,6 +41,6 @@ class Board:
                 self._writer.add_scalar(f"{prefix}/{name}", value, event["step"])
 
     def close(self) -> None:
-        """Writes out what is held back."""
+        """Flushes and closes the file."""
         if self._writer is not None:
             self._writer.close()
