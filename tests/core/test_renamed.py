@@ -20,7 +20,7 @@ from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.image import augmentations
-from resnets.training import checkpoint, run_folder
+from resnets.training import checkpoint, plan
 from resnets.training.recipe import Recipe as TheRecipe
 
 
@@ -280,8 +280,8 @@ def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
         augmentations.Augmentations,
         augmentations.Flip,
         augmentations.ScaledCrop,
-        run_folder.Plan,
-        run_folder.CheckpointPolicy,
+        plan.Plan,
+        plan.CheckpointPolicy,
         checkpoint.Description,
         Model,
         NetworkPredictor,
