@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from torch import Tensor, nn
 
+from resnets.core.devices import memory_format
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset, SplitName
@@ -53,7 +54,7 @@ class RunEvaluator:
         """The scores of the weights `state`, bit for bit those that they had when the run evaluated them."""
         training, recipe = self._training, self._plan.recipe
         network = task_of(recipe).build(recipe.model)
-        network.to(training.device, memory_format=training.memory_format)  # type: ignore[call-overload]
+        network.to(training.device, memory_format=memory_format(training.device))  # type: ignore[call-overload]
         network.load_state_dict(state)
         return self._evaluate(network)
 
