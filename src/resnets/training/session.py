@@ -111,14 +111,14 @@ class Session:
                 scores = self.models.save_final(scores, evaluate, has_best=callback.best is not None)
                 self._end(callback)
             except ResnetsError as error:
-                self._add_way_on(error, callback)
+                self._add_advice(error, callback)
                 raise
             except (RuntimeError, MemoryError) as error:
                 if not memory.is_out_of_memory(error):
                     raise
                 traceback.clear_frames(error.__traceback__)  # they hold the step's tensors
                 advised = TrainingError(memory.advice(training, self.batches))
-                self._add_way_on(advised, callback)
+                self._add_advice(advised, callback)
                 raise advised from error
             finally:
                 with contextlib.suppress(ResnetsError):
@@ -143,7 +143,7 @@ class Session:
         self.ranks.barrier()  # as long as the disk takes
         self.ranks.gather(None)
 
-    def _add_way_on(self, error: ResnetsError, callback: CheckpointCallback) -> None:
+    def _add_advice(self, error: ResnetsError, callback: CheckpointCallback) -> None:
         """Saves what can still be saved, and adds to `error` what is saved and how to resume."""
         if isinstance(error, DataError) and self.ranks.world == 1 and callback.seen == self.training.steps_done:
             with contextlib.suppress(ResnetsError):
@@ -154,5 +154,5 @@ class Session:
         with contextlib.suppress(ResnetsError):
             saved = checkpoint.steps(self.folder.checkpoints)
         resume = f"go on with: resnets resume {self.folder.path}"
-        way = f"Step {saved[0]} is saved: {resume}" if saved else "No step is saved yet."
-        error.args = (f"{error} {way}", *error.args[1:])
+        advice = f"Step {saved[0]} is saved: {resume}" if saved else "No step is saved yet."
+        error.args = (f"{error} {advice}", *error.args[1:])
