@@ -35,7 +35,7 @@ from airbench import TO_94, TO_96, Script
 from resnets.core.config import encode
 from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
-from resnets.modalities.image.read.pillow import prepare
+from resnets.modalities.image.transforms.resize import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification

@@ -18,10 +18,11 @@ from unittest import mock
 import torch
 
 from resnets.artifacts.model import load
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
-from resnets.modalities.image.augmentations import Augmentations, RandomResizedCrop
 from resnets.modalities.image.read import jpeg
+from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop
 from resnets.training import environment
 
 BATCH = 128
@@ -40,7 +41,7 @@ def main() -> None:
     dataset = splits.split(given.split)
     loader = Batches(
         dataset,
-        order=Order(len(dataset), BATCH, 0),
+        sampler=EpochSampler(len(dataset), BATCH, 0),
         augmentations=Augmentations(crop=RandomResizedCrop()),
         preprocessing=model.card.preprocessing,
         seed=0,

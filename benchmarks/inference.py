@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.artifacts import runtimes
-from resnets.data.loader import normalize
 from resnets.modalities.image.preprocessing import Preprocessing
-from resnets.modalities.image.read.pillow import ENDINGS, open_image, prepare
+from resnets.modalities.image.read.pillow import ENDINGS, open_image
+from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.image.transforms.resize import prepare
 from resnets.models.resnet import ResNet
 from resnets.training import environment
 from rounds import Contestant, clock, compete, parser_for, report

@@ -30,13 +30,13 @@ import resnets
 from resnets.artifacts import runtimes
 from resnets.artifacts.model import Model
 from resnets.artifacts.model_file import ModelCard
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
-from resnets.modalities.image import augment
-from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.pillow import ENDINGS
+from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from rounds import Contestant, clock, compete, parser_for, report
 
 
@@ -110,7 +110,7 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
     dataset = open_dataset(str(place)).train
     ours = Batches(
         dataset,
-        order=Order(len(dataset), batch, 0),
+        sampler=EpochSampler(len(dataset), batch, 0),
         augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
         preprocessing=Preprocessing(resize=224, crop=224),
         seed=0,
@@ -126,12 +126,12 @@ def crop_error(place: Path, count: int) -> dict[str, float]:
     dataset, p = open_dataset(str(place)).train, Preprocessing(resize=224, crop=224)
     g, differences = np.random.default_rng(0), []
     for number in range(count):
-        index, u = number % len(dataset), g.random(augment.CROP_NUMBERS, np.float32)
+        index, u = number % len(dataset), g.random(RandomResizedCrop.numbers, np.float32)
         data = dataset.encoded(index)
         pixels = jpeg.decode(data) if data else None
         if pixels is not None:
-            ours = augment.random_crop_of_pixels(pixels, RandomResizedCrop(), u, p).numpy().astype(int)
-            plain = np.asarray(augment.random_crop(dataset.image(index, "RGB"), RandomResizedCrop(), u, p))
+            ours = RandomResizedCrop().crop_pixels(pixels, u, p).numpy().astype(int)
+            plain = np.asarray(RandomResizedCrop()(dataset.image(index, "RGB"), u, p))
             differences.append(np.abs(ours - plain.transpose(2, 0, 1)))
     return {
         "crops": len(differences),

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from resnets.data.loader import normalize
 from resnets.evaluation.scoring import Scores
+from resnets.modalities.image.transforms.normalize import normalize
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
 from resnets.tasks.classification.task import Classification

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import resnets
-from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.training.recipe import Recipe
 from resnets.training.run_log import read_log
 

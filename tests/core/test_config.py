@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST, decode, encode, override
 from resnets.core.errors import UsageError
-from resnets.modalities.image.augmentations import (
+from resnets.modalities.image.preprocessing import Color, Preprocessing, encode_mean_image
+from resnets.modalities.image.transforms import (
     Affine,
     Augmentations,
     ColorJitter,
@@ -25,7 +26,6 @@ from resnets.modalities.image.augmentations import (
     PaddedCrop,
     RandomResizedCrop,
 )
-from resnets.modalities.image.preprocessing import Color, Preprocessing, encode_mean_image
 from resnets.models.initialization import Initialization
 from resnets.models.spec import MOST_BLOCKS, MOST_CHANNELS, Spec
 from resnets.recipes.catalog import RECIPES

@@ -15,10 +15,14 @@ from PIL import Image
 from torchvision import transforms
 
 from resnets.core.errors import DataError
-from resnets.data.loader import Batch, Batches, Order, normalize
+from resnets.data.loader import Batch, Batches
+from resnets.data.sampler import EpochSampler
 from resnets.data.scan import scan
 from resnets.modalities.base import Dataset, InMemoryDataset, Subset
-from resnets.modalities.image.augmentations import (
+from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
+from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
+from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.image.transforms import (
     Affine,
     Augmentations,
     ColorJitter,
@@ -29,9 +33,7 @@ from resnets.modalities.image.augmentations import (
     PCAColor,
     RandomResizedCrop,
 )
-from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
-from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
-from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.image.transforms.normalize import normalize
 from tests.conftest import break_middle, noise, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
@@ -62,7 +64,7 @@ def batches(
 ) -> Batches:
     return Batches(
         dataset,
-        order=Order(len(dataset), batch, seed),
+        sampler=EpochSampler(len(dataset), batch, seed),
         augmentations=augmentations or Augmentations(),
         preprocessing=preprocessing,
         seed=seed,
@@ -90,19 +92,19 @@ def numbered(count: int) -> InMemoryDataset:
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**63 - 1))
 def test_each_epoch_visits_every_sample_once_and_every_batch_is_full(samples: int, batch: int, seed: int) -> None:
-    order = Order(samples, batch, seed)
+    order = EpochSampler(samples, batch, seed)
     steps = -(-3 * samples // batch)
     drawn = [order.ids(step) for step in range(steps)]
     assert {len(ids) for ids in drawn} == {batch}
     visited = np.concatenate(drawn)
     for epoch in range(3):
         assert sorted(visited[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
-    backwards = [Order(samples, batch, seed).ids(step) for step in reversed(range(steps))]
+    backwards = [EpochSampler(samples, batch, seed).ids(step) for step in reversed(range(steps))]
     np.testing.assert_array_equal(np.concatenate(backwards[::-1]), visited)
 
 
 def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
-    orders = [Order(100, 100, seed).ids(step).tolist() for seed in (0, 1) for step in (0, 1)]
+    orders = [EpochSampler(100, 100, seed).ids(step).tolist() for seed in (0, 1) for step in (0, 1)]
     assert len({tuple(order) for order in orders}) == 4
     assert list(range(100)) not in orders
 
@@ -122,7 +124,7 @@ def test_without_views_training_sees_what_torchvision_would_evaluate(folder: Fol
     )
     for step, batch in enumerate(batches(folder, workers=workers).between(0, 5)):
         ids = batch["ids"].tolist()
-        assert ids == Order(len(folder), 10, 0).ids(step).tolist()
+        assert ids == EpochSampler(len(folder), 10, 0).ids(step).tolist()
         expected = torch.stack([theirs(Image.open(folder.name(i)).convert("RGB")) for i in ids])
         torch.testing.assert_close(batch["images"], expected, atol=1e-5, rtol=1e-5)
         assert [folder.classes[label] for label in batch["labels"]] == [Path(folder.name(i)).parent.name for i in ids]
@@ -199,7 +201,7 @@ def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None
     """Batches of 20 in groups of 10 whose damaged rows repeat others."""
     return Batches(
         dataset,
-        order=Order(len(dataset), 20, 0),
+        sampler=EpochSampler(len(dataset), 20, 0),
         augmentations=augmentations,
         preprocessing=SMALL,
         seed=0,
@@ -220,7 +222,7 @@ def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight
     made = replacing(folder, augmentations, workers=workers)
     found: list[tuple[int, int, str]] = []
     made.on_damaged = lambda *what: found.append(what)
-    ids = made.order.ids(0)
+    ids = made.sampler.ids(0)
     bad = [3, 9, 10]  # the second's next row is the first of the group, the third is of another group
     for row in bad:
         break_middle(folder.path(int(ids[row])))
@@ -242,7 +244,7 @@ def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight
 def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
     folder: FolderDataset, augmentations: Augmentations, micro_batch: int
 ) -> None:
-    ids = replacing(folder, augmentations).order.ids(0)
+    ids = replacing(folder, augmentations).sampler.ids(0)
     for row in (4, 5, 9):  # the last of a piece of five, and the first of the next
         break_middle(folder.path(int(ids[row])))
     whole = replacing(folder, augmentations).make(0)
@@ -260,7 +262,7 @@ def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
 def test_a_group_of_which_nothing_can_be_read_is_an_error(folder: FolderDataset) -> None:
     made = replacing(folder, Augmentations(crop=RandomResizedCrop()))
     for row in range(10):
-        break_middle(folder.path(int(made.order.ids(0)[row])))
+        break_middle(folder.path(int(made.sampler.ids(0)[row])))
     with pytest.raises(DataError, match="None of the 10 images"):
         made.make(0)
 

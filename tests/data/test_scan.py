@@ -10,12 +10,12 @@ from PIL import Image
 from torchvision import transforms
 
 import resnets.data.scan as module
-from resnets.data.loader import normalize
 from resnets.data.scan import DatasetScan, normalized, scan
 from resnets.modalities.base import Dataset, InMemoryDataset
 from resnets.modalities.image.datasets.folder import read_classes
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.image.transforms.normalize import normalize
 from tests.conftest import truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 import resnets
-from resnets.data.loader import normalize
 from resnets.experiments import measures
 from resnets.experiments.catalog import choose_nets, find
 from resnets.experiments.trial import Trial
-from resnets.modalities.image.read.pillow import prepare
+from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.image.transforms.resize import prepare
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from resnets.cli import main
 from resnets.core.errors import DataError, UsageError
 from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
-from resnets.modalities.image.augmentations import ProgressiveResize
+from resnets.modalities.image.transforms import ProgressiveResize
 from resnets.recipes.catalog import find
 from resnets.training import build, prepare
 from resnets.training.step import Training

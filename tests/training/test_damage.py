@@ -13,7 +13,7 @@ import torch
 
 import resnets
 from resnets.core.errors import DataError, FileError
-from resnets.data import loader as batches_module
+from resnets.data.sampler import EpochSampler
 from resnets.training import build, checkpoint, prepare
 from resnets.training.damage import Damage, DamageLog
 from resnets.training.distributed import Ranks
@@ -146,7 +146,7 @@ def test_refused_in_the_middle_of_a_run_it_stops_saved_and_named(data: Path, tmp
     content = broken.read_bytes()
     train(copy, tmp_path / "whole", "damaged=refuse")
     break_middle(broken)
-    step = next(step for step in range(30) if 47 in batches_module.Order(120, 12, 0).ids(step))
+    step = next(step for step in range(30) if 47 in EpochSampler(120, 12, 0).ids(step))
     with pytest.raises(DataError, match=rf"007\.png is damaged.* Step {step} is saved: go on with: resnets resume"):
         train(copy, tmp_path / "r", "damaged=refuse")
     assert checkpoint.steps(tmp_path / "r" / "checkpoint")[0] == step
@@ -170,7 +170,7 @@ def test_refused_in_the_middle_of_a_run_it_stops_saved_and_named(data: Path, tmp
 
 def test_refused_on_one_rank_all_stop_saved_and_name_it(data: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(data, tmp_path / "data")
-    ids = batches_module.Order(120, 12, 0)
+    ids = EpochSampler(120, 12, 0)
     step, row = next((s, r) for s in range(3, 10) for r, i in enumerate(ids.ids(s)) if r >= 6)  # made by rank 1
     number = int(ids.ids(step)[row])
     broken = copy / "train" / f"class{number // 40}" / f"{number % 40:03}.png"

@@ -15,11 +15,13 @@ from torch import Tensor
 import resnets
 from resnets.core import devices
 from resnets.core.devices import Abilities
-from resnets.data import loader as batches_module
-from resnets.data.loader import Batches, Frames, Order
+from resnets.data.decoding import DecodedImages
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.base import InMemoryDataset
-from resnets.modalities.image.augmentations import (
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import (
     Affine,
     Augmentations,
     ColorJitter,
@@ -29,8 +31,8 @@ from resnets.modalities.image.augmentations import (
     Mixup,
     PaddedCrop,
     PCAColor,
+    normalize,
 )
-from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -78,7 +80,7 @@ RULES = [SGD(nesterov=True), SGD(momentum=0), AdamW(), Muon()]
 def no_tensors_kept_from_another_device() -> Iterator[None]:
     yield
     devices.constant.cache_clear()
-    batches_module._statistics.cache_clear()
+    normalize._statistics.cache_clear()
 
 
 def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +98,7 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
         training = Training(recipe, chosen, Classification(), ResNet(recipe.model), len(dataset))
         made = Batches(
             dataset,
-            order=Order(len(dataset), recipe.batch, 0),
+            sampler=EpochSampler(len(dataset), recipe.batch, 0),
             augmentations=recipe.augmentations,
             preprocessing=recipe.preprocessing,
             seed=0,
@@ -116,8 +118,8 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
             loss = training.step(batch)
             assert loss.device.type == "cuda"
         # What the host was given to keep comes into a step the same way.
-        frames = Frames(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
-        monkeypatch.setattr(made, "_frames", lambda step, submit: lambda: frames)
+        decoded = DecodedImages(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
+        monkeypatch.setattr(made, "_start", lambda step, submit: lambda: decoded)
         training.step(made.make(1))
         checks.clear()
 

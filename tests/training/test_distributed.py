@@ -14,7 +14,8 @@ import torch
 
 import resnets
 from resnets.core.errors import UsageError
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint
@@ -197,7 +198,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
         own = Ranks(rank, world).share(3)
         return Batches(
             dataset,
-            order=Order(len(dataset), 12, seed=3),
+            sampler=EpochSampler(len(dataset), 12, seed=3),
             augmentations=recipe.augmentations,
             preprocessing=recipe.preprocessing,
             seed=3,

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from resnets.core.errors import TrainingError
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.base import InMemoryDataset
-from resnets.modalities.image.augmentations import Augmentations, Mixup, PaddedCrop
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Mixup, PaddedCrop
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
@@ -53,7 +54,7 @@ def training_of(recipe: Recipe, device: str = "cpu") -> tuple[Training, Batches]
     )
     batches = Batches(
         dataset,
-        order=Order(len(dataset), recipe.batch, recipe.seed),
+        sampler=EpochSampler(len(dataset), recipe.batch, recipe.seed),
         augmentations=recipe.augmentations,
         preprocessing=recipe.preprocessing,
         seed=recipe.seed,

@@ -9,8 +9,8 @@ import pytest
 
 from resnets.core.config import decode, encode
 from resnets.core.errors import UsageError
-from resnets.modalities.image.augmentations import Augmentations, Cutout, PaddedCrop
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Cutout, PaddedCrop
 from resnets.recipes.catalog import RECIPES, find
 from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Cosine, Warmup

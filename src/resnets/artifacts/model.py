@@ -25,7 +25,6 @@ from resnets.core.errors import DataError, FileError, PredictionError, UsageErro
 from resnets.core.renamed import renamed_fields, stored
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
-from resnets.data.loader import normalize
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.tta import tta_crops
@@ -33,7 +32,9 @@ from resnets.modalities.base import evenly_spaced
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read.decode_memory import one_image
-from resnets.modalities.image.read.pillow import Pixels, open_image, prepare
+from resnets.modalities.image.read.pillow import Pixels, open_image
+from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.image.transforms.resize import prepare
 from resnets.modalities.listing import Listing
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate

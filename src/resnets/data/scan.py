@@ -19,12 +19,13 @@ from resnets.data import scan_cache
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import contents_sha256
 from resnets.modalities.base import Dataset
-from resnets.modalities.image.augmentations import Normalize
 from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
 from resnets.modalities.image.read.decode_memory import one_image
 from resnets.modalities.image.read.headers import WHOLE
-from resnets.modalities.image.read.pillow import Pixels, open_image, prepare
+from resnets.modalities.image.read.pillow import Pixels, open_image
 from resnets.modalities.image.remarks import REMARKS, Remark, remarks
+from resnets.modalities.image.transforms import Normalize
+from resnets.modalities.image.transforms.resize import prepare
 
 RESIDENT_BYTES = 2**30
 

@@ -18,10 +18,11 @@ from resnets.artifacts import runtimes
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core import rng
 from resnets.core.devices import full_float32
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
-from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.image.preprocessing import Color, Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
@@ -213,7 +214,7 @@ def loading_rate(
         dataset = splits.train
         batches = Batches(
             dataset,
-            order=Order(len(dataset), batch, seed),
+            sampler=EpochSampler(len(dataset), batch, seed),
             augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
             preprocessing=Preprocessing(resize=size, crop=size, color=color),
             seed=seed,

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.workers import default_workers
-from resnets.data.loader import normalize
 from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor, Predictor
 from resnets.evaluation.scoring import score
 from resnets.experiments.experiment import Measured
@@ -19,6 +18,7 @@ from resnets.experiments.result_keys import with_old_keys
 from resnets.experiments.trial import Trial
 from resnets.modalities.base import evenly_spaced
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
+from resnets.modalities.image.transforms.normalize import normalize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification.task import Classification
 from resnets.tasks.forward import forward

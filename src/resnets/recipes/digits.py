@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resnets.modalities.image.augmentations import Affine, Augmentations
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Affine, Augmentations
 from resnets.models.spec import Spec
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle

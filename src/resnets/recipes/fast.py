@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.modalities.image.augmentations import (
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import (
     Augmentations,
     Cutout,
     Flip,
@@ -12,7 +13,6 @@ from resnets.modalities.image.augmentations import (
     ProgressiveResize,
     RandomResizedCrop,
 )
-from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
 from resnets.training.recipe import SGD, Muon, Recipe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnets.modalities.image.augmentations import Augmentations, Flip, PaddedCrop, PCAColor, ScaledCrop
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Flip, PaddedCrop, PCAColor, ScaledCrop
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
 from resnets.training.recipe import SGD, Recipe

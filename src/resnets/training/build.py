@@ -9,7 +9,8 @@ import torch
 
 from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.tasks.classification.task import Classification
@@ -61,7 +62,7 @@ def batches_for(
     """The training batches of a resolved recipe; see `Batches`."""
     return Batches(
         data.train,
-        order=Order(len(data.train), recipe.batch, recipe.seed),
+        sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed),
         augmentations=recipe.augmentations,
         preprocessing=recipe.preprocessing,
         seed=recipe.seed,

@@ -40,7 +40,7 @@ def run(
     Raises:
         TrainingError: a gradient is not finite, and the recipe says to stop.
     """
-    recipe, total, samples = training.recipe, training.total_steps, batches.order.samples
+    recipe, total, samples = training.recipe, training.total_steps, batches.sampler.samples
     log_every = max(1, min(50, samples // recipe.batch), math.ceil(total / LOGGED_STEPS))
     # Reading `first_bad` waits for the device: after every step where that costs nothing, else with the log.
     check_every = 1 if training.device.type == "cpu" else log_every

@@ -13,8 +13,8 @@ from resnets.core.renamed import renamed_fields
 from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
-from resnets.modalities.image.augmentations import Augmentations, Cutout, Normalize, PaddedCrop, ScaledCrop
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
+from resnets.modalities.image.transforms import Augmentations, Cutout, Normalize, PaddedCrop, ScaledCrop
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
 from resnets.training.optimizer_settings import SGD as SGD

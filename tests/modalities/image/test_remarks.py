@@ -15,14 +15,15 @@ from PIL import Image
 
 from resnets.core.config import decode, encode, override
 from resnets.core.errors import UsageError
-from resnets.data.loader import Batches, Order
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.data.scan import scan
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.modalities.image.augmentations import Augmentations, RandomResizedCrop
 from resnets.modalities.image.datasets.folder import read_classes
 from resnets.modalities.image.preprocessing import Background, Preprocessing
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.remarks import remarks
+from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop
 from resnets.recipes.catalog import find
 from resnets.training.prepare import resolve
 from tests.conftest import noise
@@ -127,9 +128,14 @@ def test_training_evaluation_scan_and_predict_put_images_on_the_same_background(
     whole = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.5, 1.5))
     for crop in (None, whole):
         images = Batches(
-            dataset, order=Order(1, 1, 0), augmentations=Augmentations(crop=crop), preprocessing=p, seed=0, bn_batch=1,
+            dataset,
+            sampler=EpochSampler(1, 1, 0),
+            augmentations=Augmentations(crop=crop),
+            preprocessing=p,
+            seed=0,
+            bn_batch=1,
             device=torch.device("cpu"),
-        ).make(0)["images"][0]  # fmt: skip
+        ).make(0)["images"][0]
         if crop is None:
             np.testing.assert_allclose(images, expected, atol=0.01)
         mean = composited(COLORS, ALPHA).mean((0, 1))

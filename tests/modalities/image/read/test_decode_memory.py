@@ -167,14 +167,13 @@ def test_ordinary_images_pass_without_a_lock(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training, evaluation, the scan and predict crop while what they decoded is still reserved."""
-    from resnets.data.loader import Batches, Order
+    from resnets.data.loader import Batches
+    from resnets.data.sampler import EpochSampler
     from resnets.data.scan import scan
     from resnets.evaluation.predictor import NetworkPredictor
-    from resnets.modalities.image import augment
-    from resnets.modalities.image.augmentations import Augmentations, RandomResizedCrop
     from resnets.modalities.image.datasets.folder import read_classes
     from resnets.modalities.image.preprocessing import Preprocessing
-    from resnets.modalities.image.read import pillow
+    from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop, resize
 
     monkeypatch.setattr(decode_memory, "SMALL", 0)
     for number, format in enumerate(("JPEG", "PNG")):
@@ -191,13 +190,18 @@ def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monke
 
         return call
 
-    for module, name in ((pillow, "resize"), (augment, "resize"), (augment, "random_crop_of_pixels")):
+    for module, name in ((resize, "resize"), (RandomResizedCrop, "crop_pixels")):
         monkeypatch.setattr(module, name, noted(getattr(module, name)))
     for crop in (None, RandomResizedCrop()):
         Batches(
-            dataset, order=Order(2, 2, 0), augmentations=Augmentations(crop=crop), preprocessing=p, seed=0, bn_batch=2,
+            dataset,
+            sampler=EpochSampler(2, 2, 0),
+            augmentations=Augmentations(crop=crop),
+            preprocessing=p,
+            seed=0,
+            bn_batch=2,
             device=torch.device("cpu"),
-        ).make(0)  # fmt: skip
+        ).make(0)
     scan(dataset, p, keep=True, statistics=False)
     NetworkPredictor(torch.nn.Identity(), p).load(dataset, 0)
     assert len(reserved) == 7

@@ -16,13 +16,13 @@ from PIL import Image
 
 from resnets.core.config import decode, encode
 from resnets.core.errors import DataError
-from resnets.data.loader import Batches, Order
-from resnets.modalities.image import augment
-from resnets.modalities.image.augmentations import Augmentations, Flip, RandomResizedCrop
+from resnets.data.loader import Batches
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.pillow import open_image
+from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.training.environment import Environment, choose
 from tests.artifacts.test_model import photo
 from tests.conftest import SHARED
@@ -76,9 +76,14 @@ def test_without_the_operator_batches_are_the_same_bit_for_bit(folder: Path, mon
     def batch() -> torch.Tensor:
         dataset = open_folder(folder).train
         batches = Batches(
-            dataset, order=Order(len(dataset), len(dataset), 0), augmentations=Augmentations(crop=RandomResizedCrop()),
-            preprocessing=Preprocessing(resize=64, crop=64), seed=3, bn_batch=len(dataset), device=torch.device("cpu"),
-        )  # fmt: skip
+            dataset,
+            sampler=EpochSampler(len(dataset), len(dataset), 0),
+            augmentations=Augmentations(crop=RandomResizedCrop()),
+            preprocessing=Preprocessing(resize=64, crop=64),
+            seed=3,
+            bn_batch=len(dataset),
+            device=torch.device("cpu"),
+        )
         return batches.make(0)["images"]
 
     with_operator = batch()
@@ -138,9 +143,14 @@ def test_training_crops_are_nearly_pillows(folder: Path, interpolation: str, mon
         p = Preprocessing(resize=64, crop=64, interpolation=interpolation)  # type: ignore[arg-type]
         augmentations = Augmentations(crop=RandomResizedCrop())
         batches = Batches(
-            dataset, order=Order(len(dataset), 4, 0), augmentations=augmentations, preprocessing=p, seed=3, bn_batch=4,
+            dataset,
+            sampler=EpochSampler(len(dataset), 4, 0),
+            augmentations=augmentations,
+            preprocessing=p,
+            seed=3,
+            bn_batch=4,
             device=torch.device("cpu"),
-        )  # fmt: skip
+        )
         return batches.make(0)["images"] * torch.tensor(p.std)[:, None, None] * 255
 
     ours = batch()
@@ -154,8 +164,8 @@ def test_a_crop_of_the_right_size_is_not_resized(folder: Path) -> None:
     assert pixels is not None
     whole = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
     square = pixels[:, :90, :90]
-    u = np.zeros(augment.CROP_NUMBERS, np.float32)
-    cut = augment.random_crop_of_pixels(square, whole, u, Preprocessing(resize=90, crop=90))
+    u = np.zeros(RandomResizedCrop.numbers, np.float32)
+    cut = whole.crop_pixels(square, u, Preprocessing(resize=90, crop=90))
     assert cut.equal(square)
     assert Image.open(path).size[1] == 90
 
@@ -164,9 +174,15 @@ def test_images_finished_where_they_are_decoded_are_those_finished_by_the_batch(
     dataset = open_folder(folder).train
     augmentations = Augmentations(crop=RandomResizedCrop(), transforms=(Flip(), Flip(alternating=True)))
     batches = Batches(
-        dataset, order=Order(len(dataset), 4, 0), augmentations=augmentations, seed=3, bn_batch=4,
-        preprocessing=Preprocessing(resize=64, crop=64), device=torch.device("cpu"), workers=2,
-    )  # fmt: skip
+        dataset,
+        sampler=EpochSampler(len(dataset), 4, 0),
+        augmentations=augmentations,
+        seed=3,
+        bn_batch=4,
+        preprocessing=Preprocessing(resize=64, crop=64),
+        device=torch.device("cpu"),
+        workers=2,
+    )
     assert batches._finished_where_decoded
     at_once = [batch["images"] for batch in batches.between(0, 6)]
     batches._finished_where_decoded = False  # as on other devices

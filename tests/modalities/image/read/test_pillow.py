@@ -21,7 +21,8 @@ from torchvision.transforms.v2 import functional as tv
 
 from resnets.core.errors import DataError
 from resnets.modalities.image.preprocessing import Color, Interpolation, Preprocessing
-from resnets.modalities.image.read.pillow import MAX_PIXELS, center_crop, open_image, prepare, resize
+from resnets.modalities.image.read.pillow import MAX_PIXELS, open_image
+from resnets.modalities.image.transforms.resize import center_crop, prepare, resize
 from tests.conftest import channels_first, noise, truncate
 
 HOW: dict[Interpolation, InterpolationMode] = {

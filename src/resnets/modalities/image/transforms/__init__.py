@@ -1,0 +1,36 @@
+"""Augmentations, a file each, and the deterministic transforms `resize` and `normalize`.
+
+The names below are read without torch or NumPy, as recipes are; `resize` and `normalize` import them.
+"""
+
+from resnets.modalities.image.transforms.affine import Affine
+from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Normalize, Transform
+from resnets.modalities.image.transforms.color_jitter import ColorJitter
+from resnets.modalities.image.transforms.cutmix import CutMix
+from resnets.modalities.image.transforms.cutout import Cutout
+from resnets.modalities.image.transforms.flip import Flip
+from resnets.modalities.image.transforms.mixup import Mixup
+from resnets.modalities.image.transforms.padded_crop import PaddedCrop
+from resnets.modalities.image.transforms.pca_color import PCAColor
+from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
+from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
+from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
+
+__all__ = [
+    "Affine",
+    "Augmentations",
+    "ColorJitter",
+    "Crop",
+    "CutMix",
+    "Cutout",
+    "Flip",
+    "Mix",
+    "Mixup",
+    "Normalize",
+    "PCAColor",
+    "PaddedCrop",
+    "ProgressiveResize",
+    "RandomResizedCrop",
+    "ScaledCrop",
+    "Transform",
+]

@@ -1,0 +1,103 @@
+"""The augmentations of a run, in the order in which they are applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from resnets.core.renamed import renamed_fields
+from resnets.core.typed import checked
+from resnets.modalities.image.preprocessing import Color
+from resnets.modalities.image.transforms.affine import Affine
+from resnets.modalities.image.transforms.base import BatchRNG, require
+from resnets.modalities.image.transforms.color_jitter import ColorJitter
+from resnets.modalities.image.transforms.cutmix import CutMix
+from resnets.modalities.image.transforms.cutout import Cutout
+from resnets.modalities.image.transforms.flip import Flip
+from resnets.modalities.image.transforms.mixup import Mixup
+from resnets.modalities.image.transforms.padded_crop import PaddedCrop
+from resnets.modalities.image.transforms.pca_color import PCAColor
+from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
+from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
+from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+# JSON names each augmentation by its class.
+Crop = RandomResizedCrop | ScaledCrop
+Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
+Mix = Mixup | CutMix
+
+# Where mean and std come from: the preprocessing, or the training images: a mean and a std for each channel, or a mean
+# for each pixel and no division (He et al. 2015, section 4.2).
+Normalize = Literal["given", "channels", "mean image"]
+
+
+@renamed_fields
+@dataclass(frozen=True, kw_only=True)
+@checked
+class Augmentations:
+    """Random changes of the training images: a crop as each is decoded, transforms of the batch, then a mix.
+
+    Args:
+        crop: without one, images are resized and cropped as in evaluation.
+        progressive_resize: sizes of the crops; without it, they are as large as in evaluation.
+        transforms: applied in this order, before images are normalised.
+        mix: one of these, drawn evenly for each step, applied after images are normalised.
+    """
+
+    crop: Crop | None = None
+    progressive_resize: ProgressiveResize | None = None
+    transforms: tuple[Transform, ...] = ()
+    mix: tuple[Mix, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(
+            self.progressive_resize is None or self.crop is not None,
+            "progressive_resize is of a crop: set augmentations.crop as well.",
+        )
+
+    def apply_to_batch(self, images_NCHW: Tensor, rng: BatchRNG, color: Color = "RGB") -> Tensor:  # noqa: N803
+        """`images_NCHW` (uint8 from 0 to 255) after all `transforms`: uint8, or float32 from 0 to 1.
+
+        Args:
+            color: the order of the channels.
+        """
+        for number, transform in enumerate(self.transforms):
+            images_NCHW = transform(images_NCHW, transform.draw(rng, _purpose(number, transform)), color)  # noqa: N806
+        return images_NCHW
+
+    def only_flips(self) -> bool:
+        """Whether all `transforms` are flips, which can be done as each image is decoded."""
+        return all(isinstance(transform, Flip) for transform in self.transforms)
+
+    def flipped(self, rng: BatchRNG) -> NDArray[np.bool_]:
+        """(N,) which images the `transforms`, all of them flips, leave flipped."""
+        import numpy as np
+
+        flipped = np.zeros(rng.count, np.bool_)
+        for number, transform in enumerate(self.transforms):
+            assert isinstance(transform, Flip)
+            flipped ^= transform.draw(rng, _purpose(number, transform))[:, 0].numpy() < transform.p
+        return flipped
+
+    def mix_batch(self, images_NCHW: Tensor, rng: BatchRNG) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803
+        """`images_NCHW` (float32, normalised) mixed by one of `mix`.
+
+        Returns:
+            The images; (N,) `partners`, the row that each is mixed with; and (N,) `lam`, the weight of its own label.
+        """
+        generator = rng.generator("mix")
+        mix = self.mix[int(generator.integers(len(self.mix)))]
+        lam = rng.own_rows(mix.sample_lam(generator, rng.batch))
+        partners = rng.partners(generator)
+        images, lam = mix(images_NCHW, partners, lam, rng.uniforms("mix place", mix.numbers))
+        return images, partners, lam
+
+
+def _purpose(number: int, transform: Transform) -> str:
+    """What the numbers of the transform at place `number` are for; part of the data format, so it never changes."""
+    return f"view {number} {type(transform).__name__}"

@@ -1,0 +1,137 @@
+"""What an augmentation is: the three protocols, and the random numbers that they are given.
+
+Every augmentation is one frozen dataclass in one file of this package: its fields are its settings, which recipes and
+model files hold as JSON under the name of the class, and its `__call__` is a pure function of images and of uniform
+numbers drawn beforehand. torchvision's random classes draw from torch's global generator, so they cannot serve here;
+their functional forms are what the tests compare with.
+
+To add one, write its file, and add its class to the union `Crop`, `Transform` or `Mix` in `augmentations.py`.
+
+Recipes are read without torch or NumPy: modules of augmentations import them inside methods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from resnets.core.errors import UsageError
+from resnets.modalities.image.preprocessing import Color, Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+    Uniforms = NDArray[np.float32]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises UsageError with `message` unless `condition` holds."""
+    if not condition:
+        raise UsageError(message)
+
+
+class BatchRNG(Protocol):
+    """The random numbers of the rows of one batch; each is a pure function of the seed, a purpose and the step.
+
+    Purposes are part of the data format: another text gives other numbers.
+    """
+
+    @property
+    def count(self) -> int:
+        """Rows of the batch that are made here: all of them, or those of one rank."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Rows of the global batch."""
+        ...
+
+    def uniforms(self, purpose: str, numbers: int) -> Tensor:
+        """(count, numbers) float32 in [0, 1), on the device."""
+        ...
+
+    def alternating(self, purpose: str) -> Tensor:
+        """(count, 1) float32 in [0, 1), on the device: each in the other half than the same sample's an epoch ago."""
+        ...
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """The generator of `purpose` for this step, the same on every rank."""
+        ...
+
+    def partners(self, generator: np.random.Generator) -> Tensor:
+        """(count,) for each row, the row that it is mixed with, a permutation of its ghost batch."""
+        ...
+
+    def own_rows(self, values: NDArray[np.float32]) -> Tensor:
+        """The rows of `values` (batch, ...) that are made here, on the device."""
+        ...
+
+
+class RandomCrop(Protocol):
+    """A random crop of one image as it is decoded, of the size that `preprocessing.crop` says."""
+
+    numbers: ClassVar[int]  # uniform numbers for an image
+
+    def __call__(self, image: Image.Image, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
+        """A square of `preprocessing.crop` pixels, resized with the filter that evaluation uses.
+
+        Args:
+            u: (numbers,) uniform numbers in [0, 1).
+
+        Raises:
+            DataError: the image is too narrow to be resized.
+        """
+        ...
+
+    def takes_pixels(self, preprocessing: Preprocessing) -> bool:
+        """Whether `crop_pixels` can make the crops that `preprocessing` asks for."""
+        return False
+
+    def crop_pixels(self, pixels_CHW: Tensor, u: Uniforms, preprocessing: Preprocessing) -> Tensor:  # noqa: N803
+        """As `__call__`, of a decoded (3, height, width) uint8 tensor."""
+        raise NotImplementedError
+
+
+class BatchTransform(Protocol):
+    """A random change of a batch of images of one size, on the device."""
+
+    numbers: ClassVar[int]  # uniform numbers for an image
+
+    def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
+        """The changed images: uint8 from 0 to 255, or float32 from 0 to 1.
+
+        Args:
+            images_NCHW: uint8 from 0 to 255, or float32 from 0 to 1.
+            u: (N, numbers) uniform numbers in [0, 1).
+            color: the order of the channels.
+        """
+        ...
+
+    def draw(self, rng: BatchRNG, purpose: str) -> Tensor:
+        """(N, numbers) uniform numbers for `__call__`."""
+        return rng.uniforms(purpose, self.numbers)
+
+
+class MixTransform(Protocol):
+    """Each image of a normalised batch mixed with another of the batch, and their labels with it."""
+
+    numbers: ClassVar[int]  # uniform numbers for an image
+
+    def sample_lam(self, generator: np.random.Generator, count: int) -> NDArray[np.float32]:
+        """(count,) weights of the images' own labels, from 0 to 1."""
+        ...
+
+    def __call__(
+        self, images_NCHW: Tensor, partners: Tensor, lam: Tensor, u: Tensor  # noqa: N803
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """The mixed images, and (N,) the weight of each one's own label (for CutMix, after rounding to pixels).
+
+        Args:
+            images_NCHW: float32, normalised.
+            partners: (N,) the row that each image is mixed with.
+            lam: (N,) the weight of the image itself, from `sample_lam`.
+            u: (N, numbers) uniform numbers in [0, 1).
+        """
+        ...
