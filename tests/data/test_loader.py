@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
@@ -18,9 +16,10 @@ from resnets.core.errors import DataError
 from resnets.data.loader import Batch, Batches
 from resnets.data.sampler import EpochSampler
 from resnets.data.scan import scan
-from resnets.modalities.base import Dataset, InMemoryDataset, Subset
+from resnets.modalities.base import Dataset, Subset
 from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
-from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.modalities.image.transforms import (
     Affine,
@@ -33,11 +32,13 @@ from resnets.modalities.image.transforms import (
     PCAColor,
     RandomResizedCrop,
 )
-from resnets.modalities.image.transforms.normalize import normalize
-from tests.conftest import break_middle, noise, truncate, write_tree
+from tests.conftest import noise, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
+
+
 UNIT = Preprocessing(resize=8, crop=8, mean=(0.0,) * 3, std=(1 / 255,) * 3)  # gives back the grey levels
+
 
 EVERYTHING = Augmentations(
     crop=RandomResizedCrop(),
@@ -84,32 +85,6 @@ def numbered(count: int) -> InMemoryDataset:
     levels = np.arange(count, dtype=np.uint8)[:, None, None, None]
     pixels = np.ascontiguousarray(np.broadcast_to(levels, (count, 3, 8, 8)))
     return InMemoryDataset(tuple(map(str, range(count))), np.arange(count), pixels)
-
-
-# --- order ------------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**63 - 1))
-def test_each_epoch_visits_every_sample_once_and_every_batch_is_full(samples: int, batch: int, seed: int) -> None:
-    order = EpochSampler(samples, batch, seed)
-    steps = -(-3 * samples // batch)
-    drawn = [order.ids(step) for step in range(steps)]
-    assert {len(ids) for ids in drawn} == {batch}
-    visited = np.concatenate(drawn)
-    for epoch in range(3):
-        assert sorted(visited[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
-    backwards = [EpochSampler(samples, batch, seed).ids(step) for step in reversed(range(steps))]
-    np.testing.assert_array_equal(np.concatenate(backwards[::-1]), visited)
-
-
-def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
-    orders = [EpochSampler(100, 100, seed).ids(step).tolist() for seed in (0, 1) for step in (0, 1)]
-    assert len({tuple(order) for order in orders}) == 4
-    assert list(range(100)) not in orders
-
-
-# --- batches ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -194,79 +169,6 @@ def test_an_unreadable_image_ends_training_by_its_name(
         list(batches(folder, Augmentations(crop=crop), workers=workers).between(0, 3))
 
 
-# --- damage -----------------------------------------------------------------------------------------------------------
-
-
-def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None = None, workers: int = 0) -> Batches:
-    """Batches of 20 in groups of 10 whose damaged rows repeat others."""
-    return Batches(
-        dataset,
-        sampler=EpochSampler(len(dataset), 20, 0),
-        augmentations=augmentations,
-        preprocessing=SMALL,
-        seed=0,
-        bn_batch=10,
-        device=torch.device("cpu"),
-        rows=rows,
-        workers=workers,
-        replace_damaged=True,
-    )
-
-
-@pytest.mark.parametrize("workers", [0, 3])
-@pytest.mark.parametrize("augmentations", [Augmentations(crop=RandomResizedCrop()), EVERYTHING, Augmentations()])
-def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight(
-    folder: FolderDataset, augmentations: Augmentations, workers: int
-) -> None:
-    whole = replacing(folder, augmentations).make(0)
-    made = replacing(folder, augmentations, workers=workers)
-    found: list[tuple[int, int, str]] = []
-    made.on_damaged = lambda *what: found.append(what)
-    ids = made.sampler.ids(0)
-    bad = [3, 9, 10]  # the second's next row is the first of the group, the third is of another group
-    for row in bad:
-        break_middle(folder.path(int(ids[row])))
-    batch = next(iter(made.between(0, 1)))
-    assert batch["ids"].tolist() == [int(ids[{3: 4, 9: 0, 10: 11}.get(row, row)]) for row in range(20)]
-    assert torch.equal(batch["labels"], torch.from_numpy(folder.labels)[batch["ids"]])
-    assert batch["weights"].tolist() == [float(row not in bad) for row in range(20)]
-    assert [(step, sample) for step, sample, _ in found] == [(0, int(ids[row])) for row in bad]
-    assert all(str(folder.path(sample)) in reason for _, sample, reason in found)
-    if not augmentations.mix:
-        good = [row for row in range(20) if row not in bad]
-        assert torch.equal(batch["images"][good], whole["images"][good])
-    if not augmentations.transforms:
-        assert torch.equal(batch["images"][[3, 9, 10]], whole["images"][[4, 0, 11]])
-
-
-@pytest.mark.parametrize("micro_batch", [10, 5, 4])
-@pytest.mark.parametrize("augmentations", [Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)), EVERYTHING])
-def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
-    folder: FolderDataset, augmentations: Augmentations, micro_batch: int
-) -> None:
-    ids = replacing(folder, augmentations).sampler.ids(0)
-    for row in (4, 5, 9):  # the last of a piece of five, and the first of the next
-        break_middle(folder.path(int(ids[row])))
-    whole = replacing(folder, augmentations).make(0)
-    found: list[int] = []
-    for first in range(0, 20, micro_batch):
-        part = replacing(folder, augmentations, slice(first, first + micro_batch))
-        part.on_damaged = lambda step, sample, reason: found.append(sample)
-        made = part.make(0)
-        for name, value in made.items():
-            assert torch.equal(value, whole[name][first : first + micro_batch]), name
-        assert ("weights" in made) or not {4, 5, 9} & set(range(first, first + micro_batch))
-    assert found == [int(ids[row]) for row in (4, 5, 9)]  # each by one rank
-
-
-def test_a_group_of_which_nothing_can_be_read_is_an_error(folder: FolderDataset) -> None:
-    made = replacing(folder, Augmentations(crop=RandomResizedCrop()))
-    for row in range(10):
-        break_middle(folder.path(int(made.sampler.ids(0)[row])))
-    with pytest.raises(DataError, match="None of the 10 images"):
-        made.make(0)
-
-
 def test_a_image_too_narrow_to_resize_is_named(folder: FolderDataset) -> None:
     Image.new("L", (1, 50_000)).save(folder.path(13))
     with pytest.raises(DataError, match=str(folder.path(13))):
@@ -280,9 +182,6 @@ def test_leaving_the_loop_early_leaves_no_workers_behind(folder: FolderDataset) 
     assert threading.active_count() > before
     prefetch.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
-
-
-# --- mixing -----------------------------------------------------------------------------------------------------------
 
 
 def test_mixed_labels_weigh_as_their_images_do() -> None:
@@ -324,24 +223,6 @@ def test_of_several_mixes_each_step_takes_one() -> None:
 
 def test_without_a_mix_there_are_no_partners(folder: FolderDataset) -> None:
     assert batches(folder).make(0).keys() == {"ids", "images", "labels"}
-
-
-# --- normalising ------------------------------------------------------------------------------------------------------
-
-
-def test_normalising_is_torchvisions_for_bytes_and_floats() -> None:
-    images = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = transforms.Normalize(SMALL.mean, SMALL.std)(images / 255)
-    torch.testing.assert_close(normalize(images, SMALL), expected)
-    torch.testing.assert_close(normalize(images / 255, SMALL), expected)
-
-
-def test_a_mean_image_is_taken_out_pixel_by_pixel() -> None:
-    mean = np.random.default_rng(0).random((3, 12, 12), np.float32)
-    p = Preprocessing(resize=16, crop=12, std=(0.5, 1.0, 2.0), mean_image=encode_mean_image(mean))
-    images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    expected = (images.numpy() - mean) / np.array([0.5, 1.0, 2.0], np.float32)[:, None, None]
-    torch.testing.assert_close(normalize(images, p), torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("batch", [7, 10])

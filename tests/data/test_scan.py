@@ -11,8 +11,9 @@ from torchvision import transforms
 
 import resnets.data.scan as module
 from resnets.data.scan import DatasetScan, normalized, scan
-from resnets.modalities.base import Dataset, InMemoryDataset
+from resnets.modalities.base import Dataset
 from resnets.modalities.image.datasets.folder import read_classes
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.modalities.image.transforms.normalize import normalize

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from resnets.core.errors import DataError
 from resnets.data.splits import VAL_SHARE, by_hash, with_watched_split
-from resnets.modalities.base import Dataset, InMemoryDataset
+from resnets.modalities.base import Dataset
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets.folder import FolderDataset, open_folder
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from tests.conftest import write_tree
 
 

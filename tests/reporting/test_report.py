@@ -22,7 +22,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from resnets.artifacts.model_file import ModelCard
 from resnets.evaluation.scoring import Scores
-from resnets.modalities.base import InMemoryDataset
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
 from resnets.reporting.pages import TEMPLATES, inline_svg, render

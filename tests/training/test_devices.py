@@ -19,7 +19,7 @@ from resnets.data.decoding import DecodedImages
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.modalities.base import InMemoryDataset
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import (
     Affine,

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from resnets.core.errors import TrainingError
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
-from resnets.modalities.base import InMemoryDataset
 from resnets.modalities.image.datasets.digits import digits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Mixup, PaddedCrop
 from resnets.models.initialize import create

@@ -26,9 +26,9 @@ from resnets.core.renamed import renamed_fields, stored
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
+from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.tta import tta_crops
-from resnets.modalities.base import evenly_spaced
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read.decode_memory import one_image

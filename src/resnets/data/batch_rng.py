@@ -35,7 +35,7 @@ class StepRNG:
 
     @property
     def count(self) -> int:
-        return self.rows.stop - self.rows.start
+        return int(self.rows.stop - self.rows.start)
 
     @property
     def batch(self) -> int:

@@ -10,7 +10,9 @@ import numpy as np
 
 from resnets.core.errors import DataError
 from resnets.data.file_table import Files, FileTables
-from resnets.modalities.base import Dataset, InMemoryDataset, Subset, normalized
+from resnets.modalities.base import Dataset, Subset
+from resnets.modalities.file_names import normalized_name
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
 # What a fingerprint covers; "names" is that of runs begun before contents were part of it.
 Fingerprint = Literal["names", "contents"]
@@ -58,7 +60,7 @@ def _files(files: Files, strict: bool) -> Iterator[bytes]:
     names = files.folder.files
     for first in range(0, len(records), _PART):
         part = slice(first, first + _PART)
-        yield b"\0".join(normalized(names[int(i)]) for i in files.indices[part])
+        yield b"\0".join(normalized_name(names[int(i)]) for i in files.indices[part])
         yield records["size"][part].tobytes()
         yield records["digest"][part].tobytes()
 

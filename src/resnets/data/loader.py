@@ -80,8 +80,8 @@ class Batches:
         self.workers = workers
         self._size_at = size_at or (lambda step: preprocessing.crop)
         self._labels = torch.from_numpy(dataset.labels).to(device)
-        usable = pixels is not None and augmentations.crop is None
-        self._resident = ResidentImages(pixels, device) if usable else None
+        usable = pixels if augmentations.crop is None else None
+        self._resident = ResidentImages(usable, device) if usable is not None else None
         self._decoder = ImageDecoder(
             dataset,
             crop=augmentations.crop,

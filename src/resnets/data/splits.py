@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from resnets.core import rng
 from resnets.core.errors import DataError
-from resnets.modalities.base import Dataset, DatasetSplits, Subset, stratified_split
+from resnets.modalities.base import Dataset, DatasetSplits, Subset
 from resnets.modalities.image.datasets.folder import FolderDataset
+from resnets.modalities.stratify import stratified_split
 
 VAL_SHARE = 0.2
 _STRATIFIED_SEED = 20151210

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.workers import default_workers
+from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor, Predictor
 from resnets.evaluation.scoring import score
 from resnets.experiments.experiment import Measured
 from resnets.experiments.result_keys import with_old_keys
 from resnets.experiments.trial import Trial
-from resnets.modalities.base import evenly_spaced
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
 from resnets.modalities.image.transforms.normalize import normalize
 from resnets.models.resnet import ResNet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import overload
 
@@ -88,3 +89,10 @@ class NamesBuilder:
         """All names so far."""
         ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._lengths]), dtype=np.int64)
         return Names(b"".join(self._buffers), ends)
+
+
+def normalized_name(name: bytes) -> bytes:
+    """A file's relative name as all systems agree on it: UTF-8, composed (NFC; macOS decomposes), forward slashes."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", name.decode(errors="surrogateescape")).encode(errors="surrogateescape")

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from resnets.data.file_table import FileTables, folder_of, read_records
 from resnets.data.fingerprint import contents_sha256
+from resnets.data.sampler import evenly_spaced
 from resnets.data.scan import DatasetScan, resident_pixels, scan
-from resnets.modalities.base import Dataset, DatasetSplits, evenly_spaced
+from resnets.modalities.base import Dataset, DatasetSplits
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.training import agreement
 from resnets.training.distributed import Ranks

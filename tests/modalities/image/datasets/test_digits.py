@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from resnets.modalities.base import InMemoryDataset
 from resnets.modalities.image.datasets.digits import digits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
 # The split is part of every figure measured on it, so it must never change.
 FIRST_TEST = [6, 13, 19, 20, 25, 38, 43, 65]

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from resnets.core.errors import DataError
-from resnets.modalities.base import DatasetSplits, InMemoryDataset
+from resnets.modalities.base import DatasetSplits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
 
 def cifar(name: str, root: Path) -> DatasetSplits:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.core import rng
-from resnets.modalities.base import DatasetSplits, InMemoryDataset, stratified_split
+from resnets.modalities.base import DatasetSplits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
+from resnets.modalities.stratify import stratified_split
 
 # Fixed here before any result was seen: the day the paper appeared.
 SPLIT_SEED = 20151210

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.core.errors import DataError
-from resnets.modalities.base import Dataset, DatasetSplits, SplitName, normalized
-from resnets.modalities.file_names import Names, NamesBuilder
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+from resnets.modalities.file_names import Names, NamesBuilder, normalized_name
 from resnets.modalities.image.preprocessing import Background, Color
 from resnets.modalities.image.read.pillow import ENDINGS, open_image
 from resnets.modalities.listing import Listing
@@ -53,7 +53,7 @@ class FolderDataset:
         return str(self.path(index))
 
     def key(self, index: int) -> bytes:
-        return normalized(self.files[index])
+        return normalized_name(self.files[index])
 
 
 def open_folder(root: Path) -> DatasetSplits:

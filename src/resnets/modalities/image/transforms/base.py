@@ -91,7 +91,7 @@ class RandomCrop(Protocol):
 
     def crop_pixels(self, pixels_CHW: Tensor, u: Uniforms, preprocessing: Preprocessing) -> Tensor:  # noqa: N803
         """As `__call__`, of a decoded (3, height, width) uint8 tensor."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} takes images of Pillow only.")
 
 
 class BatchTransform(Protocol):
