@@ -146,7 +146,7 @@ def test_classes_that_the_data_does_not_have_are_noted(plain_run: Path, tmp_path
     add(tmp_path / "new" / "cat", *range(50, 53))
     scores = resnets.evaluate(plain_run, data=str(tmp_path / "new"), device="cpu")
     assert scores.notes == (
-        f"{tmp_path / 'new'} has one class only, cat: there is nothing to tell it from.",
+        f"{tmp_path / 'new'} has one class only, cat: there is no other class to distinguish it from.",
         "The model knows 1 classes that the data does not have: horse.",
     )
 

@@ -1,1 +1,1 @@
-"""From a source of images to batches on a device. This floor and `models` never meet."""
+"""Scans of datasets, and training batches. This package and `models` never import each other."""

@@ -1,8 +1,8 @@
 """Size, modification time, hash and verdict of every file of a folder, read once and then kept in the scan's cache.
 
 The table of a folder is read on all cores, in processes of their own, as most of that work holds Python's lock. It is
-kept in one file of the user's cache folder; a file whose name, size and modification time are as they were is not
-opened again. (Inode numbers play no part: they differ from machine to machine and come back after a copy.)
+kept in one file of the user's cache folder; a file whose name, size and modification time are unchanged is not opened
+again. (Inode numbers are not compared: they differ between machines and are reused after a copy.)
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True)
 class Files:
-    """Files that a source reads its images from.
+    """The files of a dataset's images.
 
     Args:
-        folder: where they are.
-        indices: (N,) their numbers in it, in the order of the source.
+        folder: the folder that they are in.
+        indices: (N,) their numbers in `folder`, in the order of the dataset.
         records: (N,) of `scan_cache.RECORD`.
     """
 
@@ -49,7 +49,7 @@ class Files:
 
 
 class FileTables:
-    """The tables of the folders of one dataset, each read when it is first asked for."""
+    """The tables of the folders of one dataset, each read on first use."""
 
     def __init__(self) -> None:
         self._tables: dict[int, tuple[FolderDataset, Records, bool]] = {}
@@ -65,10 +65,10 @@ class FileTables:
         return Files(folder, indices, self._tables[id(folder)][1][indices])
 
     def settle(self, dataset: Dataset, numbers: NDArray[np.int64], remarks: Mapping[int, int]) -> None:
-        """Notes that a decoder took the images `numbers` of `dataset`, so that it need not be asked again.
+        """Records that the images `numbers` of `dataset` can be decoded, so that the next scan need not decode them.
 
         Args:
-            remarks: bits by image, see `remarks.REMARKS`; the others have none.
+            remarks: bits by image number, see `remarks.REMARKS`; others have none.
         """
         folder, indices = folder_of(dataset)
         if folder is None or not len(numbers):
@@ -83,7 +83,7 @@ class FileTables:
         self._tables[id(folder)] = folder, records, changed or bool(new.any())
 
     def save(self) -> None:
-        """Keeps what was read, for the next run."""
+        """Writes what was read to the cache, for the next run."""
         for folder, records, changed in self._tables.values():
             if changed:
                 scan_cache.save(_key(folder), folder.files, records)
@@ -110,18 +110,18 @@ def read_records(folder: FolderDataset, indices: NDArray[np.int64]) -> Records:
 
 
 def _in_a_process(root: bytes, files: Names, indices: NDArray[np.int64]) -> Records:
-    question = b"\0".join([root, *(files[int(i)] for i in indices)])
-    path = os.pathsep.join(filter(None, sys.path))  # so that it finds this package, wherever it was found from
+    request = b"\0".join([root, *(files[int(i)] for i in indices)])
+    path = os.pathsep.join(filter(None, sys.path))  # so that the process finds this package where this one did
     try:
         answer = subprocess.run(
             [sys.executable, "-P", "-m", headers.__name__],
-            input=question,
+            input=request,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
             check=False,
         ).stdout
-    except OSError:  # no process may be started here
+    except OSError:  # this system starts no processes
         answer = b""
     if len(answer) != len(indices) * RECORD.itemsize:
         answer = headers.examine_all(root, files[indices])

@@ -1,4 +1,4 @@
-"""SHA-256 over a dataset, by which a run knows its training images again."""
+"""SHA-256 over a dataset, by which a resumed run checks that its training images are the same."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from resnets.modalities.base import Dataset, Subset
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
-# What a fingerprint covers; "names" is that of runs begun before contents were part of it.
+# What a fingerprint covers; "names" is that of runs that began before contents were part of it.
 Fingerprint = Literal["names", "contents"]
 _PART = 4096
 
 
 def names_sha256(dataset: Dataset) -> str:
-    """Over labels, classes and file names without their folders."""
+    """SHA-256 over labels, classes and file names without their folders."""
     digest = hashlib.sha256(dataset.labels.tobytes())
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
     for index in range(len(dataset)):
@@ -33,12 +33,12 @@ def names_sha256(dataset: Dataset) -> str:
 def contents_sha256(
     dataset: Dataset, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
 ) -> str:
-    """Over labels, classes and, of each file, the name below the dataset's folder, the size and the hash of its first
-    and last 4 KiB; of images in memory, over the pixels.
+    """SHA-256 over labels, classes and, for each file, its name below the dataset's folder, its size and the hash of
+    its first and last 4 KiB; for images in memory, over the pixels.
 
     Args:
         strict: a file that cannot be read is an error; else it has a hash of zeros.
-        before: size and hash that images, by number, once had, in place of what they have.
+        before: former size and hash by image number, used in place of the current ones.
     """
     digest = hashlib.sha256(b"contents 1\0" + dataset.labels.astype("<i8").tobytes())
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
@@ -56,7 +56,7 @@ def _files(files: Files, strict: bool) -> Iterator[bytes]:
     if strict and (records["size"] < 0).any():
         first = int(np.flatnonzero(records["size"] < 0)[0])
         name = files.folder.name(int(files.indices[first]))
-        raise DataError(f"{name} cannot be read: it is gone, or may not be read. Put it back.")
+        raise DataError(f"{name} cannot be read: it is missing, or its permissions forbid it. Put it back.")
     names = files.folder.files
     for first in range(0, len(records), _PART):
         part = slice(first, first + _PART)

@@ -1,4 +1,4 @@
-"""Work for threads, done one part ahead of who needs it."""
+"""Runs work on threads, one part ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ R = TypeVar("R")
 
 
 def prefetch(pool: ThreadPoolExecutor, work: Callable[[T], R], parts: Iterable[Iterable[T]]) -> Iterator[list[R]]:
-    """`work` on all of each part, in order; while a part is used, `pool` is at work on the next.
+    """The results of `work` on all of each part, in order; while the caller uses a part, `pool` computes the next.
 
     Raises:
-        Exception: what `work` raised, when its part is due; what was waiting is then called off.
+        Exception: what `work` raised, when its part is due; pending work is then cancelled.
     """
     waiting: list[Future[R]] | None = None
     upcoming: list[Future[R]] = []

@@ -1,4 +1,4 @@
-"""The scan before training: which images are damaged, the data's statistics, and its pixels where they fit."""
+"""The scan before training: damaged images, statistics, and the pixels where they fit in memory."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ RESIDENT_BYTES = 2**30
 
 @dataclass(frozen=True)
 class DatasetScan:
-    """What a scan of a source found.
+    """What a scan of a dataset found.
 
     Args:
         damaged: message by image number.
-        pixels: (N, channels, crop, crop) as `prepare` makes them, where asked for and not above `RESIDENT_BYTES`.
-        mean_image: (channels, crop, crop) mean of the whole images, from 0 to 1, where asked for.
-        std: (channels,) over all positions, from 0 to 1, where asked for.
-        remarks: how many images each one is true of; see `data.remarks`.
+        pixels: (N, channels, crop, crop) as `prepare` makes them, where requested and not above `RESIDENT_BYTES`.
+        mean_image: (channels, crop, crop) mean of the whole images, from 0 to 1, where requested.
+        std: (channels,) over all positions, from 0 to 1, where requested.
+        remarks: number of images by remark; see `modalities.image.remarks`.
     """
 
     damaged: dict[int, str]
@@ -58,16 +58,16 @@ def scan(
     tables: FileTables | None = None,
     decode: bool = False,
 ) -> DatasetScan:
-    """Finds the damaged images of `dataset`: by header and end marker where nothing else is asked, else by decoding.
+    """Finds the damaged images of `dataset`, by header and end marker if nothing else is requested, else by decoding.
 
-    An image whose header leaves a doubt is decoded at once, so what is refused is what a decoder refuses. Damage in
-    the middle of a file that looks whole is found when it is decoded.
+    An image whose header is not conclusive is decoded, so only what a decoder refuses is damaged. Damage in the middle
+    of a file that seems complete is found when it is decoded.
 
     Args:
         keep: decode the images and hold the prepared pixels in memory, if they fit.
         statistics: compute mean image and std of the prepared images; integer sums, so exact in any order. They are
             cached, as the images are decoded for them.
-        tables: of the source's files; a new one by default.
+        tables: those of the dataset's files; new ones by default.
         decode: decode every image in any case.
     """
     tables = tables or FileTables()
@@ -92,7 +92,7 @@ def scan(
 
 
 def resident_pixels(dataset: Dataset, preprocessing: Preprocessing) -> DatasetScan:
-    """Every image of `dataset` decoded, in memory if they fit; else nothing is."""
+    """Decodes every image of `dataset` into memory, if they fit; else decodes none."""
     if not fits_in_memory(len(dataset), preprocessing):
         return DatasetScan({})
     return _decode(dataset, np.arange(len(dataset)), preprocessing, prepared=True, keep=True)[0]
@@ -115,7 +115,7 @@ def _decode(
     """Decodes images on all cores; also returns the bits of `REMARKS` by image, where there are any.
 
     Args:
-        prepared: also bring them to size, which refuses those that are too narrow.
+        prepared: also resize and crop them, which refuses those that are too narrow.
     """
     p = preprocessing
     shape = (p.channels, p.crop, p.crop)
@@ -164,9 +164,9 @@ def _decode(
 def _cached_statistics(
     dataset: Dataset, preprocessing: Preprocessing, tables: FileTables
 ) -> tuple[DatasetScan, dict[int, int], NDArray[np.int64]]:
-    """Mean image and std, and what is damaged, from the cache, or by decoding every image.
+    """Mean image, std and damaged images, from the cache or by decoding every image.
 
-    Also returns the bits of `REMARKS` by image, for those images that had to be decoded, and which ones these are.
+    Also returns the bits of `REMARKS` by image, and the numbers of the images that had to be decoded.
     """
     p = replace(preprocessing, mean=(0.0,) * preprocessing.channels, std=(1.0,) * preprocessing.channels,
                 mean_image=None)  # fmt: skip
@@ -191,7 +191,7 @@ def _cached_statistics(
 
 
 def _load_statistics(dataset: Dataset, preprocessing: Preprocessing, key: str) -> DatasetScan | None:
-    """What the cache has under `key`, if the images that were damaged still are."""
+    """The statistics that the cache has under `key`, if the images that were damaged still are."""
     kept = scan_cache.load_arrays("statistics", key)
     try:
         if kept is None:
@@ -208,7 +208,7 @@ def _load_statistics(dataset: Dataset, preprocessing: Preprocessing, key: str) -
 
 
 def normalized(preprocessing: Preprocessing, how: Normalize, found: DatasetScan) -> Preprocessing:
-    """`preprocessing` with the statistics of the training set that `how` asks for; see `Normalize`."""
+    """`preprocessing` with the statistics of the training set that `how` names; see `Normalize`."""
     if how == "given":
         return preprocessing
     assert found.mean_image is not None

@@ -1,8 +1,8 @@
-"""What scans found, kept in the user's cache folder: one file for each folder of images, one for each statistics.
+"""The cache of scans, in the user's cache folder: one file for each folder of images, one for each set of statistics.
 
-Each file begins with a SHA-256 of the rest and is replaced whole, so several processes may use the cache at once, and
-one that is damaged counts as absent. A cache that cannot be written is done without. RESNETS_SCAN_CACHE=off turns it
-off; it is always safe to delete.
+Each file begins with a SHA-256 of the rest and is replaced atomically, so several processes may use the cache at once;
+a damaged file counts as absent. A cache that cannot be written is not used. RESNETS_SCAN_CACHE=off turns it off; it is
+always safe to delete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from resnets.modalities.catalog import cache_folder
 from resnets.modalities.file_names import Names
 
 SWITCH = "RESNETS_SCAN_CACHE"
-CACHED_FROM = 2000  # files; fewer are read in no time
+CACHED_FROM = 2000  # files; fewer are read fast enough
 KEPT = 32  # files in the cache; the least recently written go
 # As `headers.RECORD`.
 RECORD = np.dtype([("size", "<i8"), ("mtime", "<i8"), ("digest", "V16"), ("verdict", "u1"), ("remarks", "u1")])
@@ -31,9 +31,9 @@ _FORMAT = 1
 
 
 def load(key: str, names: Names) -> NDArray[np.void] | None:
-    """(N,) records of the files `names` of the folder `key`; those that the cache does not know have size -1.
+    """(N,) records of the files `names` of the folder `key`; files that are not in the cache have size -1.
 
-    None where it knows nothing.
+    None where the cache has no file for the folder.
     """
     if len(names) < CACHED_FROM or (found := load_arrays("files", key)) is None:
         return None
@@ -55,7 +55,7 @@ def load(key: str, names: Names) -> NDArray[np.void] | None:
 
 
 def save(key: str, names: Names, records: NDArray[np.void]) -> None:
-    """Keeps the records of the files `names` of the folder `key`."""
+    """Saves the records of the files `names` of the folder `key`."""
     if len(names) >= CACHED_FROM:
         arrays: dict[str, NDArray[Any]] = {
             "names": np.frombuffer(names.buffer, np.uint8),
@@ -66,7 +66,7 @@ def save(key: str, names: Names, records: NDArray[np.void]) -> None:
 
 
 def load_arrays(kind: str, key: str) -> dict[str, NDArray[Any]] | None:
-    """The arrays that were kept under `kind` and `key`, if they are there and whole."""
+    """The arrays that were saved under `kind` and `key`; None where they are missing or damaged."""
     if (path := _path(kind, key)) is None:
         return None
     try:
@@ -80,7 +80,7 @@ def load_arrays(kind: str, key: str) -> dict[str, NDArray[Any]] | None:
 
 
 def save_arrays(kind: str, key: str, arrays: dict[str, NDArray[Any]]) -> None:
-    """Keeps arrays under `kind` and `key`, where the cache can be written."""
+    """Saves arrays under `kind` and `key`, where the cache can be written."""
     if (path := _path(kind, key)) is None:
         return
     buffer = io.BytesIO()
@@ -99,5 +99,5 @@ def _path(kind: str, key: str) -> Path | None:
     name = hashlib.sha256(f"{_FORMAT} {kind} {key}".encode(errors="surrogateescape")).hexdigest()[:32]
     try:
         return cache_folder() / "scans" / f"{name}.npz"
-    except RuntimeError:  # this user has no home
+    except RuntimeError:  # this user has no home folder
         return None

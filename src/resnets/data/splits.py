@@ -1,4 +1,4 @@
-"""Which images are held out to evaluate on while training, where the data does not say."""
+"""Holds out images to evaluate on while training, where the data has no such split."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SplitRule = Literal["stratified", "hash"]
 def with_watched_split(
     splits: DatasetSplits, name: str, *, holdout: int = 0, rule: SplitRule = "hash"
 ) -> DatasetSplits:
-    """`splits` with a split to evaluate on while training: its own `val` or `test`, or a part of `train`.
+    """`splits` with a split to evaluate on while training: the data's `val` or `test`, or a part of `train`.
 
     Args:
-        name: of the dataset, for messages.
-        holdout: images, drawn class by class, that are `val` in place of its own; 0 for none.
+        name: the data's name, for messages.
+        holdout: number of training images, drawn class by class, that replace the data's own `val`; 0 for none.
         rule: how a fifth is held out where the dataset has neither `val` nor `test`. "hash": see `by_hash`.
             "stratified": drawn class by class, as runs of version 0.1.0 did, from numbers that change for all images
             when one is added.
@@ -61,7 +61,7 @@ def with_watched_split(
 
 
 def _without_dev(splits: DatasetSplits) -> DatasetSplits:
-    """`splits` as version 0.1.0 saw it, which did not know that `dev/` can be `val`."""
+    """`splits` as version 0.1.0 read them, in which `dev/` was not `val`."""
     val = splits.splits.get("val")
     if not (isinstance(val, FolderDataset) and val.root.name == "dev"):
         return splits
@@ -71,8 +71,8 @@ def _without_dev(splits: DatasetSplits) -> DatasetSplits:
 def by_hash(dataset: Dataset, share: float = VAL_SHARE) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices (kept, held out), each rising: an image is held out where the hash of its name is below `share`.
 
-    So no image changes sides when others are added or removed. In classes of two or more, of which all or none would be
-    held out, the one with the nearest hash changes sides. A class of one image is kept.
+    So no image changes sides when others are added or removed. In classes of two or more images of which all or none
+    would be held out, the one with the nearest hash changes sides. A class of one image is kept.
 
     Args:
         share: from 0 to 1, of the range of hashes: the first 8 bytes (big-endian) of SHA-256 over `Dataset.key`.

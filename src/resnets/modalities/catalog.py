@@ -1,4 +1,4 @@
-"""From the name of a dataset to the dataset: "digits", "cifar10", "cifar100", or a folder."""
+"""Opens data by name: "digits", "cifar10", "cifar100", or a folder."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from resnets.modalities.image.datasets.folder import open_folder
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
 
 
-def open_dataset(source: str) -> DatasetSplits:
-    """The dataset called `source`, or else the one in the folder `source`.
+def open_dataset(data: str) -> DatasetSplits:
+    """The splits of the dataset called `data`, or else of the folder `data`.
 
     Raises:
-        DataError: it is neither, or cannot be read.
+        DataError: there is no such dataset or folder, or it cannot be read.
     """
-    if source in ("digits", "digits/validation"):
-        return digits(validation=source != "digits")
-    if source in ("cifar10", "cifar100"):
-        return cifar(source, cache_folder())
-    if not os.path.isdir(source):
+    if data in ("digits", "digits/validation"):
+        return digits(validation=data != "digits")
+    if data in ("cifar10", "cifar100"):
+        return cifar(data, cache_folder())
+    if not os.path.isdir(data):
         raise DataError(
-            f"There is no dataset or folder {source!r}. Give a folder that holds train/<class>/*.jpg and "
+            f"There is no dataset or folder {data!r}. Give a folder that holds train/<class>/*.jpg and "
             f"val/<class>/*.jpg, or one of {', '.join(NAMES)}."
         )
-    return open_folder(Path(source))
+    return open_folder(Path(data))
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Many file names in one buffer of bytes: a list of a million strings takes 100 MB, and every process copies it."""
+"""Many file names in one buffer of bytes. (A list of a million strings takes 100 MB, and every process copies it.)"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 
 class Names:
-    """An immutable sequence of byte strings: their bytes one behind the other, and where each begins.
+    """An immutable sequence of byte strings, stored as their concatenation and the offset of each.
 
     Args:
-        buffer: all the bytes.
+        buffer: the concatenated bytes.
         offsets: (N + 1,) rising positions in `buffer`; name i is `buffer[offsets[i]:offsets[i + 1]]`.
     """
 
@@ -24,7 +24,7 @@ class Names:
 
     @classmethod
     def of(cls, names: Iterable[bytes]) -> Names:
-        """The names that an iterable gives."""
+        """The names in an iterable."""
         builder = NamesBuilder()
         builder += names
         return builder.build()
@@ -92,7 +92,7 @@ class NamesBuilder:
 
 
 def normalized_name(name: bytes) -> bytes:
-    """A file's relative name as all systems agree on it: UTF-8, composed (NFC; macOS decomposes), forward slashes."""
+    """A file's relative name, the same on all systems: UTF-8, composed (NFC; macOS decomposes), forward slashes."""
     if name.isascii():
         return name
     return unicodedata.normalize("NFC", name.decode(errors="surrogateescape")).encode(errors="surrogateescape")

@@ -1,7 +1,7 @@
-"""What lies in a folder of classes: image files, and all that is not one, for the notes.
+"""Lists a folder of classes: its image files, and for the notes what is left out.
 
-Nothing is opened. Links to folders are followed, but no folder is read twice for one class, so that links which lead
-back up, or in a circle, end. Pipes, sockets and devices are named and never opened: a pipe would wait for ever.
+No file is opened. Links to folders are followed, but no folder is listed twice for one class, so that links to a folder
+above, or in a circle, end. Pipes, sockets and devices are left out: opening a pipe would block.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["folder", "link to a folder", "file", "dangling link", "special f
 
 @dataclass
 class Named:
-    """Counts names and remembers the first few, in the order of the alphabet."""
+    """Counts names and keeps the first few in alphabetical order."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Listing:
         classes: the names of its folders and links to folders, sorted.
         loose: images in `root` itself, which belong to no class.
         hidden, other, dangling, special, repeated: what `images` and the constructor left out, by its path from `root`:
-            hidden folders; files without an image's ending; links that lead nowhere; pipes, sockets and devices; links
+            hidden folders; files without an image's ending; dangling links; pipes, sockets and devices; links
             to folders that had been read already.
 
     Raises:
@@ -86,7 +86,7 @@ class Listing:
         while folders or links:
             if folders:
                 path, relative, real = folders.pop()
-            else:  # after all that is no link, so that what a link repeats does not depend on the order
+            else:  # after all folders, so that which link is a repetition does not depend on their order
                 links.sort(reverse=True)
                 relative, path = links.pop()
                 real = os.path.realpath(path)
@@ -104,13 +104,13 @@ class Listing:
                     links.append((below, entry.path))
                 elif kind == "file" and _is_image(entry.name):
                     found.append(os.fsencode(below))
-                elif relative or kind == "file":  # what else lies in the root itself is known already
+                elif relative or kind == "file":  # the constructor has counted what else is in the root itself
                     self._leave_out(below, kind)
         found.sort()
         return found
 
     def notes(self, *, classes: bool = True) -> list[str]:
-        """A line for each kind of thing that was left out so far.
+        """A line for each kind of entry that was left out so far.
 
         Args:
             classes: whether `root` is a folder of classes, not of images.
@@ -137,7 +137,7 @@ class Listing:
 
 
 def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], Kind]]:
-    """What is in `folder`, in any order."""
+    """The entries of `folder`, in any order."""
     try:
         with os.scandir(folder) as entries:
             yield from ((entry, _kind(entry)) for entry in entries)
@@ -147,9 +147,9 @@ def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], Kind]]:
 
 def _kind(entry: os.DirEntry[str]) -> Kind:
     try:
-        if entry.is_file(follow_symlinks=False):  # known without asking the disk again
+        if entry.is_file(follow_symlinks=False):  # known without another system call
             return "file"
-        # Junctions are Windows' own links to folders; before Python 3.12 they cannot be told from folders.
+        # Junctions are Windows' own links to folders; before Python 3.12 they cannot be distinguished from folders.
         if entry.is_dir(follow_symlinks=False) and not getattr(entry, "is_junction", bool)():
             return "folder"
         mode = entry.stat().st_mode

@@ -1,7 +1,7 @@
 """How an image becomes a network's input, as frozen data that travels in the model file.
 
-Evaluation during training, `evaluate`, `predict`, export and the server all read this one description, so a
-model cannot be fed differently from how it was judged.
+Training, `evaluate`, `predict`, export and the server all read this one description, so that a model's input is
+prepared in the same way everywhere.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
 Background = tuple[int, int, int]  # red, green and blue from 0 to 255
-TestTimeAugmentation = Literal[
-    "center", "flip", "shift", "ten-crop", "multi-scale"
-]  # see `resnets.evaluation.tta`
+# See `resnets.evaluation.tta`.
+TestTimeAugmentation = Literal["center", "flip", "shift", "ten-crop", "multi-scale"]
 
 MAX_SIZE = 16384  # pixels of a side
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,14 +34,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Preprocessing:
-    """Turn an image upright, make it `color`, resize its shorter side, cut the centre, scale and normalise.
+    """Turns an image upright, converts it to `color`, resizes the shorter side, crops the centre, scales, normalises.
 
     Args:
         resize: pixels of the shorter side after resizing; the other side follows, rounded down.
         crop: pixels of each side of the square cut from the centre.
         interpolation: the filter of the resize.
         antialias: whether the filter widens when it shrinks an image, as Pillow's does. Networks trained with
-            one and tested with the other lose accuracy without a word.
+            one and tested with the other silently lose accuracy.
         color: channels and their order; "L" is one channel of grey.
         mean, std: per channel, for values from 0 to 1: `(value - mean) / std`.
         mean_image: in place of `mean`, a mean for every pixel (He et al. 2015, section 4.2): float32 values of
@@ -51,7 +50,7 @@ class Preprocessing:
             are composited. None drops the transparency, as torchvision and timm do.
 
     Raises:
-        UsageError: sizes that cannot be, a `std` of zero, lengths that do not fit the channels.
+        UsageError: sizes out of range, a `std` of zero, or lengths that do not fit the channels.
     """
 
     resize: int = 256
@@ -83,7 +82,7 @@ class Preprocessing:
         return 1 if self.color == "L" else 3
 
     def mean_pixels(self) -> NDArray[np.float32]:
-        """What is subtracted, to be broadcast over (channels, crop, crop)."""
+        """The mean, to be broadcast over (channels, crop, crop)."""
         import numpy as np
 
         if self.mean_image is None:

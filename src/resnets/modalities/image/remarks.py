@@ -1,4 +1,4 @@
-"""Images that can be read and yet are hardly what a person meant to train on: the data's notes count them."""
+"""Readable images that are probably not what the user meant to train on; the data's notes count them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ REMARKS: tuple[Remark, ...] = get_args(Remark)  # each of which has a bit in the
 
 
 def remarks(encoded: bytes) -> tuple[Remark, ...]:
-    """What is odd about the image in the file `encoded`. Only the header of most is read: no alpha, and 8 bits.
+    """The remarks that hold for the image in the file `encoded`. Of images of 8 bits without alpha, the header is read.
 
     Raises:
-        DataError: see `images.open_image`.
+        DataError: see `read.pillow.open_image`.
     """
     image = read_header(encoded)
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
@@ -40,8 +40,8 @@ def notes_on(counts: Mapping[Remark, int], images: int, split: str, background: 
 
     Args:
         counts: images by remark.
-        images: how many there are in all.
-        split: what they are called, such as "train".
+        images: their total number.
+        split: name of their split.
     """
     notes = []
     if count := counts.get("transparent", 0):

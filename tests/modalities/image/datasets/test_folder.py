@@ -91,7 +91,7 @@ def test_a_key_is_the_name_from_the_root_the_same_on_every_system(tmp_path: Path
 
 def test_one_class_alone_is_noted(tmp_path: Path) -> None:
     notes = open_folder(write_tree(tmp_path, {"train/cat": 2, "val/cat": 1})).notes
-    assert f"{tmp_path / 'train'} has one class only, cat: there is nothing to tell it from." in notes
+    assert f"{tmp_path / 'train'} has one class only, cat: there is no other class to distinguish it from." in notes
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read and fetched by torchvision."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read and downloaded by torchvision."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
 
 def cifar(name: str, root: Path) -> DatasetSplits:
-    """The dataset "cifar10" or "cifar100" in the folder `root`, fetched on first use.
+    """The dataset "cifar10" or "cifar100" in the folder `root`, downloaded on first use.
 
     Raises:
-        DataError: it is not there and cannot be fetched.
+        DataError: it is not there and cannot be downloaded.
     """
     from torchvision import datasets
 
@@ -28,10 +28,10 @@ def cifar(name: str, root: Path) -> DatasetSplits:
     try:
         try:
             parts = _read(cls, root)
-        except RuntimeError:  # torchvision's word for missing or damaged
+        except RuntimeError:  # what torchvision raises for missing or damaged files
             _fetch(cls, root)
             parts = _read(cls, root)
-    except Exception as error:  # torchvision lets through whatever its downloader, tar and pickle raise
+    except Exception as error:  # torchvision does not catch what its downloader, tar and pickle raise
         raise DataError(
             f"{name} is neither in {root} nor could it be downloaded ({error}). Put torchvision's copy there, "
             "or give --data a folder of images."
@@ -63,13 +63,13 @@ def _is_there(cls: Any, root: Path) -> bool:
 def _fetch(cls: Any, root: Path) -> None:
     """Puts the dataset into `root` in one step, so that other processes see all of it or nothing.
 
-    An archive that lies in `root` is unpacked and not fetched again.
+    An archive that is already in `root` is unpacked and not downloaded again.
     """
     from torchvision.datasets.utils import check_integrity, extract_archive
 
     root.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(root / f".{cls.base_folder}.lock"):
-        if _is_there(cls, root):  # another process has fetched it meanwhile
+        if _is_there(cls, root):  # another process has downloaded it meanwhile
             return
         with tempfile.TemporaryDirectory(dir=root, prefix=f".{cls.base_folder}.") as temporary:
             archive = root / cls.filename

@@ -20,10 +20,10 @@ VALIDATION_SAMPLES = 287  # a fifth of what is left to train on
 
 
 def digits(*, validation: bool = False) -> DatasetSplits:
-    """1,437 digits to train on and 360 to test on, split by class with a seed that is part of the source.
+    """1,437 digits to train on and 360 to test on, split by class with a seed that is part of the dataset.
 
     Args:
-        validation: leave the test digits alone and hold out 287 of the other 1,437 as `val`, to tune on.
+        validation: hold out 287 of the 1,437 training digits as `val`, to tune on, and leave the test digits unused.
     """
     pixels, labels = _read()
     kept, held_out = stratified_split(labels, TEST_SAMPLES, rng.generator(SPLIT_SEED, "digits test"))

@@ -23,7 +23,7 @@ _PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """Images in `root/<class>/`, read when asked for.
+    """Images in `root/<class>/`, read from their files one at a time.
 
     Args:
         files: (N,) names relative to `root`, such as b"cat/1.jpg".
@@ -57,21 +57,21 @@ class FolderDataset:
 
 
 def open_folder(root: Path) -> DatasetSplits:
-    """The dataset in `root`: its folders `train/`, `val/` and `test/` are its splits.
+    """The data in `root`: its folders `train/`, `val/` and `test/` are its splits.
 
     The images of `val/` and `test/` are labelled by the names of the training classes. `val/` may also be called
     `valid/`, `validation/` or `dev/`. A `root` without `train/` holds the class folders itself; all of it is the split
     "all".
 
     Raises:
-        DataError: missing or empty folders, or classes that were not trained.
+        DataError: a folder is missing or empty, or has classes that the model was not trained on.
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give one that holds train/<class>/*.jpg and val/<class>/*.jpg.")
     notes: list[str] = []
     if not (root / "train").is_dir():
         whole = read_classes(root, None, notes)
-        # Else Train/ and Test/ would be told apart, with a splendid accuracy.
+        # Otherwise Train/ and Test/ would become the classes.
         if all(name.lower() in _PART_FOLDERS for name in whole.classes):
             raise DataError(
                 f"{root} holds {_some(whole.classes)}, but no train/: call the parts train and val. To evaluate on one "
@@ -95,7 +95,7 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
 
     Args:
         classes: the names that labels stand for; None takes them from the folders, in the order of their names.
-        notes: gets a line for each thing a person should know.
+        notes: a line is appended for each thing that the user should know.
     """
     listing = Listing(root)
     if not listing.classes:
@@ -124,7 +124,7 @@ def read_classes(root: Path, classes: tuple[str, ...] | None, notes: list[str]) 
     if empty:
         notes.append(f"{root} has no images of {_some(empty)}; the other labels still match by name.")
     if len(names) == 1:
-        notes.append(f"{root} has one class only, {names[0]}: there is nothing to tell it from.")
+        notes.append(f"{root} has one class only, {names[0]}: there is no other class to distinguish it from.")
     notes += left_out
     return FolderDataset(root, names, np.array(labels, np.int64), files.build())
 

@@ -1,9 +1,9 @@
-"""How much memory decoding takes, told from the header, and how much of it the threads may take at once.
+"""Bounds the memory that threads take to decode images, estimated from the images' headers.
 
 A file of 2 kB can stand for 178 megapixels, and a codec can take five times what the pixels take: seven threads that
 decode such files at once would take 25 GiB. So the threads of a process share `LIMIT` bytes; an image waits until its
-part is free, those that come later wait behind it, and one that needs more is refused before it is decoded. Images of
-up to `SMALL` pixels pass without a lock.
+part is free, later ones wait behind it, and one that needs more is refused before it is decoded. Images of up to
+`SMALL` pixels pass without a lock.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class _OneImage:
             _release()
 
 
-_ONE_IMAGE = _OneImage()  # one for all: it holds nothing, and costs half a microsecond
+_ONE_IMAGE = _OneImage()  # shared: it has no state, and costs half a microsecond
 
 
 def one_image() -> _OneImage:
-    """Context manager around all work on one image: what is reserved within stays so until the outermost one ends."""
+    """Context manager around all work on one image; what is reserved in it is released when the outermost one exits."""
     return _ONE_IMAGE
 
 
 def reserve(needed: int, name: str) -> None:
-    """Waits until `needed` bytes of `LIMIT` are free; they are given back when `one_image` ends or by reserving anew.
+    """Waits until `needed` bytes of `LIMIT` are free; `one_image` or the next `reserve` releases them.
 
     Raises:
         DataError: more than `LIMIT`; the image is called `name`.
@@ -87,16 +87,16 @@ def reserve_for(image: Image.Image, name: str, background: bool = False) -> None
     """`reserve` for an image of which only the header is read; nothing for a small one.
 
     Args:
-        background: whether it is put on one where it is transparent.
+        background: whether transparent pixels are composited on one.
     """
     if image.width * image.height > SMALL or image.format == "JPEG2000":  # its two headers may say different sizes
         reserve(needed_for(image, background), name)
 
 
 def needed_for(image: Image.Image, background: bool = False) -> int:
-    """Bytes at most that decoding `image`, of which only the header is read, turning it and converting it to RGB takes.
+    """An upper bound on the bytes that decoding `image`, turning it and converting it to RGB take, by its header alone.
 
-    Measured with Pillow 13 on images of 16 megapixels; what cannot be told from the header is taken at its worst.
+    Measured with Pillow 13 on images of 16 megapixels; where the header does not say, the worst case is assumed.
     """
     pixels = image.width * image.height
     file = getattr(image, "fp", None)
@@ -118,7 +118,7 @@ def needed_for_jpeg(header: JpegHeader) -> int:
 
 
 def _codec(image: Image.Image, file: BinaryIO | None) -> float:
-    """Bytes that the codec takes beside the image itself, which is read from `file`; None once it is decoded."""
+    """Bytes that the codec takes in addition to the image; `file` is None where it has been decoded."""
     pixels = image.width * image.height
     if file is None:
         return 0
@@ -142,7 +142,7 @@ def _codec(image: Image.Image, file: BinaryIO | None) -> float:
 
 @contextlib.contextmanager
 def _from_start(file: BinaryIO) -> Iterator[None]:
-    """Context manager within which `file` is read from its start; afterwards it is where it was."""
+    """Context manager that seeks to the start of `file`, and back on exit."""
     place = file.tell()
     file.seek(0)
     try:

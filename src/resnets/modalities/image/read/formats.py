@@ -1,4 +1,4 @@
-"""The image formats that are read, known by what a file holds and not by its name.
+"""The image formats that are read, recognised by a file's content, not by its name.
 
 The list is closed: Pillow knows some forty more, and hands PostScript to Ghostscript, which runs it as a program.
 """
@@ -29,7 +29,7 @@ FORMATS = tuple(_PLUGINS)
 
 @cache
 def allowed_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow has."""
+    """Those of `FORMATS` that this Pillow can read."""
     for module in _PLUGINS.values():
         with contextlib.suppress(ImportError):
             importlib.import_module(f"PIL.{module}")
@@ -38,7 +38,7 @@ def allowed_formats() -> tuple[str, ...]:
 
 
 def _silence_libtiff() -> None:
-    """Has libtiff not print its errors and warnings: Pillow raises what matters, and we name the file."""
+    """Stops libtiff from printing errors and warnings: Pillow raises what matters, and our message names the file."""
     try:
         library = ctypes.CDLL(
             importlib.import_module("PIL._imaging").__file__
@@ -46,5 +46,5 @@ def _silence_libtiff() -> None:
         for setter in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
             setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
             setter(None)
-    except (OSError, AttributeError):  # no libtiff, or one that lies within and shows no symbols
+    except (OSError, AttributeError):  # no libtiff, or one that is linked in and exports no symbols
         return

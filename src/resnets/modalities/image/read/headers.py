@@ -1,8 +1,8 @@
-"""Whether an image file is whole, by its header and its end marker alone, and a hash of both.
+"""Whether an image file is complete, by its header and its end marker alone, and a hash of both.
 
 Only the standard library is imported: the scan of a large dataset starts this module in processes of its own.
-A file is `WHOLE` only where its format says so beyond doubt, and it can be neither transparent nor of 16 bits; any
-other verdict is for a decoder to settle, so that this module refuses nothing by itself.
+A file is `WHOLE` only where that is certain, and where it can be neither transparent nor of 16 bits; other files have
+to be decoded to know, so that this module refuses none by itself.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def examine(path: bytes) -> bytes:
 
 
 def examine_all(root: bytes, names: Iterable[bytes], threads: int = _THREADS) -> bytes:
-    """The records of files below `root`, one behind the other."""
-    with ThreadPoolExecutor(threads) as pool:  # storage far away answers several questions at a time
+    """The concatenated records of files below `root`."""
+    with ThreadPoolExecutor(threads) as pool:  # network storage answers several requests at once
         return b"".join(pool.map(lambda part: b"".join(examine(root + b"/" + name) for name in part), _parts(names)))
 
 
@@ -157,7 +157,7 @@ _CHECKS = (
 
 
 def main() -> None:
-    """Answers a folder and names below it on standard input, all with NUL between them, with their records."""
+    """Reads a folder and names in it from standard input, separated by NUL; writes records to standard output."""
     root, *names = sys.stdin.buffer.read().split(b"\0")
     sys.stdout.buffer.write(examine_all(root, names))
 

@@ -1,9 +1,8 @@
 """JPEG files decoded by torchvision's operator, which gives pixels in the layout that torch crops and resizes.
 
-Both it and Pillow are libjpeg-turbo and give the same pixels, so where torchvision has no operator, Pillow decodes and
-nothing else changes. What the operator would not refuse as Pillow does, or would turn out otherwise, is left to the
-caller: truncated files, CMYK, images that are too large. The operator is loaded by itself: importing torchvision takes
-seconds.
+The operator and Pillow both use libjpeg-turbo and give the same pixels, so Pillow decodes where torchvision has no
+operator. Files that the operator would accept or decode differently from Pillow are left to the caller: truncated ones,
+CMYK, images that are too large. The operator is loaded without importing torchvision, which takes seconds.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _RGB = 3  # torchvision.io.ImageReadMode.RGB
 
 
 def decode(data: bytes) -> Tensor | None:
-    """(3, height, width) uint8, upright by its metadata; None where it is no JPEG for the operator.
+    """(3, height, width) uint8, upright by its metadata; None where `data` is left to the caller.
 
     Args:
-        data: of an image file of any format.
+        data: bytes of an image file of any format.
     """
     if not (data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")):
         return None
@@ -45,26 +44,26 @@ def decode(data: bytes) -> Tensor | None:
             decode_memory.reserve(decode_memory.needed_for_jpeg(header), "the image")
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         return _upright(torch.ops.image.decode_jpeg(encoded, _RGB), header.orientation)
-    except Exception:  # Pillow says better what is wrong
+    except Exception:  # Pillow's message is better
         return None
 
 
 def decoder() -> Decoder:
-    """What decodes JPEG files here."""
+    """The decoder of JPEG files on this machine."""
     return "torchvision" if _has_operator() else "Pillow"
 
 
 def _upright(pixels: Tensor, orientation: int) -> Tensor:
-    """`pixels` turned and mirrored as EXIF's `orientation` asks, which the operator would read only in part."""
+    """`pixels` turned and flipped as EXIF's `orientation` says; the operator would apply only some orientations."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 2)
-    mirrored = [axis for axis, numbers in ((1, (3, 4, 7, 8)), (2, (2, 3, 6, 7))) if orientation in numbers]
-    return pixels.flip(mirrored) if mirrored else pixels
+    flipped = [axis for axis, numbers in ((1, (3, 4, 7, 8)), (2, (2, 3, 6, 7))) if orientation in numbers]
+    return pixels.flip(flipped) if flipped else pixels
 
 
 @cache
 def _has_operator() -> bool:
-    """Whether torch has torchvision's operator, loaded if need be."""
+    """Whether torch has torchvision's operator; loads it where it is not loaded."""
     if "torchvision" not in sys.modules:
         found = importlib.util.find_spec("torchvision")
         if found is None or found.origin is None:

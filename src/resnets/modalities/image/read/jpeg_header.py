@@ -17,14 +17,14 @@ _MARKER = re.compile(rb"\xff[^\0\xff]")
 
 
 class JpegHeader(NamedTuple):
-    """Of the frame and its first scan.
+    """What the frame and its first scan say.
 
     Args:
         width, height: in pixels, as stored.
         bits: of a sample.
         components: 1 for grey, 3 for colour, 4 for inks.
         coefficients: bytes of memory a pixel for those that a decoder holds until the last scan; 0 for one scan.
-        orientation: see `data.orientation`.
+        orientation: see `read.orientation`.
         clean: no bytes that belong to no segment stand before the frame.
     """
 
@@ -41,7 +41,7 @@ def read_header(data: bytes) -> JpegHeader:
     """The header of the JPEG file `data`, which is read up to its first scan.
 
     Raises:
-        ValueError: there is none that is whole.
+        ValueError: there is no complete header.
     """
     exif = xmp = b""
     frame = marker_of_frame = 0  # their places

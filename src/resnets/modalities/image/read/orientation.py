@@ -1,6 +1,6 @@
-"""Which way up an image is: the one place that reads it, from EXIF or else from XMP, for every decoder.
+"""The orientation of an image, from EXIF or else from XMP; every decoder reads it here.
 
-The metadata is only read: to write EXIF anew, as `PIL.ImageOps.exif_transpose` does, fails on odd but harmless entries.
+The metadata is only read: rewriting EXIF, as `PIL.ImageOps.exif_transpose` does, fails on odd but harmless entries.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def orientation(exif: bytes, xmp: bytes) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """`image`, whose pixels are decoded, turned as its metadata asks; itself where that asks for nothing.
+    """`image`, whose pixels are decoded, turned as its metadata says; `image` itself where it is upright.
 
-    (Only after decoding does the metadata stand in `info` for all formats: a PNG may have it behind the pixels.)
+    (Only after decoding is the metadata of all formats in `info`: a PNG may store it after the pixels.)
     """
     # Pillow turns TIFF files by itself while it decodes them.
     number = 1 if image.format == "TIFF" else _of(image)
@@ -52,7 +52,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Whether `image`, of which only the header is read, says there that decoding has to turn it."""
+    """Whether the header of `image` says that it has to be turned."""
     return _of(image) != 1 or getattr(image, "tag_v2", {}).get(_TAG, 1) != 1
 
 

@@ -22,37 +22,37 @@ from resnets.modalities.image.read.transparency import on_background
 Pixels = NDArray[np.uint8]  # (channels, height, width)
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
 _SHRINK = "Shrink it, or take it out."
-MAX_PIXELS = 178_956_970  # what Pillow holds for a decompression bomb: 512 MiB as RGB
+MAX_PIXELS = 178_956_970  # Pillow's limit for a decompression bomb: 512 MiB as RGB
 
-# Pillow warns of odd but readable metadata, and of sizes that are refused below. Said once for the whole process:
+# Pillow warns of odd but readable metadata, and of sizes that are refused below. The filter is set for the process:
 # `warnings.catch_warnings` swaps the process's filters, so threads that decode would leave every warning silenced.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_image(
-    source: Path | bytes | Image.Image,
+    file: Path | bytes | Image.Image,
     color: Color = "RGB",
     *,
     background: Background | None = None,
     name: str = "",
 ) -> Image.Image:
-    """The image, decoded, upright by its metadata (`data.orientation`), in mode "RGB" or, for color "L", "L".
+    """The image, decoded, upright by its metadata (`read.orientation`), in mode "RGB" or, for color "L", "L".
 
     16-bit images lose their lower byte, palettes are resolved, of animations the first frame is taken. Transparency
     is dropped, as torchvision and timm do, unless `background` is given.
 
     Args:
-        source: a file, its bytes, or an image of Pillow's.
-        background: red, green and blue from 0 to 255, on which an image that is transparent in part is put.
+        file: a path, the file's bytes, or an image of Pillow's.
+        background: red, green and blue from 0 to 255, on which transparent images are composited.
         name: what to call it in messages; a path's own by default.
 
     Raises:
         DataError: missing, truncated, of none of `FORMATS`, larger than `MAX_PIXELS`, or one whose decoding takes more
             memory than `decode_memory.LIMIT`.
     """
-    name = name or (str(source) if isinstance(source, Path) else "the image")
+    name = name or (str(file) if isinstance(file, Path) else "the image")
     with named_errors(name), decode_memory.one_image():
-        image = source if isinstance(source, Image.Image) else read_header(source, name)
+        image = file if isinstance(file, Image.Image) else read_header(file, name)
         kind = image.format
         if kind == "EPS":  # opened by the caller; to decode it would run it as a program
             raise UnidentifiedImageError
@@ -61,15 +61,15 @@ def open_image(
         return _convert(upright(image), kind, "L" if color == "L" else "RGB", background, name)
 
 
-def read_header(source: Path | bytes, name: str = "") -> Image.Image:
-    """The image of Pillow's, of which only the header is read.
+def read_header(file: Path | bytes, name: str = "") -> Image.Image:
+    """The image, opened by Pillow, of which only the header has been read.
 
     Raises:
-        DataError: as `open_image`, but for what only decoding shows.
+        DataError: as `open_image`, except for what only decoding finds.
     """
-    name = name or (str(source) if isinstance(source, Path) else "the image")
+    name = name or (str(file) if isinstance(file, Path) else "the image")
     with named_errors(name):
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=allowed_formats())
+        image = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=allowed_formats())
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise DataError(
@@ -81,7 +81,7 @@ def read_header(source: Path | bytes, name: str = "") -> Image.Image:
 
 
 def _misread(image: Image.Image) -> str:
-    """Why Pillow reads other pixels than those in the file; empty where it does not."""
+    """Why Pillow would read wrong pixels; empty where it reads the file's."""
     if image.format != "TIFF":
         return ""
     tags = getattr(image, "tag_v2", {})

@@ -8,14 +8,14 @@ from resnets.modalities.image.preprocessing import Background
 
 
 def may_be_transparent(image: Image.Image) -> bool:
-    """Whether `image`, of which only the header needs to be read, has a place for transparency."""
+    """Whether the format of `image` stores transparency, by its header alone."""
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or (
         "transparency" in image.info and not image.mode.startswith("I")
     )
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Whether a pixel of `image`, which is decoded, is transparent, wholly or in part."""
+    """Whether any pixel of the decoded `image` is at least partly transparent."""
     if not may_be_transparent(image):
         return False
     bands = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
@@ -24,9 +24,9 @@ def is_transparent(image: Image.Image) -> bool:
 
 
 def on_background(image: Image.Image, background: Background) -> Image.Image:
-    """`image`, which is decoded, in RGBA on a sheet of `background`; itself where no pixel is transparent."""
+    """The decoded `image` composited on `background`, in RGBA; `image` itself where no pixel is transparent."""
     if not is_transparent(image):
         return image
-    sheet = Image.new("RGBA", image.size, (*background, 255))
-    sheet.alpha_composite(image.convert("RGBA"))
-    return sheet
+    canvas = Image.new("RGBA", image.size, (*background, 255))
+    canvas.alpha_composite(image.convert("RGBA"))
+    return canvas
