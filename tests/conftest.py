@@ -1,4 +1,4 @@
-"""Images and folders that tests share, and where the development data lies."""
+"""Images and folders for several tests, and the folder of the development data."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> FolderDataset:
 
 
 def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None = None, workers: int = 0) -> Batches:
-    """Batches of 20 in groups of 10 whose damaged rows repeat others."""
+    """Batches of 20 in ghost batches of 10 whose damaged rows repeat others."""
     return Batches(
         dataset,
         sampler=EpochSampler(len(dataset), 20, 0),
@@ -56,7 +56,7 @@ def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None
 
 @pytest.mark.parametrize("workers", [0, 3])
 @pytest.mark.parametrize("augmentations", [Augmentations(crop=RandomResizedCrop()), EVERYTHING, Augmentations()])
-def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight(
+def test_a_damaged_row_repeats_the_next_readable_one_of_its_ghost_batch_with_weight_0(
     folder: FolderDataset, augmentations: Augmentations, workers: int
 ) -> None:
     whole = replacing(folder, augmentations).make(0)
@@ -64,7 +64,7 @@ def test_a_damaged_row_repeats_the_next_readable_one_of_its_group_with_no_weight
     found: list[tuple[int, int, str]] = []
     made.on_damaged = lambda *what: found.append(what)
     ids = made.sampler.ids(0)
-    bad = [3, 9, 10]  # the second's next row is the first of the group, the third is of another group
+    bad = [3, 9, 10]  # the second's next row is the first of the ghost batch, the third is of another one
     for row in bad:
         break_middle(folder.path(int(ids[row])))
     batch = next(iter(made.between(0, 1)))
@@ -86,7 +86,7 @@ def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
     folder: FolderDataset, augmentations: Augmentations, micro_batch: int
 ) -> None:
     ids = replacing(folder, augmentations).sampler.ids(0)
-    for row in (4, 5, 9):  # the last of a piece of five, and the first of the next
+    for row in (4, 5, 9):  # the last of a micro-batch of five, and the first of the next
         break_middle(folder.path(int(ids[row])))
     whole = replacing(folder, augmentations).make(0)
     found: list[int] = []
@@ -100,7 +100,7 @@ def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
     assert found == [int(ids[row]) for row in (4, 5, 9)]  # each by one rank
 
 
-def test_a_group_of_which_nothing_can_be_read_is_an_error(folder: FolderDataset) -> None:
+def test_a_ghost_batch_without_a_readable_image_is_an_error(folder: FolderDataset) -> None:
     made = replacing(folder, Augmentations(crop=RandomResizedCrop()))
     for row in range(10):
         break_middle(folder.path(int(made.sampler.ids(0)[row])))

@@ -88,7 +88,7 @@ def numbered(count: int) -> InMemoryDataset:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_without_views_training_sees_what_torchvision_would_evaluate(folder: FolderDataset, workers: int) -> None:
+def test_without_augmentations_images_are_torchvisions_for_evaluation(folder: FolderDataset, workers: int) -> None:
     theirs = transforms.Compose(
         [
             transforms.Resize(16),
@@ -120,7 +120,7 @@ def test_a_batch_can_be_made_out_of_order(folder: FolderDataset) -> None:
     assert same(made.make(7), later)
 
 
-def test_another_seed_gives_another_order_and_other_views(folder: FolderDataset) -> None:
+def test_another_seed_gives_another_order_and_other_augmentations(folder: FolderDataset) -> None:
     first, second = (batches(folder, EVERYTHING, seed=seed).make(0) for seed in (0, 1))
     assert not torch.equal(first["ids"], second["ids"])
     assert not torch.equal(first["lam"], second["lam"])
@@ -128,22 +128,27 @@ def test_another_seed_gives_another_order_and_other_views(folder: FolderDataset)
 
 @pytest.mark.parametrize(
     "augmentations",
-    [Augmentations(crop=RandomResizedCrop()), *(Augmentations(transforms=(view,)) for view in EVERYTHING.transforms)],
-    ids=["RandomResizedCrop", *(type(view).__name__ for view in EVERYTHING.transforms)],
+    [
+        Augmentations(crop=RandomResizedCrop()),
+        *(Augmentations(transforms=(transform,)) for transform in EVERYTHING.transforms),
+    ],
+    ids=["RandomResizedCrop", *(type(transform).__name__ for transform in EVERYTHING.transforms)],
 )
-def test_a_image_looks_different_in_each_row_and_each_step(folder: FolderDataset, augmentations: Augmentations) -> None:
+def test_an_image_is_augmented_differently_in_each_row_and_each_step(
+    folder: FolderDataset, augmentations: Augmentations
+) -> None:
     made = batches(Subset(folder, np.array([0])), augmentations, batch=20)  # the same image twenty times
     first, second = (made.make(step)["images"] for step in range(2))
     for one, other in ((first, second), (first, first.roll(1, 0))):
         assert (one != other).flatten(1).any(1).float().mean() > 0.2  # of flips, half are alike
 
 
-def test_each_row_and_each_step_draws_its_own_shares(folder: FolderDataset) -> None:
+def test_each_row_and_each_step_has_its_own_lam(folder: FolderDataset) -> None:
     made = batches(folder, Augmentations(mix=(Mixup(alpha=1.0),)))
-    assert len({share for step in range(3) for share in made.make(step)["lam"].tolist()}) == 30
+    assert len({lam for step in range(3) for lam in made.make(step)["lam"].tolist()}) == 30
 
 
-def test_two_views_of_one_kind_draw_numbers_of_their_own(folder: FolderDataset) -> None:
+def test_two_transforms_of_one_kind_have_numbers_of_their_own(folder: FolderDataset) -> None:
     once, twice = (batches(folder, Augmentations(transforms=(Flip(),) * times)) for times in (0, 2))
     changed = [not torch.equal(once.make(0)["images"][i], twice.make(0)["images"][i]) for i in range(10)]
     assert any(changed)  # had both drawn alike, the second would undo the first
@@ -169,7 +174,7 @@ def test_an_unreadable_image_ends_training_by_its_name(
         list(batches(folder, Augmentations(crop=crop), workers=workers).between(0, 3))
 
 
-def test_a_image_too_narrow_to_resize_is_named(folder: FolderDataset) -> None:
+def test_an_image_too_narrow_to_resize_is_named(folder: FolderDataset) -> None:
     Image.new("L", (1, 50_000)).save(folder.path(13))
     with pytest.raises(DataError, match=str(folder.path(13))):
         list(batches(folder, preprocessing=Preprocessing(), workers=2).between(0, 3))
@@ -203,7 +208,7 @@ def test_cutmix_labels_weigh_as_their_pixels_do() -> None:
 
 
 @pytest.mark.parametrize("bn_batch", [4, 6, 12])
-def test_images_are_mixed_within_their_group_alone(bn_batch: int) -> None:
+def test_images_are_mixed_within_their_ghost_batch_alone(bn_batch: int) -> None:
     made = batches(numbered(50), Augmentations(mix=(Mixup(),)), batch=12, bn_batch=bn_batch, preprocessing=UNIT)
     for step in range(20):
         drawn = made.make(step)

@@ -18,7 +18,7 @@ def test_parts_come_in_order_and_the_next_is_under_way() -> None:
     with ThreadPoolExecutor(2) as pool:
         parts = prefetch(pool, work, [[0, 1], [2, 3], [4, 5]])
         assert next(parts) == [0, 10]
-        assert started[2].wait(5)  # before anybody asked for it
+        assert started[2].wait(5)  # before it is consumed
         assert list(parts) == [[20, 30], [40, 50]]
         assert list(prefetch(pool, work, [])) == []
 

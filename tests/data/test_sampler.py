@@ -10,9 +10,9 @@ from resnets.data.sampler import EpochSampler
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**63 - 1))
 def test_each_epoch_visits_every_sample_once_and_every_batch_is_full(samples: int, batch: int, seed: int) -> None:
-    order = EpochSampler(samples, batch, seed)
+    sampler = EpochSampler(samples, batch, seed)
     steps = -(-3 * samples // batch)
-    drawn = [order.ids(step) for step in range(steps)]
+    drawn = [sampler.ids(step) for step in range(steps)]
     assert {len(ids) for ids in drawn} == {batch}
     visited = np.concatenate(drawn)
     for epoch in range(3):

@@ -67,7 +67,7 @@ def test_every_damaged_image_is_found_and_named(folder: Path, keep: bool, statis
     assert str(folder / "dog" / "0.png") in found.damaged[5]
 
 
-def test_a_image_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
+def test_an_image_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
     Image.new("L", (1, 50_000)).save(folder / "cat" / "hair.png")
     found = scan(read_classes(folder, None, []), Preprocessing(), keep=False, statistics=True)
     assert [str(folder / "cat" / "hair.png") in message for message in found.damaged.values()] == [True]

@@ -20,7 +20,7 @@ from tests.conftest import write_tree
 
 
 def made(names_of: dict[str, list[str]]) -> InMemoryDataset:
-    """A source without pixels, of these names in each class."""
+    """A dataset without pixels, with these names in each class."""
     labels = [label for label, names in enumerate(names_of.values()) for _ in names]
     names = tuple(name for names in names_of.values() for name in names)
     pixels = np.zeros((len(names), 1, 1, 1), np.uint8)
@@ -123,7 +123,7 @@ HELD_OUT = [
 ]
 
 
-def test_classes_of_one_image_alone_cannot_be_shared(tmp_path: Path) -> None:
+def test_classes_of_one_image_alone_cannot_be_split(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"cat": 1, "dog": 1})
     with pytest.raises(DataError, match="is too small to hold out a fifth") as caught:
         with_watched_split(open_folder(root), str(root))

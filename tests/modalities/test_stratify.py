@@ -12,7 +12,7 @@ from resnets.modalities.stratify import stratified_split
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.data())
-def test_a_stratified_split_gives_each_class_its_share(counts: list[int], data: st.DataObject) -> None:
+def test_a_stratified_split_holds_out_in_proportion_to_class_sizes(counts: list[int], data: st.DataObject) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     held_out = data.draw(st.integers(0, len(labels)))
     kept, out = stratified_split(labels, held_out, rng.generator(7, "test"))

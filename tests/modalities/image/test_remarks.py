@@ -1,4 +1,4 @@
-"""Transparent images and 16-bit ones of 12 bits: counted in the notes; a background where one is asked for."""
+"""Transparent images and 16-bit ones of 12 bits: counted in the notes; a background where one is set."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_what_is_odd_about_an_image(case: str) -> None:
 
 
 def composited(colors: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float64]:
-    share = alpha[..., None] / 255.0
-    mixed: NDArray[np.float64] = share * colors + (1 - share) * np.array(BACKGROUND)
+    weight = alpha[..., None] / 255.0
+    mixed: NDArray[np.float64] = weight * colors + (1 - weight) * np.array(BACKGROUND)
     return mixed
 
 

@@ -57,7 +57,7 @@ def test_a_digit_is_grey_and_called_by_its_number_in_scikit_learn() -> None:
     assert splits.test.name(0) == f"digit {FIRST_TEST[0]}"
 
 
-def test_without_scikit_learns_file_its_loader_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_learns_file_its_loader_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = digits().train
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     found = digits().train

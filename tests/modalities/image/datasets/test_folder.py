@@ -41,7 +41,7 @@ def test_train_and_test_folders_become_the_two_parts(tmp_path: Path, part: str) 
     assert splits.notes == ()
 
 
-def test_a_image_is_the_one_that_its_name_says(tmp_path: Path) -> None:
+def test_an_image_is_the_one_that_its_name_says(tmp_path: Path) -> None:
     dataset = open_folder(write_tree(tmp_path, TRAIN | {"val/cat": 1})).train
     for index, name in enumerate(names(dataset)):
         np.testing.assert_array_equal(np.asarray(dataset.image(index, "RGB")), np.asarray(Image.open(name)))
@@ -166,7 +166,7 @@ def test_endings_count_in_either_case(tmp_path: Path) -> None:
         pytest.param({"val/cat": 9, "val/dog": 9}, (), "no train/", id="val without train"),
     ],
 )
-def test_layouts_that_cannot_be_meant_are_refused(
+def test_ambiguous_layouts_are_refused(
     tmp_path: Path, counts: dict[str, int], empty: tuple[str, ...], said: str
 ) -> None:
     write_tree(tmp_path, counts)

@@ -64,7 +64,7 @@ def test_jpeg_2000_of_2_kb_that_takes_3_gib_is_refused_by_its_header() -> None:
         (4.0, "PPM", "RGB", {}),
     ],
 )
-def test_the_header_tells_what_decoding_takes(
+def test_the_memory_that_decoding_takes_follows_from_the_header(
     measured: float, format: str, mode: str, options: dict[str, object]
 ) -> None:
     needed = needed_for(read_header(saved(format, mode, **options))) / SIDE**2

@@ -92,7 +92,7 @@ def test_without_the_operator_batches_are_the_same_bit_for_bit(folder: Path, mon
     assert with_operator.equal(batch())
 
 
-def test_the_decoder_is_recorded_and_a_change_is_told() -> None:
+def test_the_decoder_is_recorded_and_a_change_is_listed() -> None:
     here = choose("cpu")
     assert here.jpeg_decoder == "torchvision"
     assert here.changes(replace(here, jpeg_decoder="Pillow")) == ["jpeg_decoder torchvision is now Pillow"]
@@ -125,7 +125,7 @@ def test_pixels_are_pillows_or_none(part: str) -> None:
     assert decoded >= 18
 
 
-def test_what_only_pillow_judges_is_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_pillow_decodes_differently_are_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = next(folder.rglob("*.jpg")).read_bytes()
     assert jpeg.decode(data) is not None
     assert jpeg.decode(data[: len(data) // 2]) is None

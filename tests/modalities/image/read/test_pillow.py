@@ -225,7 +225,7 @@ def test_what_is_no_image_is_refused_by_name(tmp_path: Path, content: bytes, sai
         open_image(content, name="upload 3")
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
+def test_missing_files_and_folders_have_messages_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no image at .*gone\.png"):
         open_image(tmp_path / "gone.png")
     with pytest.raises(DataError, match="is a folder"):
@@ -243,7 +243,7 @@ def test_decoding_in_threads_leaves_the_warnings_of_the_process_alone(tmp_path: 
     assert list(warnings.filters) == before
 
 
-def test_opening_a_image_of_pillows_leaves_it_as_it_was() -> None:
+def test_opening_an_image_of_pillows_leaves_it_as_it_was() -> None:
     image = palette_image()
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

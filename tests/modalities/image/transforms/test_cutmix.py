@@ -24,10 +24,10 @@ PARTNERS = torch.tensor([3, 0, 1, 2, 4])
     st.integers(1, 40),
 )
 def test_the_lam_that_cutmix_returns_is_the_fraction_of_the_pixels(
-    asked: list[float], u: NDArray[np.float32], height: int, width: int
+    lam: list[float], u: NDArray[np.float32], height: int, width: int
 ) -> None:
     numbered = torch.arange(5.0)[:, None, None, None].expand(-1, 3, height, width)
-    mixed, kept = CutMix()(numbered, PARTNERS, torch.tensor(asked), torch.from_numpy(u))
+    mixed, kept = CutMix()(numbered, PARTNERS, torch.tensor(lam), torch.from_numpy(u))
     for i, photo in enumerate(mixed.numpy()):
         own, foreign = photo == i, photo == int(PARTNERS[i])
         assert (own | foreign).all()
@@ -39,7 +39,7 @@ def test_the_lam_that_cutmix_returns_is_the_fraction_of_the_pixels(
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.2, 0.5, 0.9, 1.0])
-def test_a_cutmix_rectangle_away_from_the_edges_has_the_area_drawn(lam: float) -> None:
+def test_a_cutmix_rectangle_away_from_the_edges_has_the_area_that_lam_leaves(lam: float) -> None:
     images = photos(2, 3, 200, 200)
     _, kept = CutMix()(images, torch.tensor([1, 0]), torch.full((2,), lam), torch.full((2, 2), 0.5))
     assert kept.tolist() == pytest.approx([lam] * 2, abs=0.02)

@@ -45,7 +45,7 @@ def test_every_crop_lies_in_its_image(
 
 @settings(max_examples=200, deadline=None)
 @given(ANY_NUMBERS)
-def test_a_crop_that_fits_has_the_area_and_shape_asked_for(u: NDArray[np.float32]) -> None:
+def test_a_crop_that_fits_has_the_area_and_shape_of_the_settings(u: NDArray[np.float32]) -> None:
     _, _, width, height = RandomResizedCrop(scale=(0.1, 0.5), ratio=(0.8, 1.5)).box((1000, 1000), u)
     assert 0.099 <= width * height / 1e6 <= 0.501
     assert 0.795 <= width / height <= 1.505

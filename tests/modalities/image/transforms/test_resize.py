@@ -75,7 +75,7 @@ def test_without_antialias_the_centre_crop_is_torchvisions_of_tensors(how: Inter
     np.testing.assert_array_equal(prepare(Image.fromarray(saved), p), expected.numpy())
 
 
-def test_antialias_decides_how_a_image_is_shrunk() -> None:
+def test_antialias_decides_how_an_image_is_shrunk() -> None:
     # Columns of black and white: averaged to grey with, picked out at random places without.
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (64, 32)))
     spread = {a: pixels(resize(stripes, (9, 9), "bilinear", antialias=a)).std() for a in (True, False)}
@@ -95,7 +95,7 @@ def test_channels_come_in_the_order_that_colour_names(color: Color) -> None:
     np.testing.assert_allclose(prepared, expected.transpose(2, 0, 1), atol=1 if color == "L" else 0)
 
 
-def test_a_image_too_narrow_to_resize_is_refused_by_name() -> None:
+def test_an_image_too_narrow_to_resize_is_refused_by_name() -> None:
     image = Image.new("L", (1, 40_000))
     assert MAX_PIXELS < 256 * 256 * 40_000
     with pytest.raises(DataError, match=r"hair\.png of 1 x 40000 pixels is too narrow"):
