@@ -19,7 +19,7 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.modalities.image.transforms import augmentations
+from resnets.modalities.image import transforms as augmentations
 from resnets.training import checkpoint, plan
 from resnets.training.recipe import Recipe as TheRecipe
 
