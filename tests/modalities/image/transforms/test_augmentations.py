@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import fields
+from typing import ClassVar, get_args, get_type_hints
 
 import pytest
 import torch
@@ -10,9 +14,11 @@ from resnets.core.errors import UsageError
 from resnets.modalities.image.transforms import (
     Affine,
     ColorJitter,
+    Crop,
     CutMix,
     Cutout,
     Flip,
+    Mix,
     Mixup,
     PaddedCrop,
     RandomResizedCrop,
@@ -52,3 +58,15 @@ def test_each_sample_depends_on_its_own_numbers_alone(transform: Transform) -> N
 def test_settings_out_of_range_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         make()
+
+
+def test_settings_are_imported_without_torch_and_numpy() -> None:
+    check = "import sys, resnets.modalities.image.transforms; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", get_args(Crop | Transform | Mix), ids=lambda kind: kind.__name__)
+def test_every_augmentation_says_how_many_numbers_it_needs(kind: type[Crop | Transform | Mix]) -> None:
+    assert isinstance(kind.numbers, int)
+    assert get_type_hints(kind)["numbers"] == ClassVar[int]
+    assert "numbers" not in {field.name for field in fields(kind)}  # it is no setting, so no file has it
