@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
-from resnets.data.loader import normalize
+from resnets.modalities.image.transforms.normalize import normalize
 from resnets.evaluation.tta import OF_THE_CENTER, crop_weights, crops_of_center, tta_crops
 from resnets.modalities.base import Dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation

@@ -22,7 +22,8 @@ from PIL import Image
 
 from resnets.core.errors import UsageError, unknown
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
-from resnets.modalities.image.read.pillow import Pixels, center_crop, crop_at, shorter_side_to, to_pixels
+from resnets.modalities.image.read.pillow import Pixels, to_pixels
+from resnets.modalities.image.transforms.resize import center_crop, crop_at, shorter_side_to
 
 SHORTER_SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
 # Those that are made of the central square alone.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resnets.core.errors import UsageError
-from resnets.modalities.image.augmentations import Augmentations, PaddedCrop
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms.augmentations import Augmentations
+from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.recipes import paper
 from resnets.training.recipe import Recipe
 

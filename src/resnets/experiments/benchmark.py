@@ -159,8 +159,8 @@ def inference_rate(
             started = time.perf_counter()
             execute(images).sum().item()  # reading it waits for the device
             seconds.append(time.perf_counter() - started)
-        used = runtimes.choose(runtime, precision, place)
-        ceiling = None if used == "int8" else _multiply_adds_a_second(place, used)
+        used = runtimes.choose(runtime, precision, at)
+        ceiling = None if used == "int8" else _multiply_adds_a_second(at, used)
     counted = sorted(seconds[1:])
     rate = batch / statistics.median(counted)
     return InferenceRate(
