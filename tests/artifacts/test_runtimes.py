@@ -216,8 +216,10 @@ def test_a_trained_model_is_no_architecture_to_train(file: Path, tmp_path: Path)
 def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     with pytest.raises(UsageError, match="for int8 take openvino"):
         load(file, runtime="folded", precision="int8")
-    with pytest.raises(UsageError, match="computes on the CPU, not on meta"):
+    with pytest.raises(UsageError, match="Device 'meta' holds no numbers"):
         load(file, "meta", runtime="openvino")
+    with pytest.raises(UsageError, match="computes on the CPU, not on meta"):
+        runtimes.build(create(resnets.CATALOG["resnet18"]).to("meta"), "openvino", "auto")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     assert main(["predict", str(file), "x.png", "--runtime", "openvino"]) == 2
     assert "pip install -e '.[export]'" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """A device that is not there: torch works out shapes, strides and devices of what it is asked for, and no numbers.
 
-So whatever would wait for such a device's numbers fails, and every operation on it can be looked at.
+So whatever would wait for such a device's numbers fails, and every operation on it can be inspected.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def test_a_layer_without_a_deterministic_form_is_named() -> None:
     assert flags() == (False, False, False)
 
 
-def test_cublas_is_told_before_cuda_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cublas_is_configured_before_cuda_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = "CUBLAS_WORKSPACE_CONFIG"
     monkeypatch.setenv(name, "")  # so that it is put back
     monkeypatch.delenv(name)

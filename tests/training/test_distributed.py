@@ -174,7 +174,7 @@ def predictions(run: Path, data: Path, out: Path, ranks: int) -> tuple[bytes, by
     argv = ["evaluate", str(run), "--data", str(data), "--out", str(out)]
     code, shown, err = finish(start(argv, ranks=ranks))
     assert code == 0, err
-    assert shown.count("accuracy") == 1
+    assert shown.count("val accuracy") == 1
     return (out / "predictions.csv").read_bytes(), (out / "metrics.json").read_bytes()
 
 

@@ -92,7 +92,7 @@ def test_before_the_first_checkpoint_it_starts_over(data: Path, whole: Path, tmp
 def test_on_a_finished_run_it_says_so(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (whole / "model.safetensors").stat().st_mtime_ns
     assert main(["resume", str(whole)]) == 0
-    assert "had ended" in capsys.readouterr().out
+    assert "finished already" in capsys.readouterr().out
     assert (whole / "model.safetensors").stat().st_mtime_ns == before
 
 

@@ -268,7 +268,7 @@ def test_a_run_of_the_first_version_is_split_by_its_rule(
     assert "24 images to train on, 6 to evaluate on" in shown
     assert read_plan(Path("plain-cut/recipe.json")).split_rule == "stratified"
     assert main(["resume", "plain-cut"]) == 0
-    assert "had ended" in capsys.readouterr().out
+    assert "finished already" in capsys.readouterr().out
     assert main(["resume", "plain-finished"]) == 0
     assert "test accuracy" not in capsys.readouterr().out  # nothing says of which split the figure is
     # From then on a file more or less moves none to the other side.

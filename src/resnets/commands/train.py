@@ -62,7 +62,8 @@ def train(
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints, in addition.
         keep: number of checkpoints to keep.
-        monitor: metric on val (else test) by which the best model is also saved, as best.safetensors.
+        monitor: metric on val (else test) that picks the best model, which becomes model.safetensors; the model of the
+            last step is then kept as last.safetensors.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run; an exception in one is reported once and does not end

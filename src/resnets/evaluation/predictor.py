@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
-from resnets.modalities.image.transforms.normalize import normalize
 from resnets.evaluation.tta import OF_THE_CENTER, crop_weights, crops_of_center, tta_crops
 from resnets.modalities.base import Dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read.decode_memory import one_image
 from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.image.transforms.normalize import normalize
 from resnets.nn.modes import evaluation_mode
 from resnets.tasks.forward import forward
 

@@ -29,11 +29,11 @@ def test_the_lam_that_cutmix_returns_is_the_fraction_of_the_pixels(
     numbered = torch.arange(5.0)[:, None, None, None].expand(-1, 3, height, width)
     mixed, kept = CutMix()(numbered, PARTNERS, torch.tensor(lam), torch.from_numpy(u))
     for i, photo in enumerate(mixed.numpy()):
-        own, foreign = photo == i, photo == int(PARTNERS[i])
-        assert (own | foreign).all()
+        own, pasted = photo == i, photo == int(PARTNERS[i])
+        assert (own | pasted).all()
         if i != PARTNERS[i]:
             assert kept[i].item() == pytest.approx(own.mean(), abs=1e-6)
-            rows, columns = np.nonzero(foreign[0])
+            rows, columns = np.nonzero(pasted[0])
             if len(rows):  # one full rectangle
                 assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 

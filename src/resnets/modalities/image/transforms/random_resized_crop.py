@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from resnets.modalities.image.transforms.functions_0_2 import Uniforms
+    from resnets.modalities.image.transforms.base import Uniforms
 
 _ATTEMPTS = 10
 

@@ -13,7 +13,7 @@ from resnets.modalities.image.transforms.base import RandomCrop, require
 if TYPE_CHECKING:
     from PIL import Image
 
-    from resnets.modalities.image.transforms.functions_0_2 import Uniforms
+    from resnets.modalities.image.transforms.base import Uniforms
 
 
 @renamed_fields
