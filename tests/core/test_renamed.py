@@ -18,9 +18,16 @@ from resnets.core.config import decode, encode, override
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
-from resnets.evaluation.predictor import NetworkPredictor
+from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
+from resnets.experiments.benchmark import LoadingRate
+from resnets.modalities.base import Subset
 from resnets.modalities.image import transforms as augmentations
+from resnets.modalities.image.datasets.folder import FolderDataset
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
+from resnets.models.memory import StepMemory
+from resnets.tasks.classification.task import Classification
 from resnets.training import checkpoint, plan
+from resnets.training.diagnosis import Diagnosis
 from resnets.training.recipe import Recipe as TheRecipe
 
 
@@ -285,6 +292,15 @@ def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
         checkpoint.Description,
         Model,
         NetworkPredictor,
+        Ensemble,
+        Member,
+        Subset,
+        FolderDataset,
+        InMemoryDataset,
+        Classification,
+        Diagnosis,
+        StepMemory,
+        LoadingRate,
     ],
 )
 def test_every_class_in_the_table_answers_for_its_old_names(cls: type) -> None:

@@ -22,7 +22,7 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import note
 from resnets.core.devices import find_device, full_float32, memory_format
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError
-from resnets.core.renamed import renamed_fields, stored
+from resnets.core.renamed import renamed_arguments, renamed_fields, stored
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
@@ -70,6 +70,7 @@ class Model:
         recipe_tta = stored("Recipe", self.card.recipe, "tta")
         return next((tta for tta in get_args(TestTimeAugmentation) if tta == recipe_tta), "center")
 
+    @renamed_arguments(pictures="images")
     def probabilities(self, images: Iterable[ImageInput]) -> Tensor:
         """(N, classes) float32 probabilities on the CPU, for images of any sizes: the same that `evaluate` scores.
 
@@ -95,10 +96,12 @@ class Model:
         with torch.inference_mode(), full_float32():
             return torch.softmax(predictor.predict(inputs).float(), 1).cpu()
 
+    @renamed_arguments(picture="image")
     def predict(self, image: ImageInput, top: int = 5) -> Ranking:
         """The `top` most probable classes with their probabilities, the most probable first."""
         return self.predict_many([image], top)[0]
 
+    @renamed_arguments(pictures="images")
     def predict_many(
         self, images: Sequence[ImageInput], top: int = 5, batch: int = 32, workers: int | None = None
     ) -> list[Ranking]:

@@ -19,7 +19,11 @@ def _answer(invocation: Invocation) -> Answer:
 
     docs = {name: inspect.getdoc(make) or "" for name, make in RECIPES.items()}
     lines = [line for name, text in docs.items() for line in (name, *(f"  {t}" for t in text.splitlines()), "")]
-    rows = [{"name": name, "recipe": encode(recipe), "about": docs[name]} for name, recipe in invocation.call().items()]
+    rows = [
+        # The keys of version 0.2 stand beside those of today for one version.
+        {"name": name, "recipe": encode(recipe, original=True) | encode(recipe), "about": docs[name]}
+        for name, recipe in invocation.call().items()
+    ]
     return Answer(lines[:-1], {"recipes": rows})
 
 

@@ -49,6 +49,15 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "batch": ("first_batch",),
     },
     "NetworkPredictor": {"see": ("load",), "outputs": ("predict",)},
+    "Ensemble": {"see": ("load",), "outputs": ("predict",)},
+    "Member": {"judge": ("predictor",)},
+    "Subset": {"source": ("dataset",), "picture": ("image",)},
+    "FolderDataset": {"picture": ("image",)},
+    "InMemoryDataset": {"picture": ("image",)},
+    "Classification": {"observe": ("evaluate_batch",)},
+    "Diagnosis": {"pictures": ("images",)},
+    "StepMemory": {"pictures": ("images",)},
+    "LoadingRate": {"pictures": ("images",)},
 }
 # Dataclasses that a file or a command line can name: the old name and the new one.
 KINDS: Mapping[str, str] = {

@@ -109,6 +109,7 @@ class NetworkPredictor:
             return forward(self.network, images)
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class Member:
     """A predictor of an ensemble.
@@ -121,6 +122,7 @@ class Member:
     order: tuple[int, ...]
 
 
+@renamed_fields
 class Ensemble:
     """Several predictors, whose probabilities are averaged (He et al. 2015, table 5)."""
 

@@ -18,6 +18,7 @@ from resnets.artifacts import runtimes
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core import rng
 from resnets.core.devices import full_float32
+from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
@@ -186,6 +187,7 @@ def _multiply_adds_a_second(device: torch.device, precision: str, side: int = 20
     return side**3 / best
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class LoadingRate:
     """Speed of making training batches from image files: decoded, randomly cropped, flipped, normalised.

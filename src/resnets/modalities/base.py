@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_fields
 from resnets.modalities.image.preprocessing import Background, Color
 
 SplitName = Literal["train", "val", "test", "all"]
@@ -99,6 +100,7 @@ class DatasetSplits:
         return self.splits[name]
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class Subset:
     """The samples `indices` (N,) of another dataset, in that order."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from resnets.core.errors import UsageError
+from resnets.core.renamed import renamed_fields
 from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.spec import Spec, stage_of
@@ -40,6 +41,7 @@ class BytesPerElement:
     average: int = 0
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 class StepMemory:
     """The peak memory of a training step by its parts, in bytes.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.core.errors import TrainingError
+from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
 from resnets.training.step import Training
 
@@ -21,6 +22,7 @@ class NonFiniteError(TrainingError):
     """A gradient that is not finite."""
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class Diagnosis:
     """What one step did.

@@ -2,13 +2,14 @@
 
 Every event has a key "event" that names its kind:
 
-- "start": recipe, steps, epochs, samples, split, parameters, environment, world, notes
+- "start": recipe, steps, epochs, train_samples, test_samples, split, parameters, environment, world, notes; to
+  subscribers also resumed_after, the steps that were done before
 - "step": step, epoch, loss, lr, images_per_second
 - "evaluation": step, epoch and the metrics of the evaluated split
 - "damaged": step, path and reason of a file that could not be read
 - "extension": where a finished run is trained longer; see `training.extension`
 - "warning": a message
-- "end": seconds, and what checkpoints cost of them
+- "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions
 """
 
 from __future__ import annotations

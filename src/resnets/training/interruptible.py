@@ -86,6 +86,6 @@ class _Stoppable:
     def load(self, dataset: Dataset, index: int) -> Any:
         return self._predictor.load(dataset, index)
 
-    def predict(self, seen: Sequence[Any]) -> Tensor:
+    def predict(self, inputs: Sequence[Any]) -> Tensor:
         self._interruptible.check()
-        return self._predictor.predict(seen)
+        return self._predictor.predict(inputs)

@@ -191,7 +191,7 @@ def _fit_for_training(
         if len(test_scan.damaged) == len(test):
             raise DataError(f"No {watched} image can be read: {first}")
         count = show_count(len(test_scan.damaged), f"{watched} image")
-        notes += (f"{count} cannot be read and are left out of all metrics: {first}",)
+        notes += (f"{count} cannot be read and left out of all metrics: {first}",)
     for split, (dataset, found) in scanned.items():
         notes += notes_on(found.remarks, len(dataset), split, preprocessing.background)
     if train is not splits.train:
@@ -218,7 +218,7 @@ def _without_damaged(recipe: Recipe, splits: DatasetSplits, found: DatasetScan) 
     if len(np.unique(kept.labels)) < len(kept.classes):
         raise DataError(f"Without its damaged images the training data lacks a class:\n  {listed}")
     count = show_count(len(damaged), "training image")
-    return kept, (*splits.notes, f"{count} cannot be read and are left out:\n  {listed}")
+    return kept, (*splits.notes, f"{count} cannot be read and left out:\n  {listed}")
 
 
 def _sha256_now(dataset: Dataset, expected: str, mended: dict[int, tuple[int, bytes]]) -> str:

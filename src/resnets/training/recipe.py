@@ -68,7 +68,7 @@ class Recipe:
         precise_bn: training images over which batch norm's means and variances are averaged after the last step, as
             the paper's authors did (their release notes); 0 keeps the running ones.
         score_training: also evaluate on the training images, preprocessed as test images are.
-        tta: test-time augmentation; see `resnets.evaluation.predictor.NetworkPredictor`.
+        tta: test-time augmentation; see `resnets.evaluation.tta`.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         seed: of all random choices.
 

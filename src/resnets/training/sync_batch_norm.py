@@ -25,7 +25,7 @@ def _synchronized(norm: _BatchNorm, ranks: dist.ProcessGroup) -> _BatchNorm:
 
 
 class SynchronizedBatchNorm(_BatchNorm):
-    """Batch norm over the samples of all ranks of a process group, on any device; each must have as many samples.
+    """Batch norm over the samples of all ranks of a process group, on any device; each must have the same number.
 
     `nn.SyncBatchNorm` refuses the CPU, and on CUDA it reads the ranks' counts back to the host in every layer.
     """

@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from resnets.core.renamed import renamed_fields
 from resnets.models.spec import Spec
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification import loss, metrics, network
 
 
+@renamed_fields
 @dataclass(frozen=True, kw_only=True)
 class Classification:
     """The task of predicting one class for each image; see `Task` for the methods.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.core.errors import DataError
+from resnets.core.renamed import renamed_fields
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName
 from resnets.modalities.file_names import Names, NamesBuilder, normalized_name
 from resnets.modalities.image.preprocessing import Background, Color
@@ -21,6 +22,7 @@ _SPLIT_FOLDERS: dict[SplitName, tuple[str, ...]] = {"val": ("val", "valid", "val
 _PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS.values()))
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class FolderDataset:
     """Images in `root/<class>/`, read from their files one at a time.

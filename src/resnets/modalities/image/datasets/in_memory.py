@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnets.core.renamed import renamed_fields
 from resnets.modalities.image.preprocessing import Background, Color
 from resnets.modalities.image.read.pillow import Pixels
 
 
+@renamed_fields
 @dataclass(frozen=True)
 class InMemoryDataset:
     """Images of one size, in memory.

@@ -118,10 +118,14 @@ class MixTransform(Protocol):
     """Each image of a normalised batch mixed with another of the batch, and their labels with it."""
 
     numbers: ClassVar[int]  # uniform numbers for an image
+    alpha: float  # of Beta(alpha, alpha)
+
+    def __post_init__(self) -> None:
+        require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
 
     def sample_lam(self, generator: np.random.Generator, count: int) -> NDArray[np.float32]:
-        """(count,) weights of the images' own labels, from 0 to 1."""
-        ...
+        """(count,) weights of the images' own labels, from 0 to 1, drawn from Beta(alpha, alpha)."""
+        return generator.beta(self.alpha, self.alpha, count).astype("float32")
 
     def __call__(
         self, images_NCHW: Tensor, partners: Tensor, lam: Tensor, u: Tensor  # noqa: N803

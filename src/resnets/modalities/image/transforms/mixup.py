@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.typed import checked
-from resnets.modalities.image.transforms.base import MixTransform, require
+from resnets.modalities.image.transforms.base import MixTransform
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -22,12 +20,6 @@ class Mixup(MixTransform):
     alpha: float = 0.2
 
     numbers: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
-
-    def sample_lam(self, generator: np.random.Generator, count: int) -> NDArray[np.float32]:
-        return generator.beta(self.alpha, self.alpha, count).astype("float32")
 
     def __call__(
         self, images_NCHW: Tensor, partners: Tensor, lam: Tensor, u: Tensor  # noqa: N803

@@ -20,7 +20,7 @@ def as_float(images: Tensor) -> Tensor:
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """(N, C, H, W) uint8, or float from 0 to 1, to float32 with mean 0 and standard deviation 1."""
+    """(N, C, H, W) uint8, or float from 0 to 1, to float32: less the preprocessing's mean, divided by its std."""
     mean, std = _statistics(preprocessing, images.device)
     return (as_float(images) - mean).div_(std)  # in place: allocating again costs more than the division
 
