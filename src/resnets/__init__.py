@@ -101,6 +101,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in old_modules.MOVED:
+        return importlib.import_module(f"resnets.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'resnets' has no attribute {name!r}")
     return getattr(importlib.import_module(f"resnets.{_HOMES[name]}"), name)

@@ -44,8 +44,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def with_view(model: Model, view: str) -> Model:
-    return Model(model.network, replace(model.card, recipe={"tta": view}))
+def with_tta(model: Model, tta: str) -> Model:
+    return Model(model.network, replace(model.card, recipe={"tta": tta}))
 
 
 def confidences(model: Model, data: Path) -> tuple[list[int], list[float]]:
@@ -54,20 +54,19 @@ def confidences(model: Model, data: Path) -> tuple[list[int], list[float]]:
     return scores.records["predicted"].tolist(), scores.records["confidence"].tolist()
 
 
-@pytest.mark.parametrize("view", get_args(TestTimeAugmentation))
+@pytest.mark.parametrize("tta", get_args(TestTimeAugmentation))
 @pytest.mark.parametrize("runtime", ["torch", "folded", "openvino", "onnxruntime"])
-def test_predictions_are_those_that_evaluation_scores(runtime: Any, view: str, file: Path, data: Path) -> None:
-    model = with_view(load(file, runtime=runtime, precision="fp32"), view)
+def test_predictions_are_those_that_evaluation_scores(runtime: Any, tta: str, file: Path, data: Path) -> None:
+    model = with_tta(load(file, runtime=runtime, precision="fp32"), tta)
     values, classes = model.probabilities(sorted(data.glob("val/*/*.png"))).max(1)
     expected = confidences(model, data)
     assert classes.tolist() == expected[0]
     assert values.tolist() == pytest.approx(expected[1], abs=1e-5)
 
 
-def test_each_view_has_an_answer_of_its_own(file: Path) -> None:
+def test_each_tta_has_an_answer_of_its_own(file: Path) -> None:
     found = {
-        tuple(with_view(load(file), view).probabilities([photo()])[0].tolist())
-        for view in get_args(TestTimeAugmentation)
+        tuple(with_tta(load(file), tta).probabilities([photo()])[0].tolist()) for tta in get_args(TestTimeAugmentation)
     }
     assert len(found) == len(get_args(TestTimeAugmentation))
 

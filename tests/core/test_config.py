@@ -90,7 +90,7 @@ def preprocessings(draw: st.DrawFn) -> Preprocessing:
     )
 
 
-VIEWS = st.builds(
+AUGMENTATIONS = st.builds(
     Augmentations,
     crop=st.sampled_from((None, RandomResizedCrop(), RandomResizedCrop(scale=(0.5, 0.5)))),
     transforms=st.lists(st.sampled_from((PaddedCrop(padding=2), Flip(), Affine(degrees=3), ColorJitter(hue=0.1)))).map(
@@ -104,7 +104,7 @@ RECIPE = st.builds(
     data=st.text(),
     model=specs(),
     preprocessing=preprocessings(),
-    augmentations=VIEWS,
+    augmentations=AUGMENTATIONS,
     batch=st.just(64),
     bn_batch=st.sampled_from((None, 16)),
     epochs=st.floats(0, 1e6, exclude_min=True, exclude_max=True),

@@ -59,14 +59,14 @@ def resume(
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     more = parse_epochs(epochs) if epochs is not None else None
     wanted = read_plan(folder.recipe).tensorboard and is_main()
-    with tensorboard_subscriber(folder, wanted, required=False) as board:
+    with tensorboard_subscriber(folder, wanted, required=False) as tensorboard_events:
         scores = runner.resume(
             folder,
             data=data,
             epochs=more,
             memory_limit=memory_limit,
             rank_timeout=rank_timeout,
-            subscribers=(*subscribers, *board),
+            subscribers=(*subscribers, *tensorboard_events),
         )
     return _as_it_was(folder) if scores is None else finished_run(folder, scores)
 

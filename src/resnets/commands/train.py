@@ -50,7 +50,8 @@ def train(
     Args:
         recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe.
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
-        data: a folder with train/CLASS/* and val/CLASS/*, or digits, cifar10, cifar100 (default: the recipe's).
+        data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*; or digits, cifar10, cifar100
+            (default: the recipe's).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         epochs: length of training; schedules keep their shape.
         large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
@@ -62,7 +63,7 @@ def train(
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints, in addition.
         keep: number of checkpoints to keep.
-        monitor: metric on val (else test) that picks the best model, which becomes model.safetensors; the model of the
+        monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the
             last step is then kept as last.safetensors.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
@@ -106,7 +107,7 @@ def train(
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
-        with tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as board:
+        with tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as tensorboard_events:
             scores = runner.train(
                 resolved,
                 folder,
@@ -115,7 +116,7 @@ def train(
                 checkpoints=checkpoints,
                 tensorboard=tensorboard,
                 rank_timeout=rank_timeout,
-                subscribers=(*subscribers, *board),
+                subscribers=(*subscribers, *tensorboard_events),
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up

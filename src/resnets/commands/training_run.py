@@ -83,10 +83,11 @@ def tensorboard_subscriber(folder: RunFolder, wanted: bool, *, required: bool) -
     with contextlib.ExitStack() as stack:
         subscribers: tuple[Subscriber, ...] = ()
         if wanted:
-            from resnets.training.tensorboard import Board
+            from resnets.training.tensorboard import TensorBoardSubscriber
 
             try:
-                subscribers = (stack.enter_context(contextlib.closing(Board(folder.path / "tensorboard"))),)
+                writer = TensorBoardSubscriber(folder.path / "tensorboard")
+                subscribers = (stack.enter_context(contextlib.closing(writer)),)
             except UsageError as error:
                 if required:
                     raise

@@ -132,6 +132,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "preprocessing": {"TestView": "TestTimeAugmentation"},
     "tasks.classification": {"confusion": "confusion_matrix"},
     "tasks.task": {"Records": "SampleRecords"},
+    "training.board": {"Board": "TensorBoardSubscriber"},
     "training.captured": {"Captured": "CUDAGraphStep", "cuda_graph": "capture"},
     "training.checkpoint": {"Memory": "TrainState", "encode_memory": "encode_state"},
     "training.job": {"Data": "PreparedData"},

@@ -35,6 +35,10 @@ class Parser(argparse.ArgumentParser):
     renamed: Mapping[str, str] = types.MappingProxyType({})
 
     def error(self, message: str) -> NoReturn:
+        # In intermixed parsing, argparse counts those that may be left out among the arguments that are required.
+        for action in self._actions:
+            if action.nargs == "*":
+                message = message.replace(f", {action.metavar}", "")
         raise UsageError(f"{message[0].upper()}{message[1:]}. See {self.prog} --help.")
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:

@@ -50,8 +50,8 @@ def conform(declared: Any, value: Any, where: str, build: Build | None = None) -
 def checked(cls: type[T]) -> type[T]:
     """Class decorator that checks and converts the fields of new instances; see `conform`.
 
-    It stands below `@dataclass(frozen=True)` and runs before the `__post_init__` that the class has, which can rely on the
-    types. A value that does not fit its field raises UsageError when the instance is made.
+    It stands below `@dataclass(frozen=True)` and runs before the class's `__post_init__`, which can rely on the types.
+    A value that does not fit its field raises UsageError when the instance is made.
     """
     own: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)  # it may be inherited
 

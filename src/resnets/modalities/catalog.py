@@ -26,8 +26,8 @@ def open_dataset(data: str) -> DatasetSplits:
         return cifar(data, cache_folder())
     if not os.path.isdir(data):
         raise DataError(
-            f"There is no dataset or folder {data!r}. Give a folder that holds train/<class>/*.jpg and "
-            f"val/<class>/*.jpg, or one of {', '.join(NAMES)}."
+            f"There is no dataset or folder {data!r}. Give a folder of class folders, <class>/*.jpg, or one "
+            f"with train/, val/ and test/ that hold such folders, or one of {', '.join(NAMES)}."
         )
     return open_folder(Path(data))
 

@@ -16,6 +16,7 @@ from resnets.core.typed import checked
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
+from resnets.modalities.base import SplitName
 from resnets.modalities.catalog import NAMES
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
@@ -53,11 +54,21 @@ class CheckpointPolicy:
         if self.monitor not in (None, "accuracy", "top5", "loss"):
             raise UsageError(f"monitor takes accuracy, top5 or loss, not {self.monitor}.")
 
-    def check_classes(self, count: int) -> None:
-        """Raises UsageError if the monitored metric is the same for every model of `count` classes."""
-        if self.monitor == "top5" and count <= 5:
+    def check_data(self, watched: SplitName, classes: int) -> None:
+        """Raises UsageError if the monitored metric cannot choose a model.
+
+        Args:
+            watched: the split that is evaluated while training.
+            classes: how many there are.
+        """
+        if self.monitor is not None and watched != "val":
             raise UsageError(
-                f"With {count} classes the right one is always among the first five: monitor accuracy or loss."
+                f"monitor picks the best model on val, and the data has none, only {watched}, which would then say too "
+                "much of it. Hold some training images out as val: holdout=N."
+            )
+        if self.monitor == "top5" and classes <= 5:
+            raise UsageError(
+                f"With {classes} classes the right one is always among the first five: monitor accuracy or loss."
             )
 
 

@@ -205,7 +205,7 @@ def _environment(
     def checked() -> Environment:
         recipe.check_length(len(data.train))
         if checkpoints is not None:
-            checkpoints.check_classes(len(data.train.classes))
+            checkpoints.check_data(data.splits.watched, len(data.train.classes))
         work = multiply_adds(recipe.model, recipe.largest_size) * (recipe.bn_batch or recipe.batch)
         return environments.choose(device, recipe.precision, work)
 

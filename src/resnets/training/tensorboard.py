@@ -9,7 +9,7 @@ from resnets.core.errors import not_installed
 from resnets.training.events import Event
 
 
-class Board:
+class TensorBoardSubscriber:
     """Writes the numbers of steps and evaluations as scalars into `folder`.
 
     Where a run goes on, it purges what was written for the steps after its checkpoint.

@@ -178,7 +178,7 @@ def test_ambiguous_layouts_are_refused(
 
 
 def test_a_missing_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere\. Give one that holds train/<class>"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere\. Give one that holds <class>"):
         open_folder(tmp_path / "nowhere")
 
 

@@ -69,7 +69,10 @@ def open_folder(root: Path) -> DatasetSplits:
         DataError: a folder is missing or empty, or has classes that the model was not trained on.
     """
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give one that holds train/<class>/*.jpg and val/<class>/*.jpg.")
+        raise DataError(
+            f"There is no folder {root}. Give one that holds <class>/*.jpg, "
+            "or train/, val/ and test/ with such folders."
+        )
     notes: list[str] = []
     if not (root / "train").is_dir():
         whole = read_classes(root, None, notes)
