@@ -120,7 +120,7 @@ def test_a_spreadsheet_runs_no_name(run: tuple[Path, str], folder: Path, tmp_pat
         cell for row in rows for cell in (*row[:3], row[5]) if cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     ]
     assert all(float(row[3]) <= 1 and float(row[4]) == float(row[4]) for row in rows)
-    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]
+    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]  # the old name beside it
     assert [row[0] for row in rows] == [row[5] for row in rows]
 
 

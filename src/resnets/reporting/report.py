@@ -61,7 +61,7 @@ def write_report(
 def write_predictions(path: Path, scores: Scores, dataset: Dataset, classes: tuple[str, ...]) -> None:
     """Writes a CSV with a row for each image that was scored, in the order of `dataset`; see `write_csv`.
 
-    The name of the image is in the column `image`, and for one version again in `picture`, as it was called before.
+    The name of the image is in the first column, and for one version again in the last, whose name is the old one.
 
     Args:
         classes: of the model, in its order.
@@ -72,7 +72,8 @@ def write_predictions(path: Path, scores: Scores, dataset: Dataset, classes: tup
         (name, classes[label], classes[predicted], confidence, loss, name)
         for name, label, predicted, confidence, loss in zip(names, *columns, strict=True)
     ]
-    write_csv(path, [("image", "label", "predicted", "confidence", "loss", "picture"), *rows])
+    old_name = "picture"  # the old name of `image`
+    write_csv(path, [("image", "label", "predicted", "confidence", "loss", old_name), *rows])
 
 
 def _curves(history: Sequence[dict[str, Any]]) -> tuple[Charts, ...]:
