@@ -166,3 +166,9 @@ def test_every_public_name_of_version_0_2_is_found(old: str) -> None:
 def test_the_tables_have_only_what_version_0_2_had() -> None:
     assert {old for old in MOVED if old not in HAD} <= {"lab"}
     assert {(old, name) for old, table in NAMES.items() for name in table if name not in HAD[old]} == set()
+
+
+def test_an_old_module_is_an_attribute_of_the_package_as_it_was() -> None:
+    check = "import warnings; warnings.simplefilter('ignore'); import resnets; print(resnets.errors.UsageError)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "<class 'resnets.core.errors.UsageError'>", done.stderr

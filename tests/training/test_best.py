@@ -72,6 +72,16 @@ def test_a_best_value_that_an_older_version_noted_is_kept(tmp_path: Path) -> Non
     assert kept_of([(0.4, 0.1), (0.5, 2.0), (0.5, 3.0)], tmp_path, best=old) == [(0.5, 2.0)]
 
 
+def test_without_val_no_model_can_be_picked(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"picks the best model on val, and the data has none, only test.*holdout=N"):
+        resnets.train("digits", "steps=1", monitor="loss", out=tmp_path / "r", device="cpu")
+    assert not (tmp_path / "r" / "recipe.json").exists()
+    run = resnets.train(
+        "digits", "steps=1", "epochs=none", "holdout=200", monitor="loss", out=tmp_path / "h", device="cpu"
+    )
+    assert run.metrics["split"] == "val"
+
+
 def test_a_figure_that_every_model_has_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="With 3 classes the right one is always among the first five"):
         resnets.train("paper/cifar", data=str(data), monitor="top5", epochs=1, out=tmp_path / "r", device="cpu")
