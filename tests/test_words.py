@@ -128,6 +128,7 @@ ALLOWED = (
     "tests/core/names_0_2.txt",
     "tests/core/test_old_modules.py",
     "tests/core/test_renamed.py",
+    "tests/core/test_renamed_classes.py",
     "tests/core/test_signatures.py",
     "tests/test_interface.py",
     "tests/test_words.py",

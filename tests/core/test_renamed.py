@@ -12,22 +12,11 @@ from typing import Any
 
 import pytest
 
-from resnets.artifacts.model import Model
 from resnets.core import renamed
 from resnets.core.config import decode, encode, override
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields, stored
 from resnets.core.typed import checked
-from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
-from resnets.experiments.benchmark import LoadingRate
-from resnets.modalities.base import Subset
-from resnets.modalities.image import transforms as augmentations
-from resnets.modalities.image.datasets.folder import FolderDataset
-from resnets.modalities.image.datasets.in_memory import InMemoryDataset
-from resnets.models.memory import StepMemory
-from resnets.tasks.classification.task import Classification
-from resnets.training import checkpoint, plan
-from resnets.training.diagnosis import Diagnosis
 from resnets.training.recipe import Recipe as TheRecipe
 
 
@@ -278,31 +267,3 @@ def test_a_stored_object_without_its_types_is_asked_for_either_name() -> None:
     assert stored("Recipe", {"seed": 3}, "seed") == 3
     assert stored("Recipe", {}, "tta") is None
     assert stored("Unheard", {}, "of") is None
-
-
-@pytest.mark.parametrize(
-    "cls",
-    [
-        TheRecipe,
-        augmentations.Augmentations,
-        augmentations.Flip,
-        augmentations.ScaledCrop,
-        plan.Plan,
-        plan.CheckpointPolicy,
-        checkpoint.Description,
-        Model,
-        NetworkPredictor,
-        Ensemble,
-        Member,
-        Subset,
-        FolderDataset,
-        InMemoryDataset,
-        Classification,
-        Diagnosis,
-        StepMemory,
-        LoadingRate,
-    ],
-)
-def test_every_class_in_the_table_answers_for_its_old_names(cls: type) -> None:
-    assert renamed.old_fields(cls) == renamed.FIELDS[cls.__name__]
-    assert hasattr(cls, "__getattr__")
