@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import resnets
 from resnets.core.old_modules import MOVED, NAMES, OldModules
 
 FILES = {
@@ -146,7 +147,10 @@ def test_nothing_is_loaded_when_resnets_is_imported() -> None:
         "import sys, resnets, resnets.core.old_modules as old; old.install(); "
         "print(sorted(n for n in sys.modules if n.startswith('resnets') or n in ('torch', 'numpy', 'pkgutil')))"
     )
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    source = str(Path(resnets.__file__).parents[1])  # -S: without what other packages load at every start
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": source}, capture_output=True, text=True, check=True
+    )
     loaded = ["resnets", "resnets.core", "resnets.core.old_modules", "resnets.version"]
     assert done.stdout.strip() == str(loaded)
 

@@ -194,3 +194,14 @@ def test_bf16_is_refused_where_torch_has_none(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError, match="torch cannot train in bf16 on cpu: choose precision=fp32"):
         choose("cpu", "bf16")
     assert choose("cpu", "fp32").precision == "fp32"
+
+
+def test_threads_that_overlap_leave_the_settings_as_they_were() -> None:
+    before = precisions()
+    first, second = full_float32(), full_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert precisions() == {"ieee"}
+    second.__exit__(None, None, None)
+    assert precisions() == before

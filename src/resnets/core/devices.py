@@ -7,7 +7,8 @@ taken, which work wherever torch does.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -129,12 +130,46 @@ def lerp_all(targets: Sequence[Tensor], ends: Sequence[Tensor], weight: float) -
         torch._foreach_lerp_(list(targets), list(ends), weight)
 
 
+class _FullFloat32:
+    """torch's settings for float32 products, which all threads share: the first to need them changes them, and the last
+    puts them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._restore: Callable[[], None] = lambda: None
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._restore = _set_full_float32()
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._restore()
+
+
+_FULL_FLOAT32 = _FullFloat32()
+
+
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
     """Context manager in which float32 products have all of their 24 bits: no TF32 on CUDA, no bf16 on the CPU.
 
-    By default torch computes convolutions on CUDA in TF32, with 11 bits.
+    By default torch computes convolutions on CUDA in TF32, with 11 bits. Threads may use it at the same time.
     """
+    _FULL_FLOAT32.enter()
+    try:
+        yield
+    finally:
+        _FULL_FLOAT32.leave()
+
+
+def _set_full_float32() -> Callable[[], None]:
+    """Sets what `full_float32` needs; returns a function that puts back what was there."""
     backends: Any = torch.backends
     settings = (
         backends.cuda.matmul,
@@ -155,12 +190,13 @@ def full_float32() -> Iterator[None]:
         torch.set_float32_matmul_precision("highest")
     for setting in settings:
         setting.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         if tf32 is not None:
             backends.cudnn.allow_tf32 = tf32
         if products is not None:
             torch.set_float32_matmul_precision(products)
         for setting, precision in zip(settings, before, strict=True):
             setting.fp32_precision = precision
+
+    return restore
