@@ -12,13 +12,14 @@ from typing import Any
 
 from PIL import Image
 
+from resnets.artifacts.model_file import ModelCard
 from resnets.core.errors import DataError
 from resnets.core.files import write_bytes, write_csv
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
 from resnets.reporting.charts import line_chart
 from resnets.reporting.pages import inline_svg, render
-from resnets.reporting.sections import Card, facts, loss_chart, unreadable
+from resnets.reporting.sections import facts, loss_chart, unreadable
 from resnets.tasks.classification import report as classification_report
 from resnets.tasks.sections import Charts, Section
 
@@ -31,7 +32,7 @@ def write_report(
     title: str,
     scores: Scores,
     dataset: Dataset,
-    card: Card,
+    card: ModelCard,
     history: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`.
@@ -95,7 +96,7 @@ class _Thumbnail:
     enlarged: bool = False
 
 
-def _thumbnail(dataset: Dataset, card: Card, sample: int) -> _Thumbnail:
+def _thumbnail(dataset: Dataset, card: ModelCard, sample: int) -> _Thumbnail:
     try:
         image = dataset.image(sample, card.preprocessing.color, card.preprocessing.background)
     except DataError:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from resnets.artifacts.model_file import ModelCard
 from resnets.core.units import show_count
-from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models import counts
-from resnets.models.spec import Spec
 from resnets.tasks.sections import Chart, Curve, Facts, Items
 
 LISTED = 50  # unreadable images that are listed by name
 
 
-class Card(Protocol):
-    """What a report reads of a model: a `ModelCard`."""
-
-    @property
-    def spec(self) -> Spec: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def preprocessing(self) -> Preprocessing: ...
-    @property
-    def recipe(self) -> dict[str, Any]: ...
-    @property
-    def environment(self) -> dict[str, Any]: ...
-
-
-def facts(card: Card, history: Sequence[dict[str, Any]] = ()) -> Facts:
+def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
     """The network, its input, and how it was trained.
 
     Args:
