@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -9,33 +7,14 @@ from resnets.core.errors import DataError
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.base import Dataset
-from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
-from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.datasets.folder import FolderDataset
 from resnets.modalities.image.transforms import (
-    Affine,
     Augmentations,
-    ColorJitter,
-    CutMix,
     Flip,
-    Mixup,
-    PaddedCrop,
     RandomResizedCrop,
 )
-from tests.conftest import break_middle, write_tree
-
-SMALL = Preprocessing(resize=16, crop=12)
-
-
-EVERYTHING = Augmentations(
-    crop=RandomResizedCrop(),
-    transforms=(Flip(), PaddedCrop(padding=2), Affine(), ColorJitter(hue=0.1)),
-    mix=(Mixup(), CutMix()),
-)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> FolderDataset:
-    return read_classes(write_tree(tmp_path, {"cat": 9, "dog": 8, "owl": 4}), None, [])
+from tests.conftest import break_middle
+from tests.data.conftest import EVERYTHING, SMALL
 
 
 def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None = None, workers: int = 0) -> Batches:

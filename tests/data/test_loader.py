@@ -22,34 +22,18 @@ from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.modalities.image.transforms import (
-    Affine,
     Augmentations,
     ColorJitter,
     CutMix,
     Flip,
     Mixup,
-    PaddedCrop,
     PCAColor,
     RandomResizedCrop,
 )
-from tests.conftest import noise, truncate, write_tree
-
-SMALL = Preprocessing(resize=16, crop=12)
-
+from tests.conftest import noise, truncate
+from tests.data.conftest import EVERYTHING, SMALL
 
 UNIT = Preprocessing(resize=8, crop=8, mean=(0.0,) * 3, std=(1 / 255,) * 3)  # gives back the grey levels
-
-
-EVERYTHING = Augmentations(
-    crop=RandomResizedCrop(),
-    transforms=(Flip(), PaddedCrop(padding=2), Affine(), ColorJitter(hue=0.1)),
-    mix=(Mixup(), CutMix()),
-)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> FolderDataset:
-    return read_classes(write_tree(tmp_path, {"cat": 9, "dog": 8, "owl": 4}), None, [])
 
 
 def batches(

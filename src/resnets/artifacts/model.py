@@ -20,7 +20,7 @@ from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import note
-from resnets.core.devices import find_device, full_float32, memory_format
+from resnets.core.devices import find_device, full_float32
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError
 from resnets.core.renamed import renamed_arguments, renamed_fields, stored
 from resnets.core.signatures import checked_arguments
@@ -39,6 +39,7 @@ from resnets.modalities.listing import Listing
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
+from resnets.tasks.forward import place
 
 CALIBRATION = 300  # images, as NNCF's own default
 ImageInput = str | Path | bytes | Image.Image
@@ -192,9 +193,8 @@ def load(
     state, card = model_file.load(path)
     network = allocate(card.spec)
     load_strictly(network, state, str(path))
-    if card.spec.dimensions == 2:  # the memory format of the evaluations in training, for the same last bit
-        network = network.to(memory_format=memory_format(device))  # type: ignore[call-overload]
-    network = network.to(device).eval()
+    # Images are laid out as in the evaluations of training, for the same last bit.
+    network = (place(network, device) if card.spec.dimensions == 2 else network.to(device)).eval()
     images = calibrate if calibrate is not None else card.recipe.get("data")
     calibration = None if images is None else lambda: _calibration(images, card.preprocessing)
     execute = runtimes.build(

@@ -7,7 +7,8 @@ from typing import Any
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, find_spec, is_trained
-from resnets.commands.command import Answer, Command, Invocation, with_old_keys
+from resnets.commands.command import Answer, Command, Invocation
+from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 from resnets.core.units import show_bytes, show_count
 from resnets.core.workers import MAX_WORKERS, default_workers

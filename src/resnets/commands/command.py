@@ -66,12 +66,3 @@ class Command:
     function: Callable[..., Any]
     answer: Callable[[Invocation], Answer]
     python_only: tuple[str, ...] = ()
-
-
-def with_old_keys(data: Mapping[str, Any], **old: str) -> dict[str, Any]:
-    """Returns `data` with each value that was renamed also under its old key, for one version.
-
-    Args:
-        old: the old key, and the new one; new keys that `data` lacks are skipped.
-    """
-    return {**data, **{before: data[now] for before, now in old.items() if now in data}}

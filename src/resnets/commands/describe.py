@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnets.commands.arguments import check_range, find_spec, is_trained
-from resnets.commands.command import Answer, Command, Invocation, with_old_keys
+from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
+from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 from resnets.core.units import parse_bytes, show_bytes, show_count
 from resnets.modalities.image.preprocessing import MAX_SIZE

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for
-from resnets.commands.command import Answer, Command, Invocation, with_old_keys
+from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable, say
 from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS
 

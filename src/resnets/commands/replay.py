@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnets.commands.command import Answer, Command, Invocation, with_old_keys
+from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable
+from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 
 if TYPE_CHECKING:

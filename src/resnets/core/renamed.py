@@ -124,6 +124,15 @@ def original_keys(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def with_old_keys(data: Mapping[str, T], **old: str) -> dict[str, T]:
+    """Returns `data` with each value that was renamed also under its old key, for one version.
+
+    Args:
+        old: the old key, and the new one; new keys that `data` lacks are skipped.
+    """
+    return {**data, **{before: data[now] for before, now in old.items() if now in data}}
+
+
 def stored(owner: str, data: Mapping[str, Any], name: str) -> Any:
     """What a JSON object of a class called `owner` has under the name of a field, or under its old name.
 

@@ -13,7 +13,6 @@ from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset, SplitName
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.tasks.forward import place
-from resnets.training.build import task_of
 from resnets.training.interruptible import EvaluationStopped, Interruptible
 from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
@@ -53,7 +52,7 @@ class RunEvaluator:
     def weights(self, state: dict[str, Tensor]) -> Scores:
         """The scores of the weights `state`, bit for bit those that they had when the run evaluated them."""
         training, recipe = self._training, self._plan.recipe
-        network = place(task_of(recipe).build(recipe.model), training.device)
+        network = place(training.task.build(recipe.model), training.device)
         network.load_state_dict(state)
         return self._evaluate(network)
 
