@@ -194,7 +194,7 @@ def parts_for(given: argparse.Namespace, photos: Path, cifar: Path) -> list[Part
         Part("G2", 100, (*g2, "--compiler", "reduce-overhead"), True),
         Part("G3 cifar_resnet1202", 80, (*deep, "--rounds", "2", "--seconds", "1"), True),
         Part("G5", 130, ("gpu_cifar.py", "g5", str(cifar), "--seconds", "120")),
-        Part("G4", 150, ("gpu_cifar.py", "g4", str(cifar), *airbench)),
+        Part("G4", 240, ("gpu_cifar.py", "g4", str(cifar), *airbench)),
         Part("G2 max-autotune", 200, (*g2, "--compiler", "max-autotune"), True),
         Part("G1 max-autotune", 300, (*g1, "--compiler", "max-autotune"), True),
     ]
