@@ -147,7 +147,8 @@ class Training:
         if self.recipe.nonfinite == "skip":
             self.skipped += bad
         else:
-            self.first_bad.masked_fill_(bad & (self.first_bad < 0), number)
+            # Not by masked_fill_: on CUDA it reads a tensor's value on the host, which a CUDA graph cannot.
+            self.first_bad += (bad & (self.first_bad < 0)) * (number - self.first_bad)
             bad = self.first_bad >= 0
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(
