@@ -62,7 +62,7 @@ class Recipe:
             On the CPU it limits the whole process, on a GPU what torch allocates there.
         precision: of the training steps; "auto" is bf16 on hardware that has it. Evaluation is in float32.
         cuda_graph: captures training steps in a CUDA graph and replays it: the same kernels with no time in between.
-            For one CUDA device, without `memory_limit`; not yet run on a GPU.
+            For one CUDA device, without `memory_limit`.
         deterministic: on CUDA, use only algorithms that give the same bits every time, which costs some speed; without
             it two runs there differ in the last bits. CPU runs are the same either way.
         precise_bn: training images over which batch norm's means and variances are averaged after the last step, as
