@@ -17,7 +17,7 @@ from resnets.data.sampler import EpochSampler
 
 @dataclass(frozen=True)
 class StepRNG:
-    """The random numbers of the rows of one step; see `resnets.modalities.image.transforms.base.BatchRNG`.
+    """The random numbers of the rows of one step; see `resnets.modalities.rng.BatchRNG`.
 
     Numbers are drawn for the global batch, and the rows that are made here taken from them, so that ranks agree.
 

@@ -1,55 +1,95 @@
-"""A dataset is one split: labelled samples by number. Every kind of data becomes one for each of its splits."""
+"""A dataset is one split: samples by number, each with what is to be predicted of it.
+
+Every kind of data becomes one for each of its splits. How samples become a network's input is in `modalities.reader`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
-from resnets.modalities.image.preprocessing import Background, Color
+from resnets.modalities.file_names import Names
 
 SplitName = Literal["train", "val", "test", "all"]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """The files of a dataset, one a sample.
+
+    Args:
+        names: (N,) relative to `root`, such as b"cat/1.jpg".
+    """
+
+    root: Path
+    names: Names
 
 
 class Dataset(Protocol):
-    """One split of labelled images, by number from 0."""
+    """One split: samples by number from 0. Each modality adds how its samples are read, such as `ImageDataset`."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names, in the order of their labels."""
+    def modality(self) -> str:
+        """What the samples are: "image" or "audio"."""
         ...
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """(N,)"""
+    def task(self) -> str:
+        """The task that the targets are for, by its name in model files, such as "classification"."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of their numbers in the targets; of a regression, the names of the numbers."""
+        ...
+
+    @property
+    def targets(self) -> Mapping[str, NDArray[Any]]:
+        """What is to be predicted, by name, with a row a sample; without what is read with each sample, such as masks.
+
+        "labels" is (N,) int64 for classification and (N, classes) uint8 of 0 and 1 for several labels; "target" is
+        (N,) float32.
+        """
+        ...
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """(N,) the class by which samples are held out: the label where each sample has one, else 0."""
+        ...
+
+    @property
+    def on_disk(self) -> tuple[OnDisk, ...]:
+        """The files of the samples, then those of their targets, if any; empty where samples are no files."""
         ...
 
     def __len__(self) -> int: ...
 
-    def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
-        """The decoded image `index`, in mode "RGB" or "L", composited on `background` where it is transparent.
+    def target(self, index: int) -> Arrays:
+        """The targets of a sample, those that are read with it among them.
 
         Raises:
-            DataError: the image is damaged.
+            DataError: a file is damaged.
         """
         ...
 
     def encoded(self, index: int) -> bytes | None:
-        """The bytes of the image's file; None where the image is no file, or the file cannot be read."""
+        """The bytes of the sample's file; None where the sample is no file, or the file cannot be read."""
         ...
 
     def name(self, index: int) -> str:
-        """What messages call the image: its path, or a number."""
+        """What messages call the sample: its path, or a number."""
         ...
 
     def key(self, index: int) -> bytes:
-        """The image's name within the dataset, the same wherever that is stored: a path from its root, or a number."""
+        """The sample's name within the dataset, the same wherever that is stored: a path from its root, or a number."""
         ...
 
 
@@ -61,13 +101,15 @@ class DatasetSplits:
         splits: by name; "all" alone is data without splits, such as a folder of classes.
         color: "L" where all images are grey by nature, else "RGB".
         notes: what the user should know about how the data was read, a line each.
-        held_out: whether `val` was taken out of the training images; see `resnets.data.splits`.
+        held_out: whether `val` was taken out of the training samples; see `resnets.data.splits`.
+        format: what was recognised, as `--format` names it; "" for data by name.
     """
 
     splits: Mapping[SplitName, Dataset]
-    color: Color = "RGB"
+    color: Literal["RGB", "BGR", "L"] = "RGB"
     notes: tuple[str, ...] = field(default=())
     held_out: bool = False
+    format: str = ""
 
     @property
     def train(self) -> Dataset:
@@ -109,18 +151,34 @@ class Subset:
     indices: NDArray[np.int64]
 
     @property
+    def modality(self) -> str:
+        return self.dataset.modality
+
+    @property
+    def task(self) -> str:
+        return self.dataset.task
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return self.dataset.classes
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        return self.dataset.labels[self.indices]
+    def targets(self) -> Mapping[str, NDArray[Any]]:
+        return {name: values[self.indices] for name, values in self.dataset.targets.items()}
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        return self.dataset.strata[self.indices]
+
+    @property
+    def on_disk(self) -> tuple[OnDisk, ...]:
+        return tuple(OnDisk(each.root, each.names[self.indices]) for each in self.dataset.on_disk)
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
-        return self.dataset.image(int(self.indices[index]), color, background)
+    def target(self, index: int) -> Arrays:
+        return self.dataset.target(int(self.indices[index]))
 
     def encoded(self, index: int) -> bytes | None:
         return self.dataset.encoded(int(self.indices[index]))
@@ -130,3 +188,10 @@ class Subset:
 
     def key(self, index: int) -> bytes:
         return self.dataset.key(int(self.indices[index]))
+
+
+def whole(dataset: Any, index: int) -> tuple[Any, int]:
+    """The dataset that `dataset` is a subset of, and the number that sample `index` has there."""
+    while isinstance(dataset, Subset):
+        dataset, index = dataset.dataset, int(dataset.indices[index])
+    return dataset, index

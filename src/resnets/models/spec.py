@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.models.heads import Head, LinearHead
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 
 # Far more than any published network has, and counted in under a second. Each stage halves the size.
@@ -47,6 +49,7 @@ class Spec:
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
         classes: number of logits.
+        head: what a task puts on the network.
 
     Raises:
         UsageError: a value out of range, or two that exclude each other.
@@ -75,6 +78,7 @@ class Spec:
     dimensions: int = 2
     channels: int = 3
     classes: int = 1000
+    head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
         counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)

@@ -1,37 +1,209 @@
-"""What the training loop and the evaluation need of a task."""
+"""What the training loop, the evaluation, the report and the commands need of a task.
+
+A task has two faces. Its settings are frozen, without torch, and stand in recipes and model files. Opened, they are
+the `Task`, which builds networks and computes losses and metrics. The classes are listed in `tasks.catalog`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from resnets.modalities.base import Arrays
+from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
+from resnets.tasks.sections import Chart, Headline, Section
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Direction = Literal["max", "min"]
 SampleRecords = dict[str, NDArray[Any]]  # arrays by name, each with one row a sample
+Network = Callable[[Any], Any]  # from inputs (N, ...) to the network's outputs
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by which models can be compared.
+
+    Args:
+        name: its key among the metrics.
+        direction: whether more is better.
+        percent: whether it is a fraction of 1, shown in percent.
+    """
+
+    name: str
+    direction: Direction
+    percent: bool = True
+
+    def show(self, value: float | None) -> str:
+        """`value` for people."""
+        if value is None:
+            return "-"
+        return f"{value:.2%}" if self.percent else f"{value:.4g}"
+
+
+class TaskSettings(Protocol):
+    """The settings of a task, frozen and without torch."""
+
+    name: ClassVar[str]  # in model files and answers, such as "classification"
+    metrics: ClassVar[tuple[Metric, ...]]  # those that a model may be chosen by; the first is the headline
+    targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
+    fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any
+    averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
+
+    def model_for(self, spec: Spec, classes: int) -> Spec:
+        """`spec` with the head that the task needs, for so many classes.
+
+        Raises:
+            UsageError: there is none for such a network.
+        """
+        ...
+
+    def open(self, *, label_smoothing: float = 0.0) -> Task:
+        """The task, which imports torch.
+
+        Args:
+            label_smoothing: of the training loss.
+
+        Raises:
+            UsageError: the task knows no label smoothing.
+        """
+        ...
 
 
 class Task(Protocol):
-    """Builds the network of a task and defines its loss, its records of each sample and its metrics."""
+    """Builds the network of a task and defines its loss, its records of each sample, its metrics and its answers."""
 
     @property
-    def name(self) -> str:
-        """The name that a model file has for the task, such as "classification"."""
-        ...
+    def settings(self) -> TaskSettings: ...
 
     def build(self, spec: Spec) -> nn.Module:
-        """A network on the CPU whose weights are not yet set."""
+        """A network on the CPU whose weights are not yet set; it has `spec` as an attribute.
+
+        Raises:
+            UsageError: the spec has another head, or too many parameters for the weights to be allocated.
+        """
         ...
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The loss of each sample of a training batch, (N,)."""
+    def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
+        """The parts of the loss of each sample of a training batch, (N,) float32 each; their sum is minimised."""
         ...
 
-    def evaluate_batch(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What is recorded of each sample of an evaluation batch, (N,) each."""
+    def weight(self, batch: Batch) -> Tensor | None:
+        """(N,) the weight of each sample in the mean loss, from the targets alone; None where each has weight 1.
+
+        The step divides the sum of the losses by the sum of the weights over the global batch, such as the number of
+        labelled pixels.
+        """
         ...
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
-        """The exact figures over the records of all samples, ready for JSON."""
+    def predict(self, network: Network, batch: Batch) -> Any:
+        """The outputs for evaluation: a tensor with a row a sample, or a sequence with a tensor a sample.
+
+        It never sees targets.
+
+        Args:
+            batch: "inputs", normalised; "mirrored" (N,) bool; "sizes" (N, 2) height and width of the originals, where
+                outputs are scored at that size.
+        """
+        ...
+
+    def to_mean(self, outputs: Any) -> Any:
+        """Outputs as what may be averaged over crops and networks, such as probabilities: a tensor (N, ...) float64 on
+        the CPU, or a sequence with a tensor a sample.
+
+        Raises:
+            UsageError: they may not be averaged.
+        """
+        ...
+
+    def from_mean(self, means: Sequence[Tensor]) -> Any:
+        """The inverse of `to_mean` on the averages of each sample: outputs for `evaluate_batch` and `answers`."""
+        ...
+
+    def evaluate_batch(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """What is recorded of each sample of an evaluation batch, (N, ...) each.
+
+        Args:
+            batch: the targets; those of different shapes are `ragged`.
+        """
+        ...
+
+    def reorder(self, targets: Arrays, order: NDArray[Any]) -> Arrays:
+        """The targets of a sample, or of all samples, with classes numbered anew.
+
+        Args:
+            order: (classes of the dataset,) the number that each has among the model's.
+        """
+        ...
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
+        """The exact figures over the records of all samples, ready for JSON, with "loss" and "samples".
+
+        Args:
+            choose: whether settings that are chosen on `val`, such as thresholds, are chosen on these records.
+        """
+        ...
+
+    def fitted(self, metrics: Mapping[str, Any]) -> TaskSettings:
+        """The settings for the model file, with what was chosen in `metrics`."""
+        ...
+
+    def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
+        """The title of a report and its one result."""
+        ...
+
+    def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
+        """The headline metric, or the error, by epoch, of a run's `evaluation` events."""
+        ...
+
+    def sections(
+        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> tuple[Section, ...]:
+        """The sections of a report.
+
+        Args:
+            ids: (N,) number in the dataset of each sample of `records`.
+        """
+        ...
+
+    def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
+        """The columns of predictions.csv after the sample's name: N values each."""
+        ...
+
+    def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
+        """What `evaluate` prints: the metrics, then a table of the classes."""
+        ...
+
+    def answers(self, outputs: Any, classes: tuple[str, ...], top: int) -> list[Any]:
+        """The answer to each sample, as `predict` returns it in Python.
+
+        Args:
+            outputs: of `predict` or `from_mean`.
+            top: number of classes, where they are ranked.
+        """
+        ...
+
+    def answer_json(self, answer: Any, classes: tuple[str, ...]) -> dict[str, Any]:
+        """The keys of a prediction of `predict --json`, besides "input"."""
+        ...
+
+    def answer_lines(self, answer: Any, classes: tuple[str, ...]) -> list[str]:
+        """What `predict` prints below the name of the input."""
+        ...
+
+    def write_answer(
+        self, answer: Any, folder: Path, name: str, image: Any, classes: tuple[str, ...]
+    ) -> dict[str, str]:
+        """Writes the files of an answer into `folder`, if it has any; returns their names by key of the prediction.
+
+        Args:
+            name: of the files, without an ending.
+            image: the input as Pillow's image, where it is one.
+        """
         ...

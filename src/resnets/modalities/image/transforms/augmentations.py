@@ -9,7 +9,7 @@ from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Color
 from resnets.modalities.image.transforms.affine import Affine
-from resnets.modalities.image.transforms.base import BatchRNG, require
+from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
@@ -20,6 +20,7 @@ from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
+from resnets.modalities.rng import BatchRNG
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Color
-from resnets.modalities.image.transforms.base import BatchRNG, BatchTransform, require
+from resnets.modalities.image.transforms.base import BatchTransform, require
+from resnets.modalities.rng import BatchRNG
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,156 @@
+"""A reader turns the samples of a dataset into a network's input, as the settings of the input say.
+
+The settings (`Input`) are frozen and without torch, and travel in recipes and model files. Opened, they are the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.modalities.base import Arrays, Dataset, DatasetSplits
+from resnets.modalities.batch import Batch, Draws, Loaded, Slot
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resnets.modalities.rng import BatchRNG
+
+
+class Reader(Protocol):
+    """Turns the samples of a dataset into a network's input, for training and for evaluation.
+
+    Whatever it does is a function of the sample and of the numbers that it is given, so that batches are the same
+    wherever and in whatever order they are made. Several threads call `sample`, `load` and `examine` at a time.
+    """
+
+    @property
+    def numbers(self) -> int:
+        """Uniform numbers that reading a training sample takes."""
+        ...
+
+    @property
+    def resident(self) -> bool:
+        """Whether samples may be held in memory as `examine` prepares them: they draw nothing and have one size."""
+        ...
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `finish` mixes the samples of a ghost batch, so that it has to get whole ones."""
+        ...
+
+    def slots(self, size: int | None) -> dict[str, Slot]:
+        """The arrays of a sample: "inputs", and the targets that are read with it.
+
+        Args:
+            size: in place of the settings' own, where it changes during training.
+        """
+        ...
+
+    def draw(self, rng: BatchRNG) -> Draws:
+        """The numbers with which the samples of a step are read."""
+        ...
+
+    def sample(self, dataset: Any, index: int, u: NDArray[np.float32], size: int | None) -> Arrays:
+        """A training sample, with the arrays that `slots` names.
+
+        Args:
+            u: (numbers,) uniform numbers in [0, 1).
+
+        Raises:
+            DataError: it is damaged.
+        """
+        ...
+
+    def write(self, sample: Arrays, into: Arrays, numbers: Any) -> None:
+        """Writes what `sample` returned into its row of the batch's arrays.
+
+        Args:
+            numbers: its row of `Draws.rows`; None where there are none.
+        """
+        ...
+
+    def finish(self, batch: Batch, rng: BatchRNG) -> Batch:
+        """The batch, on its device, as the network gets it: augmented, normalised, mixed.
+
+        Args:
+            batch: the arrays as they were written, or as `examine` prepared them, and all targets.
+        """
+        ...
+
+    def examine(self, dataset: Any, index: int, prepared: bool) -> tuple[NDArray[Any] | None, int]:
+        """Reads a sample to the end; returns its input where it is to be `prepared`, and the bits of its remarks.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        ...
+
+    def load(self, dataset: Any, index: int, tta: str) -> Loaded:
+        """A sample as evaluation gives it to the network.
+
+        Args:
+            tta: the test-time augmentation, one of `Input.tta`.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        ...
+
+    def normalize(self, inputs: Tensor) -> Tensor:
+        """A batch of the inputs of `load`, on the device, as the network gets it."""
+        ...
+
+    def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
+        """A line for each remark that `examine` made.
+
+        Args:
+            remarks: samples by remark, one of `Input.remarks`.
+            samples: their total number.
+        """
+        ...
+
+
+class Input(Protocol):
+    """The settings of a network's input, frozen and without torch: a recipe and a model file have them.
+
+    The classes that implement it are listed in `modalities.inputs`.
+    """
+
+    modality: ClassVar[str]  # of the datasets that it reads
+    noun: ClassVar[str]  # what a message calls a sample, such as "image"
+    fixed: ClassVar[bool]  # whether every input has one size, so that outputs are one vector or number
+    tta: ClassVar[tuple[str, ...]]  # the test-time augmentations that there are, the first being none
+    remarks: ClassVar[tuple[str, ...]]  # what `Reader.examine` may note of a sample, a bit each
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        ...
+
+    def shape(self, size: int | None = None) -> tuple[int, ...]:
+        """The spatial shape of a training input, such as (height, width); `size` as in `Reader.slots`."""
+        ...
+
+    def for_data(self, splits: DatasetSplits) -> Input:
+        """The settings with what the data decides, such as grey in place of colour."""
+        ...
+
+    def open(self, augmentations: Any = None) -> Reader:
+        """The reader, which imports torch.
+
+        Args:
+            augmentations: those of training; None for evaluation alone.
+        """
+        ...
+
+    def dataset(self, inputs: Sequence[Any]) -> Dataset:
+        """What a user wants predictions of, as a dataset without targets.
+
+        Args:
+            inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images.
+        """
+        ...
