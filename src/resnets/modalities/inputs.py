@@ -1,10 +1,39 @@
-"""The kinds of input: a line each here, in the unions of their settings and of their augmentations."""
+"""The kinds of input: the unions of their settings and augmentations, and the reader of each."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations
 
+if TYPE_CHECKING:
+    from resnets.modalities.base import Dataset
+    from resnets.modalities.reader import Reader
+
 # JSON names each by its class; a recipe and a model file without a kind have the first.
 AnyInput = Preprocessing
 AnyAugmentations = Augmentations
+
+
+def open_reader(settings: AnyInput, augmentations: AnyAugmentations | None = None) -> Reader:
+    """The reader of an input, which imports torch.
+
+    Args:
+        augmentations: those of training, which fit the input; None for evaluation alone.
+    """
+    from resnets.modalities.image.reader import ImageReader
+
+    return ImageReader(settings, augmentations)
+
+
+def dataset_of(settings: AnyInput, inputs: Sequence[Any]) -> Dataset:
+    """What a user wants predictions of, as a dataset without targets.
+
+    Args:
+        inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images.
+    """
+    from resnets.modalities.image.datasets.given import GivenImages
+
+    return GivenImages(tuple(inputs))

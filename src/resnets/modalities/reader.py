@@ -1,6 +1,7 @@
 """A reader turns the samples of a dataset into a network's input, as the settings of the input say.
 
-The settings (`Input`) are frozen and without torch, and travel in recipes and model files. Opened, they are the reader.
+The settings (`Input`) are frozen and without torch, and travel in recipes and model files; `modalities.inputs` opens
+them as the reader.
 """
 
 from __future__ import annotations
@@ -139,18 +140,34 @@ class Input(Protocol):
         """The settings with what the data decides, such as grey in place of colour."""
         ...
 
-    def open(self, augmentations: Any = None) -> Reader:
-        """The reader, which imports torch.
 
-        Args:
-            augmentations: those of training; None for evaluation alone.
-        """
+class InputAugmentations(Protocol):
+    """The random changes of training samples of one kind of input, frozen and without torch, in the recipe."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether samples are read as evaluation reads them, so that they may be held in memory."""
         ...
 
-    def dataset(self, inputs: Sequence[Any]) -> Dataset:
-        """What a user wants predictions of, as a dataset without targets.
+    @property
+    def largest_size(self) -> int | None:
+        """The largest size of training inputs, where it changes during training; else None."""
+        ...
+
+    def size_at(self, share: float) -> int | None:
+        """The size of training inputs after a share of the run, where it changes during training; else None."""
+        ...
+
+    def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
+        """Checks that they fit an input and a network.
 
         Args:
-            inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images.
+            settings: the `Input`.
+            least: the smallest height and width that the network takes.
+            normalize: where the recipe takes mean and std from.
+            tta: the recipe's test-time augmentation.
+
+        Raises:
+            UsageError: they do not, or are for another kind of input.
         """
         ...

@@ -1,7 +1,7 @@
 """What the training loop, the evaluation, the report and the commands need of a task.
 
 A task has two faces. Its settings are frozen, without torch, and stand in recipes and model files. Opened, they are
-the `Task`, which builds networks and computes losses and metrics. The classes are listed in `tasks.catalog`.
+the `Task`, which builds networks and computes losses and metrics. `tasks.catalog` lists the classes and opens them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from resnets.modalities.base import Arrays
+from resnets.modalities.base import Arrays, Dataset
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.sections import Chart, Headline, Section
@@ -64,14 +64,11 @@ class TaskSettings(Protocol):
         """
         ...
 
-    def open(self, *, label_smoothing: float = 0.0) -> Task:
-        """The task, which imports torch.
-
-        Args:
-            label_smoothing: of the training loss.
+    def for_data(self, dataset: Dataset) -> TaskSettings:
+        """The settings with what the training data decides.
 
         Raises:
-            UsageError: the task knows no label smoothing.
+            DataError, UsageError: they do not fit the data.
         """
         ...
 

@@ -1,15 +1,18 @@
-"""The tasks: a line each here, in the union of their settings."""
+"""The tasks: the union of their settings, and the runtime of each."""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING
 
 from resnets.core.errors import lookup
 from resnets.tasks.base import TaskSettings
 from resnets.tasks.classification.settings import Classify
 
-AnyTask = Classify  # JSON names each by its class; a recipe and a model file without one are of the first
-TASKS: dict[str, TaskSettings] = {each.name: each() for each in get_args(AnyTask) or (AnyTask,)}
+if TYPE_CHECKING:
+    from resnets.tasks.base import Task
+
+AnyTask = Classify  # JSON names each by its class; a recipe and a model file without a kind have the first
+SETTINGS: tuple[type[AnyTask], ...] = (Classify,)
 
 
 def find(name: str) -> TaskSettings:
@@ -18,4 +21,18 @@ def find(name: str) -> TaskSettings:
     Raises:
         UsageError: there is none; the message has the most similar names.
     """
-    return lookup(TASKS, name, "task")
+    return lookup({each.name: each for each in SETTINGS}, name, "task")()
+
+
+def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
+    """The task of `settings`, which imports torch.
+
+    Args:
+        label_smoothing: of the training loss.
+
+    Raises:
+        UsageError: the task knows no label smoothing.
+    """
+    from resnets.tasks.classification.task import Classification
+
+    return Classification(settings, label_smoothing=label_smoothing)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.modalities.base import Dataset
 from resnets.models.heads import LinearHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
-
-if TYPE_CHECKING:
-    from resnets.tasks.classification.task import Classification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,5 @@ class Classify:
             raise UsageError(f"A classifier needs a linear head, and this model has {type(spec.head).__name__}.")
         return replace(spec, classes=classes)
 
-    def open(self, *, label_smoothing: float = 0.0) -> Classification:
-        from resnets.tasks.classification.task import Classification
-
-        return Classification(label_smoothing=label_smoothing)
+    def for_data(self, dataset: Dataset) -> Classify:
+        return self
