@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from PIL import Image
@@ -28,17 +28,20 @@ from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.evaluation.tta import tta_crops
+from resnets.modalities.batch import Loaded
 from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.base import ImageDataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
-from resnets.modalities.image.read.decode_memory import one_image
-from resnets.modalities.image.read.pillow import Pixels, open_image
+from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.transforms.normalize import normalize
 from resnets.modalities.image.transforms.resize import prepare
+from resnets.modalities.inputs import dataset_of, open_reader
 from resnets.modalities.listing import Listing
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
+from resnets.tasks.catalog import open_task
+from resnets.tasks.classification.settings import Classify
 from resnets.tasks.forward import place
 
 CALIBRATION = 300  # images, as NNCF's own default
@@ -82,18 +85,16 @@ class Model:
         """
         return self._probabilities([self._load(image) for image in images])
 
-    def _load(self, image: ImageInput) -> list[Pixels]:
-        p, name = self.card.preprocessing, "the image"
-        if isinstance(image, str | Path):
-            image, name = Path(image), str(image)
-        with one_image():
-            return tta_crops(open_image(image, p.color, background=p.background), p, self.tta, name)
+    def _load(self, image: ImageInput) -> Loaded:
+        settings = self.card.preprocessing
+        return open_reader(settings).load(dataset_of(settings, [image]), 0, self.tta)
 
-    def _probabilities(self, inputs: Sequence[list[Pixels]]) -> Tensor:
+    def _probabilities(self, inputs: Sequence[Loaded]) -> Tensor:
         if not inputs:
             return torch.empty(0, len(self.classes))
         device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        predictor = NetworkPredictor(self.network, self.card.preprocessing, tta=self.tta, device=device)
+        reader = open_reader(self.card.preprocessing)
+        predictor = NetworkPredictor(self.network, open_task(Classify()), reader, tta=self.tta, device=device)
         with torch.inference_mode(), full_float32():
             return torch.softmax(predictor.predict(inputs).float(), 1).cpu()
 
@@ -130,13 +131,13 @@ class Model:
             raise PredictionError(rankings, failed)
         return [ranking for ranking in rankings if ranking is not None]
 
-    def _try_to_load(self, image: ImageInput) -> list[Pixels] | DataError:
+    def _try_to_load(self, image: ImageInput) -> Loaded | DataError:
         try:
             return self._load(image)
         except DataError as error:
             return DataError(str(error))  # without the traceback, whose frames hold the pixels
 
-    def _rank(self, inputs: Sequence[list[Pixels]], top: int) -> list[Ranking]:
+    def _rank(self, inputs: Sequence[Loaded], top: int) -> list[Ranking]:
         values, indices = self._probabilities(inputs).topk(min(top, len(self.classes)))
         return [
             [(self.classes[i], v) for i, v in zip(*row, strict=True)]
@@ -235,7 +236,9 @@ def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
                 "give --calibrate FOLDER."
             ) from error
         count = len(splits.train)
-        openers = [partial(splits.train.image, index, p.color, p.background) for index in range(count)]
+        openers = [
+            partial(cast(ImageDataset, splits.train).image, index, p.color, p.background) for index in range(count)
+        ]
         notes = list(splits.notes)
     note(*notes)
     if not openers:

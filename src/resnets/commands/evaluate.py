@@ -68,9 +68,10 @@ def evaluate(
     check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts.model import Model, load
     from resnets.core.devices import find_device
-    from resnets.evaluation.scoring import absent, labels_for, score
+    from resnets.evaluation.scoring import absent, score
     from resnets.modalities.catalog import open_dataset
-    from resnets.tasks.classification.task import Classification
+    from resnets.tasks.catalog import open_task
+    from resnets.tasks.classification.settings import Classify
     from resnets.training import agreement
     from resnets.training.distributed import process_group
     from resnets.training.environment import threads
@@ -99,10 +100,9 @@ def evaluate(
         with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
             scores = score(
                 _predictor(models, tta, str(chosen)),
-                Classification(),
+                open_task(Classify()),
                 dataset,
                 split=split,
-                labels=labels_for(dataset, first.classes),
                 classes=first.classes,
                 workers=default_workers() if workers is None else workers,
                 rank=ranks.rank,
@@ -140,13 +140,18 @@ def _predictor(models: Sequence[Model], tta: TestTimeAugmentation | None, device
     import torch
 
     from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
+    from resnets.modalities.inputs import open_reader
+    from resnets.tasks.catalog import open_task
+    from resnets.tasks.classification.settings import Classify
 
     first = models[0]
     if any(set(each.classes) != set(first.classes) for each in models):
         raise UsageError("The models of an ensemble must know the same classes.")
-    chosen = torch.device(device)
+    chosen, task = torch.device(device), open_task(Classify())
     predictors = [
-        NetworkPredictor(each.network.to(chosen), each.card.preprocessing, tta=tta or each.tta, device=chosen)
+        NetworkPredictor(
+            each.network.to(chosen), task, open_reader(each.card.preprocessing), tta=tta or each.tta, device=chosen
+        )
         for each in models
     ]
     if len(models) == 1:
@@ -155,7 +160,8 @@ def _predictor(models: Sequence[Model], tta: TestTimeAugmentation | None, device
         [
             Member(predictor, tuple(map(each.classes.index, first.classes)))
             for predictor, each in zip(predictors, models, strict=True)
-        ]
+        ],
+        task,
     )
 
 

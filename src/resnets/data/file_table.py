@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from resnets.core.workers import usable_cores
 from resnets.data import scan_cache
 from resnets.data.scan_cache import RECORD
-from resnets.modalities.base import Dataset, Subset
+from resnets.modalities.base import Dataset, OnDisk, Subset
 from resnets.modalities.file_names import Names
-from resnets.modalities.image.datasets.folder import FolderDataset
 from resnets.modalities.image.read import headers
 from resnets.modalities.image.read.headers import WHOLE
 
@@ -35,82 +34,109 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a dataset's images.
+    """The files of a dataset, one a sample.
 
     Args:
-        folder: the folder that they are in.
-        indices: (N,) their numbers in `folder`, in the order of the dataset.
+        on_disk: all files of the folder that they are in.
+        indices: (N,) their numbers there, in the order of the dataset.
         records: (N,) of `scan_cache.RECORD`.
     """
 
-    folder: FolderDataset
+    on_disk: OnDisk
     indices: NDArray[np.int64]
     records: Records
+
+    def path(self, number: int) -> str:
+        """The path of the file of sample `number`."""
+        return str(self.on_disk.root / os.fsdecode(self.on_disk.names[int(self.indices[number])]))
 
 
 class FileTables:
     """The tables of the folders of one dataset, each read on first use."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, tuple[FolderDataset, Records, bool]] = {}
+        self._tables: dict[int, _Table] = {}
 
-    def of(self, dataset: Dataset) -> Files | None:
-        """The files of `dataset`; None where its images are not files."""
-        folder, indices = folder_of(dataset)
-        if folder is None:
-            return None
-        if id(folder) not in self._tables:
-            records, changed = _read(folder)
-            self._tables[id(folder)] = folder, records, changed
-        return Files(folder, indices, self._tables[id(folder)][1][indices])
+    def of(self, dataset: Dataset) -> tuple[Files, ...]:
+        """The files of `dataset`: of its samples, then of their targets; empty where its samples are no files."""
+        found = []
+        on_disk, indices = folder_of(dataset)
+        for place, files in enumerate(on_disk):
+            key = id(files.names)
+            if key not in self._tables:
+                self._tables[key] = _Table(files, _key(files, place))
+            found.append(Files(files, indices, self._tables[key].records[indices]))
+        return tuple(found)
 
     def settle(self, dataset: Dataset, numbers: NDArray[np.int64], remarks: Mapping[int, int]) -> None:
-        """Records that the images `numbers` of `dataset` can be decoded, so that the next scan need not decode them.
+        """Records that the samples `numbers` of `dataset` can be read, so that the next scan need not read them.
 
         Args:
-            remarks: bits by image number, see `remarks.REMARKS`; others have none.
+            remarks: bits by sample number, see `Input.remarks`; others have none.
         """
-        folder, indices = folder_of(dataset)
-        if folder is None or not len(numbers):
+        on_disk, indices = folder_of(dataset)
+        if not on_disk or not len(numbers):
             return
-        _, records, changed = self._tables[id(folder)]
+        table = self._tables[id(on_disk[0].names)]
+        records = table.records
         where = indices[numbers]
         bits = np.fromiter((remarks.get(int(number), 0) for number in numbers), np.uint8, len(numbers))
         new = (records["size"][where] >= 0) & (
             (records["verdict"][where] != WHOLE) | (records["remarks"][where] != bits)
         )
         records["verdict"][where[new]], records["remarks"][where[new]] = WHOLE, bits[new]
-        self._tables[id(folder)] = folder, records, changed or bool(new.any())
+        table.changed |= bool(new.any())
 
     def save(self) -> None:
         """Writes what was read to the cache, for the next run."""
-        for folder, records, changed in self._tables.values():
-            if changed:
-                scan_cache.save(_key(folder), folder.files, records)
+        for table in self._tables.values():
+            if table.changed:
+                scan_cache.save(table.key, table.files.names, table.records)
 
 
-def folder_of(dataset: Dataset) -> tuple[FolderDataset | None, NDArray[np.int64]]:
-    """The folder that `dataset` reads, and (N,) the numbers of its images there; None where there is no folder."""
+class _Table:
+    """The records of a folder's files, from the cache as far as they are unchanged.
+
+    Args:
+        key: the cache's.
+    """
+
+    def __init__(self, files: OnDisk, key: str) -> None:
+        self.files = files
+        self.key = key
+        self.changed = True  # whether it holds more than the cache
+        cached = scan_cache.load(key, files.names)
+        if cached is None:
+            self.records = read_records(files, np.arange(len(files.names)))
+            return
+        stale = np.flatnonzero(~_unchanged(files, cached))
+        if len(stale):
+            cached[stale] = read_records(files, stale)
+        self.records, self.changed = cached, bool(len(stale))
+
+
+def folder_of(dataset: Dataset) -> tuple[tuple[OnDisk, ...], NDArray[np.int64]]:
+    """The files of the whole dataset that `dataset` is of, and (N,) the numbers of its samples there."""
     if isinstance(dataset, Subset):
-        folder, indices = folder_of(dataset.dataset)
-        return folder, indices[dataset.indices]
-    return (dataset if isinstance(dataset, FolderDataset) else None), np.arange(len(dataset))
+        on_disk, indices = folder_of(dataset.dataset)
+        return on_disk, indices[dataset.indices]
+    return dataset.on_disk, np.arange(len(dataset))
 
 
-def read_records(folder: FolderDataset, indices: NDArray[np.int64]) -> Records:
+def read_records(files: OnDisk, indices: NDArray[np.int64]) -> Records:
     """(N,) records of the files numbered `indices`, from the files themselves."""
-    root = os.fsencode(folder.root)
+    root = os.fsencode(files.root)
     if len(indices) < _OWN_PROCESS:
-        data = headers.examine_all(root, folder.files[indices], _THREADS)
+        data = headers.examine_all(root, files.names[indices], _THREADS)
         return np.frombuffer(data, RECORD).copy()
     cores = usable_cores()
     parts = np.array_split(indices, cores * -(-len(indices) // (cores * _MOST_AT_ONCE)))
     with ThreadPoolExecutor(cores) as pool:
-        return np.concatenate(list(pool.map(lambda part: _in_a_process(root, folder.files, part), parts)))
+        return np.concatenate(list(pool.map(lambda part: _in_a_process(root, files.names, part), parts)))
 
 
-def _in_a_process(root: bytes, files: Names, indices: NDArray[np.int64]) -> Records:
-    request = b"\0".join([root, *(files[int(i)] for i in indices)])
+def _in_a_process(root: bytes, names: Names, indices: NDArray[np.int64]) -> Records:
+    request = b"\0".join([root, *(names[int(i)] for i in indices)])
     path = os.pathsep.join(filter(None, sys.path))  # so that the process finds this package where this one did
     try:
         answer = subprocess.run(
@@ -124,31 +150,21 @@ def _in_a_process(root: bytes, files: Names, indices: NDArray[np.int64]) -> Reco
     except OSError:  # this system starts no processes
         answer = b""
     if len(answer) != len(indices) * RECORD.itemsize:
-        answer = headers.examine_all(root, files[indices])
+        answer = headers.examine_all(root, names[indices])
     return np.frombuffer(answer, RECORD)
 
 
-def _key(folder: FolderDataset) -> str:
-    return os.path.abspath(folder.root)
+def _key(files: OnDisk, place: int) -> str:
+    """The cache's key: files of targets may lie in the folder of the samples."""
+    return os.path.abspath(files.root) + (f"\0{place}" if place else "")
 
 
-def _read(folder: FolderDataset) -> tuple[Records, bool]:
-    """The table of a folder, and whether it holds more than the cache."""
-    cached = scan_cache.load(_key(folder), folder.files)
-    if cached is None:
-        return read_records(folder, np.arange(len(folder))), True
-    stale = np.flatnonzero(~_unchanged(folder, cached))
-    if len(stale):
-        cached[stale] = read_records(folder, stale)
-    return cached, bool(len(stale))
-
-
-def _unchanged(folder: FolderDataset, records: Records) -> NDArray[np.bool_]:
+def _unchanged(files: OnDisk, records: Records) -> NDArray[np.bool_]:
     """(N,) whether each file has the size and the modification time of its record."""
-    root = os.fsencode(folder.root) + b"/"
-    now = np.zeros((len(folder), 2), np.int64)
+    root = os.fsencode(files.root) + b"/"
+    now = np.zeros((len(files.names), 2), np.int64)
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(_stat_into(root, folder.files, now), range(0, len(folder), _PART)))
+        list(pool.map(_stat_into(root, files.names, now), range(0, len(files.names), _PART)))
     same = (records["size"] == now[:, 0]) & (records["mtime"] == now[:, 1])
     return np.asarray(same & (records["size"] >= 0))
 

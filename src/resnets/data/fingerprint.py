@@ -10,9 +10,8 @@ import numpy as np
 
 from resnets.core.errors import DataError
 from resnets.data.file_table import Files, FileTables
-from resnets.modalities.base import Dataset, Subset
+from resnets.modalities.base import Dataset
 from resnets.modalities.file_names import normalized_name
-from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
 # What a fingerprint covers; "names" is that of runs that began before contents were part of it.
 Fingerprint = Literal["names", "contents"]
@@ -21,7 +20,7 @@ _PART = 4096
 
 def names_sha256(dataset: Dataset) -> str:
     """SHA-256 over labels, classes and file names without their folders."""
-    digest = hashlib.sha256(dataset.labels.tobytes())
+    digest = hashlib.sha256(dataset.targets["labels"].tobytes())
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
     for index in range(len(dataset)):
         digest.update(
@@ -33,42 +32,42 @@ def names_sha256(dataset: Dataset) -> str:
 def contents_sha256(
     dataset: Dataset, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
 ) -> str:
-    """SHA-256 over labels, classes and, for each file, its name below the dataset's folder, its size and the hash of
-    its first and last 4 KiB; for images in memory, over the pixels.
+    """SHA-256 over targets, classes and, for each file, its name below the dataset's folder, its size and the hash of
+    its first and last 4 KiB; for samples in memory, over their contents.
 
     Args:
         strict: a file that cannot be read is an error; else it has a hash of zeros.
-        before: former size and hash by image number, used in place of the current ones.
+        before: former size and hash by sample number, used in place of the current ones.
     """
-    digest = hashlib.sha256(b"contents 1\0" + dataset.labels.astype("<i8").tobytes())
+    digest = hashlib.sha256(b"contents 1\0" + targets_bytes(dataset))
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
     files = tables.of(dataset)
-    if files is not None and before:
+    if files and before:
         for number, (size, sha256) in before.items():
-            files.records[number]["size"], files.records[number]["digest"] = size, sha256
-    for part in _pixels(dataset) if files is None else _files(files, strict):
-        digest.update(part)
+            files[0].records[number]["size"], files[0].records[number]["digest"] = size, sha256
+    for each in files:
+        for part in _files(each, strict):
+            digest.update(part)
+    for number in range(0 if files else len(dataset)):
+        digest.update(dataset.fingerprint(number))
     return digest.hexdigest()
+
+
+def targets_bytes(dataset: Dataset) -> bytes:
+    """The targets of all samples, the same on every machine."""
+    arrays = dict(sorted(dataset.targets.items()))
+    return b"".join(values.astype(values.dtype.newbyteorder("<")).tobytes() for values in arrays.values())
 
 
 def _files(files: Files, strict: bool) -> Iterator[bytes]:
     records = files.records
     if strict and (records["size"] < 0).any():
         first = int(np.flatnonzero(records["size"] < 0)[0])
-        name = files.folder.name(int(files.indices[first]))
+        name = files.path(first)
         raise DataError(f"{name} cannot be read: it is missing, or its permissions forbid it. Put it back.")
-    names = files.folder.files
+    names = files.on_disk.names
     for first in range(0, len(records), _PART):
         part = slice(first, first + _PART)
         yield b"\0".join(normalized_name(names[int(i)]) for i in files.indices[part])
         yield records["size"][part].tobytes()
         yield records["digest"][part].tobytes()
-
-
-def _pixels(dataset: Dataset) -> Iterator[bytes]:
-    whole, indices = dataset, np.arange(len(dataset))
-    while isinstance(whole, Subset):
-        indices, whole = whole.indices[indices], whole.dataset
-    assert isinstance(whole, InMemoryDataset)
-    for first in range(0, len(indices), _PART):
-        yield whole.pixels[indices[first : first + _PART]].tobytes()

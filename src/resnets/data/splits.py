@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from resnets.core import rng
 from resnets.core.errors import DataError
-from resnets.modalities.base import Dataset, DatasetSplits, Subset
-from resnets.modalities.image.datasets.folder import FolderDataset
+from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, Subset
 from resnets.modalities.stratify import stratified_split
 
 VAL_SHARE = 0.2
@@ -38,11 +37,11 @@ def with_watched_split(
     if rule == "stratified":
         splits = _without_dev(splits)
     train = splits.train
+    classes, noun = len(np.unique(train.strata)), NOUNS[train.modality]
     if holdout:
-        classes = len(train.classes)
         if not classes <= holdout <= len(train) - classes:
-            raise DataError(f"holdout={holdout} leaves too few of {len(train)} images of {classes} classes.")
-        kept, out = stratified_split(train.labels, holdout, rng.generator(0, "holdout"))
+            raise DataError(f"holdout={holdout} leaves too few of {len(train)} {noun}s of {classes} classes.")
+        kept, out = stratified_split(train.strata, holdout, rng.generator(0, "holdout"))
         return _held_out(splits, kept, out)
     if "val" in splits.splits or "test" in splits.splits:
         return splits
@@ -50,20 +49,20 @@ def with_watched_split(
         kept, out = by_hash(train)
     else:
         count = max(1, round(VAL_SHARE * len(train)))
-        kept, out = stratified_split(train.labels, count, rng.generator(_STRATIFIED_SEED, "held out"))
-    if not len(out) or len(np.unique(train.labels[kept])) < len(train.classes):
+        kept, out = stratified_split(train.strata, count, rng.generator(_STRATIFIED_SEED, "held out"))
+    if not len(out) or not len(kept) or len(np.unique(train.strata[kept])) < classes:
         raise DataError(f"{name} is too small to hold out a fifth of each class: add images, or give it a val folder.")
-    notes = [f"{name} has no val or test folder: {len(out)} of its {len(train)} images are held out, as val."]
-    if without := np.setdiff1d(np.arange(len(train.classes)), train.labels[out]).tolist():
+    notes = [f"{name} has no val or test folder: {len(out)} of its {len(train)} {noun}s are held out, as val."]
+    if without := np.setdiff1d(train.strata, train.strata[out]).tolist():
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
-        notes.append(f"val has no images of {', '.join(train.classes[label] for label in without[:8])}{more}.")
+        notes.append(f"val has no {noun}s of {', '.join(train.classes[label] for label in without[:8])}{more}.")
     return _held_out(replace(splits, notes=(*splits.notes, *notes)), kept, out)
 
 
 def _without_dev(splits: DatasetSplits) -> DatasetSplits:
     """`splits` as version 0.1.0 read them, in which `dev/` was not `val`."""
     val = splits.splits.get("val")
-    if not (isinstance(val, FolderDataset) and val.root.name == "dev"):
+    if val is None or not val.on_disk or val.on_disk[0].root.name != "dev":
         return splits
     return replace(splits, splits={name: dataset for name, dataset in splits.splits.items() if name != "val"})
 
@@ -79,8 +78,8 @@ def by_hash(dataset: Dataset, share: float = VAL_SHARE) -> tuple[NDArray[np.int6
     """
     hashes = np.fromiter((_hash(dataset.key(index)) for index in range(len(dataset))), np.uint64, len(dataset))
     out = hashes < np.uint64(min(round(share * 2**64), 2**64 - 1))
-    order = np.lexsort((hashes, dataset.labels))
-    ends = np.flatnonzero(np.diff(dataset.labels[order])) + 1
+    order = np.lexsort((hashes, dataset.strata))
+    ends = np.flatnonzero(np.diff(dataset.strata[order])) + 1
     for members in np.split(order, ends):  # a class, by rising hash
         if len(members) == 1:
             out[members] = False

@@ -1,11 +1,13 @@
-"""Predictors: what gives the logits of a dataset's images, a single network or an ensemble.
+"""Predictors: what gives the outputs for a dataset's samples, a single network or an ensemble.
 
-Over the crops of test-time augmentation and over the networks of an ensemble, probabilities are averaged, not logits
-(He et al. 2015, sections 3.4 and 4.1, after Krizhevsky et al. 2012 and Simonyan and Zisserman 2015).
+Over the crops of test-time augmentation and over the networks of an ensemble, what the task says is averaged: of a
+classifier probabilities, not logits (He et al. 2015, sections 3.4 and 4.1, after Krizhevsky et al. 2012 and Simonyan
+and Zisserman 2015).
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +15,22 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
-from resnets.evaluation.tta import OF_THE_CENTER, crop_weights, crops_of_center, tta_crops
 from resnets.modalities.base import Dataset
-from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
-from resnets.modalities.image.read.decode_memory import one_image
-from resnets.modalities.image.read.pillow import Pixels
-from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.batch import Batch, Loaded
+from resnets.modalities.reader import Reader
 from resnets.nn.modes import evaluation_mode
-from resnets.tasks.forward import forward
+from resnets.tasks.base import Task
+from resnets.tasks.forward import lay_out
 
 BATCH = 128  # samples
 
 
 class Predictor(Protocol):
-    """Gives (N, classes) logits, or logarithms of probabilities.
+    """Gives the outputs of a task.
 
     Networks compute in evaluation mode, whatever their mode is, and have their own mode again afterwards.
     """
@@ -43,8 +43,8 @@ class Predictor(Protocol):
         """
         ...
 
-    def predict(self, inputs: Sequence[Any]) -> Tensor:
-        """(N, classes) for N inputs as `load` returns them."""
+    def predict(self, inputs: Sequence[Any]) -> Any:
+        """The outputs for N inputs as `load` returns them; see `Task.predict`."""
         ...
 
 
@@ -53,60 +53,73 @@ class NetworkPredictor:
     """The predictions of one network, averaged over the crops of test-time augmentation.
 
     Args:
-        tta: the test-time augmentation; see `evaluation.tta`.
+        tta: the test-time augmentation, one of `Input.tta`.
         device: of `network`; None is the CPU.
-        pixels: the dataset's preprocessed images, (samples, channels, crop, crop) uint8, where they are in memory.
+        prepared: the dataset's samples as `Reader.examine` prepares them, where they are in memory.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        preprocessing: Preprocessing,
+        task: Task,
+        reader: Reader,
         *,
-        tta: TestTimeAugmentation = "center",
+        tta: str = "center",
         device: torch.device | None = None,
-        pixels: Pixels | None = None,
+        prepared: NDArray[Any] | None = None,
     ) -> None:
         self.network = network
-        self.preprocessing = preprocessing
+        self.task = task
+        self.reader = reader
         self.tta = tta
         self.device = device or torch.device("cpu")
-        self.pixels = pixels if tta in OF_THE_CENTER else None
+        self.prepared = prepared
 
-    def load(self, dataset: Dataset, index: int) -> list[Pixels]:
-        """The crops of image `index`, each (channels, height, width) uint8."""
-        if self.pixels is not None:
-            return crops_of_center(self.pixels[index], self.tta)
-        p = self.preprocessing
-        with one_image():
-            return tta_crops(dataset.image(index, p.color, p.background), p, self.tta, dataset.name(index))
+    def load(self, dataset: Dataset, index: int) -> Loaded:
+        """The crops of sample `index`."""
+        if self.prepared is not None and (loaded := self.reader.load_prepared(self.prepared[index], self.tta)):
+            return loaded
+        return self.reader.load(dataset, index, self.tta)
 
-    def predict(self, inputs: Sequence[list[Pixels]]) -> Tensor:
-        """(N, classes): the logits where each image has one crop, else the logarithms of mean probabilities."""
-        if all(len(crops) == 1 for crops in inputs):
-            return self._logits(np.stack([crops[0] for crops in inputs]))
-        by_shape: dict[tuple[int, ...], list[tuple[int, int, Pixels]]] = defaultdict(list)
-        for row, crops in enumerate(inputs):
-            for weight, pixels in zip(crop_weights(self.tta, len(crops)), crops, strict=True):
-                by_shape[pixels.shape].append((row, weight, pixels))
-        total: Tensor | None = None
+    def predict(self, inputs: Sequence[Loaded]) -> Any:
+        """The outputs as they are where each sample has one crop, else those of the means over its crops."""
+        fixed = self.task.settings.fixed
+        if fixed and all(len(each.inputs) == 1 for each in inputs):
+            return self._outputs([(each, 0) for each in inputs])
+        if all(len(each.inputs) == 1 for each in inputs):  # of any size: alone, so that none depends on the others
+            return [output for each in inputs for output in self._outputs([(each, 0)])]
+        by_shape: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        for row, each in enumerate(inputs):
+            for crop, values in enumerate(each.inputs):
+                by_shape[values.shape].append((row, crop))
+        totals: list[Tensor | None] = [None] * len(inputs)
         for shape, members in by_shape.items():
-            at_once = max(1, BATCH * self.preprocessing.crop**2 // (shape[1] * shape[2]))
+            at_once = self._at_once(shape) if fixed else 1
             for first in range(0, len(members), at_once):
                 part = members[first : first + at_once]
-                weighted = F.softmax(self._logits(np.stack([pixels for _, _, pixels in part])).cpu().double(), 1)
-                weighted *= torch.tensor([[weight] for _, weight, _ in part])
-                if total is None:
-                    total = weighted.new_zeros(len(inputs), weighted.shape[1])
-                total.index_add_(0, torch.tensor([row for row, _, _ in part]), weighted)
-        assert total is not None
-        weights = torch.tensor([[sum(crop_weights(self.tta, len(crops)))] for crops in inputs])
-        return (total / weights).log()
+                means = self.task.to_mean(self._outputs([(inputs[row], crop) for row, crop in part]))
+                for (row, crop), mean in zip(part, means, strict=True):
+                    weighted = mean * inputs[row].weights[crop]
+                    total = totals[row]
+                    totals[row] = weighted if total is None else total + weighted
+        return self.task.from_mean(
+            [total / sum(each.weights) for total, each in zip(totals, inputs, strict=True) if total is not None]
+        )
 
-    def _logits(self, pixels: Pixels) -> Tensor:
-        images = normalize(torch.from_numpy(pixels).to(self.device), self.preprocessing)
+    def _at_once(self, shape: tuple[int, ...]) -> int:
+        """How many crops of `shape` take as much memory as `BATCH` of the usual one."""
+        usual = self.reader.slots(None)["inputs"].shape
+        return max(1, BATCH * math.prod(usual[1:]) // math.prod(shape[1:]))
+
+    def _outputs(self, crops: Sequence[tuple[Loaded, int]]) -> Any:
+        """The outputs for crops of one shape."""
+        values = torch.from_numpy(np.stack([each.inputs[crop] for each, crop in crops])).to(self.device)
+        dense = {"inputs": lay_out(self.reader.normalize(values))}
+        if not self.task.settings.fixed:
+            dense["mirrored"] = torch.tensor([each.mirrored[crop] for each, crop in crops])
+            dense["sizes"] = torch.tensor([each.size for each, _ in crops])
         with evaluation_mode(self.network):
-            return forward(self.network, images)
+            return self.task.predict(self.network, Batch(dense))
 
 
 @renamed_fields
@@ -124,19 +137,20 @@ class Member:
 
 @renamed_fields
 class Ensemble:
-    """Several predictors, whose probabilities are averaged (He et al. 2015, table 5)."""
+    """Several predictors of one task, whose means are averaged (He et al. 2015, table 5)."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], task: Task) -> None:
         self.members = members
+        self.task = task
 
     def load(self, dataset: Dataset, index: int) -> list[Any]:
         """The input of each member."""
         return [member.predictor.load(dataset, index) for member in self.members]
 
-    def predict(self, inputs: Sequence[list[Any]]) -> Tensor:
-        """(N, classes) logarithms of mean probabilities."""
-        probabilities = []
+    def predict(self, inputs: Sequence[list[Any]]) -> Any:
+        """The outputs of the means over the members."""
+        by_member = []
         for number, member in enumerate(self.members):
-            logits = member.predictor.predict([of_members[number] for of_members in inputs])
-            probabilities.append(F.softmax(logits.cpu().double(), 1)[:, list(member.order)])
-        return torch.stack(probabilities).mean(0).log()
+            outputs = member.predictor.predict([of_members[number] for of_members in inputs])
+            by_member.append([mean[list(member.order)] for mean in self.task.to_mean(outputs)])
+        return self.task.from_mean([torch.stack(means).mean(0) for means in zip(*by_member, strict=True)])

@@ -15,10 +15,12 @@ from resnets.core.devices import full_float32
 from resnets.core.errors import DataError
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import BATCH, Predictor
-from resnets.modalities.base import Dataset, SplitName
+from resnets.modalities.base import NOUNS, Arrays, Dataset, SplitName
+from resnets.modalities.batch import Batch
 from resnets.tasks.base import SampleRecords, Task
 
 Gather = Callable[[Any], list[Any]]
+RAGGED_BATCH = 16  # samples of any size, which are read at a time
 
 
 @dataclass(frozen=True)
@@ -67,63 +69,80 @@ def score(
     dataset: Dataset,
     *,
     split: SplitName = "test",
-    labels: NDArray[np.int64] | None = None,
     classes: tuple[str, ...] | None = None,
+    choose: bool = False,
     workers: int = 0,
-    batch: int = BATCH,
+    batch: int | None = None,
     rank: int = 0,
     world: int = 1,
     gather: Gather = lambda own: [own],
 ) -> Scores:
-    """Scores `predictor` on every image of `dataset`, in float32 at full precision.
+    """Scores `predictor` on every sample of `dataset`, in float32 at full precision.
 
     Args:
         split: the name of the split that `dataset` is.
-        labels, classes: used instead of the dataset's own, where the model has its classes in another order; see
-            `labels_for`.
-        workers: threads that decode; the result does not depend on it.
-        batch: images at a time. The batches are the same whatever else is set, so only this argument can change the
-            last bit of a logit.
+        classes: the model's, which the dataset's are matched with by name; by default the dataset's.
+        choose: whether what is chosen on `val`, such as thresholds, is chosen on these samples.
+        workers: threads that read samples; the result does not depend on it.
+        batch: samples at a time. The batches are the same whatever else is set, so only this argument can change the
+            last bit of an output.
         rank, world, gather: the number of this process among `world` that share the batches. `gather` returns the
             values of all ranks on each of them, and each rank returns the whole result.
 
     Raises:
-        DataError: no image could be read.
+        DataError: no sample could be read, or the dataset has a class that is not in `classes`.
     """
-    labels = dataset.labels if labels is None else labels
     classes = dataset.classes if classes is None else classes
+    order = class_order(dataset, classes)
+    dense = task.reorder(dict(dataset.targets), order)
+    with_sample = not dense.keys() >= set(task.settings.targets)  # such as masks
+    batch = batch or (BATCH if task.settings.fixed else RAGGED_BATCH)
     parts: list[tuple[list[int], SampleRecords]] = []
     excluded: dict[int, str] = {}
 
     def load(index: int) -> Any:
         try:
-            return predictor.load(dataset, index)
+            targets = task.reorder(dataset.target(index), order) if with_sample else {}
+            return predictor.load(dataset, index), targets
         except DataError as error:
             return str(error)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        # Batches are cut before anything is read, so that a damaged image moves no other into another batch.
+        # Batches are cut before anything is read, so that a damaged sample moves no other into another batch.
         batches = [range(n, min(n + batch, len(dataset))) for n in range(rank * batch, len(dataset), world * batch)]
         for indices, loaded in zip(batches, prefetch(pool, load, batches), strict=True):
             excluded |= {i: each for i, each in zip(indices, loaded, strict=True) if isinstance(each, str)}
             good = [i for i in indices if i not in excluded]
             if good:
-                outputs = predictor.predict([each for each in loaded if not isinstance(each, str)])
-                batch_records = task.evaluate_batch(outputs, torch.from_numpy(labels[good]).to(outputs.device))
+                pairs = [each for each in loaded if not isinstance(each, str)]
+                outputs = predictor.predict([inputs for inputs, _ in pairs])
+                batch_records = task.evaluate_batch(outputs, _targets(dense, good, [own for _, own in pairs]))
                 parts.append((good, {name: value.cpu().numpy() for name, value in batch_records.items()}))
     of_all_ranks = gather((parts, excluded))
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in of_all_ranks for i, reason in own.items()))
     if not parts:
-        raise DataError(f"None of the {len(dataset)} images could be read: {next(iter(excluded.values()), 'none')}")
+        raise DataError(
+            f"None of the {len(dataset)} {NOUNS[dataset.modality]}s could be read: {next(iter(excluded.values()), 'none')}"
+        )
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
+    metrics = task.metrics(records, classes, choose=choose)
     damaged = {dataset.name(i): reason for i, reason in excluded.items()}
-    return Scores(ids, records, task.metrics(records, classes), excluded, split, task.name, damaged=damaged)
+    return Scores(ids, records, metrics, excluded, split, task.settings.name, damaged=damaged)
 
 
-def labels_for(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """(N,) labels of `dataset` as indices of `classes`, matched by name.
+def _targets(dense: Arrays, rows: list[int], ragged: list[Arrays]) -> Batch:
+    """The targets of some samples: `rows` of the dense ones, and those that were read with each sample."""
+    names = [name for name in ragged[0] if name not in dense]
+    return Batch(
+        {name: torch.from_numpy(np.ascontiguousarray(values[rows])) for name, values in dense.items()},
+        {name: tuple(torch.from_numpy(each[name]) for each in ragged) for name in names},
+    )
+
+
+def class_order(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """(classes of the dataset,) the number that each has in `classes`, matched by name.
 
     Raises:
         DataError: the dataset has a class that is not in `classes`.
@@ -134,8 +153,8 @@ def labels_for(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
             f"The data has classes that the model does not know: {', '.join(unknown[:8])}. "
             f"It knows {', '.join(classes[:8])}{' and more' if len(classes) > 8 else ''}."
         )
-    table = np.array([classes.index(name) for name in dataset.classes], np.int64)
-    return table[dataset.labels]
+    numbers = {name: number for number, name in enumerate(classes)}
+    return np.array([numbers[name] for name in dataset.classes], np.int64)
 
 
 def absent(dataset: Dataset, classes: tuple[str, ...]) -> tuple[str, ...]:

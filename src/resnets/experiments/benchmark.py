@@ -21,16 +21,18 @@ from resnets.core.devices import full_float32
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
+from resnets.modalities.batch import Batch
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.inputs import open_reader
 from resnets.models.counts import multiply_adds
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.recipes import paper
-from resnets.tasks.classification.task import Classification
 from resnets.tasks.forward import lay_out, place
 from resnets.training import environment, memory
+from resnets.training.build import task_of
 from resnets.training.recipe import Precision
 from resnets.training.step import Training
 
@@ -88,11 +90,11 @@ def training_rate(
     network = create(spec, seed=seed)
     allocation = memory.allocation(chosen.device, limited=memory_limit is not None)
     with environment.threads(chosen.threads), full_float32(), allocation:
-        training = Training(recipe, chosen, Classification(), network, samples=batch)
+        training = Training(recipe, chosen, task_of(recipe), network, samples=batch)
         g = rng.generator(seed, "benchmark")
         images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))
         labels = torch.from_numpy(g.integers(0, spec.classes, batch))
-        samples = {"images": images.to(training.device), "labels": labels.to(training.device)}
+        samples = Batch({"inputs": images.to(training.device), "labels": labels.to(training.device)})
         expected = memory.keep_within_limit(training)
         seconds, loss = [], 0.0
         for _ in range(steps):
@@ -217,8 +219,10 @@ def loading_rate(
         batches = Batches(
             dataset,
             sampler=EpochSampler(len(dataset), batch, seed),
-            augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
-            preprocessing=Preprocessing(resize=size, crop=size, color=color),
+            reader=open_reader(
+                Preprocessing(resize=size, crop=size, color=color),
+                Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
+            ),
             seed=seed,
             bn_batch=batch,
             device=torch.device("cpu"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from resnets.experiments.experiment import Measured
 from resnets.experiments.result_keys import with_old_keys
 from resnets.experiments.trial import Trial
 from resnets.modalities.image.preprocessing import TestTimeAugmentation
-from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.inputs import open_reader
 from resnets.models.resnet import ResNet
-from resnets.tasks.classification.task import Classification
 from resnets.tasks.forward import forward
+from resnets.training.build import task_of
 
 IMAGES = 1000  # test images, for measures that take many passes
 BATCH = 200
@@ -47,26 +46,25 @@ def with_tta(tta: TestTimeAugmentation) -> Callable[[Trial], Measured]:
     """Returns a measure: the curves, and top-1 and top-5 errors with test-time augmentation."""
 
     def measure(trial: Trial) -> Measured:
-        predictor = NetworkPredictor(trial.network, trial.model.card.preprocessing, tta=tta)
+        predictor = _predictor(trial, trial.network, tta)
         return {**curves(trial), **_tta_errors(predictor, trial)}
 
     return measure
 
 
 def _tta_errors(predictor: Predictor, trial: Trial) -> Measured:
-    metrics = score(predictor, Classification(), trial.data.test, workers=default_workers()).metrics
+    metrics = score(predictor, task_of(trial.recipe), trial.data.test, workers=default_workers()).metrics
     return with_old_keys({"tta_error": 1 - metrics["accuracy"], "tta_top5_error": 1 - metrics["top5"]})
 
 
 def ensemble_errors(trials: Sequence[Trial], tta: TestTimeAugmentation) -> Measured:
     """Errors of the mean of the trials' probabilities, with test-time augmentation; all have the same classes."""
-    members = [
-        Member(
-            NetworkPredictor(t.model.network, t.model.card.preprocessing, tta=tta), tuple(range(len(t.model.classes)))
-        )
-        for t in trials
-    ]
-    return _tta_errors(Ensemble(members), trials[0])
+    members = [Member(_predictor(t, t.model.network, tta), tuple(range(len(t.model.classes)))) for t in trials]
+    return _tta_errors(Ensemble(members, task_of(trials[0].recipe)), trials[0])
+
+
+def _predictor(trial: Trial, network: nn.Module, tta: TestTimeAugmentation) -> NetworkPredictor:
+    return NetworkPredictor(network, task_of(trial.recipe), open_reader(trial.model.card.preprocessing), tta=tta)
 
 
 def responses(trial: Trial) -> Measured:
@@ -119,7 +117,7 @@ def gradient_flow(trial: Trial) -> Measured:
     names: list[str] = []
     for step, network in networks.items():
         network.train()
-        loss = F.cross_entropy(network(batch["images"]), batch["labels"])
+        loss = F.cross_entropy(network(batch["inputs"]), batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
         convolutions = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
         names = [name for name, m in convolutions if "downsample" not in name]
@@ -218,13 +216,14 @@ def _test_images(trial: Trial, most: int | None = None) -> Iterator[tuple[Tensor
         most: take at most this many, evenly spaced, since the images of a class often lie together.
     """
     recipe, data = trial.resolved
-    predictor: Any = NetworkPredictor(nn.Identity(), recipe.preprocessing, pixels=data.decoded_test.pixels)
-    numbers = np.array([i for i in range(len(data.test)) if i not in data.decoded_test.damaged])
+    reader = open_reader(recipe.preprocessing)
+    predictor = NetworkPredictor(nn.Identity(), task_of(recipe), reader, prepared=data.read_test.prepared)
+    numbers = np.array([i for i in range(len(data.test)) if i not in data.read_test.damaged])
     if most is not None:
         numbers = numbers[evenly_spaced(len(numbers), most)]
     for part in np.split(numbers, range(BATCH, len(numbers), BATCH)):
-        pixels = np.stack([predictor.load(data.test, int(i))[0] for i in part])
-        yield normalize(torch.from_numpy(pixels), recipe.preprocessing), torch.from_numpy(data.test.labels[part])
+        inputs = np.stack([predictor.load(data.test, int(i)).inputs[0] for i in part])
+        yield reader.normalize(torch.from_numpy(inputs)), torch.from_numpy(data.test.targets["labels"][part])
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from resnets.artifacts.model import Model, load
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.experiments.nets import Net
+from resnets.modalities.batch import Batch
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import build, checkpoint, prepare, runner
@@ -136,7 +137,7 @@ class Trial:
         """Steps after which a checkpoint was kept, in ascending order."""
         return sorted(checkpoint.steps(self.folder.checkpoints))
 
-    def first_batch(self) -> dict[str, torch.Tensor]:
+    def first_batch(self) -> Batch:
         """The run's first training batch."""
         recipe, data = self.resolved
         return build.batches_for(recipe, data, device=torch.device("cpu")).make(0)

@@ -19,6 +19,7 @@ from resnets.modalities.file_names import Names
 
 SplitName = Literal["train", "val", "test", "all"]
 Arrays = dict[str, NDArray[Any]]
+NOUNS = {"image": "image", "audio": "recording"}  # what messages call a sample, by modality
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class Dataset(Protocol):
 
     def encoded(self, index: int) -> bytes | None:
         """The bytes of the sample's file; None where the sample is no file, or the file cannot be read."""
+        ...
+
+    def fingerprint(self, index: int) -> bytes:
+        """The content of a sample that is no file, for a hash over the data."""
         ...
 
     def name(self, index: int) -> str:
@@ -182,6 +187,14 @@ class Subset:
 
     def encoded(self, index: int) -> bytes | None:
         return self.dataset.encoded(int(self.indices[index]))
+
+    def fingerprint(self, index: int) -> bytes:
+        return self.dataset.fingerprint(int(self.indices[index]))
+
+    def image(self, index: int, *how: Any) -> Any:
+        """As the dataset's own `image`, of a dataset of images."""
+        dataset, number = whole(self, index)
+        return dataset.image(number, *how)
 
     def name(self, index: int) -> str:
         return self.dataset.name(int(self.indices[index]))

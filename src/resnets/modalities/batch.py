@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+RESERVED = frozenset({"ids", "inputs", "weights", "keys", "lam"})  # names in a batch that are no targets
+
+
 @dataclass(frozen=True)
 class Batch:
     """Samples, with the first dimension or place of everything counting them.
@@ -42,6 +45,10 @@ class Batch:
     def __or__(self, more: Mapping[str, Tensor]) -> Batch:
         """The batch with the dense tensors `more` added or replaced."""
         return Batch({**self.dense, **more}, self.ragged)
+
+    def targets(self) -> dict[str, Tensor]:
+        """The dense targets by name."""
+        return {name: values for name, values in self.dense.items() if name not in RESERVED}
 
     def rows(self, rows: slice) -> Batch:
         """Some of the samples."""

@@ -6,13 +6,13 @@ them as the reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.modalities.base import Arrays, Dataset, DatasetSplits
+from resnets.modalities.base import Arrays, DatasetSplits
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 
 if TYPE_CHECKING:
@@ -39,8 +39,22 @@ class Reader(Protocol):
         ...
 
     @property
+    def by_header(self) -> bool:
+        """Whether a file whose header says that it is whole (`read.headers`) need not be read to the end by a scan."""
+        ...
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What prepared samples depend on besides the data, ready for JSON, for caches."""
+        ...
+
+    @property
     def mixes(self) -> bool:
         """Whether `finish` mixes the samples of a ghost batch, so that it has to get whole ones."""
+        ...
+
+    def finishing_early(self) -> Reader:
+        """A reader of the same batches that may finish samples as they are read, for batches that stay on the CPU."""
         ...
 
     def slots(self, size: int | None) -> dict[str, Slot]:
@@ -101,6 +115,10 @@ class Reader(Protocol):
         """
         ...
 
+    def load_prepared(self, prepared: NDArray[Any], tta: str) -> Loaded | None:
+        """As `load`, of a sample that `examine` prepared; None where that is not enough."""
+        ...
+
     def normalize(self, inputs: Tensor) -> Tensor:
         """A batch of the inputs of `load`, on the device, as the network gets it."""
         ...
@@ -140,6 +158,19 @@ class Input(Protocol):
         """The settings with what the data decides, such as grey in place of colour."""
         ...
 
+    def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> Input:
+        """The settings with the statistics of the training set, of an input whose prepared samples are uint8.
+
+        Args:
+            how: the recipe's `normalize`.
+            mean: (channels, ...) of the prepared samples, from 0 to 1.
+            std: (channels,) over all positions, from 0 to 1.
+
+        Raises:
+            UsageError: the input knows no such statistics.
+        """
+        ...
+
 
 class InputAugmentations(Protocol):
     """The random changes of training samples of one kind of input, frozen and without torch, in the recipe."""
@@ -147,6 +178,11 @@ class InputAugmentations(Protocol):
     @property
     def holds(self) -> bool:
         """Whether samples are read as evaluation reads them, so that they may be held in memory."""
+        ...
+
+    @property
+    def decodes_jpeg(self) -> bool:
+        """Whether training decodes JPEG files by torchvision's operator where there is one."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -17,6 +17,7 @@ from resnets.core.errors import DataError
 from resnets.core.files import write_bytes, write_csv
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
+from resnets.modalities.image.base import ImageDataset
 from resnets.reporting.charts import line_chart
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.sections import facts, loss_chart, unreadable
@@ -98,7 +99,7 @@ class _Thumbnail:
 
 def _thumbnail(dataset: Dataset, card: ModelCard, sample: int) -> _Thumbnail:
     try:
-        image = dataset.image(sample, card.preprocessing.color, card.preprocessing.background)
+        image = cast(ImageDataset, dataset).image(sample, card.preprocessing.color, card.preprocessing.background)
     except DataError:
         return _Thumbnail("")
     small = max(image.size) <= THUMBNAIL

@@ -24,6 +24,11 @@ def find(name: str) -> TaskSettings:
     return lookup({each.name: each for each in SETTINGS}, name, "task")()
 
 
+def for_data(name: str) -> AnyTask:
+    """The settings of the task that a dataset is for, `Dataset.task`, at their defaults."""
+    return next(each for each in SETTINGS if each.name == name)()
+
+
 def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
     """The task of `settings`, which imports torch.
 
@@ -35,4 +40,4 @@ def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
     """
     from resnets.tasks.classification.task import Classification
 
-    return Classification(settings, label_smoothing=label_smoothing)
+    return Classification(settings=settings, label_smoothing=label_smoothing)

@@ -112,7 +112,7 @@ def require_equal_evaluation(ranks: Ranks, dataset: Dataset, networks: Sequence[
     """
     if ranks.world == 1:
         return
-    digest = hashlib.sha256(dataset.labels.tobytes())
+    digest = hashlib.sha256(b"".join(values.tobytes() for _, values in sorted(dataset.targets.items())))
     for index in range(len(dataset)):
         digest.update(dataset.key(index) + b"\0")
     weights = [weights_sha256(net.state_dict()) if isinstance(net, nn.Module) else None for net in networks]

@@ -11,9 +11,11 @@ from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
+from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
-from resnets.tasks.classification.task import Classification
+from resnets.tasks.base import Task
+from resnets.tasks.catalog import open_task
 from resnets.training import environment, memory
 from resnets.training.checkpoint import Saved
 from resnets.training.deterministic import deterministic
@@ -26,9 +28,9 @@ from resnets.training.run_folder import RunFolder
 from resnets.training.step import Training
 
 
-def task_of(recipe: Recipe) -> Classification:
+def task_of(recipe: Recipe) -> Task:
     """The task that a recipe trains: the only place in training that makes one."""
-    return Classification(label_smoothing=recipe.label_smoothing)
+    return open_task(recipe.task, label_smoothing=recipe.label_smoothing)
 
 
 def build_training(
@@ -63,14 +65,13 @@ def batches_for(
     return Batches(
         data.train,
         sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed),
-        augmentations=recipe.augmentations,
-        preprocessing=recipe.preprocessing,
+        reader=open_reader(recipe.preprocessing, recipe.augmentations),
         seed=recipe.seed,
         bn_batch=bn_batch or recipe.bn_batch or recipe.batch,
         device=device,
         rows=rows,
         workers=workers,
-        pixels=data.train_scan.pixels,
+        prepared=data.train_scan.prepared,
         size_at=lambda step: recipe.size_at(step, len(data.train)),
         replace_damaged=recipe.damaged == "exclude",
     )

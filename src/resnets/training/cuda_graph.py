@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Step = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
+from resnets.modalities.batch import Batch
+
+Step = Callable[[Batch, Tensor, Tensor], Tensor]
 
 
 def capture(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
@@ -46,14 +48,14 @@ class CUDAGraphStep:
         self.plain = plain
         self.rate = torch.zeros((), device=device)
         self.number = torch.zeros((), dtype=torch.int64, device=device)
-        self.batch: dict[str, Tensor] = {}
+        self.batch = Batch({})
         self.calls = 0
         self.replay: Callable[[], Tensor] | None = None
 
-    def __call__(self, batch: dict[str, Tensor], rate: float, number: int) -> Tensor:
+    def __call__(self, batch: Batch, rate: float, number: int) -> Tensor:
         if _shapes(batch) != _shapes(self.batch):
             self._begin(batch)
-        for name, each in batch.items():
+        for name, each in batch.dense.items():
             self.batch[name].copy_(each, non_blocking=True)
         self.rate.fill_(rate)
         self.number.fill_(number)
@@ -64,14 +66,14 @@ class CUDAGraphStep:
             self.replay = self.capture(self._work)
         return self.replay().clone()  # the next replay overwrites it
 
-    def _begin(self, batch: dict[str, Tensor]) -> None:
+    def _begin(self, batch: Batch) -> None:
         """Drops the graph, as the next calls have batches of this shape."""
         self.replay, self.calls = None, 0
-        self.batch = {name: torch.empty_like(each) for name, each in batch.items()}
+        self.batch = Batch({name: torch.empty_like(each) for name, each in batch.dense.items()})
 
     def _work(self) -> Tensor:
         return self.step(self.batch, self.rate, self.number)
 
 
-def _shapes(batch: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: each.shape for name, each in batch.items()}
+def _shapes(batch: Batch) -> dict[str, torch.Size]:
+    return {name: each.shape for name, each in batch.dense.items()}

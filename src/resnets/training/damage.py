@@ -148,11 +148,11 @@ class DamageLog:
 
 
 def with_record(damage: Damage, dataset: Dataset, number: int) -> Damage:
-    """Returns `damage` with the current size and hash of image `number` of `dataset`, if its file can be opened."""
-    folder, indices = folder_of(dataset)
-    if folder is None:
+    """Returns `damage` with the current size and hash of sample `number` of `dataset`, if its file can be opened."""
+    on_disk, indices = folder_of(dataset)
+    if not on_disk:
         return damage
-    record = read_records(folder, indices[[number]])[0]
+    record = read_records(on_disk[0], indices[[number]])[0]
     if record["size"] < 0:
         return damage
     return replace(damage, number=number, size=int(record["size"]), sha256=record["digest"].tobytes().hex())

@@ -75,7 +75,7 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         for name, module in network.named_modules()
         if not any(module.children())
     ]
-    hooks.append(network.register_forward_pre_hook(lambda module, inputs: _count(passes)))
+    hooks.append(training.learner.register_forward_pre_hook(lambda module, inputs: _count(passes)))
     training.optimizer.zero_grad()
     done, training.steps_done = training.steps_done, step
     try:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset, SplitName
-from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.inputs import open_reader
 from resnets.tasks.forward import place
 from resnets.training.interruptible import EvaluationStopped, Interruptible
 from resnets.training.plan import Plan
@@ -59,19 +61,26 @@ class RunEvaluator:
     def _evaluate(self, network: nn.Module) -> Scores:
         data = self._data
         try:
-            scores = self._score(network, data.test, data.test_pixels(), data.splits.watched)
+            scores = self._score(network, data.test, data.prepared_test(), data.splits.watched)
             if self._training.ranks.is_main:
                 self._on_scores(scores)
             if not self._plan.recipe.score_training:
                 return scores
-            train = self._score(network, data.train, data.train_scan.pixels, "train")
+            train = self._score(network, data.train, data.train_scan.prepared, "train")
         except EvaluationStopped:
             self._on_stop()
         return replace(scores, metrics=scores.metrics | {f"train_{k}": train.metrics[k] for k in ("accuracy", "loss")})
 
-    def _score(self, network: nn.Module, dataset: Dataset, pixels: Pixels | None, split: SplitName) -> Scores:
+    def _score(
+        self, network: nn.Module, dataset: Dataset, prepared: NDArray[np.uint8] | None, split: SplitName
+    ) -> Scores:
         recipe, training = self._plan.recipe, self._training
         predictor = NetworkPredictor(
-            network, recipe.preprocessing, tta=recipe.tta, device=training.device, pixels=pixels
+            network,
+            training.task,
+            open_reader(recipe.preprocessing),
+            tta=recipe.tta,
+            device=training.device,
+            prepared=prepared,
         )
         return self._interruptible.score(predictor, training.task, dataset, split=split, workers=self._plan.workers)

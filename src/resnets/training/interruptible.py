@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
 from resnets.evaluation.predictor import Predictor
 from resnets.evaluation.scoring import Scores, score
 from resnets.modalities.base import Dataset, SplitName
@@ -86,6 +84,6 @@ class _Stoppable:
     def load(self, dataset: Dataset, index: int) -> Any:
         return self._predictor.load(dataset, index)
 
-    def predict(self, inputs: Sequence[Any]) -> Tensor:
+    def predict(self, inputs: Sequence[Any]) -> Any:
         self._interruptible.check()
         return self._predictor.predict(inputs)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from resnets.core.errors import DataError
-from resnets.data.loader import Batch
+from resnets.modalities.batch import Batch
 
 
 class Lookahead:

@@ -70,7 +70,7 @@ def keep_within_limit(training: Training) -> StepMemory:
     """
     recipe, network = training.recipe, training.network
     assert isinstance(network, ResNet)
-    size, numbers = recipe.largest_size, bytes_per_element(recipe, training.precision)
+    size, numbers = recipe.largest_shape[0], bytes_per_element(recipe, training.precision)
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     if recipe.memory_limit is not None:
         left = room(recipe, training.device, held)
@@ -103,7 +103,7 @@ def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: i
     for size in range(bn_batch, 1, -1):
         if bn_batch % size == 0:
             try:
-                fit(recipe.model, recipe.largest_size, size, left, numbers=numbers)
+                fit(recipe.model, recipe.largest_shape[0], size, left, numbers=numbers)
                 return size
             except UsageError as error:
                 refusal = error
@@ -197,15 +197,15 @@ def advice(training: Training, batches: Batches) -> str:
 
 
 def _fits(training: Training, batches: Batches, size: int) -> bool:
-    network, side = training.network, training.recipe.largest_size
+    network, recipe = training.network, training.recipe
     training.optimizer.zero_grad()
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
-        images = torch.zeros((size, batches.preprocessing.channels, side, side), device=training.device)
+        inputs = torch.zeros((size, recipe.preprocessing.channels, *recipe.largest_shape), device=training.device)
         set_rng_keys(network, torch.zeros(size, dtype=torch.int64, device=training.device))
-        outputs = forward(network.train(), images, precision=training.precision)
+        outputs = forward(network.train(), inputs, precision=training.precision)
         outputs.float().sum().backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

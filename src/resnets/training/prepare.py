@@ -1,7 +1,7 @@
 """Data for a run: opened, scanned and found fit for training.
 
 A run that begins calls `resolve`, which scans the data and fills in what the recipe leaves to it. A run that resumes
-calls `reopen`, which checks that the data is what it was and leaves out the same damaged images, without a scan.
+calls `reopen`, which checks that the data is what it was and leaves out the same damaged samples, without a scan.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnets.core.errors import DataError
 from resnets.core.units import show_count
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import Fingerprint, contents_sha256, names_sha256
-from resnets.data.scan import DatasetScan, normalized, resident_pixels
+from resnets.data.scan import DatasetScan, resident_samples
 from resnets.data.splits import SplitRule, with_watched_split
-from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, SplitName, Subset
 from resnets.modalities.catalog import NAMES, open_dataset
-from resnets.modalities.image.preprocessing import Preprocessing
-from resnets.modalities.image.read.pillow import Pixels
-from resnets.modalities.image.remarks import notes_on
+from resnets.modalities.inputs import AnyInput, open_reader
+from resnets.modalities.reader import Reader
+from resnets.tasks.catalog import AnyTask, for_data
 from resnets.training import agreement
 from resnets.training.damage import DamageLog
 from resnets.training.distributed import Ranks
@@ -37,15 +38,15 @@ class PreparedData:
     """The splits of a run, scanned and found fit for training.
 
     Args:
-        train: the images to learn from, without those that are left out as damaged.
+        train: the samples to learn from, without those that are left out as damaged.
         test: the split that training evaluates on, `splits.watched`.
-        train_scan: of the images of `train`.
-        test_scan: of the images of `test`.
-        scanned: each scanned split as it was before damaged images were left out, and what was found in it.
-        preprocessing: of the run.
+        train_scan: of the samples of `train`.
+        test_scan: of the samples of `test`.
+        scanned: each scanned split as it was before damaged samples were left out, and what was found in it.
+        reader: of the run, without augmentations.
         notes: for the person who trains, a line each.
-        splits: all splits, with the images that are left out as damaged.
-        contents_sha256: over the training images; None for a run that began before their contents were hashed.
+        splits: all splits, with the samples that are left out as damaged.
+        contents_sha256: over the training samples; None for a run that began before their contents were hashed.
     """
 
     train: Dataset
@@ -53,28 +54,28 @@ class PreparedData:
     train_scan: DatasetScan
     test_scan: DatasetScan
     scanned: dict[SplitName, tuple[Dataset, DatasetScan]]
-    preprocessing: Preprocessing
+    reader: Reader
     notes: tuple[str, ...]
     splits: DatasetSplits
     contents_sha256: str | None = None
 
     def sha256(self, kind: Fingerprint = "contents") -> str:
-        """SHA-256 over the training images, without the folder they lie in."""
+        """SHA-256 over the training samples, without the folder they lie in."""
         if kind == "names":
             return names_sha256(self.train)
         assert self.contents_sha256 is not None
         return self.contents_sha256
 
     @cached_property
-    def decoded_test(self) -> DatasetScan:
-        """The pixels of the test images, if they fit into memory, and what is damaged; decoded on first use."""
-        if self.test_scan.damaged:
+    def read_test(self) -> DatasetScan:
+        """The prepared test samples, if they fit into memory, and what is damaged; read on first use."""
+        if self.test_scan.damaged or not self.reader.resident:
             return self.test_scan
-        return resident_pixels(self.test, self.preprocessing)
+        return resident_samples(self.test, self.reader)
 
-    def test_pixels(self) -> Pixels | None:
-        """(N, channels, crop, crop), or None if an image is damaged or they do not fit into memory."""
-        return None if self.decoded_test.damaged else self.decoded_test.pixels
+    def prepared_test(self) -> NDArray[np.uint8] | None:
+        """(N, ...) the test samples as they are prepared; None if one is damaged or they do not fit into memory."""
+        return None if self.read_test.damaged else self.read_test.prepared
 
 
 def resolve(
@@ -83,30 +84,32 @@ def resolve(
     """Returns the data, and the recipe with what the data decides: classes, channels, colour and statistics.
 
     Args:
-        split_rule: how images are held out of data without `val` and `test`; see `Plan`.
+        split_rule: how samples are held out of data without `val` and `test`; see `Plan`.
         ranks: all of which call this; rank 0 scans the data.
-        decode: whether damaged images are found by decoding all of them.
+        decode: whether damaged samples are found by reading all of them.
 
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
     """
     ranks = ranks or Ranks()
-    splits, preprocessing = _open(recipe, split_rule, ranks)
-    tables = FileTables()
+    splits, preprocessing, task = _open(recipe, split_rule, ranks)
+    tables, reader = FileTables(), open_reader(preprocessing)
     train_scan, test_scan = scan_once(
         splits,
-        preprocessing,
-        keep=recipe.augmentations.crop is None,
+        reader,
+        keep=recipe.augmentations.holds and reader.resident,
         statistics=recipe.normalize != "given",
-        decode=decode,
+        read_all=decode,
         tables=tables,
         ranks=ranks,
     )
-    preprocessing = normalized(preprocessing, recipe.normalize, train_scan) if train_scan.std else preprocessing
+    if train_scan.mean is not None and train_scan.std is not None:
+        preprocessing = preprocessing.with_statistics(recipe.normalize, train_scan.mean, train_scan.std)
     data = _fit_for_training(recipe, splits, preprocessing, train_scan, test_scan)
     sha256 = agreement.from_rank_0(ranks, lambda: contents_sha256(data.train, tables))
-    model = replace(recipe.model, classes=len(data.train.classes), channels=preprocessing.channels)
-    resolved = replace(recipe, model=model, preprocessing=preprocessing, normalize="given")
+    task = task.for_data(data.train)
+    model = replace(task.model_for(recipe.model, len(data.train.classes)), channels=preprocessing.channels)
+    resolved = replace(recipe, model=model, preprocessing=preprocessing, task=task, normalize="given")
     return resolved, replace(data, contents_sha256=sha256)
 
 
@@ -122,7 +125,7 @@ def reopen(plan: Plan, folder: RunFolder, ranks: Ranks | None = None) -> Prepare
     if plan.data_fingerprint == "names" and recipe.damaged == "exclude":  # such runs did not record what they left out
         _, data = resolve(recipe, plan.split_rule, ranks, decode=True)
     else:
-        splits, preprocessing = _open(recipe, plan.split_rule, ranks)
+        splits, preprocessing, _ = _open(recipe, plan.split_rule, ranks)
         train_scan, test_scan = (DatasetScan(log.scanned(split)) for split in ("train", splits.watched))
         for dataset, found in (splits.train, train_scan), (splits.test, test_scan):
             if max(found.damaged, default=-1) >= len(dataset):
@@ -134,9 +137,9 @@ def reopen(plan: Plan, folder: RunFolder, ranks: Ranks | None = None) -> Prepare
             data = replace(data, contents_sha256=now)
     if data.sha256(plan.data_fingerprint) != plan.data_sha256:
         raise _other_data(plan, folder)
-    if recipe.augmentations.crop is None and data.train_scan.pixels is None:
-        pixels = agreement.together(ranks, lambda: _resident(recipe, data.train, data.preprocessing))
-        data = replace(data, train_scan=pixels)
+    if recipe.augmentations.holds and data.reader.resident and data.train_scan.prepared is None:
+        prepared = agreement.together(ranks, lambda: _resident(recipe, data.train, data.reader))
+        data = replace(data, train_scan=prepared)
     return data
 
 
@@ -158,29 +161,42 @@ def moved_to(data: str) -> str:
     return absolute_path(data) or data
 
 
-def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetSplits, Preprocessing]:
-    """The splits of a recipe's data, the same on all ranks, and its preprocessing with the colour of the data."""
+def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetSplits, AnyInput, AnyTask]:
+    """The splits of a recipe's data, the same on all ranks, and its preprocessing and task as the data decides.
+
+    Raises:
+        DataError: the data is of another modality, or for a task that the recipe's input is not for.
+    """
 
     def opened() -> DatasetSplits:
         return with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
 
     splits = agreement.together(ranks, opened)
     require_same_files(splits, ranks)
-    preprocessing = recipe.preprocessing
-    if splits.color == "L" and preprocessing.color != "L":
-        preprocessing = replace(preprocessing, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
-    return splits, preprocessing
+    preprocessing = recipe.preprocessing.for_data(splits)
+    if splits.train.modality != preprocessing.modality:
+        raise DataError(
+            f"{recipe.data} holds {NOUNS[splits.train.modality]}s, and the recipe {recipe.name} takes {preprocessing.noun}s: "
+            "choose a recipe for them (resnets recipes)."
+        )
+    task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
+    if task.fixed != preprocessing.fixed:
+        raise DataError(
+            f"{recipe.data} is data for {task.name}, and the recipe {recipe.name} is for {recipe.task.name}: choose a "
+            "recipe for it (resnets recipes)."
+        )
+    return splits, preprocessing, task
 
 
 def _fit_for_training(
     recipe: Recipe,
     splits: DatasetSplits,
-    preprocessing: Preprocessing,
+    preprocessing: AnyInput,
     train_scan: DatasetScan,
     test_scan: DatasetScan,
 ) -> PreparedData:
-    """The data without its damaged images. Raises DataError if too little is left, or the recipe refuses damage."""
-    test, watched = splits.test, splits.watched
+    """The data without its damaged samples. Raises DataError if too little is left, or the recipe refuses damage."""
+    test, watched, reader = splits.test, splits.watched, open_reader(preprocessing)
     scanned: dict[SplitName, tuple[Dataset, DatasetScan]] = {
         "train": (splits.train, train_scan),
         watched: (test, test_scan),
@@ -189,43 +205,44 @@ def _fit_for_training(
     if test_scan.damaged:
         first = next(iter(test_scan.damaged.values()))
         if len(test_scan.damaged) == len(test):
-            raise DataError(f"No {watched} image can be read: {first}")
-        count = show_count(len(test_scan.damaged), f"{watched} image")
+            raise DataError(f"No {watched} {preprocessing.noun} can be read: {first}")
+        count = show_count(len(test_scan.damaged), f"{watched} {preprocessing.noun}")
         notes += (f"{count} cannot be read and left out of all metrics: {first}",)
     for split, (dataset, found) in scanned.items():
-        notes += notes_on(found.remarks, len(dataset), split, preprocessing.background)
+        remarks = {preprocessing.remarks[bit]: count for bit, count in found.remarks.items()}
+        notes += reader.notes(remarks, len(dataset), split)
     if train is not splits.train:
         assert isinstance(train, Subset)
-        pixels = train_scan.pixels
-        train_scan = replace(train_scan, damaged={}, pixels=None if pixels is None else pixels[train.indices])
-    return PreparedData(train, test, train_scan, test_scan, scanned, preprocessing, notes, splits)
+        prepared = train_scan.prepared
+        train_scan = replace(train_scan, damaged={}, prepared=None if prepared is None else prepared[train.indices])
+    return PreparedData(train, test, train_scan, test_scan, scanned, reader, notes, splits)
 
 
 def _without_damaged(recipe: Recipe, splits: DatasetSplits, found: DatasetScan) -> tuple[Dataset, tuple[str, ...]]:
-    """The training images that can be read, and the notes of the splits with one on the others."""
-    damaged = found.damaged
+    """The training samples that can be read, and the notes of the splits with one on the others."""
+    damaged, noun = found.damaged, recipe.preprocessing.noun
     if not damaged:
         return splits.train, splits.notes
     listed = "\n  ".join(list(damaged.values())[:5])
     if recipe.damaged == "refuse":
         raise DataError(
-            f"{len(damaged):,} of {show_count(len(splits.train), 'training image')} cannot be read:\n  {listed}\n"
+            f"{len(damaged):,} of {show_count(len(splits.train), f'training {noun}')} cannot be read:\n  {listed}\n"
             "Mend or remove them, or train without them: damaged=exclude."
         )
     if len(damaged) == len(splits.train):
-        raise DataError(f"No training image can be read:\n  {listed}")
+        raise DataError(f"No training {noun} can be read:\n  {listed}")
     kept = Subset(splits.train, np.delete(np.arange(len(splits.train)), list(damaged)))
-    if len(np.unique(kept.labels)) < len(kept.classes):
-        raise DataError(f"Without its damaged images the training data lacks a class:\n  {listed}")
-    count = show_count(len(damaged), "training image")
+    if len(np.unique(kept.strata)) < len(np.unique(splits.train.strata)):
+        raise DataError(f"Without its damaged {noun}s the training data lacks a class:\n  {listed}")
+    count = show_count(len(damaged), f"training {noun}")
     return kept, (*splits.notes, f"{count} cannot be read and left out:\n  {listed}")
 
 
 def _sha256_now(dataset: Dataset, expected: str, mended: dict[int, tuple[int, bytes]]) -> str:
-    """The fingerprint of `dataset`; if it is not `expected`, that of the images as they were before they were mended.
+    """The fingerprint of `dataset`; if it is not `expected`, that of the samples as they were before they were mended.
 
     Args:
-        mended: size and hash that an image had when the run stopped for it, by number.
+        mended: size and hash that a sample had when the run stopped for it, by number.
     """
     tables = FileTables()
     digest = contents_sha256(dataset, tables)
@@ -235,9 +252,9 @@ def _sha256_now(dataset: Dataset, expected: str, mended: dict[int, tuple[int, by
     return digest
 
 
-def _resident(recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing) -> DatasetScan:
-    """The pixels of the training images, if they fit; none if one was damaged since, which decoding will find."""
-    found = resident_pixels(dataset, preprocessing)
+def _resident(recipe: Recipe, dataset: Dataset, reader: Reader) -> DatasetScan:
+    """The prepared training samples, if they fit; none if one was damaged since, which reading will find."""
+    found = resident_samples(dataset, reader)
     if found.damaged and recipe.damaged == "refuse":
         raise DataError(next(iter(found.damaged.values())))
     return DatasetScan({}) if found.damaged else found
@@ -245,6 +262,6 @@ def _resident(recipe: Recipe, dataset: Dataset, preprocessing: Preprocessing) ->
 
 def _other_data(plan: Plan, folder: RunFolder) -> DataError:
     return DataError(
-        f"{plan.data} does not hold the training images that {folder.path} began with. Put them back, say "
+        f"{plan.data} does not hold the training samples that {folder.path} began with. Put them back, say "
         f"where they are now with --data, or train anew: resnets train {folder.recipe} --out FOLDER."
     )

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resnets.core import config
+from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
-from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
-from resnets.modalities.image.transforms import Augmentations, Cutout, Normalize, PaddedCrop, ScaledCrop
+from resnets.modalities.image.preprocessing import Normalize, TestTimeAugmentation
+from resnets.modalities.image.transforms import Augmentations
+from resnets.modalities.inputs import AnyAugmentations, AnyInput
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
+from resnets.tasks.catalog import AnyTask
+from resnets.tasks.classification.settings import Classify
 from resnets.training.optimizer_settings import SGD as SGD
 from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
@@ -39,10 +43,13 @@ class Recipe:
     Args:
         name: of the recipe; runs are named after it.
         data: "digits", "cifar10", "cifar100" or the path of a folder.
-        model: the network; its classes and input channels are set from the data when the run starts.
-        preprocessing: how images are resized, cropped and normalised.
+        model: the network; its classes and input channels are set from the data when the run starts, its head by the
+            task.
+        preprocessing: how samples become the network's input.
+        task: what is predicted, and by which loss.
+        weights: a file of weights to start from; None initialises new ones.
         normalize: where the mean and std of the preprocessing come from.
-        augmentations: random changes of training images.
+        augmentations: random changes of training samples.
         holdout: training images that are held out, by class, and evaluated in place of the test set, for choosing
             settings; the same for every seed. (The paper's CIFAR settings were chosen on 5,000 of 50,000.)
         damaged: what to do about training images that cannot be read: refuse to start, or exclude them.
@@ -79,9 +86,11 @@ class Recipe:
     name: str
     data: str
     model: Spec
-    preprocessing: Preprocessing
+    preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
+    task: AnyTask = field(default=Classify(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
+    weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"
-    augmentations: Augmentations = field(default_factory=Augmentations)
+    augmentations: AnyAugmentations = field(default_factory=Augmentations, metadata=UNTAGGED_FIRST)
     holdout: int = 0
     damaged: Literal["refuse", "exclude"] = "refuse"
     batch: int = 128
@@ -107,12 +116,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise UsageError(f"batch must be 2 or more (batch norm needs two samples), not {self.batch}.")
+        least = 2 if self.model.norm == "batch" else 1
+        if self.batch < least:
+            why = " (batch norm needs two samples)" if least == 2 else ""
+            raise UsageError(f"batch must be {least} or more{why}, not {self.batch}.")
         if self.batch > MAX_BATCH:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
-        if self.bn_batch is not None and (self.bn_batch < 2 or self.batch % self.bn_batch):
-            raise UsageError(f"bn_batch must be 2 or more and divide batch {self.batch}, not {self.bn_batch}.")
+        if self.bn_batch is not None and (self.bn_batch < least or self.batch % self.bn_batch):
+            raise UsageError(f"bn_batch must be {least} or more and divide batch {self.batch}, not {self.bn_batch}.")
         if (self.epochs is None) == (self.steps is None):
             raise UsageError(f"Give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
         if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
@@ -131,38 +142,7 @@ class Recipe:
             raise UsageError(
                 f"evaluate_every must be above 0 and below {MAX_EPOCHS:,} epochs, not {self.evaluate_every:g}."
             )
-        if isinstance(self.augmentations.crop, ScaledCrop) and self.augmentations.crop.min_size < self.largest_size:
-            raise UsageError(
-                f"min_size {self.augmentations.crop.min_size} must be at least the crop of {self.largest_size} pixels."
-            )
-        one_size = self.normalize == "mean image" or self.preprocessing.mean_image is not None
-        for setting, used in (
-            ("augmentations.progressive_resize", self.augmentations.progressive_resize is not None),
-            ("tta=multi-scale", self.tta == "multi-scale"),
-        ):
-            if one_size and used:
-                raise UsageError(f"A mean image has one size, and {setting} needs several: give normalize=channels.")
-        smallest = (
-            self.augmentations.progressive_resize.start
-            if self.augmentations.progressive_resize
-            else self.preprocessing.crop
-        )
-        least = min(smallest, self.preprocessing.crop)
-        if least < self.model.least_size:
-            raise UsageError(
-                f"An input of {least} px is too small for this model; the minimum is {self.model.least_size} px."
-            )
-        for transform in self.augmentations.transforms:
-            if isinstance(transform, PaddedCrop) and transform.fill == "reflect" and transform.padding >= smallest:
-                raise UsageError(
-                    f"A padding of {transform.padding} px cannot reflect images of {smallest} px; the maximum is "
-                    f"{smallest - 1} px."
-                )
-            if isinstance(transform, Cutout) and transform.size >= smallest:
-                raise UsageError(
-                    f"Cutout's square of {transform.size} px can cover images of {smallest} px; the maximum is "
-                    f"{smallest - 1} px."
-                )
+        self._check_input()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
             if self.cuda_graph:
@@ -178,23 +158,30 @@ class Recipe:
                 "Training needs a model of 2 dimensions; there are no datasets of sequences and volumes yet."
             )
 
-    @property
-    def largest_size(self) -> int:
-        """Height and width of the largest images that a training step takes."""
-        return (
-            self.augmentations.progressive_resize.stop
-            if self.augmentations.progressive_resize
-            else self.preprocessing.crop
-        )
+    def _check_input(self) -> None:
+        """Raises UsageError where input, augmentations, task and network do not fit one another."""
+        settings = self.preprocessing
+        self.augmentations.check(settings, least=self.model.least_size, normalize=self.normalize, tta=self.tta)
+        if self.tta not in settings.tta:
+            raise UsageError(
+                f"tta={self.tta} is not for inputs of {type(settings).__name__}: choose from {', '.join(settings.tta)}."
+            )
+        if self.tta != settings.tta[0] and not self.task.averages:
+            raise UsageError(f"tta={self.tta} averages outputs, which makes no sense for {self.task.name}.")
+        if self.task.fixed != settings.fixed:
+            raise UsageError(
+                f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
+            )
 
-    def size_at(self, step: int, samples: int) -> int:
-        """Returns height and width of the images of `step` (from 0), in a run over `samples` training samples."""
-        progressive_resize = self.augmentations.progressive_resize
-        return (
-            progressive_resize.at(min(1.0, step / self.total_steps(samples)))
-            if progressive_resize
-            else self.preprocessing.crop
-        )
+    @property
+    def largest_shape(self) -> tuple[int, ...]:
+        """The spatial shape of the largest inputs that a training step takes, such as (height, width)."""
+        return self.preprocessing.shape(self.augmentations.largest_size)
+
+    def size_at(self, step: int, samples: int) -> int | None:
+        """Returns the size of the inputs of `step` (from 0) in a run over `samples` training samples, where it changes
+        during training."""
+        return self.augmentations.size_at(min(1.0, step / self.total_steps(samples)))
 
     def total_steps(self, samples: int) -> int:
         """Returns the steps of the whole run over `samples` training samples."""

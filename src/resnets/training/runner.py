@@ -70,7 +70,7 @@ def train(
             recipe, more = memory.within_limit(recipe, environment, ranks)
             notes += more
         if workers is None:
-            workers = 0 if data.train_scan.pixels is not None else default_workers()
+            workers = 0 if data.train_scan.prepared is not None else default_workers()
         plan = Plan(
             recipe=recipe,
             environment=environment,
@@ -206,7 +206,7 @@ def _environment(
         recipe.check_length(len(data.train))
         if checkpoints is not None:
             checkpoints.check_data(data.splits.watched, len(data.train.classes))
-        work = multiply_adds(recipe.model, recipe.largest_size) * (recipe.bn_batch or recipe.batch)
+        work = multiply_adds(recipe.model, recipe.largest_shape[0]) * (recipe.bn_batch or recipe.batch)
         return environments.choose(device, recipe.precision, work)
 
     environment = agreement.together(ranks, checked)
@@ -220,10 +220,10 @@ def _notes(recipe: Recipe, data: PreparedData, environment: Environment) -> list
     notes: list[str] = []
     if recipe.batch > len(data.train):
         notes.append(
-            f"A step takes {recipe.batch:,} images and there are {len(data.train):,}: steps are few, and see "
-            f"some twice. Take a smaller batch, such as batch={max(2, min(64, len(data.train) // 8))}."
+            f"A step takes {recipe.batch:,} {recipe.preprocessing.noun}s and there are {len(data.train):,}: "
+            f"steps are few, and see some twice. Take a smaller batch, such as batch={max(2, min(64, len(data.train) // 8))}."
         )
-    if environment.jpeg_decoder == "Pillow" and recipe.augmentations.crop is not None:
+    if environment.jpeg_decoder == "Pillow" and recipe.augmentations.decodes_jpeg:
         notes.append("This torchvision has no operator for JPEG files: Pillow decodes them, to the same pixels.")
     return notes
 

@@ -6,11 +6,11 @@ import hashlib
 from dataclasses import replace
 
 from resnets.data.file_table import FileTables, folder_of, read_records
-from resnets.data.fingerprint import contents_sha256
+from resnets.data.fingerprint import contents_sha256, targets_bytes
 from resnets.data.sampler import evenly_spaced
-from resnets.data.scan import DatasetScan, resident_pixels, scan
+from resnets.data.scan import DatasetScan, resident_samples, scan
 from resnets.modalities.base import Dataset, DatasetSplits
-from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.reader import Reader
 from resnets.training import agreement
 from resnets.training.distributed import Ranks
 
@@ -19,15 +19,15 @@ CHECKED = 4096  # files, evenly spaced, whose size and contents ranks compare; t
 
 def scan_once(
     splits: DatasetSplits,
-    preprocessing: Preprocessing,
+    reader: Reader,
     *,
     keep: bool,
     statistics: bool,
-    decode: bool = False,
+    read_all: bool = False,
     tables: FileTables,
     ranks: Ranks,
 ) -> tuple[DatasetScan, DatasetScan]:
-    """Returns the scans of the training and the test images; rank 0 scans, and each rank decodes pixels for itself.
+    """Returns the scans of the training and the test samples; rank 0 scans, and each rank reads samples for itself.
 
     Raises:
         UsageError: a rank cannot decode what another can.
@@ -35,25 +35,25 @@ def scan_once(
     mine: list[DatasetScan] = []
 
     def work() -> tuple[DatasetScan, DatasetScan]:
-        train = scan(splits.train, preprocessing, keep=keep, statistics=statistics, decode=decode, tables=tables)
-        test = scan(splits.test, preprocessing, keep=False, statistics=False, decode=decode, tables=tables)
+        train = scan(splits.train, reader, keep=keep, statistics=statistics, read_all=read_all, tables=tables)
+        test = scan(splits.test, reader, keep=False, statistics=False, read_all=read_all, tables=tables)
         tables.save()
         mine.append(train)
-        return replace(train, pixels=None), test
+        return replace(train, prepared=None), test
 
     if not ranks.is_main and keep:
-        mine.append(resident_pixels(splits.train, preprocessing))
+        mine.append(resident_samples(splits.train, reader))
     train, test = agreement.from_rank_0(ranks, work)
     if not mine:
         return train, test
-    if mine[0].pixels is not None:
+    if mine[0].prepared is not None:
         unread = sorted(mine[0].damaged)
         agreement.require_equal(ranks, {"training samples that cannot be read": unread})
-    return replace(train, pixels=mine[0].pixels), test
+    return replace(train, prepared=mine[0].prepared), test
 
 
 def require_same_files(splits: DatasetSplits, ranks: Ranks) -> None:
-    """Checks on every rank that all have the same images, by all names and by size and contents of `CHECKED` files.
+    """Checks on every rank that all have the same samples, by all names and by size and contents of `CHECKED` files.
 
     Raises:
         UsageError: they differ; the message says in what, and on which ranks.
@@ -71,15 +71,16 @@ def require_same_files(splits: DatasetSplits, ranks: Ranks) -> None:
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """Returns the SHA-256 over labels, classes and all names, and the sizes and hashes of `CHECKED` files."""
-    folder, indices = folder_of(dataset)
-    if folder is None:
+    """Returns the SHA-256 over targets, classes and all names, and the sizes and hashes of `CHECKED` files."""
+    on_disk, indices = folder_of(dataset)
+    if not on_disk:
         return contents_sha256(dataset, FileTables())
-    digest = hashlib.sha256(dataset.labels.astype("<i8").tobytes())
+    digest = hashlib.sha256(targets_bytes(dataset))
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
     for number in range(len(dataset)):
         digest.update(dataset.key(number) + b"\0")
-    records = read_records(folder, indices[evenly_spaced(len(indices), CHECKED)])
-    for field in ("size", "digest", "verdict"):
-        digest.update(records[field].tobytes())
+    for files in on_disk:
+        records = read_records(files, indices[evenly_spaced(len(indices), CHECKED)])
+        for field in ("size", "digest", "verdict"):
+            digest.update(records[field].tobytes())
     return digest.hexdigest()

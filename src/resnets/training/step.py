@@ -9,6 +9,7 @@ that is the usual training step, with several it is gradient accumulation. Nothi
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 
@@ -16,20 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from resnets.core import rng
-from resnets.core.devices import abilities, to_device
+from resnets.core.devices import abilities, float64_device, to_device
 from resnets.core.errors import UsageError
-from resnets.data.loader import Batch, Batches
+from resnets.data.loader import Batches
 from resnets.evaluation.scoring import Scores
+from resnets.modalities.batch import Batch
 from resnets.models.initialize import whiten
 from resnets.nn.stochastic import Stochastic, set_rng_keys
 from resnets.tasks.base import Task
-from resnets.tasks.forward import forward, place
+from resnets.tasks.forward import place
 from resnets.training import optimizers, schedules
 from resnets.training.batch_norm import RunningStatistics, bn_batch_size, precise_bn
 from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.distributed import Ranks
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
+from resnets.training.learner import Learner
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.sync_batch_norm import synchronize
@@ -82,7 +85,8 @@ class Training:
         ranks_per_ghost_batch = self.bn_batch // self.micro_batch
         if ranks_per_ghost_batch > 1:
             synchronize(self.network, self.ranks.subgroup(ranks_per_ghost_batch))
-        self._wrapped = self.ranks.wrap(self.network, self.device)
+        self.learner = Learner(self.network, task, self.precision)
+        self._wrapped = self.ranks.wrap(self.learner, self.device)
         self._needs_rng_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._running_statistics = RunningStatistics(
             self.network,
@@ -128,8 +132,9 @@ class Training:
         Args:
             batch: this rank's rows of the global batch.
         """
-        # A batch with weights is too rare to capture a graph for.
-        update = self._graph_step if self._graph_step and "weights" not in batch else self._update
+        # A batch with weights is too rare to capture a graph for, and a ragged one never has the same shapes.
+        captured = self._graph_step and "weights" not in batch and not batch.ragged
+        update = self._graph_step if self._graph_step and captured else self._update
         loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
         if self.ema:
@@ -175,22 +180,32 @@ class Training:
         """
         self.network.train()
         total = torch.zeros((), device=self.device)
+        whole_weight = self._global_weight(batch)
         for number in range(len(self.micro_batches)):
             rows = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
-            part = {name: value[rows] for name, value in batch.items()}
+            part = batch.rows(rows)
             if "keys" in part:
                 set_rng_keys(self.network, part["keys"])
             last = number == len(self.micro_batches) - 1
             with self._exchanging_gradients(last), self.ranks.collective_errors():
-                outputs = forward(self._wrapped, part["images"], precision=self.precision)
-                losses = self.task.loss(outputs, part)
+                losses = functools.reduce(torch.add, self._wrapped(part).values())
                 if "weights" in part:  # the other samples keep their share of the mean
                     losses = losses * part["weights"]
-                loss = losses.sum() / self.recipe.batch
+                loss = losses.sum() / whole_weight
                 # DDP takes the mean over ranks; this makes it the sum.
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    def _global_weight(self, batch: Batch) -> Tensor | int:
+        """What the sum of the losses of the global batch is divided by, known before the first backward pass."""
+        weights = self.task.weight(batch)
+        if weights is None:
+            return self.recipe.batch
+        if "weights" in batch:
+            weights = weights * batch["weights"]
+        exact = float64_device(self.device)
+        return self.ranks.sum(weights.to(exact).double().sum().to(self.device)).clamp(min=1)
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
@@ -207,7 +222,7 @@ class Training:
             return
         steps = math.ceil(self.recipe.precise_bn / self.recipe.batch)
         following = batches.between(self.total_steps, self.total_steps + steps)
-        images = (part for batch in following for part in torch.split(batch["images"], self.micro_batch))
+        images = (part for batch in following for part in torch.split(batch["inputs"], self.micro_batch))
         share = len(self.micro_batches) * self.micro_batch / self.recipe.batch
         precise_bn(self.evaluated_network, images, self.ranks, share)
 
@@ -271,7 +286,7 @@ def whiten_stem(
     steps = math.ceil(recipe.initialization.whiten / recipe.batch)
     if not steps or recipe.model.stem != "whitened":
         return False
-    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["images"], micro_batch)), total)
+    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["inputs"], micro_batch)), total)
     return True
 
 

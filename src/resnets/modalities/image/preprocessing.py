@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.errors import UsageError
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from resnets.modalities.base import DatasetSplits
+
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
 Background = tuple[int, int, int]  # red, green and blue from 0 to 255
-# See `resnets.evaluation.tta`.
+# See `resnets.modalities.image.tta`.
 TestTimeAugmentation = Literal["center", "flip", "shift", "ten-crop", "multi-scale"]
+# Where mean and std come from: the preprocessing, or the training images: a mean and a std for each channel, or a mean
+# for each pixel and no division (He et al. 2015, section 4.2).
+Normalize = Literal["given", "channels", "mean image"]
 
 MAX_SIZE = 16384  # pixels of a side
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -63,6 +68,12 @@ class Preprocessing:
     mean_image: str | None = None
     background: Background | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
+    modality: ClassVar[str] = "image"
+    noun: ClassVar[str] = "image"
+    fixed: ClassVar[bool] = True
+    tta: ClassVar[tuple[str, ...]] = get_args(TestTimeAugmentation)
+    remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
+
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize <= MAX_SIZE:
             raise UsageError(
@@ -80,6 +91,23 @@ class Preprocessing:
     @property
     def channels(self) -> int:
         return 1 if self.color == "L" else 3
+
+    def shape(self, size: int | None = None) -> tuple[int, int]:
+        """Height and width of a training input."""
+        return (size or self.crop, size or self.crop)
+
+    def for_data(self, splits: DatasetSplits) -> Preprocessing:
+        """Grey where all images of the data are."""
+        if splits.color != "L" or self.color == "L":
+            return self
+        return replace(self, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
+
+    def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> Preprocessing:
+        """With the statistics of the training set that `how` names; see `Normalize` and `Input.with_statistics`."""
+        if how == "mean image":
+            return replace(self, mean_image=encode_mean_image(mean), std=(1.0,) * self.channels)
+        means = tuple(mean.mean((1, 2), dtype="float64").tolist())
+        return replace(self, mean=means, std=tuple(max(s, 1e-6) for s in std), mean_image=None)
 
     def mean_pixels(self) -> NDArray[np.float32]:
         """The mean, to be broadcast over (channels, crop, crop)."""

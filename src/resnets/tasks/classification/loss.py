@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnets.modalities.batch import Batch
 
-def cross_entropy(logits: Tensor, batch: dict[str, Tensor], label_smoothing: float = 0.0) -> Tensor:
+
+def cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
     """The loss of each sample of a training batch, in nats, computed in float32.
 
     A mixed image has the loss `lam * loss(label) + (1 - lam) * loss(partner's label)` (mixup: Zhang et al. 2018,

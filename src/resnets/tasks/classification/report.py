@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.metrics import confusion_matrix
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
@@ -17,7 +18,7 @@ WORST_ERRORS = 24
 MATRIX_CLASSES = 30  # with more classes, the most frequent confusions are listed instead of the matrix
 
 
-def headline(title: str, metrics: dict[str, Any], split: str) -> Headline:
+def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
     """The accuracy with its 95% interval and, with more than five classes, the top-5 accuracy.
 
     Args:
@@ -38,7 +39,7 @@ def headline(title: str, metrics: dict[str, Any], split: str) -> Headline:
 
 
 def sections(
-    records: SampleRecords, metrics: dict[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
+    records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
 ) -> tuple[Section, ...]:
     """The worst errors, the confusions and the table of classes.
 
@@ -51,7 +52,7 @@ def sections(
     return (worst_errors(records, ids, classes), confusions(records, classes), class_table(metrics))
 
 
-def error_chart(evaluations: Sequence[dict[str, Any]], split: str) -> Chart:
+def error_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
     """The error on `split` in percent by epoch, from the run's `evaluation` events."""
     points = [(e["epoch"], 100 * (1 - e["accuracy"])) for e in evaluations]
     return Chart(f"{split} error, %", "epoch", (Curve(split, points),))
@@ -89,7 +90,7 @@ def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Tab
     return Table("Most frequent confusions", ("true", "taken for", "times"), frequent)
 
 
-def class_table(metrics: dict[str, Any]) -> Table:
+def class_table(metrics: Mapping[str, Any]) -> Table:
     """Precision, recall, F1 and the number of images of each class."""
     rows = tuple(
         (name, f"{c['precision']:.1%}", f"{c['recall']:.1%}", f"{c['f1']:.1%}", f"{c['support']:,}")
@@ -105,3 +106,31 @@ def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, center - half), min(1.0, center + half)
+
+
+SHOWN = ("accuracy", "top5", "balanced_accuracy", "macro_f1", "auc", "ece", "loss")
+
+
+def columns(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
+    """The columns of predictions.csv: "label" and "predicted" (class names), "confidence" and "loss"."""
+    return {
+        "label": [classes[i] for i in records["label"]],
+        "predicted": [classes[i] for i in records["predicted"]],
+        "confidence": list(records["confidence"]),
+        "loss": list(records["loss"]),
+    }
+
+
+def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
+    """The metrics in lines, then a table of the classes."""
+    names = [name for name in SHOWN if metrics.get(name) is not None]
+    width = max(len(f"{split} {name}") for name in names)
+    found = [f"{f'{split} {name}':{width}} {metrics[name]:.6g}" for name in names]
+    found += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded") if name in metrics]
+    width = max(map(len, metrics["classes"]))
+    found.append(f"{'class':{width}}  precision  recall      f1  images")
+    found += [
+        f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
+        for name, c in metrics["classes"].items()
+    ]
+    return found

@@ -1,42 +1,103 @@
-"""Classification: one label for each image."""
+"""Classification: one label for each sample."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
+from resnets.modalities.base import Arrays
+from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
-from resnets.tasks.base import SampleRecords
-from resnets.tasks.classification import loss, metrics, network
+from resnets.tasks.base import Network, SampleRecords
+from resnets.tasks.classification import loss, metrics, network, report
+from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings
+from resnets.tasks.classification.settings import Classify
+from resnets.tasks.sections import Chart, Headline, Section
 
 
 @renamed_fields
 @dataclass(frozen=True, kw_only=True)
 class Classification:
-    """The task of predicting one class for each image; see `Task` for the methods.
+    """The task of predicting one class for each sample; see `Task` for the methods.
 
     Args:
         label_smoothing: probability that is spread evenly over all classes in training, in [0, 1) (Szegedy et al.
             2016, 1512.00567, section 7). Evaluation uses none.
     """
 
+    settings: Classify = Classify()
     label_smoothing: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return "classification"
 
     def build(self, spec: Spec) -> nn.Module:
         return network.build(spec)
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        return loss.cross_entropy(outputs, batch, self.label_smoothing)
+    def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": loss.cross_entropy(network(batch["inputs"]), batch, self.label_smoothing)}
 
-    def evaluate_batch(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return metrics.evaluate_batch(outputs, labels)
+    def weight(self, batch: Batch) -> Tensor | None:
+        return None
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+    def predict(self, network: Network, batch: Batch) -> Tensor:
+        """(N, classes) logits."""
+        outputs: Tensor = network(batch["inputs"])
+        return outputs
+
+    def to_mean(self, outputs: Tensor) -> Tensor:
+        """(N, classes) probabilities."""
+        return F.softmax(outputs.cpu().double(), 1)
+
+    def from_mean(self, means: Sequence[Tensor]) -> Tensor:
+        """(N, classes) logarithms of probabilities."""
+        return torch.stack(list(means)).log()
+
+    def evaluate_batch(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return metrics.evaluate_batch(outputs, batch["labels"].to(outputs.device))
+
+    def reorder(self, targets: Arrays, order: NDArray[Any]) -> Arrays:
+        return {name: order[values] if name == "labels" else values for name, values in targets.items()}
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
         return metrics.metrics(records, classes)
+
+    def fitted(self, metrics: Mapping[str, Any]) -> Classify:
+        return self.settings
+
+    def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
+        return report.headline(title, metrics, split)
+
+    def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
+        return report.error_chart(evaluations, split)
+
+    def sections(
+        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> tuple[Section, ...]:
+        return report.sections(records, metrics, ids, classes)
+
+    def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
+        return report.columns(records, classes)
+
+    def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
+        return report.lines(metrics, split)
+
+    def answers(self, outputs: Tensor, classes: tuple[str, ...], top: int) -> list[Ranking]:
+        return rankings(outputs, classes, top)
+
+    def answer_json(self, answer: Ranking, classes: tuple[str, ...]) -> dict[str, Any]:
+        return as_json(answer)
+
+    def answer_lines(self, answer: Ranking, classes: tuple[str, ...]) -> list[str]:
+        return lines(answer)
+
+    def write_answer(
+        self, answer: Ranking, folder: Path, name: str, image: Any, classes: tuple[str, ...]
+    ) -> dict[str, str]:
+        """A ranking has no files."""
+        return {}

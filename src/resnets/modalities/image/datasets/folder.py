@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image
 
 from resnets.core.errors import DataError
 from resnets.core.renamed import renamed_fields
-from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, SplitName
 from resnets.modalities.file_names import Names, NamesBuilder, normalized_name
 from resnets.modalities.image.preprocessing import Background, Color
 from resnets.modalities.image.read.pillow import ENDINGS, open_image
@@ -36,8 +37,34 @@ class FolderDataset:
     labels: NDArray[np.int64]
     files: Names
 
+    @property
+    def modality(self) -> str:
+        return "image"
+
+    @property
+    def task(self) -> str:
+        return "classification"
+
+    @property
+    def targets(self) -> dict[str, NDArray[Any]]:
+        return {"labels": self.labels}
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        return self.labels
+
+    @property
+    def on_disk(self) -> tuple[OnDisk, ...]:
+        return (OnDisk(self.root, self.files),)
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def target(self, index: int) -> Arrays:
+        return {"labels": self.labels[index]}
+
+    def fingerprint(self, index: int) -> bytes:
+        return b""
 
     def path(self, index: int) -> Path:
         return self.root / os.fsdecode(self.files[index])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.core.renamed import renamed_fields
+from resnets.modalities.base import Arrays, OnDisk
 from resnets.modalities.image.preprocessing import Background, Color
 from resnets.modalities.image.read.pillow import Pixels
 
@@ -33,8 +35,34 @@ class InMemoryDataset:
     numbers: NDArray[np.int64] | None = None
     names: tuple[str, ...] | None = None
 
+    @property
+    def modality(self) -> str:
+        return "image"
+
+    @property
+    def task(self) -> str:
+        return "classification"
+
+    @property
+    def targets(self) -> dict[str, NDArray[Any]]:
+        return {"labels": self.labels}
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        return self.labels
+
+    @property
+    def on_disk(self) -> tuple[OnDisk, ...]:
+        return ()
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def target(self, index: int) -> Arrays:
+        return {"labels": self.labels[index]}
+
+    def fingerprint(self, index: int) -> bytes:
+        return bytes(self.pixels[index].tobytes())
 
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         pixels = self.pixels[index]

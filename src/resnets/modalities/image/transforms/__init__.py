@@ -4,7 +4,7 @@ The names below are read without torch or NumPy, as recipes are; `resize` and `n
 """
 
 from resnets.modalities.image.transforms.affine import Affine
-from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Normalize, Transform
+from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Transform
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
@@ -26,7 +26,6 @@ __all__ = [
     "Flip",
     "Mix",
     "Mixup",
-    "Normalize",
     "PCAColor",
     "PaddedCrop",
     "ProgressiveResize",

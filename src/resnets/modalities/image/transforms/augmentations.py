@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
-from resnets.modalities.image.preprocessing import Color
+from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.transforms.affine import Affine
 from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 Crop = RandomResizedCrop | ScaledCrop
 Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
-
-# Where mean and std come from: the preprocessing, or the training images: a mean and a std for each channel, or a mean
-# for each pixel and no division (He et al. 2015, section 4.2).
-Normalize = Literal["given", "channels", "mean image"]
 
 
 @renamed_fields
@@ -60,6 +56,59 @@ class Augmentations:
             self.progressive_resize is None or self.crop is not None,
             "progressive_resize is of a crop: set augmentations.crop as well.",
         )
+
+    @property
+    def holds(self) -> bool:
+        return self.crop is None
+
+    @property
+    def decodes_jpeg(self) -> bool:
+        return self.crop is not None
+
+    @property
+    def largest_size(self) -> int | None:
+        return self.progressive_resize.stop if self.progressive_resize else None
+
+    def size_at(self, share: float) -> int | None:
+        return self.progressive_resize.at(share) if self.progressive_resize else None
+
+    def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
+        """As `InputAugmentations.check`."""
+        require(
+            isinstance(settings, Preprocessing),
+            f"augmentations of square images do not fit an input of {type(settings).__name__}.",
+        )
+        one_size = normalize == "mean image" or settings.mean_image is not None
+        for setting, used in (
+            ("augmentations.progressive_resize", self.progressive_resize is not None),
+            ("tta=multi-scale", tta == "multi-scale"),
+        ):
+            require(
+                not (one_size and used),
+                f"A mean image has one size, and {setting} needs several: give normalize=channels.",
+            )
+        largest = self.largest_size or settings.crop
+        if isinstance(self.crop, ScaledCrop):
+            require(
+                self.crop.min_size >= largest,
+                f"min_size {self.crop.min_size} must be at least the crop of {largest} pixels.",
+            )
+        smallest = self.progressive_resize.start if self.progressive_resize else settings.crop
+        reached = min(smallest, settings.crop)
+        require(reached >= least, f"An input of {reached} px is too small for this model; the minimum is {least} px.")
+        for transform in self.transforms:
+            if isinstance(transform, PaddedCrop) and transform.fill == "reflect":
+                require(
+                    transform.padding < smallest,
+                    f"A padding of {transform.padding} px cannot reflect images of {smallest} px; the maximum is "
+                    f"{smallest - 1} px.",
+                )
+            if isinstance(transform, Cutout):
+                require(
+                    transform.size < smallest,
+                    f"Cutout's square of {transform.size} px can cover images of {smallest} px; the maximum is "
+                    f"{smallest - 1} px.",
+                )
 
     def apply_to_batch(self, images_NCHW: Tensor, rng: BatchRNG, color: Color = "RGB") -> Tensor:  # noqa: N803
         """`images_NCHW` (uint8 from 0 to 255) after all `transforms`: uint8, or float32 from 0 to 1.

@@ -1,0 +1,30 @@
+"""What a training step runs, and what DDP wraps: the network with its task's loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from resnets.modalities.batch import Batch
+from resnets.tasks.base import Task
+from resnets.tasks.forward import lay_out
+
+
+class Learner(nn.Module):
+    """From a batch to the parts of each sample's loss; `Task.loss` may call any part of the network.
+
+    Args:
+        precision: "fp32", or "bf16" for torch's autocast.
+    """
+
+    def __init__(self, network: nn.Module, task: Task, precision: str = "fp32") -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.precision = precision
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        inputs = batch["inputs"]
+        batch = batch | {"inputs": lay_out(inputs)}
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.task.loss(self.network, batch)
