@@ -1,7 +1,7 @@
 """Training batches: a pure function of (seed, step).
 
-The samples of a step and all that is random about them are drawn from counters (`resnets.core.rng`), so workers, ranks and
-resumed runs need no state: a batch can be made anywhere, in any order, and is the same.
+The samples of a step and all that is random about them are drawn from counters (`resnets.core.rng`), so workers, ranks
+and resumed runs need no state: a batch can be made anywhere, in any order, and is the same.
 """
 
 from __future__ import annotations

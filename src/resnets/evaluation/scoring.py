@@ -122,9 +122,8 @@ def score(
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in of_all_ranks for i, reason in own.items()))
     if not parts:
-        raise DataError(
-            f"None of the {len(dataset)} {NOUNS[dataset.modality]}s could be read: {next(iter(excluded.values()), 'none')}"
-        )
+        first, noun = next(iter(excluded.values()), "none"), NOUNS[dataset.modality]
+        raise DataError(f"None of the {len(dataset)} {noun}s could be read: {first}")
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
     metrics = task.metrics(records, classes, choose=choose)

@@ -87,7 +87,7 @@ class Recipe:
     data: str
     model: Spec
     preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
-    task: AnyTask = field(default=Classify(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
+    task: AnyTask = field(default_factory=Classify, metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
     weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"
     augmentations: AnyAugmentations = field(default_factory=Augmentations, metadata=UNTAGGED_FIRST)

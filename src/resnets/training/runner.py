@@ -219,9 +219,10 @@ def _notes(recipe: Recipe, data: PreparedData, environment: Environment) -> list
     """What a person should know before a new run, a line each."""
     notes: list[str] = []
     if recipe.batch > len(data.train):
+        smaller = max(2, min(64, len(data.train) // 8))
         notes.append(
-            f"A step takes {recipe.batch:,} {recipe.preprocessing.noun}s and there are {len(data.train):,}: "
-            f"steps are few, and see some twice. Take a smaller batch, such as batch={max(2, min(64, len(data.train) // 8))}."
+            f"A step takes {recipe.batch:,} {recipe.preprocessing.noun}s and there are {len(data.train):,}: steps are "
+            f"few, and see some twice. Take a smaller batch, such as batch={smaller}."
         )
     if environment.jpeg_decoder == "Pillow" and recipe.augmentations.decodes_jpeg:
         notes.append("This torchvision has no operator for JPEG files: Pillow decodes them, to the same pixels.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Classification:
             2016, 1512.00567, section 7). Evaluation uses none.
     """
 
-    settings: Classify = Classify()
+    settings: Classify = field(default_factory=Classify)
     label_smoothing: float = 0.0
 
     def build(self, spec: Spec) -> nn.Module:
