@@ -177,8 +177,8 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
     if splits.train.modality != preprocessing.modality:
         found, wanted = NOUNS[splits.train.modality], preprocessing.noun
         raise DataError(
-            f"{recipe.data} holds {found}s, and the recipe {recipe.name} is for {wanted}s: choose a recipe for {found}s "
-            "(resnets recipes)."
+            f"{recipe.data} holds {found}s, and the recipe {recipe.name} is for {wanted}s: choose a recipe "
+            f"for {found}s (resnets recipes)."
         )
     task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
     if task.fixed != preprocessing.fixed:
