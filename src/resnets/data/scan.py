@@ -78,8 +78,11 @@ def scan(
         found, odd = _read(dataset, numbers, reader, prepared=False)
     if not files:
         return found
-    tables.settle(dataset, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
-    noted = np.delete(tables.of(dataset)[0].records["remarks"], list(found.damaged))
+    noted = np.zeros(len(dataset), np.uint8)
+    noted[list(odd)] = list(odd.values())
+    if reader.by_header:
+        tables.settle(dataset, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
+        noted = np.delete(tables.of(dataset)[0].records["remarks"], list(found.damaged))
     counts = {bit: int((noted >> bit & 1).sum()) for bit in range(8)}
     return replace(found, remarks={bit: count for bit, count in counts.items() if count})
 

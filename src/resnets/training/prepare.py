@@ -210,7 +210,7 @@ def _fit_for_training(
         count = show_count(len(test_scan.damaged), f"{watched} {preprocessing.noun}")
         notes += (f"{count} cannot be read and left out of all metrics: {first}",)
     for split, (dataset, found) in scanned.items():
-        remarks = {preprocessing.remarks[bit]: count for bit, count in found.remarks.items()}
+        remarks = {name: found.remarks.get(bit, 0) for bit, name in enumerate(preprocessing.remarks)}
         notes += reader.notes(remarks, len(dataset), split)
     if train is not splits.train:
         assert isinstance(train, Subset)

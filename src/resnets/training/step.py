@@ -133,8 +133,8 @@ class Training:
             batch: this rank's rows of the global batch.
         """
         # A batch with weights is too rare to capture a graph for, and a ragged one never has the same shapes.
-        captured = self._graph_step and "weights" not in batch and not batch.ragged
-        update = self._graph_step if self._graph_step and captured else self._update
+        plain = "weights" in batch or bool(batch.ragged)
+        update = self._graph_step if self._graph_step and not plain else self._update
         loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
         if self.ema:
@@ -180,7 +180,7 @@ class Training:
         """
         self.network.train()
         total = torch.zeros((), device=self.device)
-        whole_weight = self._global_weight(batch)
+        whole = self._global_weight(batch)
         for number in range(len(self.micro_batches)):
             rows = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
             part = batch.rows(rows)
@@ -191,21 +191,22 @@ class Training:
                 losses = functools.reduce(torch.add, self._wrapped(part).values())
                 if "weights" in part:  # the other samples keep their share of the mean
                     losses = losses * part["weights"]
-                loss = losses.sum() / whole_weight
+                loss = losses.sum() / (self.recipe.batch if whole is None else whole.to(losses))
                 # DDP takes the mean over ranks; this makes it the sum.
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
-    def _global_weight(self, batch: Batch) -> Tensor | int:
-        """What the sum of the losses of the global batch is divided by, known before the first backward pass."""
+    def _global_weight(self, batch: Batch) -> Tensor | None:
+        """What the sum of the losses of the global batch is divided by, a float64 scalar, before any backward pass;
+        None for the number of its samples."""
         weights = self.task.weight(batch)
         if weights is None:
-            return self.recipe.batch
+            return None
         if "weights" in batch:
             weights = weights * batch["weights"]
-        exact = float64_device(self.device)
-        return self.ranks.sum(weights.to(exact).double().sum().to(self.device)).clamp(min=1)
+        exact = weights.to(float64_device(self.device)).double()
+        return self.ranks.sum(exact.sum()).clamp(min=1)
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
