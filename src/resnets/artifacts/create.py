@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from resnets.artifacts.pretrained import load_weights
 from resnets.core.console import say
-from resnets.core.errors import UsageError
+from resnets.core.errors import UsageError, unknown
 from resnets.core.rng import MAX_SEED
 from resnets.core.signatures import checked_arguments
-from resnets.models import catalog, initialize
+from resnets.models import catalog
+from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.nn.shapes import StrideIn
+from resnets.tasks.networks import build_network
+from resnets.tasks.segmentation.network import FCN
 
 
 @checked_arguments
@@ -26,7 +31,8 @@ def create(
     weights: str | Path | None = None,
     weights_stride: StrideIn | None = None,
     seed: int = 0,
-) -> ResNet:
+    **fields: Any,
+) -> ResNet | FCN:
     """Create a network as a torch module, new or with pretrained weights.
 
     Args:
@@ -37,26 +43,42 @@ def create(
             initialises new ones.
         weights_stride: for a file of bottlenecks that does not say which convolution has the stride: "1x1" or "3x3".
         seed: of new weights.
+        fields: other fields of the spec, or of its head, instead of the spec's: `norm="frozen"`, `output_stride=16`,
+            `drop_path=0.1`, `auxiliary=True`.
 
     Returns:
         A `ResNet` in training mode: `net(x)` returns logits, `net.features(x)` the stages by name; `net.spec` is the
-        spec.
+        spec. For segmentation an `FCN`, whose logits have the input's size; `net.all_logits(x)` returns those of the
+        auxiliary head, too.
 
     Raises:
-        UsageError: if the name is unknown or a value is out of range.
+        UsageError: if the name or a field is unknown or a value is out of range.
         FileError: if the weights are missing, damaged or of another network.
     """
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {seed}.")
     spec = catalog.find(name) if isinstance(name, str) else name
-    spec = replace(
-        spec,
-        classes=spec.classes if classes is None else classes,
-        channels=spec.channels if channels is None else channels,
-    )
-    network = initialize.create(spec, seed=seed)
+    given = {"classes": classes, "channels": channels}
+    spec = _changed(spec, {key: value for key, value in given.items() if value is not None} | fields)
+    network = build_network(spec)
+    initialize(network, seed=seed)
     if weights is not None:
         library_name = name if isinstance(name, str) else None
         for line in load_weights(network, weights, name=library_name, weights_stride=weights_stride):
             say(line, stream=sys.stderr)
     return network
+
+
+def _changed(spec: Spec, fields: dict[str, Any]) -> Spec:
+    """`spec` with other values of its fields, or of its head's.
+
+    Raises:
+        UsageError: a field is unknown (the message has the nearest), or a value does not fit.
+    """
+    own, of_head = ({field.name for field in fields_of(each)} for each in (spec, spec.head))
+    for name in fields:
+        if name not in own | of_head:
+            raise unknown("field of the spec", name, sorted(own | of_head))
+    head = {name: value for name, value in fields.items() if name not in own}
+    spec = replace(spec, **{name: value for name, value in fields.items() if name in own})
+    return replace(spec, head=replace(spec.head, **head)) if head else spec

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.artifacts import model_file
+from resnets.artifacts.pretrained_names import rename, unwrapped
 from resnets.core.errors import FileError, UsageError, unknown
 from resnets.core.files import explain
-from resnets.models.resnet import ResNet
+from resnets.models.heads import FCNHead, LinearHead
+from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
-from resnets.models.surgery import transplant
+from resnets.models.surgery import HEADS, transplant
 from resnets.nn.shapes import StrideIn
 
-# Prefixes of all keys that come from wrappers: DataParallel and DDP, torch.compile, EMA.
-_WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 
 # Names of modules by which networks for other tasks are recognised: torchvision's and OpenMMLab's.
@@ -30,24 +31,78 @@ _HEADS = {
     "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
 }
 
-# Patterns of other libraries' keys and our keys; the first that matches counts.
-_NAMES = (
-    (r"linear\.(.*)", r"fc.\1"),  # open CIFAR implementations
-    (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next five
-    (r"stages\.(\d+)\.blocks\.(\d+)\.norm(\d)\.(.*)", r"layer{1+1}.\2.bn\3.\4"),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.(.*)", r"layer{1+1}.\2.downsample.0.\3"),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.(.*)", r"layer{1+1}.\2.\3"),
-    (r"norm\.(.*)", r"bn.\1"),
-    (r"head\.fc\.(.*)", r"fc.\1"),
-)
+_NOUNS = {LinearHead: "a classifier", FCNHead: "one for segmentation with heads that are known here"}
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Where a run's initial weights are from.
+
+    Args:
+        sha256: of the content of the file; of weights from torchvision or timm, of their entries (`weights_sha256`).
+        notes: a line for each key, and each head, that was not loaded as it is.
+    """
+
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def set_initial_weights(network: nn.Module, weights: str | Path, *, name: str | None = None) -> InitialWeights:
+    """Sets the weights that training starts from, for the network of any task.
+
+    Into a network with a task's head go weights of the same kind of network, or of a classifier, whose layers go into
+    the backbone. A head that is missing or another one starts new, and so does the layer of logits for other classes.
+
+    Args:
+        weights, name: see `load_weights`. Bottlenecks of a file that does not say which convolution strides are taken
+            to stride as those of `network`, which a note says.
+
+    Raises:
+        FileError: the file is missing, damaged or unsafe, or the weights are of another network.
+        UsageError: the file says that its bottlenecks stride in another convolution.
+    """
+    spec = backbone_of(network).spec
+    state, known_stride = _read(network, weights, name)
+    notes = []
+    if known_stride is None and _has_strided_bottlenecks(spec):
+        notes.append(
+            f"{weights} does not say which convolution of its bottlenecks has the stride; taken to be the "
+            f"{spec.stride_in}, as model.stride_in says."
+        )
+    _check_stride(spec, known_stride or spec.stride_in, None, str(weights))
+    notes += transplant(network, rename(state, network), str(weights))
+    path = weights_file(weights)
+    return InitialWeights(model_file.weights_sha256(state) if path is None else sha256_of(path), tuple(notes))
+
+
+def weights_file(weights: str | Path) -> Path | None:
+    """The file that `weights` stands for: itself, or the model file of a run folder; None for "torchvision:" and
+    "timm:"."""
+    if str(weights).partition(":")[0] in _LIBRARIES and not os.path.exists(weights):
+        return None
+    return Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the content of a file.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise explain("read", path, error) from error
 
 
 def load_weights(
-    network: ResNet, weights: str | Path, *, name: str | None = None, weights_stride: StrideIn | None = None
+    network: nn.Module, weights: str | Path, *, name: str | None = None, weights_stride: StrideIn | None = None
 ) -> list[str]:
     """Loads `weights` into `network`.
 
     Args:
+        network: a `ResNet`, or a task's network with one as its `backbone`.
         weights: a model file, a run folder, a `.pth` or `.safetensors` file of any origin, "torchvision:NAME" or
             "timm:TAG".
         name: the network's name in the catalog, which torchvision and timm share.
@@ -55,26 +110,42 @@ def load_weights(
             the paper, Caffe, detectron) or "3x3" (v1.5: torchvision, timm, nearly all others).
 
     Returns:
-        A line for each key that was not loaded as it is.
+        A line for each key, and each head, that was not loaded as it is.
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
         UsageError: `weights_stride` is needed and not given, or the network has its stride in another convolution.
     """
-    origin = str(weights)
-    library, _, tag = origin.partition(":")
-    if library in ("torchvision", "timm") and not os.path.exists(origin):
+    state, known_stride = _read(network, weights, name)
+    _check_stride(backbone_of(network).spec, known_stride, weights_stride, str(weights))
+    return transplant(network, rename(state, network), str(weights))
+
+
+def _read(network: nn.Module, weights: str | Path, name: str | None) -> tuple[dict[str, Tensor], StrideIn | None]:
+    """The tensors of `weights`, and which convolution of their bottlenecks has the stride, where that is known.
+
+    Raises:
+        FileError: the file is missing, damaged or unsafe, or of another network as far as it says so.
+    """
+    origin, own = str(weights), backbone_of(network).spec
+    path = weights_file(weights)
+    known: StrideIn | None = "3x3"
+    if path is None:
+        library, _, tag = origin.partition(":")
         state = _LIBRARIES[library](name, tag)
-        known_stride: StrideIn | None = "3x3"
     else:
-        path = Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
         state, spec = read_weights(path)
-        known_stride = spec.stride_in if spec else None
+        known = spec.stride_in if spec else _stride_by_names(state)
         if spec:
-            _refuse_other_network(network.spec, spec, origin)
-    _refuse_other_task(state, origin)
-    _check_stride(network.spec, known_stride, weights_stride, origin)
-    return transplant(network, rename(state, network), origin)
+            _refuse_other_network(own, spec, origin)
+    _refuse_other_task(own, state, origin)
+    return state, known
+
+
+def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
+    """The stride of torchvision's networks for segmentation, which their keys tell from others."""
+    parts = {unwrapped(name).partition(".")[0] for name in state}
+    return "3x3" if {"backbone", "classifier"} <= parts <= {"backbone", "classifier", "aux_classifier"} else None
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
@@ -114,57 +185,18 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
-def rename(state: Mapping[str, Tensor], network: ResNet) -> dict[str, Tensor]:
-    """`state` under the keys of this library: without prefixes of wrappers, other libraries' names translated."""
-    own = network.state_dict()
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        while name.startswith(_WRAPPERS) and name not in own:
-            name = name.split(".", 1)[1]
-        if name == "n_averaged":  # torch's AveragedModel counts its updates
-            continue
-        if name not in own:
-            name = _translate(name)
-        if (
-            name in own
-            and tensor.shape != own[name].shape
-            and tensor.ndim == own[name].ndim + 2
-            and name == "fc.weight"
-        ):
-            tensor = tensor.flatten(1)  # timm's classifier as a 1x1 convolution
-        if name in renamed:  # such as a checkpoint of both the weights and their moving average
-            raise FileError(f"The weights have {name} more than once, under several prefixes: keep one set of them.")
-        renamed[name] = tensor
-    for name in own:  # absent from weights that were saved before torch counted batches
-        if name.endswith("num_batches_tracked"):
-            renamed.setdefault(name, own[name])
-    return renamed
+def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> None:
+    """Raises FileError for a network of another task, which has a residual network as its backbone.
 
-
-def _translate(name: str) -> str:
-    for pattern, replacement in _NAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            counted = replacement.replace("{1+1}", str(int(match[1]) + 1) if "{1+1}" in replacement else "")
-            return match.expand(counted)
-    return name
-
-
-def _refuse_other_task(state: Mapping[str, Tensor], origin: str) -> None:
-    """Raises FileError for a network of another task, which has a residual network as its backbone."""
-    parts = sorted({_unwrapped(name).partition(".")[0] for name in state})
-    if "backbone" in parts:
+    A network with a task's head takes the backbones of others with heads that can be left out.
+    """
+    parts = sorted({unwrapped(name).partition(".")[0] for name in state})
+    if "backbone" in parts and (isinstance(own.head, LinearHead) or not {*parts} <= {"backbone", *HEADS}):
         kind = next((kind for kind, names in _HEADS.items() if names & set(parts)), "another task")
         raise FileError(
-            f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not a classifier. To use its backbone, "
-            "save the entries of backbone. without that prefix."
+            f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not "
+            f"{_NOUNS[type(own.head)]}. To use its backbone, save the entries of backbone. without that prefix."
         )
-
-
-def _unwrapped(name: str) -> str:
-    while name.startswith(_WRAPPERS):
-        name = name.split(".", 1)[1]
-    return name
 
 
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
@@ -177,6 +209,10 @@ def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
             )
 
 
+def _has_strided_bottlenecks(spec: Spec) -> bool:
+    return spec.block == "bottleneck" and len(spec.depths) > 1
+
+
 def _check_stride(spec: Spec, known: StrideIn | None, given: StrideIn | None, origin: str) -> None:
     """Raises UsageError for v1 weights in a v1.5 network and the reverse, where the shapes are the same.
 
@@ -184,7 +220,7 @@ def _check_stride(spec: Spec, known: StrideIn | None, given: StrideIn | None, or
         known: the stride of the weights by their origin or file; None if that does not say it.
         given: the stride of the weights by the caller.
     """
-    if spec.block == "basic" or len(spec.depths) == 1:
+    if not _has_strided_bottlenecks(spec):
         return
     if known and given and known != given:
         raise UsageError(f"{origin} says that its bottlenecks stride in the {known} convolution, not in the {given}.")

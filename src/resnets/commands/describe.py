@@ -13,10 +13,11 @@ from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
-from resnets.core.units import parse_bytes, show_bytes, show_count
+from resnets.core.units import parse_bytes, parse_size, show_bytes, show_count, show_size
 from resnets.modalities.image.preprocessing import MAX_SIZE
 from resnets.models import counts
 from resnets.models import memory as planner
+from resnets.models.counts import InputSize
 from resnets.models.memory import BytesPerElement, Segments, StepMemory
 from resnets.models.spec import Spec
 from resnets.training.recipe import MAX_BATCH
@@ -27,7 +28,10 @@ class Description:
     """What `describe` returns.
 
     Args:
-        layers: of the network for an input of `size` x `size` pixels, from input to output.
+        size: of the input in pixels: one number, or (height, width) where they differ.
+        input_shape: of one sample, (channels, height, width) of an image.
+        parameters, multiply_adds: of all layers; an auxiliary head is only used in training.
+        layers: from input to output.
         weights_sha256: of a model file: SHA-256 over the entries in key order, each as name, dtype, shape and bytes.
         card: of a model file: task, preprocessing, recipe, environment, metrics and version.
         memory: of a training step, where it was asked for.
@@ -37,7 +41,8 @@ class Description:
 
     name: str
     spec: Spec
-    size: int
+    size: InputSize
+    input_shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
     layers: tuple[counts.Layer, ...]
@@ -53,7 +58,7 @@ def describe(
     model: str | Path | Spec,
     /,
     *,
-    size: int | None = None,
+    size: int | tuple[int, int] | str | None = None,
     batch: int | None = None,
     train: bool = False,
     memory_limit: str | None = None,
@@ -63,7 +68,8 @@ def describe(
 
     Args:
         model: a name from `resnets models`, a model file, a run folder, or a JSON file with a spec.
-        size: height and width of the input in pixels (default: the model file's, else 224, or 32 for a CIFAR stem).
+        size: WIDTHxHEIGHT of the input in pixels, or one number for both; in Python also (height, width) (default: the
+            model file's, else 224, or 32 for a CIFAR stem).
         batch: batch size of the training step; needs --train.
         train: also predict the memory of a training step with momentum, beyond what the program itself takes; needs
             --batch.
@@ -78,8 +84,10 @@ def describe(
     if train != (batch is not None) or (memory_limit is not None and not train):
         raise UsageError("The memory of a training step needs --batch and --train together.")
     check_range("batch", batch, 1, MAX_BATCH)
-    check_range("size", size, 1, MAX_SIZE)
-    found = _described_file(str(model), size) if is_trained(model) else _described_spec(model, size)
+    pixels = None if size is None else parse_size(size)
+    for side in (pixels,) if pixels is None or isinstance(pixels, int) else pixels:
+        check_range("size", side, 1, MAX_SIZE)
+    found = _described_file(str(model), pixels) if is_trained(model) else _described_spec(model, pixels)
     if batch is None:
         return found
     numbers = BytesPerElement(activation=2 if precision == "bf16" else 4)
@@ -90,14 +98,14 @@ def describe(
     return dataclasses.replace(found, memory=memory, recomputed=segments)
 
 
-def _described_spec(model: str | Path | Spec, size: int | None) -> Description:
+def _described_spec(model: str | Path | Spec, size: InputSize | None) -> Description:
     if isinstance(model, Spec):
         return _described("spec", model, model.usual_size if size is None else size)
     spec = find_spec(str(model))
     return _described(str(model), spec, spec.usual_size if size is None else size)
 
 
-def _described_file(name: str, size: int | None) -> Description:
+def _described_file(name: str, size: InputSize | None) -> Description:
     from resnets.artifacts.model import load
     from resnets.artifacts.model_file import weights_sha256
     from resnets.core.config import encode
@@ -119,12 +127,16 @@ def _described_file(name: str, size: int | None) -> Description:
     )
 
 
-def _described(name: str, spec: Spec, size: int) -> Description:
+def _described(name: str, spec: Spec, size: InputSize) -> Description:
+    sides = counts.sides(spec, size)
+    if len(set(sides)) == 1:
+        size = sides[0]
     layers = tuple(counts.layers(spec, size))
     return Description(
         name=name,
         spec=spec,
         size=size,
+        input_shape=(spec.channels, *sides),
         parameters=sum(layer.parameters for layer in layers),
         multiply_adds=sum(layer.multiply_adds for layer in layers),
         layers=layers,
@@ -139,7 +151,9 @@ def _answer(invocation: Invocation) -> Answer:
         f"{layer.parameters:12,} {layer.multiply_adds:15,}"
         for layer in found.layers
     ]
-    lines.append(f"{'all':26} {f'at {found.size} px':26} {'':>16} {found.parameters:12,} {found.multiply_adds:15,}")
+    lines.append(
+        f"{'all':26} {f'at {show_size(found.size)} px':26} {'':>16} {found.parameters:12,} {found.multiply_adds:15,}"
+    )
     if found.memory is not None:
         lines += _memory_lines(found.memory, found.recomputed)
     if found.classes:

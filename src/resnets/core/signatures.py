@@ -179,7 +179,9 @@ def _flag_type(declared: Any) -> tuple[type, list[str] | None]:
         members = [m for m in typing.get_args(declared) if m is not type(None)]
     if len(members) == 1 and typing.get_origin(members[0]) is Literal:
         return str, list(typing.get_args(members[0]))
+    if str in members:  # the function parses the text
+        return str, None
     for kind in (bool, float, int):
         if kind in members:
             return kind, None
-    return (Path if Path in members and str not in members else str), None
+    return (Path if Path in members else str), None

@@ -1,4 +1,4 @@
-"""Sizes in bytes and counts as text: parsing and formatting."""
+"""Sizes in bytes and in pixels, and counts as text: parsing and formatting."""
 
 from __future__ import annotations
 
@@ -21,6 +21,25 @@ def parse_bytes(text: str) -> int:
     if not 1 <= count < 2**63:
         raise UsageError(f"{short(text)} is not a valid size: write 2GiB or 500MiB.")
     return int(count)
+
+
+def parse_size(text: str | int | tuple[int, ...]) -> int | tuple[int, ...]:
+    """The size of an input in pixels: one number, or (height, width) of a text such as "480x360", which is 480 wide.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text.strip().lower())
+    if match is None:
+        raise UsageError(f"size takes a whole number or WIDTHxHEIGHT, such as 480x360, not {short(text)}.")
+    return int(match[1]) if match[2] is None else (int(match[2]), int(match[1]))
+
+
+def show_size(size: int | tuple[int, ...]) -> str:
+    """`size` as `parse_size` reads it: "224", or "480x360" for (360, 480)."""
+    return str(size) if isinstance(size, int) else "x".join(map(str, reversed(size)))
 
 
 def show_bytes(count: float) -> str:

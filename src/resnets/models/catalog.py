@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from resnets.core.errors import lookup
+from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
 
 # Depths of table 1 of He et al. 2015.
@@ -44,6 +46,14 @@ def _fast() -> Spec:
     widths = (64, 256, 256)
     stem = Spec(depths=(1, 1, 1), widths=widths, stem="whitened", classes=10)
     return replace(stem, shortcut="D", stride_in="max pool", activation="gelu", norm_momentum=0.4, pool="max")
+
+
+def _fcn(backbone: Spec) -> Spec:
+    """Long et al. 2015 (1411.4038) as torchvision has it: output stride 8, the 21 classes of Pascal VOC.
+
+    As torchvision's builders do without weights, it leaves the auxiliary head out: `head=FCNHead(auxiliary=True)`.
+    """
+    return replace(backbone, output_stride=8, classes=21, head=FCNHead())
 
 
 CATALOG: dict[str, Spec] = {
@@ -89,13 +99,23 @@ CATALOG: dict[str, Spec] = {
     "wrn28_10": _wide(28, 10),
     "wrn40_4": _wide(40, 4),
     "cifar_fast": _fast(),
+    # semantic segmentation; `find` knows fcn_NAME for every other network on ImageNet, too
+    "fcn_resnet50": _fcn(_bottleneck(_50)),
+    "fcn_resnet101": _fcn(_bottleneck(_101)),
 }
 
 
 def find(name: str) -> Spec:
-    """The spec called `name`.
+    """The spec called `name`: one of `CATALOG`, or "fcn_" and the name of one on ImageNet.
 
     Raises:
         UsageError: there is none; the message has the most similar names.
     """
-    return lookup(CATALOG, name, "model")
+    return CATALOG[name] if name in CATALOG else lookup(_with_heads(), name, "model")
+
+
+@cache
+def _with_heads() -> dict[str, Spec]:
+    """`CATALOG`, and each of its classifiers on ImageNet with the head of a task."""
+    on_imagenet = {name: spec for name, spec in CATALOG.items() if spec.usual_size == 224 and spec.classes == 1000}
+    return {**{f"fcn_{name}": _fcn(spec) for name, spec in on_imagenet.items()}, **CATALOG}

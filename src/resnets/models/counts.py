@@ -7,21 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnets.core.errors import UsageError
-from resnets.models.spec import Spec
+from resnets.core.units import show_size
+from resnets.models.heads import FCNHead
+from resnets.models.spec import Spec, stage_of
 from resnets.nn.shapes import STEM_STRIDES, BlockShape, whitening_filters
 
 Size = tuple[int, ...]
+InputSize = int | Size  # pixels of the input: in each dimension, or one number for all; (height, width) of images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer with parameters.
+    """One layer with weights.
 
     Args:
         name: as in the `state_dict`.
         kind: "conv 3x3/2", "norm", "linear".
         shape: of the output for one sample, (channels, *size).
-        parameters: number of parameters.
+        parameters: number of parameters; 0 for frozen norms, whose weights are not learnt.
         multiply_adds: for one sample, of convolutions and linear layers; 0 for norms, as in the papers.
     """
 
@@ -65,7 +68,8 @@ class _Walk:
     def norms(self, name: str, channels: int) -> Iterator[Layer]:
         if self.spec.norm != "none":
             shape = (channels, *self.size)
-            yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=2 * channels, multiply_adds=0)
+            own = 0 if self.spec.norm == "frozen" else 2 * channels
+            yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=own, multiply_adds=0)
 
 
 def strided(size: Size, stride: int) -> Size:
@@ -78,31 +82,42 @@ def halved(size: Size) -> Size:
     return tuple(n // 2 for n in size)
 
 
-def behind_stem(spec: Spec, size: int) -> Size:
-    """The spatial size of the first block's input, for an input of `size` pixels in each dimension."""
+def sides(spec: Spec, size: InputSize) -> Size:
+    """`size` as a number for each dimension.
+
+    Raises:
+        UsageError: it has more or fewer numbers than `spec` has dimensions.
+    """
+    if isinstance(size, int):
+        return (size,) * spec.dimensions
+    if len(size) != spec.dimensions:
+        raise UsageError(f"A size of {len(size)} numbers does not fit an input of {spec.dimensions} dimensions.")
+    return tuple(size)
+
+
+def behind_stem(spec: Spec, sides: Size) -> Size:
+    """The spatial size of the first block's input."""
     conv_stride, pool_stride = STEM_STRIDES[spec.stem]
-    sides = (size,) * spec.dimensions
     if spec.stem == "whitened":
         return halved(tuple(n - 1 for n in sides))
     return strided(strided(sides, conv_stride), pool_stride)
 
 
-def layers(spec: Spec, size: int) -> list[Layer]:
-    """Every layer with parameters, in the order of the forward pass.
-
-    Args:
-        size: pixels of the input in each dimension.
+def layers(spec: Spec, size: InputSize) -> list[Layer]:
+    """Every layer with weights, in the order of the forward pass; heads in the order of `spec.head.modules`.
 
     Raises:
-        UsageError: `size` is below `spec.least_size`.
+        UsageError: `size` is below `spec.least_size` in a dimension, or has another number of dimensions.
     """
-    if size < spec.least_size:
-        raise UsageError(f"A {size} px input is too small for this model; the minimum is {spec.least_size} px.")
-    return list(_walk(spec, size))
+    if min(sides(spec, size)) < spec.least_size:
+        raise UsageError(
+            f"A {show_size(size)} px input is too small for this model; the minimum is {spec.least_size} px."
+        )
+    return list(_walk(spec, sides(spec, size)))
 
 
-def _walk(spec: Spec, size: int) -> Iterator[Layer]:
-    walk = _Walk(spec, (size,) * spec.dimensions)
+def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
+    walk = _Walk(spec, size)
     conv_stride, _ = STEM_STRIDES[spec.stem]
     if spec.stem == "deep":
         half = spec.stem_width // 2
@@ -124,15 +139,28 @@ def _walk(spec: Spec, size: int) -> Iterator[Layer]:
         yield from walk.norms("bn1", spec.stem_width)
     walk.size = behind_stem(spec, size)
     channels = spec.stem_width
+    maps: dict[int, tuple[int, Size]] = {}  # channels and size of each stage's output, the last stage last
     for name, block in spec.blocks():
         yield from _block(walk, name, block)
         channels = block.outputs
+        maps[stage_of(name)] = channels, walk.size
     if spec.preactivation:
         yield from walk.norms("bn", channels)
-    yield Layer(
-        name="fc", kind="linear", shape=(spec.classes,),
-        parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
-    )  # fmt: skip
+    if isinstance(spec.head, FCNHead):
+        for name, (inputs, walk.size) in zip(spec.head.modules, reversed(maps.values()), strict=False):
+            yield from _fcn_head(walk, name, inputs)
+    else:
+        yield Layer(
+            name="fc", kind="linear", shape=(spec.classes,),
+            parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
+        )  # fmt: skip
+
+
+def _fcn_head(walk: _Walk, name: str, inputs: int) -> Iterator[Layer]:
+    inner = FCNHead.inner(inputs)
+    yield walk.conv(f"{name}.0", inputs, inner, 3)
+    yield from walk.norms(f"{name}.1", inner)
+    yield walk.conv(f"{name}.4", inner, walk.spec.classes, 1, bias=True)
 
 
 def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
@@ -178,9 +206,9 @@ def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
 
 def parameters(spec: Spec) -> int:
     """The number of parameters."""
-    return sum(layer.parameters for layer in _walk(spec, 1))
+    return sum(layer.parameters for layer in _walk(spec, (1,) * spec.dimensions))
 
 
-def multiply_adds(spec: Spec, size: int) -> int:
-    """Multiply-adds of convolutions and linear layers for one input of `size` pixels in each dimension."""
+def multiply_adds(spec: Spec, size: InputSize) -> int:
+    """Multiply-adds of convolutions and linear layers for one input, of all heads."""
     return sum(layer.multiply_adds for layer in layers(spec, size))

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from resnets.core.typed import checked
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
     """A global pool and a linear layer (He et al. 2015, table 1): one vector for each sample."""
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the head's children of the network that have weights."""
+        return ("fc",)
+
+    @property
+    def output_layers(self) -> tuple[str, ...]:
+        """The names of the layers whose outputs are logits."""
+        return ("fc",)
+
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class FCNHead:
     """A fully convolutional head (Long et al. 2015, 1411.4038, as torchvision has it): logits for each pixel.
 
@@ -21,7 +35,24 @@ class FCNHead:
         auxiliary: whether the stage before the last has such a head too, whose loss is added in training.
     """
 
+    DROPOUT: ClassVar[float] = 0.1
+
+    @staticmethod
+    def inner(channels: int) -> int:
+        """The channels of the 3x3 convolution on a stage of `channels`."""
+        return max(1, channels // 4)
+
     auxiliary: bool = False
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the head's children of the network that have weights: torchvision's."""
+        return ("classifier", "aux_classifier") if self.auxiliary else ("classifier",)
+
+    @property
+    def output_layers(self) -> tuple[str, ...]:
+        """The names of the layers whose outputs are logits."""
+        return tuple(f"{name}.4" for name in self.modules)
 
 
 Head = LinearHead | FCNHead

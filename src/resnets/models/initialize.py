@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -14,9 +15,13 @@ from resnets.core.devices import float64_device
 from resnets.core.errors import UsageError
 from resnets.core.units import show_bytes
 from resnets.models import counts
+from resnets.models.heads import LinearHead
 from resnets.models.initialization import Initialization
-from resnets.models.resnet import ResNet
+from resnets.models.resnet import ResNet, backbone_of, prefix_of
 from resnets.models.spec import Spec
+from resnets.nn.layers import FrozenBatchNorm
+
+Network = TypeVar("Network", bound=nn.Module)
 
 MOST_PARAMETERS = 2**33  # 32 GiB in float32
 
@@ -24,7 +29,7 @@ WHITENING_EPS = 5e-4  # added to each variance
 
 
 def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> ResNet:
-    """A new network with initialised weights.
+    """A new classifier with initialised weights.
 
     Raises:
         UsageError: the network could not be trained from this initialisation, or is too large.
@@ -36,19 +41,28 @@ def create(spec: Spec, *, seed: int = 0, how: Initialization | None = None) -> R
     return network
 
 
-def allocate(spec: Spec) -> ResNet:
+@overload
+def allocate(spec: Spec) -> ResNet: ...
+@overload
+def allocate(spec: Spec, build: Callable[[Spec], Network]) -> Network: ...
+def allocate(spec: Spec, build: Callable[[Spec], nn.Module] | None = None) -> nn.Module:
     """A network on the CPU whose weights are not set: several times faster where they are loaded or drawn next.
 
+    Args:
+        build: makes the network of `spec`, such as one with a task's head; None makes a classifier.
+
     Raises:
-        UsageError: it has more than `MOST_PARAMETERS`.
+        UsageError: it has more than `MOST_PARAMETERS`, or `spec` is of no classifier and `build` is None.
     """
+    if build is None and not isinstance(spec.head, LinearHead):
+        raise UsageError(f"A network with {type(spec.head).__name__} is not a classifier, which this needs.")
     if (count := counts.parameters(spec)) > MOST_PARAMETERS:
         raise UsageError(
             f"A network of {count:,} parameters would take {show_bytes(4 * count)} for its weights alone: make it "
             "narrower or less deep."
         )
     with torch.device("meta"):
-        network = ResNet(spec)
+        network: nn.Module = ResNet(spec) if build is None else build(spec)
     for module in network.modules():  # what `to_empty` does; that one imports sympy, which takes a second
         for name, parameter in module.named_parameters(recurse=False):
             empty = torch.empty(parameter.shape, dtype=parameter.dtype)
@@ -59,34 +73,51 @@ def allocate(spec: Spec) -> ResNet:
 
 
 @torch.no_grad()
-def initialize(network: ResNet, *, seed: int, how: Initialization | None = None) -> None:
-    """Sets every weight and buffer of `network`: scales of norms to 1, biases to 0, the others as `how` says."""
+def initialize(network: nn.Module, *, seed: int, how: Initialization | None = None) -> None:
+    """Sets every weight and buffer of `network`: scales of norms to 1, biases to 0, the others as `how` says.
+
+    A convolution that gives logits is initialised as a linear layer is: by the fan of He et al., which few classes make
+    small, its logits would be large.
+
+    Args:
+        network: a `ResNet`, or a task's network with one as its `backbone`.
+    """
     how = how or Initialization()
+    spec = backbone_of(network).spec
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Linear) or name in spec.head.output_layers:
+            _initialize_output(module, _generator(seed, name), how)
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             inputs, outputs = nn.init._calculate_fan_in_and_fan_out(module.weight)
             std = math.sqrt(2 / (inputs if how.fan == "fan_in" else outputs))
             normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
             module.weight.copy_(torch.from_numpy(normal).mul_(std))
             if how.identity and module.groups == 1:
                 nn.init.dirac_(module.weight[: module.in_channels])
-        elif isinstance(module, nn.Linear) and how.classifier_std is not None:
-            normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
-            module.weight.copy_(torch.from_numpy(normal).mul_(how.classifier_std))
-        elif isinstance(module, nn.Linear):
-            uniform = _generator(seed, name).random(tuple(module.weight.shape), np.float32)
-            module.weight.copy_(torch.from_numpy(2 * uniform - 1).mul_(1 / math.sqrt(module.in_features)))
         elif isinstance(module, nn.GroupNorm | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.ones_(module.weight)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.reset_running_stats()
+        if isinstance(module, FrozenBatchNorm):
+            module.load_state_dict(FrozenBatchNorm(len(module.weight)).state_dict())
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(module.bias)
     if how.zero_init_last:
-        last = {"basic": 2, "bottleneck": 3}[network.spec.block]
-        kind = "conv" if network.spec.preactivation or network.spec.norm == "none" else "bn"
-        for name, _ in network.spec.blocks():
-            nn.init.zeros_(network.get_parameter(f"{name}.{kind}{last}.weight"))
+        last = {"basic": 2, "bottleneck": 3}[spec.block]
+        kind = "conv" if spec.preactivation or spec.norm in ("none", "frozen") else "bn"
+        for name, _ in spec.blocks():
+            nn.init.zeros_(network.get_parameter(f"{prefix_of(network)}{name}.{kind}{last}.weight"))
+
+
+def _initialize_output(module: nn.Module, generator: np.random.Generator, how: Initialization) -> None:
+    """Sets the weights of the linear layer, or the convolution, that gives the logits."""
+    weight = module.get_parameter("weight")
+    if how.classifier_std is not None:
+        normal = generator.standard_normal(tuple(weight.shape), np.float32)
+        weight.copy_(torch.from_numpy(normal).mul_(how.classifier_std))
+    else:
+        uniform = generator.random(tuple(weight.shape), np.float32)
+        weight.copy_(torch.from_numpy(2 * uniform - 1).mul_(1 / math.sqrt(weight[0].numel())))
 
 
 @torch.no_grad()
@@ -100,7 +131,7 @@ def whiten(network: nn.Module, batches: Iterable[Tensor], total: Callable[[Tenso
         batches: of normalised images, (N, C, ...) each.
         total: sums a tensor over the ranks.
     """
-    weight = network.get_parameter("conv1.0.weight")
+    weight = backbone_of(network).get_parameter("conv1.0.weight")
     numbers = weight[0].numel()
     exact = float64_device(weight.device)
     moments = torch.zeros(numbers + 1, numbers, dtype=torch.float64, device=exact)  # the last row counts the windows

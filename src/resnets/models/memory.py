@@ -16,6 +16,8 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.core.units import show_bytes
 from resnets.models import counts
+from resnets.models.counts import InputSize
+from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec, stage_of
 
 Segments = dict[str, tuple[int, ...]]  # by stage: lengths of the recomputed segments, from its first block on
@@ -70,7 +72,7 @@ class StepMemory:
 
 def predict(
     spec: Spec,
-    size: int,
+    size: InputSize,
     micro_batch: int,
     *,
     numbers: BytesPerElement | None = None,
@@ -80,7 +82,7 @@ def predict(
     """The memory of a training step.
 
     Args:
-        size: height and width of the images in pixels.
+        size: (height, width) of the images in pixels, or one number for both.
         micro_batch: images that pass through the network at once.
         segments: the recomputed segments; None is none.
         program: bytes that the process holds before the step.
@@ -101,6 +103,13 @@ def predict(
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
+    if (heads := _heads(spec, size)) is not None:
+        alive += heads.saved * one + heads.pixels * micro_batch * 4 + (heads.input * one if before else 0)
+        own = max(
+            _TEMPORARIES * max(heads.largest * one, heads.logits * micro_batch * 4), micro_batch * _DRAWN * heads.drawn
+        )
+        if alive + own > kept + work:
+            kept, work = alive, own
     parameters = _parameters(spec)
     return StepMemory(
         weights=parameters
@@ -108,7 +117,7 @@ def predict(
         gradients=4 * parameters,
         optimizer=numbers.optimizer * parameters,
         average=numbers.average * parameters,
-        images=micro_batch * spec.channels * size**spec.dimensions * 4,
+        images=micro_batch * spec.channels * math.prod(counts.sides(spec, size)) * 4,
         kept=kept,
         work=work,
         program=program,
@@ -118,11 +127,13 @@ def predict(
 _parameters = lru_cache(maxsize=8)(counts.parameters)
 
 
-def fit(spec: Spec, size: int, micro_batch: int, limit: int, *, numbers: BytesPerElement | None = None) -> Segments:
+def fit(
+    spec: Spec, size: InputSize, micro_batch: int, limit: int, *, numbers: BytesPerElement | None = None
+) -> Segments:
     """The segments with which a step takes at most `limit` bytes and the fewest blocks are recomputed.
 
     Args:
-        size: height and width of the images in pixels.
+        size: (height, width) of the images in pixels, or one number for both.
         micro_batch: images that pass through the network at once.
 
     Raises:
@@ -176,12 +187,12 @@ class _Block:
 
 
 @lru_cache(maxsize=8)
-def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
+def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
     by_block: dict[str, list[counts.Layer]] = {}
     for layer in counts.layers(spec, size):
         if layer.name.startswith("layer"):
             by_block.setdefault(".".join(layer.name.split(".")[:2]), []).append(layer)
-    inputs = spec.stem_width * math.prod(counts.behind_stem(spec, size))
+    inputs = spec.stem_width * math.prod(counts.behind_stem(spec, counts.sides(spec, size)))
     blocks = []
     for name, shape in spec.blocks():
         layers = by_block[name]
@@ -191,10 +202,12 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
         gate = 2 * convolutions[-1] if shape.gate_reduction else 0
         # A max pool keeps its output (the norm's input) and the positions of the maxima as int64.
         pool = 5 * convolutions[-1] if shape.pools else 0
-        # A norm keeps its input. ReLU keeps its output, which is the next layer's input; GELU keeps its input as well.
+        # A norm that is not frozen keeps its input. ReLU keeps its output, which is the next layer's input; GELU keeps
+        # its input as well.
         activated = sum(norms or convolutions)
-        saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if norms else 0)
-        saved += gate + pool + (shortcut if norms and not spec.preactivation else 0)
+        keeps_input = bool(norms) and spec.norm != "frozen"
+        saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if keeps_input else 0)
+        saved += gate + pool + (shortcut if keeps_input and not spec.preactivation else 0)
         # Dropout keeps its mask, and the convolution after it keeps dropout's output. ReLU keeps its own output too;
         # GELU's output, which `activated` counts, is not needed then.
         drawn = convolutions[-1 if shape.pools else 0] if shape.dropout else 0
@@ -205,7 +218,7 @@ def _blocks(spec: Spec, size: int) -> tuple[_Block, ...]:
 
 
 @lru_cache(maxsize=8)
-def _stem(spec: Spec, size: int) -> int:
+def _stem(spec: Spec, size: InputSize) -> int:
     """Numbers that the stem keeps for one image.
 
     They are the outputs of convolutions, norms and activations that the backward pass reads, and of a pool its output
@@ -215,7 +228,49 @@ def _stem(spec: Spec, size: int) -> int:
         math.prod(la.shape) for la in counts.layers(spec, size) if la.name.startswith("conv1") and "conv" in la.kind
     ]
     pooled = 0 if spec.stem == "cifar" else outputs[-1] // 2**spec.dimensions
-    return (3 if spec.activation == "gelu" else 2) * sum(outputs) + 5 * pooled
+    copies = (2 if spec.activation == "gelu" else 1) + (spec.norm not in ("frozen", "none"))
+    return copies * sum(outputs) + 5 * pooled
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Activations of the heads on feature maps for one image, in numbers.
+
+    Args:
+        saved: kept for the backward pass.
+        pixels: of the logits for each pixel and of the loss on them, kept in float32.
+        input, largest, drawn, logits: of the head on the last stage: its input, its largest layer, its dropout mask,
+            and its logits for each pixel.
+    """
+
+    saved: int
+    pixels: int
+    input: int
+    largest: int
+    drawn: int
+    logits: int
+
+
+@lru_cache(maxsize=8)
+def _heads(spec: Spec, size: InputSize) -> _Heads | None:
+    """What `FCNHead` adds to the memory of a step; None for a linear head, whose activations are few."""
+    if not isinstance(spec.head, FCNHead):
+        return None
+    found = [la for la in counts.layers(spec, size) if la.name.startswith(spec.head.modules)]
+    inner = [math.prod(la.shape) for la in found if la.name.endswith(".0")]
+    coarse = [math.prod(la.shape) for la in found if la.name.endswith(".4")]
+    place = coarse[0] // spec.classes
+    logits = spec.classes * math.prod(counts.sides(spec, size))
+    # ReLU keeps its output, dropout its mask, the last convolution dropout's output; a norm that learns, its input.
+    copies = 4 if spec.norm in ("batch", "group") else 3
+    return _Heads(
+        saved=copies * sum(inner) + sum(coarse),
+        pixels=2 * len(inner) * logits,  # the loss keeps the logarithms of the probabilities
+        input=place * [*spec.stage_channels.values()][-1],
+        largest=max(place * [*spec.stage_channels.values()][-1], *inner),
+        drawn=max(inner),
+        logits=logits,
+    )
 
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resnets.models.heads import LinearHead
 from resnets.models.memory import Segments
 from resnets.models.spec import Spec, stage_of
 from resnets.nn.blocks import Basic, Bottleneck, PreActBasic, PreActBottleneck
@@ -21,6 +22,11 @@ _BLOCKS = {
 }
 
 
+def layers_of(spec: Spec) -> Layers:
+    """What builds the layers of a network of `spec`, of its head too."""
+    return Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation)
+
+
 class ResNet(nn.Module):
     """The network that `spec` describes, with torch's own initialisation; `models.initialize` has the papers'.
 
@@ -28,13 +34,15 @@ class ResNet(nn.Module):
     the order of the forward pass and called as modules: `nn.Sequential(*list(net.children())[:-1])` gives the pooled
     features, and torchvision's `IntermediateLayerGetter` and FPN take the names in `spec.stage_modules`.
 
-    Shapes, for images: (N, spec.channels, H, W) to (N, spec.classes).
+    With a linear head it is the whole classifier: (N, spec.channels, H, W) to logits (N, spec.classes). With another
+    head in the spec it is the backbone alone, without `avgpool` and `fc`: it gives the last feature map, and the task's
+    network has it as its child `backbone`.
     """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
-        layers = Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation)
+        layers = layers_of(spec)
         block_class = _BLOCKS[spec.block, spec.preactivation]
         self.conv1, pool = build_stem(layers, spec.stem, spec.channels, spec.stem_width)
         self.bn1 = nn.Identity() if spec.preactivation else layers.normalization(spec.stem_width)
@@ -51,8 +59,9 @@ class ResNet(nn.Module):
         self.bn = layers.normalization(shape.outputs) if spec.preactivation else nn.Identity()
         if spec.preactivation:
             self.act = layers.nonlinearity()
-        self.avgpool = layers.global_pool(spec.pool)
-        self.fc = nn.Linear(shape.outputs, spec.classes)
+        if isinstance(spec.head, LinearHead):
+            self.avgpool = layers.global_pool(spec.pool)
+            self.fc = nn.Linear(shape.outputs, spec.classes)
         number_stochastic_layers(self)
 
     @property
@@ -88,6 +97,25 @@ class ResNet(nn.Module):
         return stages
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, ...) to logits (N, classes)."""
+        """(N, channels, ...) to logits (N, classes); without a linear head, to the last feature map."""
         last = self.features(x)[f"C{len(self.stage_names) + 1}"]
+        if not isinstance(self.spec.head, LinearHead):
+            return last
         return self.fc(torch.flatten(self.avgpool(last), 1))  # type: ignore[no-any-return]
+
+
+def backbone_of(network: nn.Module) -> ResNet:
+    """The residual network in `network`: itself, or the child `backbone` of a network with a task's head.
+
+    Raises:
+        TypeError: it has none.
+    """
+    backbone = network if isinstance(network, ResNet) else getattr(network, "backbone", None)
+    if not isinstance(backbone, ResNet):
+        raise TypeError(f"{type(network).__name__} has no residual network")
+    return backbone
+
+
+def prefix_of(network: nn.Module) -> str:
+    """What the names of the backbone's weights begin with in `network`: "" or "backbone."."""
+    return "" if isinstance(network, ResNet) else "backbone."

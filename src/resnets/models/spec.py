@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.models.heads import Head, LinearHead
+from resnets.models.heads import FCNHead, Head, LinearHead
 from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
 
 # Far more than any published network has, and counted in under a second. Each stage halves the size.
@@ -40,15 +40,16 @@ class Spec:
         gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
         activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); that of a gate is always ReLU. Weights of a file that
             does not name its activation load for either.
-        norm, norm_eps, norm_momentum: kind of normalisation, the number added to the variance, and the weight of a
-            new batch in the running statistics.
+        norm, norm_eps, norm_momentum: kind of normalisation ("frozen" is batch norm with fixed scales and statistics,
+            for pretrained weights and small batches), the number added to the variance, and the weight of a new batch
+            in the running statistics.
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
         drop_path: rate of the last block's stochastic depth; it rises linearly to there (Huang et al. 2016, eq. 4).
         output_stride: where given, later stages dilate instead of striding beyond it (Chen et al. 2017).
         pool: the global pool before the classifier, "average" or "max".
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
-        classes: number of logits.
+        classes: number of logits, of each pixel where the head is for pixels.
         head: what a task puts on the network.
 
     Raises:
@@ -114,6 +115,8 @@ class Spec:
             raise UsageError(f"the deep stem needs an even stem_width, not {self.stem_width}.")
         if self.shortcut == "A" and any(b < a for a, b in itertools.pairwise(self.stage_channels.values())):
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
+        if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:
+            raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
         if self.output_stride is not None and self.output_stride not in self._reachable_strides():
             known = ", ".join(map(str, self._reachable_strides()))
             raise UsageError(

@@ -5,21 +5,27 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resnets.core.errors import FileError
-from resnets.models.resnet import ResNet
+from resnets.models.heads import LinearHead
+from resnets.models.resnet import backbone_of, prefix_of
+from resnets.nn.layers import FrozenBatchNorm
 
-CLASSIFIER = "fc."
+Network = TypeVar("Network", bound=nn.Module)
+
+# Names that heads have here, in torchvision and in OpenMMLab.
+HEADS = ("fc", "classifier", "aux_classifier", "decode_head", "auxiliary_head")
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, FrozenBatchNorm)
 
 
-def load_strictly(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     """Sets every weight and buffer of `network` from `state`.
 
     Args:
@@ -33,7 +39,7 @@ def load_strictly(network: ResNet, state: Mapping[str, Tensor], origin: str) -> 
     _load(network, state, origin)
 
 
-def _load(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
+def _load(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     problems = mismatches(network, state)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -41,7 +47,7 @@ def _load(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
     network.load_state_dict(dict(state))
 
 
-def _check_values(network: ResNet, state: Mapping[str, Tensor], origin: str) -> None:
+def _check_values(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     """Raises FileError if an entry has integers in place of weights, or holds NaN, infinity or a variance below 0."""
     kinds, values = [], []
     for name, own in network.state_dict().items():
@@ -72,7 +78,7 @@ def _first(problems: list[str]) -> str:
     return ", ".join(problems[:3]) + (f" and {len(problems) - 3:,} more" if len(problems) > 3 else "")
 
 
-def mismatches(network: ResNet, state: Mapping[str, Tensor]) -> list[str]:
+def mismatches(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """A message for each entry of `state` that is missing, unknown to `network`, or of another shape."""
     own = network.state_dict()
     missing = [f"{name} is missing" for name in own if name not in state]
@@ -85,12 +91,14 @@ def mismatches(network: ResNet, state: Mapping[str, Tensor]) -> list[str]:
     return missing + surplus + shapes
 
 
-def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> list[str]:
-    """Sets `network`'s weights from `state`, which may have other classes and other input channels.
+def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> list[str]:
+    """Sets `network`'s weights from `state`, which may have other classes, other input channels and other heads.
 
-    A classifier of other classes keeps the weights of `network`. The first convolution is adapted to another number of
-    input channels: its weights are summed over channels (for 1 channel), or repeated in turn and scaled, so that an
-    image of equal channels gives the same outputs.
+    A layer of logits for other classes keeps the weights of `network`. So does a task's head (`FCNHead`) that `state`
+    has not, or has otherwise; heads that `network` has not are left out. A classifier must have one.
+
+    The first convolution is adapted to another number of input channels: its weights are summed over channels (for 1
+    channel), or repeated in turn and scaled, so that an image of equal channels gives the same outputs.
 
     Returns:
         A line for each key that was not loaded as it is.
@@ -99,23 +107,50 @@ def transplant(network: ResNet, state: Mapping[str, Tensor], origin: str) -> lis
         FileError: anything else differs, or an entry holds NaN, infinity or a variance below 0.
     """
     _check_values(network, state, origin)
-    state, own, notes = dict(state), network.state_dict(), []
+    state, own, spec = dict(state), network.state_dict(), backbone_of(network).spec
+    notes = [] if isinstance(spec.head, LinearHead) else _fit_heads(network, state)
     for name in own:
-        if name in state and name.startswith(CLASSIFIER) and state[name].shape != own[name].shape:
+        is_output = name.rpartition(".")[0] in spec.head.output_layers
+        if name in state and is_output and state[name].shape != own[name].shape:
             notes.append(
                 f"{name} {tuple(state[name].shape)} was skipped: the new classifier has {tuple(own[name].shape)}."
             )
             state[name] = own[name]
-    first = next(name for name in own if name.startswith("conv1."))
-    if first in state and state[first].ndim == own[first].ndim and state[first].shape[1] != network.spec.channels:
+    first = next(name for name in own if name.startswith(f"{prefix_of(network)}conv1."))
+    if first in state and state[first].ndim == own[first].ndim and state[first].shape[1] != spec.channels:
         channels = state[first].shape[1]
-        state[first] = _recolor(state[first], network.spec.channels)
-        notes.append(f"{first} was changed from {channels} to {network.spec.channels} input channels.")
+        state[first] = _recolor(state[first], spec.channels)
+        notes.append(f"{first} was changed from {channels} to {spec.channels} input channels.")
     _load(network, state, origin)
     return notes
 
 
-def fold_norms(network: ResNet) -> ResNet:
+def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """Replaces the heads in `state` that are not as those of `network` by its own, and leaves out those it has not.
+
+    Returns:
+        A line for each head that was not loaded.
+    """
+    own, head, notes = network.state_dict(), backbone_of(network).spec.head, []
+    for name in HEADS:
+        theirs = {key: value for key, value in state.items() if key.startswith(f"{name}.")}
+        ours = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
+        inner = [key for key in ours if key.rpartition(".")[0] not in head.output_layers]
+        if theirs.keys() == ours.keys() and all(theirs[key].shape == ours[key].shape for key in inner):
+            continue
+        if not theirs:
+            notes.append(f"{name} starts new: the weights have no such head.")
+        elif ours:
+            notes.append(f"{name} was left out and starts new: the weights have another head there.")
+        else:
+            notes.append(f"{name} was left out: this network has no such head.")
+        for key in theirs:
+            del state[key]
+        state.update(ours)
+    return notes
+
+
+def fold_norms(network: Network) -> Network:
     """A copy in evaluation mode in which each batch norm after a convolution is folded into the convolution.
 
     It computes the same function up to rounding. Norms after an addition (in pre-activation nets) stay.
@@ -128,9 +163,10 @@ def fold_norms(network: ResNet) -> ResNet:
     return folded
 
 
-def _folding(network: ResNet) -> Iterator[tuple[nn.Module, str, str]]:
+def _folding(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     """The names of each convolution and of the batch norm that alone gets its output, and the module with both."""
-    shift = 1 if network.spec.preactivation else 0
+    backbone = backbone_of(network)
+    shift = 1 if backbone.spec.preactivation else 0
     for module in network.modules():
         children = list(module.named_children())
         pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)]
@@ -138,8 +174,8 @@ def _folding(network: ResNet) -> Iterator[tuple[nn.Module, str, str]]:
             pairs.remove(
                 ("conv1", f"bn{1 + shift}")
             )  # of the max pool between them a negative scale would make a min pool
-        if module is network:
-            last = f"conv1.{len(network.conv1) - 1}" if isinstance(network.conv1, nn.Sequential) else "conv1"
+        if module is backbone:
+            last = f"conv1.{len(module.conv1) - 1}" if isinstance(module.conv1, nn.Sequential) else "conv1"
             pairs = [(last, "bn1")]
         if isinstance(module, nn.Sequential):
             pairs = [(name, after) for (name, _), (after, _) in itertools.pairwise(children)]

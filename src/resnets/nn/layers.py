@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,14 +52,53 @@ class GlobalMaxPool(nn.Module):
         return _GLOBAL_MAX[self.dimensions](x, 1)
 
 
+class FrozenBatchNorm(nn.Module):
+    """Batch norm whose scale, shift and statistics are fixed, as torchvision's `FrozenBatchNorm2d`.
+
+        y = (x - running_mean) / sqrt(running_var + eps) * weight + bias
+
+    All four are buffers, (channels,) each, so that no optimiser changes them, and training sees each sample by itself.
+    Weights of a batch norm load; its `num_batches_tracked` is left out. (N, channels, ...) to the same shape and dtype.
+
+    It is no subclass of torch's batch norm: what combines or recomputes running statistics leaves it alone.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_load_state_dict_pre_hook(_without_batch_count)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        like_x = (1, -1) + (1,) * (x.ndim - 2)
+        return x * scale.to(x.dtype).reshape(like_x) + shift.to(x.dtype).reshape(like_x)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, eps={self.eps}"
+
+
+def _without_batch_count(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    state.pop(f"{prefix}num_batches_tracked", None)
+
+
 @dataclass(frozen=True)
 class Layers:
     """Builds the layers of a network.
 
     Args:
         dimensions: spatial dimensions of the input, 1, 2 or 3.
-        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; 32 groups, or the largest number below that
-            divides the channels) or "none".
+        norm: "batch" (Ioffe and Szegedy 2015), "frozen" (batch norm with fixed scales and statistics), "group" (Wu and
+            He 2018; 32 groups, or the largest number below that divides the channels) or "none".
         eps: number added to the variance.
         momentum: weight of a new batch in the running statistics of batch norm, in (0, 1].
         activation: "relu", or "gelu" (Hendrycks and Gimpel 2016, 1606.08415).
@@ -96,6 +136,8 @@ class Layers:
     def normalization(self, channels: int) -> nn.Module:
         if self.norm == "batch":
             return _BATCH_NORM[self.dimensions](channels, eps=self.eps, momentum=self.momentum)
+        if self.norm == "frozen":
+            return FrozenBatchNorm(channels, eps=self.eps)
         if self.norm == "group":
             groups = next(g for g in range(min(GROUPS_OF_GROUP_NORM, channels), 0, -1) if channels % g == 0)
             return nn.GroupNorm(groups, channels, eps=self.eps)

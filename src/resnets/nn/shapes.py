@@ -8,7 +8,7 @@ from typing import Literal
 Activation = Literal["relu", "gelu"]
 Block = Literal["basic", "bottleneck"]
 Gate = Literal["none", "se"]
-Norm = Literal["batch", "group", "none"]
+Norm = Literal["batch", "frozen", "group", "none"]
 Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
 Stem = Literal["imagenet", "deep", "cifar", "whitened"]

@@ -88,7 +88,11 @@ class DropPath(Stochastic):
 
 
 class Dropout(Stochastic):
-    """Dropout between the convolutions of wide residual nets (Zagoruyko and Komodakis 2016, section 2.4)."""
+    """Dropout (Srivastava et al. 2014): sets each number to 0 with probability `rate`.
+
+    It stands between the convolutions of wide residual nets (Zagoruyko and Komodakis 2016, section 2.4) and before the
+    last convolution of fully convolutional heads. Kept numbers are divided by 1 - rate.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:

@@ -1,0 +1,79 @@
+"""Names of weights in other libraries, translated into those of this one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from resnets.core.errors import FileError
+
+# Prefixes of all keys that come from wrappers: DataParallel and DDP, torch.compile, EMA.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
+_COUNT = "num_batches_tracked"
+
+# Patterns of other libraries' keys and our keys; the first that matches counts.
+_NAMES = (
+    (r"linear\.(.*)", r"fc.\1"),  # open CIFAR implementations
+    (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next five
+    (r"stages\.(\d+)\.blocks\.(\d+)\.norm(\d)\.(.*)", r"layer{1+1}.\2.bn\3.\4"),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.(.*)", r"layer{1+1}.\2.downsample.0.\3"),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.(.*)", r"layer{1+1}.\2.\3"),
+    (r"norm\.(.*)", r"bn.\1"),
+    (r"head\.fc\.(.*)", r"fc.\1"),
+)
+
+
+def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """`state` under the keys of this library: without prefixes of wrappers, other libraries' names translated.
+
+    Where `network` has a task's head, the layers of a classifier are those of its backbone.
+    """
+    own = network.state_dict()
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        while name.startswith(_WRAPPERS) and name not in own:
+            name = name.split(".", 1)[1]
+        if name == "n_averaged":  # torch's AveragedModel counts its updates
+            continue
+        if name not in own:
+            name = _translate(name)
+        if name not in own and (f"backbone.{name}" in own or f"backbone.{_counted(name)}" in own):
+            name = f"backbone.{name}"
+        if name.endswith(_COUNT) and name not in own and _counted(name) in own:  # of norms that are frozen here
+            continue
+        if (
+            name in own
+            and tensor.shape != own[name].shape
+            and tensor.ndim == own[name].ndim + 2
+            and name == "fc.weight"
+        ):
+            tensor = tensor.flatten(1)  # timm's classifier as a 1x1 convolution
+        if name in renamed:  # such as a checkpoint of both the weights and their moving average
+            raise FileError(f"The weights have {name} more than once, under several prefixes: keep one set of them.")
+        renamed[name] = tensor
+    for name in own:  # absent from weights that were saved before torch counted batches
+        if name.endswith(_COUNT) and _counted(name) in renamed:
+            renamed.setdefault(name, own[name])
+    return renamed
+
+
+def _counted(name: str) -> str:
+    """The name of the running mean beside a count of batches; other names stay."""
+    return name.removesuffix(_COUNT) + "running_mean" if name.endswith(_COUNT) else name
+
+
+def _translate(name: str) -> str:
+    for pattern, replacement in _NAMES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            counted = replacement.replace("{1+1}", str(int(match[1]) + 1) if "{1+1}" in replacement else "")
+            return match.expand(counted)
+    return name
+
+
+def unwrapped(name: str) -> str:
+    while name.startswith(_WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name

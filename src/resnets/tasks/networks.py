@@ -1,0 +1,20 @@
+"""The networks of the tasks by the head of their spec, for what needs a network and no task."""
+
+from __future__ import annotations
+
+from resnets.models.heads import FCNHead
+from resnets.models.initialize import allocate
+from resnets.models.resnet import ResNet
+from resnets.models.spec import Spec
+from resnets.tasks.segmentation import network as segmentation
+
+
+def build_network(spec: Spec) -> ResNet | segmentation.FCN:
+    """The network of `spec`, with its head, on the CPU; its weights are not yet set.
+
+    Raises:
+        UsageError: it has too many parameters for the weights to be allocated.
+    """
+    if isinstance(spec.head, FCNHead):
+        return segmentation.build(spec)
+    return allocate(spec)

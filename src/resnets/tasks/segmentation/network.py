@@ -1,0 +1,97 @@
+"""The network of semantic segmentation: a residual network with a fully convolutional head.
+
+Long et al. 2015 (1411.4038). Keys of the `state_dict` and values are those of torchvision's `fcn_resnet50` and
+`fcn_resnet101`.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.core.errors import UsageError
+from resnets.models.heads import FCNHead
+from resnets.models.initialize import allocate
+from resnets.models.memory import Segments
+from resnets.models.resnet import ResNet, layers_of
+from resnets.models.spec import Spec
+from resnets.nn.layers import Layers
+from resnets.nn.stochastic import Dropout, number_stochastic_layers
+
+_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by spatial dimensions
+
+
+class FCN(nn.Module):
+    """Logits for each pixel: those of the last stage, enlarged to the size of the input.
+
+    (N, spec.channels, H, W) to (N, spec.classes, H, W), for any height and width, in training and evaluation alike.
+
+    Attributes:
+        spec: the architecture; its head is an `FCNHead`.
+        backbone: the residual network without a classifier.
+        classifier: the head on the last stage.
+        aux_classifier: the head on the stage before it, where `spec.head.auxiliary`.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        if not isinstance(spec.head, FCNHead):
+            raise UsageError(f"Segmentation needs a model with FCNHead, and this one has {type(spec.head).__name__}.")
+        self.spec = spec
+        self.backbone = ResNet(spec)
+        layers, (*_, before_last, last) = layers_of(spec), spec.stage_channels.values()
+        self.classifier = _head(layers, last, spec.classes)
+        if spec.head.auxiliary:
+            self.aux_classifier = _head(layers, before_last, spec.classes)
+        number_stochastic_layers(self)
+
+    @property
+    def recomputed(self) -> Segments:
+        """The segments of the backbone's blocks that are recomputed in the backward pass; see `ResNet.recomputed`."""
+        return self.backbone.recomputed
+
+    @recomputed.setter
+    def recomputed(self, segments: Segments) -> None:
+        self.backbone.recomputed = segments
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """The feature maps of the backbone by name; see `ResNet.features`."""
+        return self.backbone.features(x)
+
+    def all_logits(self, x: Tensor) -> dict[str, Tensor]:
+        """The logits of each head at the size of `x`: "out", and "aux" where there is an auxiliary head."""
+        *_, before_last, last = self.features(x).values()
+        logits = {"out": _enlarged(self.classifier(last), x)}
+        if "aux_classifier" in self._modules:
+            logits["aux"] = _enlarged(self.aux_classifier(before_last), x)
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        *_, last = self.features(x).values()
+        return _enlarged(self.classifier(last), x)
+
+
+def _head(layers: Layers, inputs: int, classes: int) -> nn.Sequential:
+    """(N, inputs, ...) to logits (N, classes, ...) at the same size."""
+    inner = FCNHead.inner(inputs)
+    return nn.Sequential(
+        layers.conv(inputs, inner, 3),
+        layers.normalization(inner),
+        nn.ReLU(),
+        Dropout(FCNHead.DROPOUT),
+        layers.conv(inner, classes, 1, bias=True),
+    )
+
+
+def _enlarged(logits: Tensor, x: Tensor) -> Tensor:
+    """`logits` by linear interpolation at the size of `x`, whose outermost pixels' edges they share."""
+    return F.interpolate(logits, x.shape[2:], mode=_INTERPOLATION[x.ndim - 2], align_corners=False)
+
+
+def build(spec: Spec) -> FCN:
+    """A network on the CPU whose weights are not yet set.
+
+    Raises:
+        UsageError: the spec has another head, or too many parameters for the weights to be allocated.
+    """
+    return allocate(spec, FCN)
