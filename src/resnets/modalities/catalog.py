@@ -1,38 +1,161 @@
-"""Opens data by name: "digits", "cifar10", "cifar100", or a folder."""
+"""Opens data: by name ("digits", "cifar10", "cifar100"), or a folder or file whose format is found by looking at it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from resnets.core.errors import DataError
+from resnets.core.console import printable
+from resnets.core.errors import DataError, UsageError, lookup
 from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
+from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
+_OF_OTHER_FORMATS = ("images", "masks", "annotations")
 
 
-def open_dataset(data: str) -> DatasetSplits:
-    """The splits of the dataset called `data`, or else of the folder `data`.
+@dataclass(frozen=True)
+class DataFormat:
+    """One way in which data lies on disk.
+
+    Args:
+        what: what `summary` says of the data, by its modality.
+        fits: whether the data in a folder or file looks like it; without reading much.
+        open: its splits.
+    """
+
+    what: Mapping[str, str]
+    fits: Callable[[Path], bool]
+    open: Callable[[Path], DatasetSplits]
+
+
+def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
+    """The splits of the dataset called `data`, or else of the folder or file `data`.
+
+    Args:
+        format: one of `FORMATS`; None finds it by looking. A folder that looks like none is read as class folders.
 
     Raises:
-        DataError: there is no such dataset or folder, or it cannot be read.
+        DataError: there is no such dataset, folder or file, it cannot be read, or two formats fit.
+        UsageError: there is no such format, or the data is a name.
     """
-    if data in ("digits", "digits/validation"):
-        return digits(validation=data != "digits")
-    if data in ("cifar10", "cifar100"):
-        return cifar(data, cache_folder())
-    if not os.path.isdir(data):
+    chosen = None if format is None else lookup(FORMATS, format, "format of data")
+    if data in NAMES:
+        if chosen is not None:
+            raise UsageError(f"{data} is the name of a dataset, which has no format: leave out --format.")
+        return digits(validation=data != "digits") if data.startswith("digits") else cifar(data, cache_folder())
+    if not os.path.exists(data):
         raise DataError(
             f"There is no dataset or folder {data!r}. Give a folder of class folders, <class>/*.jpg, or one "
-            f"with train/, val/ and test/ that hold such folders, or one of {', '.join(NAMES)}."
+            f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), or one of "
+            f"{', '.join(NAMES)}."
         )
-    return open_folder(Path(data))
+    name = format or find_format(Path(data))
+    return replace(FORMATS[name].open(Path(data)), format=name)
+
+
+def find_format(path: Path) -> str:
+    """The name in `FORMATS` of the format that the data in `path` looks like.
+
+    Raises:
+        DataError: there is none for a file, or there are two.
+    """
+    found = [name for name, each in FORMATS.items() if name != "folders" and each.fits(path)]
+    if not found and not path.is_dir():
+        raise DataError(f"{path} is no table: it has not the ending .csv or .jsonl. Give --format if it is one.")
+    if found and FORMATS["folders"].fits(path):
+        found.insert(0, "folders")
+    if len(found) > 1:
+        options = " or ".join(f"--format {name}" for name in found)
+        raise DataError(f"{path} may be {' or '.join(found)}: give {options}.")
+    return found[0] if found else "folders"
+
+
+def summary(data: str, splits: DatasetSplits) -> str:
+    """One line on what was opened, such as "data  photos: image folders, 10 classes, train 9,469, val 500".
+
+    Args:
+        data: as given to `open_dataset`.
+    """
+    train = splits.train
+    what = FORMATS[splits.format].what[train.modality] if splits.format else f"{train.modality}s"
+    counts = [f"{name} {len(each):,}" for name, each in splits.splits.items()]
+    return f"data  {printable(data)}: {', '.join([what, _classes(splits), *counts])}"
 
 
 def cache_folder() -> Path:
     """Where downloads are kept: $RESNETS_CACHE, else resnets in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
     return Path(os.environ.get("RESNETS_CACHE") or default)
+
+
+def _classes(splits: DatasetSplits) -> str:
+    train = splits.train
+    if train.task == "regression":
+        target = train.targets["target"]
+        return f"target from {target.min():g} to {target.max():g}"
+    count = f"{len(train.classes):,} class{'es' if len(train.classes) > 1 else ''}"
+    return f"multi-label, {count}" if train.task == "multi-label" else count
+
+
+def _open_folders(root: Path) -> DatasetSplits:
+    sounds = _module("audio.datasets.folder")
+    if sounds is not None and root.is_dir() and sounds.looks_like_sounds(root):
+        opened: DatasetSplits = sounds.open_sounds(root)
+        return opened
+    return open_folder(root)
+
+
+def _has_class_folders(root: Path) -> bool:
+    """Whether `root` or its `train/` has two folders or more that may be classes, where another format fits too."""
+    above = root / "train" if (root / "train").is_dir() else root
+    if not above.is_dir():
+        return False
+    names = [entry.name for entry in os.scandir(above) if entry.is_dir() and any(os.scandir(entry.path))]
+    return len([name for name in names if not name.startswith(".") and name not in _OF_OTHER_FORMATS]) > 1
+
+
+def _looks_like_masks(root: Path) -> bool:
+    masks = _module("image.datasets.mask_files")
+    return masks is not None and root.is_dir() and bool(masks.looks_like_masks(root))
+
+
+def _open_masks(root: Path) -> DatasetSplits:
+    masks = _module("image.datasets.masks")
+    if masks is None:
+        raise UsageError("Folders of masks are not read by this version.")
+    opened: DatasetSplits = masks.open_masks(root)
+    return opened
+
+
+def _module(name: str) -> Any:
+    name = f"resnets.modalities.{name}"
+    try:
+        return import_module(name) if find_spec(name) is not None else None
+    except ModuleNotFoundError:
+        return None
+
+
+FORMATS: Mapping[str, DataFormat] = {
+    "folders": DataFormat({"image": "image folders", "audio": "sound folders"}, _has_class_folders, _open_folders),
+    "csv": DataFormat(
+        {"image": "CSV table of images", "audio": "CSV table of sounds"},
+        partial(looks_like_tables, format="csv"),
+        partial(open_tables, format="csv"),
+    ),
+    "jsonl": DataFormat(
+        {"image": "JSON lines table of images", "audio": "JSON lines table of sounds"},
+        partial(looks_like_tables, format="jsonl"),
+        partial(open_tables, format="jsonl"),
+    ),
+    "masks": DataFormat({"image": "images with masks"}, _looks_like_masks, _open_masks),
+}
