@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resnets.core.errors import lookup
-from resnets.tasks.base import TaskSettings
+from resnets.core.errors import UsageError, lookup
 from resnets.tasks.classification.settings import Classify
+from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.tasks.regression.settings import Regress
 
 if TYPE_CHECKING:
     from resnets.tasks.base import Task
 
-AnyTask = Classify  # JSON names each by its class; a recipe and a model file without a kind have the first
-SETTINGS: tuple[type[AnyTask], ...] = (Classify,)
+# JSON names each by its class; a recipe and a model file without a kind have the first.
+AnyTask = Classify | MultiLabel | Regress
+SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress)
 
 
-def find(name: str) -> TaskSettings:
+def find(name: str) -> AnyTask:
     """The settings of the task called `name` in model files, at their defaults.
 
     Raises:
@@ -25,8 +27,12 @@ def find(name: str) -> TaskSettings:
 
 
 def for_data(name: str) -> AnyTask:
-    """The settings of the task that a dataset is for, `Dataset.task`, at their defaults."""
-    return next(each for each in SETTINGS if each.name == name)()
+    """The settings, at their defaults, of the task that a dataset's targets are for.
+
+    Args:
+        name: `Dataset.task`.
+    """
+    return find(name)
 
 
 def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
@@ -38,6 +44,18 @@ def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
     Raises:
         UsageError: the task knows no label smoothing.
     """
+    if isinstance(settings, MultiLabel):
+        from resnets.tasks.multilabel.task import MultiLabelClassification
+
+        return MultiLabelClassification(settings, label_smoothing=label_smoothing)
+    if isinstance(settings, Regress):
+        from resnets.tasks.regression.task import Regression
+
+        if label_smoothing:
+            raise UsageError(
+                f"label_smoothing={label_smoothing:g} is for classes: a regression takes label_smoothing=0."
+            )
+        return Regression(settings)
     from resnets.tasks.classification.task import Classification
 
     return Classification(settings=settings, label_smoothing=label_smoothing)

@@ -1,0 +1,32 @@
+"""The loss of multi-label classification: binary cross-entropy, the mean over the classes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets.modalities.batch import Batch
+
+
+def binary_cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    """The loss of each sample of a training batch, in nats, computed in float32: the mean over the classes.
+
+    A sample mixed of two has mixed labels, `lam * labels + (1 - lam) * partner_labels` (mixup: Zhang et al. 2018,
+    1710.09412); the loss is linear in them.
+
+    Args:
+        logits: (N, classes).
+        batch: "labels", (N, classes) of 0 and 1; of mixed samples also "partner_labels", of that shape, and "lam", (N,)
+            float32 in [0, 1].
+        label_smoothing: moves each label by half of it towards 0.5, as Szegedy et al. 2016 (1512.00567, section 7) do
+            with two classes.
+
+    Returns:
+        (N,) float32.
+    """
+    labels = batch["labels"].float()
+    if "lam" in batch:
+        labels = torch.lerp(batch["partner_labels"].float(), labels, batch["lam"][:, None])
+    smoothed = labels * (1 - label_smoothing) + label_smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none").mean(1)
