@@ -15,6 +15,7 @@ from resnets.training.schedules import (
     OneCycle,
     Plateau,
     PlateauState,
+    Polynomial,
     Step,
     Warmup,
     factor,
@@ -41,6 +42,7 @@ def torch_rates(make: object) -> list[float]:
         (Constant(), lambda o: lr_scheduler.LambdaLR(o, lambda _: 1.0)),
         (Step(milestones=(0.5, 0.75)), lambda o: lr_scheduler.MultiStepLR(o, [20, 30])),
         (Cosine(), lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS)),
+        (Polynomial(power=0.9), lambda o: lr_scheduler.PolynomialLR(o, STEPS, power=0.9)),
         (Cosine(final=0.1), lambda o: lr_scheduler.CosineAnnealingLR(o, STEPS, eta_min=0.1)),
         (
             OneCycle(peak=0.25, start=0.1, final=0.0),

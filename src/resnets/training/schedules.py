@@ -93,6 +93,19 @@ class OneCycle:
 
 @dataclass(frozen=True, kw_only=True)
 @checked
+class Polynomial:
+    """From 1 down to 0 as a power of what is left of the run: `(1 - done) ** power` (Liu et al. 2015, 1506.04579, as
+    torchvision's reference scripts of segmentation have it)."""
+
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.power < math.inf:
+            raise UsageError(f"power must be above 0, not {self.power:g}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
 class Warmup:
     """A lower learning rate in the first epochs.
 
@@ -112,7 +125,7 @@ class Warmup:
             raise UsageError("warmup needs epochs of 0 or more and a factor in [0, 1].")
 
 
-Schedule = Constant | Step | Plateau | Cosine | OneCycle
+Schedule = Constant | Step | Plateau | Cosine | OneCycle | Polynomial
 
 
 def factor(schedule: Schedule, done: float) -> float:
@@ -126,6 +139,8 @@ def factor(schedule: Schedule, done: float) -> float:
             if done < schedule.peak:
                 return schedule.start + (1 - schedule.start) * done / schedule.peak
             return 1 + (schedule.final - 1) * (done - schedule.peak) / (1 - schedule.peak)
+        case Polynomial():
+            return max(0.0, 1 - done) ** schedule.power
         case Constant() | Plateau():
             return 1.0
 
