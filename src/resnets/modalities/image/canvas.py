@@ -1,0 +1,111 @@
+"""Images of any size, with what lies on them: whole in evaluation, crops of one size in training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
+from resnets.modalities.image.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MAX_SIZE,
+    Background,
+    Color,
+    Interpolation,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from resnets.modalities.base import DatasetSplits
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class Canvas:
+    """Turns an image upright, converts it to `color`, resizes the whole of it, scales and normalises.
+
+    Nothing is cut off in evaluation, and nothing is padded there: inputs have the sizes of their images. Training has
+    crops of one size (`CanvasAugmentations`).
+
+    Args:
+        resize: pixels of the shorter side after resizing; the other side follows, rounded down. None keeps the size.
+        max_size: the most pixels of the longer side after resizing, which goes before `resize`. None sets no bound.
+        crop: height and width of a training crop, in pixels.
+        interpolation: the filter of the resize. (Masks take the nearest pixel, always.)
+        antialias: whether the filter widens when it shrinks an image, as Pillow's does.
+        color: channels and their order; "L" is one channel of grey.
+        mean, std: per channel, for values from 0 to 1: `(value - mean) / std`.
+        background: red, green and blue from 0 to 255, on which images that are transparent in part are composited.
+            None drops the transparency, as torchvision and timm do.
+
+    Raises:
+        UsageError: sizes out of range, a `std` of zero, or lengths that do not fit the channels.
+    """
+
+    resize: int | None = None
+    max_size: int | None = 2048
+    crop: tuple[int, int] = (480, 480)
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    color: Color = "RGB"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    background: Background | None = None
+
+    modality: ClassVar[str] = "image"
+    noun: ClassVar[str] = "image"
+    fixed: ClassVar[bool] = False
+    tta: ClassVar[tuple[str, ...]] = ("center", "flip")  # "center" is the image as it is
+    remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
+
+    def __post_init__(self) -> None:
+        for name, value in (("resize", self.resize), ("max_size", self.max_size)):
+            if value is not None and not 1 <= value <= MAX_SIZE:
+                raise UsageError(f"{name} must be from 1 to {MAX_SIZE} pixels, or none, not {value}.")
+        if self.resize is not None and self.max_size is not None and self.resize > self.max_size:
+            raise UsageError(
+                f"resize {self.resize}, the shorter side, must be at most max_size {self.max_size}, the longer one."
+            )
+        if not all(1 <= side <= MAX_SIZE for side in self.crop):
+            raise UsageError(f"crop takes height and width from 1 to {MAX_SIZE} pixels, not {list(self.crop)}.")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
+        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
+            raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
+        if self.background is not None and not all(0 <= level <= 255 for level in self.background):
+            raise UsageError(f"background takes red, green and blue from 0 to 255, not {self.background}.")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "L" else 3
+
+    def shape(self, size: int | None = None) -> tuple[int, int]:
+        """Height and width of a training input: the crop, or a square of `size`."""
+        return (size, size) if size is not None else self.crop
+
+    def evaluation_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input for an image of `height` x `width`."""
+        shorter, longer = min(height, width), max(height, width)
+        side = shorter if self.resize is None else self.resize
+        other = longer * side // shorter
+        if self.max_size is not None and other > self.max_size:
+            side, other = max(1, shorter * self.max_size // longer), self.max_size
+        return (side, other) if height <= width else (other, side)
+
+    def for_data(self, splits: DatasetSplits) -> Canvas:
+        """Grey where all images of the data are."""
+        if splits.color != "L" or self.color == "L":
+            return self
+        return replace(self, color="L", mean=(0.5,), std=(0.5,))
+
+    def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> Canvas:
+        """With the mean and std of each channel of the training set."""
+        if how != "channels":
+            raise UsageError(f"Images of any size have no {how}: give normalize=given or channels.")
+        means: Any = mean.reshape(self.channels, -1).mean(1, dtype="float64").tolist()
+        return replace(self, mean=tuple(means), std=tuple(max(s, 1e-6) for s in std))

@@ -1,0 +1,88 @@
+"""The augmentations of images that have masks: what moves an image moves its mask with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from resnets.core.errors import UsageError
+from resnets.core.typed import checked
+from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.image.preprocessing import Color
+from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, PaddedCrop, PCAColor
+from resnets.modalities.image.transforms.base import require
+from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
+from resnets.modalities.rng import BatchRNG
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CanvasTransform = Flip | ColorJitter | PCAColor | PaddedCrop | Affine | Cutout
+_REFUSED = {
+    "PaddedCrop": "it moves the image and leaves the mask where it is: augmentations.crop moves both",
+    "Affine": "it moves the image and leaves the mask where it is: augmentations.crop and Flip move both",
+    "Cutout": "it hides pixels whose classes the network would still have to name",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class CanvasAugmentations:
+    """Random changes of training images with masks: a crop as each is decoded, then transforms of the batch.
+
+    Args:
+        crop: random scale and place of the crop.
+        transforms: applied in this order, before images are normalised. Flips move masks too; changes of colour leave
+            them alone; others are refused.
+
+    Raises:
+        UsageError: a transform that cannot move masks.
+    """
+
+    crop: RandomScaleCrop = field(default_factory=RandomScaleCrop)
+    transforms: tuple[CanvasTransform, ...] = ()
+
+    def __post_init__(self) -> None:
+        for transform in self.transforms:
+            name = type(transform).__name__
+            require(name not in _REFUSED, f"{name} cannot be used with masks, since {_REFUSED.get(name)}.")
+
+    @property
+    def holds(self) -> bool:
+        return False
+
+    @property
+    def largest_size(self) -> int | None:
+        return None
+
+    def size_at(self, share: float) -> int | None:
+        return None
+
+    def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
+        """As `InputAugmentations.check`."""
+        if not isinstance(settings, Canvas):
+            raise UsageError(
+                f"augmentations of images with masks do not fit an input of {type(settings).__name__}: "
+                "give preprocessing=Canvas."
+            )
+        require(
+            min(settings.crop) >= least,
+            f"A crop of {min(settings.crop)} px is too small for this model; the minimum is {least} px.",
+        )
+        require(normalize != "mean image", "Images of any size have no mean image: give normalize=given or channels.")
+        require(tta in Canvas.tta, f"tta={tta} is not for masks: choose from {', '.join(Canvas.tta)}.")
+
+    def apply_to_batch(
+        self, images_NCHW: Tensor, masks_NHW: Tensor, rng: BatchRNG, color: Color = "RGB"  # noqa: N803
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Images (uint8 from 0 to 255) and their masks after all `transforms`; both are moved by the same numbers.
+
+        Args:
+            color: the order of the channels.
+        """
+        for number, transform in enumerate(self.transforms):
+            u = transform.draw(rng, f"transform {number} {type(transform).__name__}")
+            images_NCHW = transform(images_NCHW, u, color)  # noqa: N806
+            if isinstance(transform, Flip):
+                masks_NHW = transform(masks_NHW[:, None], u)[:, 0]  # noqa: N806
+        return images_NCHW, masks_NHW
