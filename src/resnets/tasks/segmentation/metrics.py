@@ -1,0 +1,95 @@
+"""The metrics of segmentation: what is recorded of each image, and the exact figures over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnets.tasks.base import SampleRecords
+from resnets.tasks.segmentation.loss import VOID
+
+
+def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The records of each sample of a batch, of which each has its own size.
+
+    A pixel with a NaN logit never counts as right.
+
+    Args:
+        logits: for each sample (classes, H, W).
+        masks: for each sample (H, W) uint8, `VOID` where a pixel counts for nothing.
+
+    Returns:
+        "intersection", "predicted" and "true": (N, classes) int64, pixels that are of a class and predicted as such,
+        predicted as such, and of the class; "pixels" (N,) int64, those that count; "loss" (N,) float64, the
+        cross-entropy summed over them, in nats.
+    """
+    records = [_of_sample(one.float(), mask) for one, mask in zip(logits, masks, strict=True)]
+    return {name: torch.stack([record[name] for record in records]) for name in records[0]}
+
+
+def _of_sample(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    classes = len(logits)
+    counts = mask != VOID
+    true = mask[counts].long()
+    found = logits[:, counts]  # (classes, pixels)
+    predicted = found.argmax(0)
+    wrong = found.isnan().any(0)
+    predicted = torch.where(wrong, (true + 1) % classes, predicted)
+    return {
+        "intersection": torch.bincount(true[predicted == true], minlength=classes),
+        "predicted": torch.bincount(predicted, minlength=classes),
+        "true": torch.bincount(true, minlength=classes),
+        "pixels": counts.sum(),
+        "loss": F.cross_entropy(found.T, true, reduction="none").double().sum().cpu(),
+    }
+
+
+def iou(records: SampleRecords) -> NDArray[np.float64]:
+    """(classes,) intersection over union of each class over all pixels of all samples (Everingham et al. 2010, section
+    4.3); NaN for a class that no mask has and that is predicted nowhere."""
+    return _ratio(records["intersection"].sum(0), records["predicted"].sum(0), records["true"].sum(0))
+
+
+def iou_by_sample(records: SampleRecords) -> NDArray[np.float64]:
+    """(N,) the mean IoU of each sample, over the classes that it has or is predicted to have; NaN where all is void."""
+    each = _ratio(records["intersection"], records["predicted"], records["true"])
+    known = ~np.isnan(each)
+    return np.where(known.any(1), np.where(known, each, 0).sum(1) / np.maximum(known.sum(1), 1), np.nan)
+
+
+def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The figures over all samples, ready for JSON.
+
+    Returns:
+        "miou", the mean of `iou` without the classes that are absent from masks and predictions, which "absent" names
+        (None where all are); "pixel_accuracy", a fraction of 1; "loss", the mean over the pixels, in nats; "samples",
+        "pixels" (those that count) and "classes": by name "iou" (None where absent) and "pixels" of the masks.
+    """
+    each = iou(records)
+    known = ~np.isnan(each)
+    true, pixels = records["true"].sum(0), int(records["pixels"].sum())
+    return {
+        "miou": float(each[known].mean()) if known.any() else None,
+        "pixel_accuracy": int(records["intersection"].sum()) / pixels if pixels else None,
+        "loss": float(records["loss"].sum()) / pixels if pixels else None,
+        "samples": len(records["pixels"]),
+        "pixels": pixels,
+        "absent": [name for name, there in zip(classes, known, strict=True) if not there],
+        "classes": {
+            name: {"iou": float(each[i]) if known[i] else None, "pixels": int(true[i])}
+            for i, name in enumerate(classes)
+        },
+    }
+
+
+def _ratio(
+    intersection: NDArray[np.int64], predicted: NDArray[np.int64], true: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    union = predicted + true - intersection
+    return np.where(union > 0, intersection / np.maximum(union, 1), np.nan)
