@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays, Dataset, DatasetSplits
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.sections import Chart, Headline, Section
@@ -61,6 +61,14 @@ class TaskSettings(Protocol):
 
         Raises:
             UsageError: there is none for such a network.
+        """
+        ...
+
+    def adapt(self, splits: DatasetSplits) -> DatasetSplits:
+        """The data as these settings read it, such as masks in which a value is no class; before any split is made.
+
+        Raises:
+            DataError: it does not fit them.
         """
         ...
 

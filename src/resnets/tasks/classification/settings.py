@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.modalities.base import Dataset
+from resnets.modalities.base import Dataset, DatasetSplits
 from resnets.models.heads import LinearHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
@@ -34,6 +34,9 @@ class Classify:
         if not isinstance(spec.head, LinearHead):
             raise UsageError(f"A classifier needs a linear head, and this model has {type(spec.head).__name__}.")
         return replace(spec, classes=classes)
+
+    def adapt(self, splits: DatasetSplits) -> DatasetSplits:
+        return splits
 
     def for_data(self, dataset: Dataset) -> Classify:
         return self
