@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from resnets.modalities.reader import Reader
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
-AnyInput = Preprocessing
-AnyAugmentations = Augmentations
+AnyInput = Preprocessing | Canvas
+AnyAugmentations = Augmentations | CanvasAugmentations
 
 
 def open_reader(settings: AnyInput, augmentations: AnyAugmentations | None = None) -> Reader:
@@ -23,6 +25,11 @@ def open_reader(settings: AnyInput, augmentations: AnyAugmentations | None = Non
     Args:
         augmentations: those of training, which fit the input; None for evaluation alone.
     """
+    if isinstance(settings, Canvas):
+        from resnets.modalities.image.canvas_reader import CanvasReader
+
+        assert augmentations is None or isinstance(augmentations, CanvasAugmentations)
+        return CanvasReader(settings, augmentations)
     from resnets.modalities.image.reader import ImageReader
 
     return ImageReader(settings, augmentations)

@@ -8,13 +8,14 @@ from resnets.core.errors import UsageError, lookup
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.tasks.regression.settings import Regress
+from resnets.tasks.segmentation.settings import Segment
 
 if TYPE_CHECKING:
     from resnets.tasks.base import Task
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
-AnyTask = Classify | MultiLabel | Regress
-SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress)
+AnyTask = Classify | MultiLabel | Regress | Segment
+SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment)
 
 
 def find(name: str) -> AnyTask:
@@ -56,6 +57,10 @@ def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
                 f"label_smoothing={label_smoothing:g} is for classes: a regression takes label_smoothing=0."
             )
         return Regression(settings)
+    if isinstance(settings, Segment):
+        from resnets.tasks.segmentation.task import Segmentation
+
+        return Segmentation(settings, label_smoothing=label_smoothing)
     from resnets.tasks.classification.task import Classification
 
     return Classification(settings=settings, label_smoothing=label_smoothing)
