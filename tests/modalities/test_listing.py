@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def names(root: Path, name: str) -> list[str]:
-    return [os.fsdecode(path) for path in Listing(root).images(name)]
+    return [os.fsdecode(path) for path in Listing(root).files(name)]
 
 
 CATS = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/small/0.png"]

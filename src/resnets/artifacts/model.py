@@ -217,7 +217,7 @@ def _digest(name: str) -> str:
 
 
 def _images_in(listing: Listing) -> list[Path]:
-    return sorted(listing.root / os.fsdecode(name) for name in listing.images())
+    return sorted(listing.root / os.fsdecode(name) for name in listing.files())
 
 
 def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:

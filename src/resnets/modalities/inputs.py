@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from resnets.modalities.audio.augmentations import SoundAugmentations
+from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.preprocessing import Preprocessing
@@ -15,24 +17,27 @@ if TYPE_CHECKING:
     from resnets.modalities.reader import Reader
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
-AnyInput = Preprocessing | Canvas
-AnyAugmentations = Augmentations | CanvasAugmentations
+AnyInput = Preprocessing | Canvas | LogMel
+AnyAugmentations = Augmentations | CanvasAugmentations | SoundAugmentations
 
 
 def open_reader(settings: AnyInput, augmentations: AnyAugmentations | None = None) -> Reader:
     """The reader of an input, which imports torch.
 
     Args:
-        augmentations: those of training, which fit the input; None for evaluation alone.
+        augmentations: those of training, which fit the input (`InputAugmentations.check`); None for evaluation alone.
     """
+    if isinstance(settings, LogMel):
+        from resnets.modalities.audio.reader import SoundReader
+
+        return SoundReader(settings, cast("SoundAugmentations | None", augmentations))
     if isinstance(settings, Canvas):
         from resnets.modalities.image.canvas_reader import CanvasReader
 
-        assert augmentations is None or isinstance(augmentations, CanvasAugmentations)
-        return CanvasReader(settings, augmentations)
+        return CanvasReader(settings, cast("CanvasAugmentations | None", augmentations))
     from resnets.modalities.image.reader import ImageReader
 
-    return ImageReader(settings, augmentations)
+    return ImageReader(settings, cast("Augmentations | None", augmentations))
 
 
 def dataset_of(settings: AnyInput, inputs: Sequence[Any]) -> Dataset:
@@ -41,6 +46,10 @@ def dataset_of(settings: AnyInput, inputs: Sequence[Any]) -> Dataset:
     Args:
         inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images.
     """
+    if isinstance(settings, LogMel):
+        from resnets.modalities.audio.datasets.given import GivenSounds
+
+        return GivenSounds(tuple(inputs))
     from resnets.modalities.image.datasets.given import GivenImages
 
     return GivenImages(tuple(inputs))

@@ -1,4 +1,4 @@
-"""Lists a folder of classes: its image files, and for the notes what is left out.
+"""Lists a folder of classes: its files of one kind, such as images, and for the notes what is left out.
 
 No file is opened. Links to folders are followed, but no folder is listed twice for one class, so that links to a folder
 above, or in a circle, end. Pipes, sockets and devices are left out: opening a pipe would block.
@@ -17,6 +17,31 @@ from resnets.core.errors import DataError
 from resnets.modalities.image.read.pillow import ENDINGS
 
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """Files of one modality, recognised by the ending of their names.
+
+    Args:
+        plural: what messages call them.
+        usual: the usual ending, for messages.
+        endings: in lower case, such as ".jpg".
+    """
+
+    plural: str
+    usual: str
+    endings: frozenset[str]
+
+    def has(self, name: str) -> bool:
+        """Whether a file called `name` is one."""
+        return os.path.splitext(name)[1].lower() in self.endings
+
+
+IMAGES = FileKind("images", ".jpg", ENDINGS)
+SOUNDS = FileKind("recordings", ".wav", frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus"}))
+KINDS = (IMAGES, SOUNDS)
+
 Kind = Literal["folder", "link to a folder", "file", "dangling link", "special file"]
 
 
@@ -39,39 +64,45 @@ class Named:
 class Listing:
     """The folder `root`, whose folders are classes.
 
+    Args:
+        kind: the files that are listed.
+
     Attributes:
         classes: the names of its folders and links to folders, sorted.
-        loose: images in `root` itself, which belong to no class.
-        hidden, other, dangling, special, repeated: what `images` and the constructor left out, by its path from `root`:
-            hidden folders; files without an image's ending; dangling links; pipes, sockets and devices; links
+        loose: files of the kind in `root` itself, which belong to no class.
+        hidden, other, dangling, special, repeated: what `files` and the constructor left out, by its path from `root`:
+            hidden folders; files without an ending of the kind; dangling links; pipes, sockets and devices; links
             to folders that had been read already.
+        mixed: those of `other` that are of another one of `KINDS`.
 
     Raises:
         DataError: a folder cannot be listed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kind: FileKind = IMAGES) -> None:
         self.root = root
+        self.kind = kind
+        self.mixed = Named()
         self.loose, self.hidden, self.other = Named(), Named(), Named()
         self.dangling, self.special, self.repeated = Named(), Named(), Named()
         real = Path(os.path.realpath(root))
         self._above = {str(real), *map(str, real.parents)}
         classes: list[str] = []
-        for entry, kind in _entries(str(root)):
-            if kind in ("folder", "link to a folder"):
+        for entry, what in _entries(str(root)):
+            if what in ("folder", "link to a folder"):
                 if _is_visible(entry.name):
                     classes.append(entry.name)
                 else:
                     self.hidden.add(entry.name)
             elif _is_visible(entry.name):
-                if kind == "file" and _is_image(entry.name):
+                if what == "file" and kind.has(entry.name):
                     self.loose.add(entry.name)
-                elif kind != "file":
-                    self._leave_out(entry.name, kind)
+                elif what != "file":
+                    self._leave_out(entry.name, what)
         self.classes = tuple(sorted(classes))
 
-    def images(self, name: str = "") -> list[bytes]:
-        """The image files in the folder `name` of `root` and in the folders below it, sorted.
+    def files(self, name: str = "") -> list[bytes]:
+        """The files of the kind in the folder `name` of `root` and in the folders below it, sorted.
 
         Returns:
             Paths from `root` with forward slashes, as the file system's bytes; without `name`, those of all of `root`.
@@ -94,18 +125,18 @@ class Listing:
                 self.repeated.add(relative)
                 continue
             read.add(real)
-            for entry, kind in _entries(path):
+            for entry, what in _entries(path):
                 if not _is_visible(entry.name):
                     continue
                 below = f"{relative}/{entry.name}" if relative else entry.name
-                if kind == "folder":
+                if what == "folder":
                     folders.append((entry.path, below, os.path.join(real, entry.name)))
-                elif kind == "link to a folder":
+                elif what == "link to a folder":
                     links.append((below, entry.path))
-                elif kind == "file" and _is_image(entry.name):
+                elif what == "file" and self.kind.has(entry.name):
                     found.append(os.fsencode(below))
-                elif relative or kind == "file":  # the constructor has counted what else is in the root itself
-                    self._leave_out(below, kind)
+                elif relative or what == "file":  # the constructor has counted what else is in the root itself
+                    self._leave_out(below, what)
         found.sort()
         return found
 
@@ -113,14 +144,14 @@ class Listing:
         """A line for each kind of entry that was left out so far.
 
         Args:
-            classes: whether `root` is a folder of classes, not of images.
+            classes: whether `root` is a folder of classes, not of files of the kind.
         """
-        parts = "train" in self.classes
+        parts, plural = "train" in self.classes, self.kind.plural
         beside = "beside train/, in no split" if parts else "beside the class folders, in no class"
         kinds = (
             (Named() if parts else self.hidden, "hidden folders are not classes and were left out: {names}."),
-            (self.loose, f"images {beside}, were left out ({{count:,}}): {{names}}."),
-            (self.other, "files that are not images were left out ({count:,}), such as {example}."),
+            (self.loose, f"{plural} {beside}, were left out ({{count:,}}): {{names}}."),
+            (self.other, f"files that are not {plural} were left out ({{count:,}}), such as {{example}}."),
             (self.dangling, "links that lead nowhere were left out ({count:,}): {names}."),
             (self.special, "pipes, sockets and devices were left out ({count:,}): {names}."),
             (self.repeated, "links to folders that were read already were not followed ({count:,}): {names}."),
@@ -131,9 +162,40 @@ class Listing:
             if names.count
         ]
 
-    def _leave_out(self, relative: str, kind: Kind) -> None:
-        names = {"dangling link": self.dangling, "special file": self.special}.get(kind, self.other)
+    def _leave_out(self, relative: str, what: Kind) -> None:
+        names = {"dangling link": self.dangling, "special file": self.special}.get(what, self.other)
         names.add(relative)
+        if names is self.other and any(kind.has(relative) for kind in KINDS):
+            self.mixed.add(relative)
+
+
+def first_kind(root: Path) -> FileKind | None:
+    """The kind of the first file below `root` that is of one of `KINDS`, by alphabet; None where there is none.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    read: set[str] = set()
+    folders = [str(root)]
+    while folders:
+        path = folders.pop()
+        real = os.path.realpath(path)
+        if real in read:
+            continue
+        read.add(real)
+        below: list[str] = []
+        for entry, what in sorted(_entries(path), key=lambda each: each[0].name):
+            if not _is_visible(entry.name):
+                continue
+            if what in ("folder", "link to a folder"):
+                below.append(entry.path)
+            elif what == "file":
+                # Loose files of a folder of classes say nothing of its kind.
+                for kind in KINDS if path != str(root) else ():
+                    if kind.has(entry.name):
+                        return kind
+        folders += reversed(below)
+    return None
 
 
 def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], Kind]]:
@@ -158,10 +220,6 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
     if stat.S_ISDIR(mode):
         return "link to a folder"
     return "file" if stat.S_ISREG(mode) else "special file"
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in ENDINGS
 
 
 def _is_visible(name: str) -> bool:
