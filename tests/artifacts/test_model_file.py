@@ -148,8 +148,8 @@ def test_the_weights_digest_notices_every_change(other: dict[str, Tensor]) -> No
 
 
 def test_a_newer_format_is_refused_with_advice(path: Path) -> None:
-    rewrite(path, description_of(path) | {"format": 2, "news": []})
-    with pytest.raises(FileError, match=r"has format 2, and this version of resnets reads up to 1: upgrade resnets"):
+    rewrite(path, description_of(path) | {"format": 3, "news": []})
+    with pytest.raises(FileError, match=r"has format 3, and this version of resnets reads up to 2: upgrade resnets"):
         load(path)
 
 

@@ -2,13 +2,16 @@
 
 Its metadata has, as JSON under the key "resnets": format version, library version, task, spec, class names,
 preprocessing, recipe, environment and metrics. Nothing in it is ever executed.
+
+Format 2 has the settings of the task too, and any task, input and head. A file has the lowest format that can say what
+it holds: format 1 is a classifier of square images, which versions 0.1 and 0.2 read as well.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +20,23 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.core.config import decode, encode
+from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST, decode, encode
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain, parse_json, to_json, write_bytes
-from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.core.typed import dataclasses_in
+from resnets.modalities.inputs import AnyInput
 from resnets.models import counts
 from resnets.models.spec import Spec
+from resnets.tasks.catalog import TASKS, AnyTask
 from resnets.version import __version__
 
 KEY = "resnets"
-FORMAT = 1
-TASK = "classification"
+FORMAT = 2  # the highest
 MODEL_NAME = "model.safetensors"
 # Bytes of the header and number of tensors, so that a hostile file is refused at once; the deepest spec has 36,000.
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
+_FIRST_TASK, _FIRST_INPUT = (dataclasses_in(union)[0] for union in (AnyTask, AnyInput))
+_NORMS_OF_FORMAT_1 = ("batch", "group", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,8 @@ class ModelCard:
     Args:
         spec: the architecture.
         classes: names in the order of the logits.
-        preprocessing: from an image to the network's input.
-        task: the name of the task.
+        preprocessing: from a sample, such as an image, to the network's input.
+        settings: of the task.
         version: of the library that wrote the file.
         recipe, environment: what the model was trained with, as JSON; empty if it is not known.
         metrics: of the evaluation after training, as JSON.
@@ -52,8 +58,8 @@ class ModelCard:
 
     spec: Spec
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    task: str = TASK
+    preprocessing: AnyInput
+    settings: AnyTask = field(default_factory=_FIRST_TASK)
     version: str = __version__
     recipe: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +74,20 @@ class ModelCard:
                 f"{self.spec.channels}."
             )
 
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.settings.name
+
+    @property
+    def format(self) -> int:
+        """The lowest format of a file that can hold this card."""
+        # Fields of a spec that are left out at their default came after format 1.
+        later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
+        plain = encode(self.spec).keys().isdisjoint(later) and self.spec.norm in _NORMS_OF_FORMAT_1
+        first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
+        return 1 if plain and first else 2
+
 
 def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
     """Writes a model file atomically.
@@ -75,13 +95,15 @@ def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
     Raises:
         FileError: it cannot be written.
     """
+    settings = {"settings": encode(card.settings, AnyTask, UNTAGGED_FIRST)} if card.format > 1 else {}
     data = {
-        "format": FORMAT,
+        "format": card.format,
         "version": card.version,
         "task": card.task,
+        **settings,
         "spec": encode(card.spec),
         "classes": list(card.classes),
-        "preprocessing": encode(card.preprocessing),
+        "preprocessing": encode(card.preprocessing, AnyInput, UNTAGGED_FIRST),
         "recipe": card.recipe,
         "environment": card.environment,
         "metrics": card.metrics,
@@ -125,24 +147,48 @@ def read_card(path: Path, text: str) -> ModelCard:
             raise FileError(
                 f"{path} has format {version}, and this version of resnets reads up to {FORMAT}: upgrade resnets."
             )
-        if version != FORMAT:
+        if version not in range(1, FORMAT + 1) or isinstance(version, bool):
             raise UsageError(f"format {version!r} is unknown.")
         task = decode(str, data.get("task"), "task")
-        if task != TASK:
+        if task not in TASKS:
             raise FileError(
-                f"{path} is a model for {task!r}, and this version of resnets only reads models for {TASK}."
+                f"{path} is a model for {task!r}, and this version of resnets only reads models for "
+                f"{', '.join(TASKS)}: upgrade resnets."
             )
-        objects = {name: decode_object(data, name) for name in ("recipe", "environment", "metrics")}
         return ModelCard(
             spec=decode(Spec, data.get("spec"), "spec"),
             classes=decode(tuple[str, ...], data.get("classes"), "classes"),
-            preprocessing=decode(Preprocessing, data.get("preprocessing"), "preprocessing"),
-            task=task,
+            preprocessing=_input(data, version),
+            settings=_settings(data, version, task),
             version=decode(str, data.get("version"), "version"),
-            **objects,
+            recipe=decode_object(data, "recipe"),
+            environment=decode_object(data, "environment"),
+            metrics=decode_object(data, "metrics"),
         )
     except (UsageError, ValueError, RecursionError) as error:
         raise FileError(f"The description in {path} is damaged: {error}") from error
+
+
+def _input(data: dict[str, Any], version: int) -> AnyInput:
+    """The preprocessing in a description; format 1 knows one kind."""
+    declared: Any = _FIRST_INPUT if version == 1 else AnyInput
+    found: AnyInput = decode(declared, data.get("preprocessing"), "preprocessing", UNTAGGED_FIRST)
+    return found
+
+
+def _settings(data: dict[str, Any], version: int, task: str) -> AnyTask:
+    """The settings of the task in a description; format 1 knows none.
+
+    Raises:
+        UsageError: they are not settings, or those of another task than `task`.
+    """
+    declared: Any = AnyTask
+    settings: AnyTask = (
+        _FIRST_TASK() if version == 1 else decode(declared, data.get("settings"), "settings", UNTAGGED_FIRST)
+    )
+    if settings.name != task:
+        raise UsageError(f"task is {task!r}, and its settings are those of {settings.name!r}.")
+    return settings
 
 
 def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
