@@ -20,6 +20,7 @@ from torch import Tensor
 
 from resnets.core.errors import DataError, InterruptedRunError, TrainingError
 from resnets.evaluation.scoring import Scores
+from resnets.tasks.base import Metric
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.checkpoint_writer import Writer
 from resnets.training.plan import CheckpointPolicy
@@ -54,6 +55,7 @@ class CheckpointCallback:
     """The `Callback` that writes checkpoints and the best model, and stops the run when asked.
 
     Args:
+        monitor: the metric that picks the best model; None for none.
         asked: signals that asked to stop; see `stop_signals`.
         log_bytes: returns the present length of the log.
         save_best: saves the evaluated weights as the best model.
@@ -67,6 +69,7 @@ class CheckpointCallback:
         checkpoints: CheckpointPolicy,
         folder: Path,
         *,
+        monitor: Metric | None,
         recipe_sha256: str,
         asked: list[int],
         log_bytes: Callable[[], int],
@@ -78,6 +81,7 @@ class CheckpointCallback:
         self.checkpoints = checkpoints
         damaged = found.damaged if found else ()
         self.writer = Writer(folder, checkpoints.keep, damaged) if training.ranks.is_main else None
+        self.monitor = monitor
         self.recipe_sha256 = recipe_sha256
         best = found.state.best if found else None
         # A run that version 0.1 began did not note the loss of its best model: the next one that ties replaces it.
@@ -156,9 +160,9 @@ class CheckpointCallback:
     def after_evaluation(self, scores: Scores) -> None:
         """Saves the model if it is the best so far; of equal ones that of lower loss, then the later."""
         self.evaluation_pending = False
-        if self.checkpoints.monitor is None:
+        if self.monitor is None:
             return
-        candidate = goodness(self.checkpoints.monitor, scores.metrics)
+        candidate = goodness(self.monitor, scores.metrics)
         if candidate is not None and (self.best is None or candidate >= self.best):
             self.best = candidate
             if self.training.ranks.is_main:
@@ -206,17 +210,17 @@ class CheckpointCallback:
         return self.checkpoints.steps is not None and self.training.steps_done % self.checkpoints.steps == 0
 
 
-def goodness(monitor: str, metrics: Mapping[str, Any]) -> tuple[float, ...] | None:
+def goodness(monitor: Metric, metrics: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Returns what models are compared by, higher being better: the value of `monitor`, then the loss; None for none.
 
     Args:
         metrics: of an evaluation, or its event in the log, where None stands for what is not finite.
     """
-    value, loss = (math.nan if metrics.get(name) is None else float(metrics[name]) for name in (monitor, "loss"))
+    value, loss = (math.nan if metrics.get(name) is None else float(metrics[name]) for name in (monitor.name, "loss"))
     if not math.isfinite(value):
         return None
     return (
-        -value if monitor == "loss" else value,
+        value if monitor.direction == "max" else -value,
         -loss if math.isfinite(loss) else -sys.float_info.max,  # JSON has no infinities
     )
 

@@ -69,7 +69,8 @@ class RunEvaluator:
             train = self._score(network, data.train, data.train_scan.prepared, "train")
         except EvaluationStopped:
             self._on_stop()
-        return replace(scores, metrics=scores.metrics | {f"train_{k}": train.metrics[k] for k in ("accuracy", "loss")})
+        of_training = {f"train_{name}": train.metrics[name] for name in (self._plan.headline.name, "loss")}
+        return replace(scores, metrics=scores.metrics | of_training)
 
     def _score(
         self, network: nn.Module, dataset: Dataset, prepared: NDArray[np.uint8] | None, split: SplitName

@@ -2,10 +2,10 @@
 
 Every event has a key "event" that names its kind:
 
-- "start": recipe, steps, epochs, train_samples, test_samples, split, parameters, environment, world, notes; to
-  subscribers also resumed_after, the steps that were done before
-- "step": step, epoch, loss, lr, images_per_second
-- "evaluation": step, epoch and the metrics of the evaluated split
+- "start": recipe, task, noun (what a sample is called), steps, epochs, train_samples, test_samples, split, parameters,
+  environment, world, notes; to subscribers also resumed_after, the steps that were done before
+- "step": step, epoch, loss, lr, images_per_second (samples, whatever they are)
+- "evaluation": step, epoch and the metrics of the evaluated split, those of the task
 - "damaged": step, path and reason of a file that could not be read
 - "extension": where a finished run is trained longer; see `training.extension`
 - "warning": a message

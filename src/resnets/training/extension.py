@@ -148,7 +148,7 @@ def _last_model(folder: RunFolder, plan: Plan, history: list[Event]) -> Path:
     # Versions up to 0.2 wrote the model of the last step to model.safetensors, whether or not a metric was monitored.
     last: Event = next((event for event in reversed(history) if event["event"] == "evaluation"), {})
     metrics = model_file.load(folder.model)[1].metrics
-    if any(metrics.get(name) != last.get(name) for name in ("accuracy", "loss")):
+    if any(metrics.get(name) != last.get(name) for name in (plan.headline.name, "loss")):
         raise FileError(
             f"{folder.last} is gone, and an extension goes on from it: {folder.model} is of an earlier step. "
             "Put a copy back."
@@ -169,8 +169,8 @@ def _tensors(model: Path, plan: Plan) -> dict[str, Tensor]:
 
 def _best(plan: Plan, history: list[Event]) -> tuple[float, ...] | None:
     """Returns the best evaluation in `history` by the monitored metric; see `TrainState.best`."""
-    name = plan.checkpoints.monitor
-    if name is None:
+    monitor = plan.monitored
+    if monitor is None:
         return None
-    evaluations = [goodness(name, event) for event in history if event["event"] == "evaluation"]
+    evaluations = [goodness(monitor, event) for event in history if event["event"] == "evaluation"]
     return max((found for found in evaluations if found is not None), default=None)

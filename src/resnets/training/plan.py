@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.core.config import decode, encode
-from resnets.core.errors import FileError, UsageError
+from resnets.core.errors import FileError, UsageError, nearest
 from resnets.core.files import read_json, write_json
 from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
@@ -18,6 +18,7 @@ from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
 from resnets.modalities.base import SplitName
 from resnets.modalities.catalog import NAMES
+from resnets.tasks.base import Metric, TaskSettings
 from resnets.training.environment import Environment
 from resnets.training.recipe import Recipe
 
@@ -34,9 +35,9 @@ class CheckpointPolicy:
         minutes: between checkpoints; None for no such rule.
         steps: between checkpoints; None for no such rule.
         keep: number of the newest checkpoints that are kept.
-        monitor: a metric of the evaluations ("accuracy", "top5", "loss"). The weights with the best value become
-            model.safetensors, and the final ones are kept as last.safetensors. The metrics of a model that was chosen
-            by them are optimistic: report those of another split.
+        monitor: one of the metrics of the task's settings. The weights with the best value become model.safetensors,
+            and the final ones are kept as last.safetensors. The metrics of a model that was chosen by them are
+            optimistic: report those of another split.
     """
 
     minutes: float | None = 5.0
@@ -51,8 +52,23 @@ class CheckpointPolicy:
             or self.keep < 1
         ):
             raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
-        if self.monitor not in (None, "accuracy", "top5", "loss"):
-            raise UsageError(f"monitor takes accuracy, top5 or loss, not {self.monitor}.")
+
+    def monitored(self, task: TaskSettings) -> Metric | None:
+        """The monitored metric of `task`; None where none is monitored.
+
+        Raises:
+            UsageError: the task has no such metric; the message has those that it has.
+        """
+        if self.monitor is None:
+            return None
+        known = {metric.name: metric for metric in task.metrics}
+        if self.monitor not in known:
+            near = nearest(self.monitor, known)[:1]
+            advice = f": did you mean {near[0]!r}?" if near else "."
+            raise UsageError(
+                f"monitor takes a metric of {task.name} ({', '.join(known)}), not {self.monitor!r}{advice}"
+            )
+        return known[self.monitor]
 
     def check_data(self, watched: SplitName, classes: int) -> None:
         """Raises UsageError if the monitored metric cannot choose a model.
@@ -91,7 +107,7 @@ class Plan:
         extensions: epochs of each extension of the finished run; see `training.extension`.
 
     Raises:
-        UsageError: `workers` or an extension is out of range.
+        UsageError: `workers` or an extension is out of range, or the task has no such metric as is monitored.
     """
 
     recipe: Recipe
@@ -110,6 +126,7 @@ class Plan:
             raise UsageError(f"workers must be from 0 to {MAX_WORKERS}, not {self.workers}.")
         if not all(0 < epochs < 1e6 for epochs in self.extensions):
             raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
+        self.checkpoints.monitored(self.recipe.task)
 
     @property
     def data(self) -> str:
@@ -120,6 +137,16 @@ class Plan:
         if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
             return self.recipe.data
         return path
+
+    @property
+    def headline(self) -> Metric:
+        """The metric of the run's task that says most."""
+        return self.recipe.task.metrics[0]
+
+    @property
+    def monitored(self) -> Metric | None:
+        """The metric that picks the best model; None for none."""
+        return self.checkpoints.monitored(self.recipe.task)
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,8 @@ from typing import Any, TextIO, cast
 
 from resnets.core.console import printable, say
 from resnets.core.units import show_count
+from resnets.tasks.base import Metric
+from resnets.tasks.catalog import TASKS, find
 from resnets.training.events import Event
 
 PLAIN_LINES = 12
@@ -35,7 +37,7 @@ def greeting(event: Event) -> list[str]:
     where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
     return [
         f"{event['recipe']}: {event['parameters']:,} parameters, "
-        f"{show_count(event['train_samples'], 'image')} to train on, {event['test_samples']:,} "
+        f"{show_count(event['train_samples'], noun_of(event))} to train on, {event['test_samples']:,} "
         f"{evaluated}; {show_count(event['steps'], 'step')} "
         f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",
@@ -43,12 +45,23 @@ def greeting(event: Event) -> list[str]:
     ]
 
 
-def evaluation_line(event: Event, images_per_second: float) -> str:
+def headline_of(start: Event) -> Metric:
+    """Returns the metric that says most about a run, of its start event; versions 0.1 and 0.2 do not name the task."""
+    return find(start.get("task", next(iter(TASKS)))).metrics[0]
+
+
+def noun_of(start: Event) -> str:
+    """Returns what a sample of a run is called, such as "image", of its start event."""
+    return str(start.get("noun", "image"))
+
+
+def evaluation_line(event: Event, samples_per_second: float, headline: Metric, noun: str) -> str:
     """Returns an evaluation event in one line."""
     split = event.get("split", "test")
+    value = headline.show(event.get(headline.name))
     return (
-        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} accuracy {event['accuracy']:7.2%}  "
-        f"{split} loss {event['loss']:.4f}  {images_per_second:,.0f} images/s"
+        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} {headline.name} {value:>7}  "
+        f"{split} loss {event['loss']:.4f}  {samples_per_second:,.0f} {noun}s/s"
     )
 
 
@@ -60,11 +73,14 @@ class Plain(AbstractContextManager["Plain"]):
         self._total = 1
         self._printed = 0
         self._speed = math.nan
+        self._headline = headline_of({})
+        self._noun = noun_of({})
 
     def __call__(self, event: Event) -> None:
         match event["event"]:
             case "start":
                 self._total = event["steps"]
+                self._headline, self._noun = headline_of(event), noun_of(event)
                 self._print(*greeting(event))
             case "step":
                 self._speed = event["images_per_second"]
@@ -72,7 +88,7 @@ class Plain(AbstractContextManager["Plain"]):
                 due = math.floor(event["step"] / self._total * PLAIN_LINES)
                 if due > self._printed:
                     self._printed = due
-                    self._print(evaluation_line(event, self._speed))
+                    self._print(evaluation_line(event, self._speed, self._headline, self._noun))
 
     def _print(self, *lines: str) -> None:
         say(*lines, stream=self._stream)
@@ -109,28 +125,29 @@ class _Terminal:
 
 
 class Live(AbstractContextManager["Live"]):
-    """A progress bar with loss, accuracy, images per second and time left."""
+    """A progress bar with loss, the task's first metric, samples per second and time left."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._terminal = _Terminal(stream)
+        self._headline = headline_of({})
         self._console = Console(file=cast("TextIO", self._terminal))
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]:.1f}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:3.0f}%"),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.fields[split]} {task.fields[accuracy]}"),
-            TextColumn("{task.fields[speed]:,.0f} images/s"),
+            TextColumn("{task.fields[split]} {task.fields[headline]}"),
+            TextColumn("{task.fields[speed]:,.0f} {task.fields[noun]}s/s"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
             expand=True,
             transient=False,
         )
         self._task = self._progress.add_task("", total=None, start=False, visible=False, epoch=0.0, loss=math.nan,
-                                             split="test", accuracy="-", speed=0.0)  # fmt: skip
+                                             split="test", headline="-", speed=0.0, noun=noun_of({}))  # fmt: skip
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -147,7 +164,8 @@ class Live(AbstractContextManager["Live"]):
                 for line in "\n".join(greeting(event)).split("\n"):
                     self._console.print(printable(line), markup=False, highlight=False, emoji=False)
                 split = event.get("split", "evaluation")
-                self._progress.update(self._task, total=event["steps"], visible=True, split=split)
+                self._headline, noun = headline_of(event), noun_of(event)
+                self._progress.update(self._task, total=event["steps"], visible=True, split=split, noun=noun)
                 self._progress.start_task(self._task)
             case "step":
                 self._progress.update(
@@ -156,7 +174,9 @@ class Live(AbstractContextManager["Live"]):
                 )  # fmt: skip
             case "evaluation":
                 split = event.get("split", "test")
-                self._progress.update(self._task, split=split, accuracy=f"{event['accuracy']:.2%}")
+                self._progress.update(
+                    self._task, split=split, headline=self._headline.show(event.get(self._headline.name))
+                )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -106,6 +106,8 @@ def _start(plan: Plan, data: PreparedData, training: Training, notes: list[str])
     return {
         "event": "start",
         "recipe": plan.recipe.name,
+        "task": plan.recipe.task.name,
+        "noun": plan.recipe.preprocessing.noun,
         "steps": training.total_steps,
         "epochs": training.total_steps * plan.recipe.batch / len(data.train),
         "train_samples": len(data.train),

@@ -18,13 +18,13 @@ _NUMBER = (int, float)
 _REQUIRED = {
     "start": ("steps", "epochs"),
     "step": ("step", "epoch", "loss"),
-    "evaluation": ("step", "epoch", "loss", "accuracy"),
+    "evaluation": ("step", "epoch", "loss"),
     "extension": ("step", "epochs"),
 }
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("step", "steps", "train_samples", "test_samples", "parameters", "world", "skipped"), (int,)),
     **dict.fromkeys(("epoch", "epochs", "loss", "lr", "images_per_second", "accuracy", "top5", "seconds"), _NUMBER),
-    **dict.fromkeys(("recipe", "event"), (str,)),
+    **dict.fromkeys(("recipe", "event", "task", "noun"), (str,)),
     "environment": (dict,),
     "notes": (list,),
 }

@@ -88,6 +88,7 @@ class Session:
                 training,
                 self.plan.checkpoints,
                 self.folder.checkpoints,
+                monitor=self.plan.monitored,
                 recipe_sha256=self.plan.sha256,
                 asked=asked,
                 log_bytes=self.recorder.log_bytes,

@@ -12,7 +12,7 @@ from resnets.training.events import Event
 class TensorBoardSubscriber:
     """Writes the numbers of steps and evaluations as scalars into `folder`.
 
-    Where a run goes on, it purges what was written for the steps after its checkpoint.
+    What is no number, such as a metric by class, or one that has no value, is left out. Where a run goes on, it purges what was written for the steps after its checkpoint.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -36,7 +36,7 @@ class TensorBoardSubscriber:
         if kind not in ("step", "evaluation"):
             return
         for name, value in event.items():
-            if name not in ("event", "step") and isinstance(value, int | float):
+            if name not in ("event", "step") and isinstance(value, int | float) and not isinstance(value, bool):
                 prefix = "train" if kind == "step" else event.get("split", "test")
                 self._writer.add_scalar(f"{prefix}/{name}", value, event["step"])
 
