@@ -18,6 +18,7 @@ from resnets.cli import main
 from resnets.core.config import decode, encode
 from resnets.core.errors import FileError, InterruptedRunError, UsageError
 from resnets.evaluation.scoring import Scores
+from resnets.tasks.classification.settings import Classify
 from resnets.training import model_files
 from resnets.training.callbacks import CheckpointCallback
 from resnets.training.checkpoint import Saved, TrainState
@@ -41,6 +42,7 @@ def kept_of(evaluations: list[Figures], folder: Path, metric: str = "accuracy", 
             cast("Training", SimpleNamespace(ranks=Ranks(), steps_done=0)),
             CheckpointPolicy(monitor=metric),
             folder,
+            monitor=next(each for each in Classify.metrics if each.name == metric),
             recipe_sha256="",
             asked=[],
             log_bytes=lambda: 0,

@@ -27,7 +27,7 @@ from resnets.core.typed import dataclasses_in
 from resnets.modalities.inputs import AnyInput
 from resnets.models import counts
 from resnets.models.spec import Spec
-from resnets.tasks.catalog import TASKS, AnyTask
+from resnets.tasks.catalog import SETTINGS, AnyTask
 from resnets.version import __version__
 
 KEY = "resnets"
@@ -35,7 +35,7 @@ FORMAT = 2  # the highest
 MODEL_NAME = "model.safetensors"
 # Bytes of the header and number of tensors, so that a hostile file is refused at once; the deepest spec has 36,000.
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
-_FIRST_TASK, _FIRST_INPUT = (dataclasses_in(union)[0] for union in (AnyTask, AnyInput))
+_FIRST_TASK, _FIRST_INPUT = SETTINGS[0], dataclasses_in(AnyInput)[0]
 _NORMS_OF_FORMAT_1 = ("batch", "group", "none")
 
 
@@ -150,10 +150,11 @@ def read_card(path: Path, text: str) -> ModelCard:
         if version not in range(1, FORMAT + 1) or isinstance(version, bool):
             raise UsageError(f"format {version!r} is unknown.")
         task = decode(str, data.get("task"), "task")
-        if task not in TASKS:
+        known = [each.name for each in SETTINGS]
+        if task not in known:
             raise FileError(
                 f"{path} is a model for {task!r}, and this version of resnets only reads models for "
-                f"{', '.join(TASKS)}: upgrade resnets."
+                f"{', '.join(known)}: upgrade resnets."
             )
         return ModelCard(
             spec=decode(Spec, data.get("spec"), "spec"),

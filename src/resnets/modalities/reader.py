@@ -16,6 +16,7 @@ from resnets.modalities.base import Arrays, DatasetSplits
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from resnets.modalities.rng import BatchRNG
@@ -123,6 +124,14 @@ class Reader(Protocol):
         """A batch of the inputs of `load`, on the device, as the network gets it."""
         ...
 
+    def image(self, dataset: Any, index: int) -> Image.Image | None:
+        """A sample as people look at it, such as the upright image or a spectrogram; None where there is no image.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        ...
+
     def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
         """A line for each remark that `examine` made.
 
@@ -148,6 +157,11 @@ class Input(Protocol):
     @property
     def channels(self) -> int:
         """Of the network's input."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """The settings in a few words, for a report."""
         ...
 
     def shape(self, size: int | None = None) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image
 
@@ -17,11 +17,13 @@ from resnets.core.errors import DataError
 from resnets.core.files import write_bytes, write_csv
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
-from resnets.modalities.image.base import ImageDataset
+from resnets.modalities.inputs import open_reader
+from resnets.modalities.reader import Reader
 from resnets.reporting.charts import line_chart
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.sections import facts, loss_chart, unreadable
-from resnets.tasks.classification import report as classification_report
+from resnets.tasks.base import Task
+from resnets.tasks.catalog import open_task
 from resnets.tasks.sections import Charts, Section
 
 THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
@@ -39,53 +41,49 @@ def write_report(
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`.
 
     Args:
-        dataset: the images that were scored; its class names may be fewer than the model's.
+        dataset: the samples that were scored; its class names may be fewer than the model's.
         history: the events of the training run, for the curves.
     """
+    task, noun = open_task(card.settings), card.preprocessing.noun
     sections: list[Section] = [
-        classification_report.headline(title, scores.metrics, scores.split),
+        task.headline(title, scores.metrics, scores.split),
         facts(card, history),
-        *_curves(history),
-        *classification_report.sections(scores.records, scores.metrics, scores.ids, card.classes),
-        *([unreadable(scores.excluded)] if scores.excluded else []),
+        *_curves(task, history, noun),
+        *task.sections(scores.records, scores.metrics, scores.ids, card.classes),
+        *([unreadable(scores.excluded, noun)] if scores.excluded else []),
     ]
     page = render(
         "report.html",
         title=title,
         sections=sections,
         svg=lambda chart: inline_svg(line_chart(chart)),
-        thumbnail=partial(_thumbnail, dataset, card),
+        thumbnail=partial(_thumbnail, dataset, open_reader(card.preprocessing)),
         name=dataset.name,
     )
     write_bytes(path, page)
 
 
-def write_predictions(path: Path, scores: Scores, dataset: Dataset, classes: tuple[str, ...]) -> None:
-    """Writes a CSV with a row for each image that was scored, in the order of `dataset`; see `write_csv`.
+def write_predictions(path: Path, scores: Scores, dataset: Dataset, card: ModelCard) -> None:
+    """Writes a CSV with a row for each sample that was scored, in the order of `dataset`; see `write_csv`.
 
-    The name of the image is in the first column, and for one version again in the last, whose name is the old one.
-
-    Args:
-        classes: of the model, in its order.
+    The name of the sample is in the first column, the columns of the task follow. For one version, the name is again in
+    the last column of what version 0.2 would have written, under the old name.
     """
-    columns = (scores.records[name] for name in ("label", "predicted", "confidence", "loss"))
     names = [dataset.name(int(number)) for number in scores.ids]
-    rows = [
-        (name, classes[label], classes[predicted], confidence, loss, name)
-        for name, label, predicted, confidence, loss in zip(names, *columns, strict=True)
-    ]
-    old_name = "picture"  # the old name of `image`
-    write_csv(path, [("image", "label", "predicted", "confidence", "loss", old_name), *rows])
+    columns = {card.preprocessing.noun: names, **open_task(card.settings).columns(scores.records, card.classes)}
+    if card.format == 1:
+        columns["picture"] = names  # the old name of `image`
+    write_csv(path, [tuple(columns), *zip(*columns.values(), strict=True)])
 
 
-def _curves(history: Sequence[dict[str, Any]]) -> tuple[Charts, ...]:
+def _curves(task: Task, history: Sequence[dict[str, Any]], noun: str) -> tuple[Charts, ...]:
     steps = [e for e in history if e["event"] == "step"]
     evaluations = [e for e in history if e["event"] == "evaluation"]
     if not steps or not evaluations:
         return ()
     split = evaluations[-1].get("split", "test")
-    charts = (loss_chart(steps, evaluations, split), classification_report.error_chart(evaluations, split))
-    note = "The training loss is that of augmented images, with label smoothing where the recipe has it."
+    charts = (loss_chart(steps, evaluations, split), task.error_chart(evaluations, split))
+    note = f"The training loss is that of augmented {noun}s, with label smoothing where the recipe has it."
     return (Charts("Curves", charts, note),)
 
 
@@ -97,10 +95,12 @@ class _Thumbnail:
     enlarged: bool = False
 
 
-def _thumbnail(dataset: Dataset, card: ModelCard, sample: int) -> _Thumbnail:
+def _thumbnail(dataset: Dataset, reader: Reader, sample: int) -> _Thumbnail:
     try:
-        image = cast(ImageDataset, dataset).image(sample, card.preprocessing.color, card.preprocessing.background)
+        image = reader.image(dataset, sample)
     except DataError:
+        image = None
+    if image is None:
         return _Thumbnail("")
     small = max(image.size) <= THUMBNAIL
     if not small:

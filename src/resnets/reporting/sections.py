@@ -1,4 +1,4 @@
-"""The sections that a report has whatever the task: facts of the model and its run, the curves, unreadable images."""
+"""The sections that a report has whatever the task: facts of the model and its run, the curves, unreadable samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnets.core.units import show_count
 from resnets.models import counts
 from resnets.tasks.sections import Chart, Curve, Facts, Items
 
-LISTED = 50  # unreadable images that are listed by name
+LISTED = 50  # unreadable samples that are listed by name
 
 
 def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
@@ -20,6 +20,7 @@ def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
         history: the events of the training run.
     """
     spec, p = card.spec, card.preprocessing
+    size = p.shape()[0] if len(set(p.shape())) == 1 else p.shape()
     rows = [
         (
             "Network",
@@ -27,8 +28,8 @@ def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
             f"stride in {spec.stride_in}, {spec.activation}",
         ),
         ("Parameters", f"{counts.parameters(spec):,}"),
-        ("Multiply-adds", f"{counts.multiply_adds(spec, p.crop):,} at {p.crop} x {p.crop}"),
-        ("Input", f"{p.color}, shorter side {p.resize}, centre {p.crop}, {p.interpolation}"),
+        ("Multiply-adds", f"{counts.multiply_adds(spec, size):,} at {' x '.join(map(str, p.shape()))}"),
+        ("Input", p.summary),
     ]
     recipe, environment = card.recipe, card.environment
     if recipe:
@@ -55,13 +56,14 @@ def loss_chart(steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, 
     return Chart("loss", "epoch", curves)
 
 
-def unreadable(excluded: Mapping[int, str]) -> Items:
-    """The images that could not be read, the first `LISTED` with their reasons.
+def unreadable(excluded: Mapping[int, str], noun: str) -> Items:
+    """The samples that could not be read, the first `LISTED` with their reasons.
 
     Args:
         excluded: message by number of the sample.
+        noun: what a sample is called, such as "image".
     """
     count = len(excluded)
-    title = f"{show_count(count, 'image')} could not be read, and no metric counts {'it' if count == 1 else 'them'}"
+    title = f"{show_count(count, noun)} could not be read, and no metric counts {'it' if count == 1 else 'them'}"
     note = "" if count <= LISTED else f"The first {LISTED} are listed."
     return Items(title, tuple(excluded.values())[:LISTED], note)

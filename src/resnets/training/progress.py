@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 from resnets.core.console import printable, say
 from resnets.core.units import show_count
 from resnets.tasks.base import Metric
-from resnets.tasks.catalog import TASKS, find
+from resnets.tasks.catalog import SETTINGS, find
 from resnets.training.events import Event
 
 PLAIN_LINES = 12
@@ -47,7 +47,7 @@ def greeting(event: Event) -> list[str]:
 
 def headline_of(start: Event) -> Metric:
     """Returns the metric that says most about a run, of its start event; versions 0.1 and 0.2 do not name the task."""
-    return find(start.get("task", next(iter(TASKS)))).metrics[0]
+    return find(start.get("task", SETTINGS[0].name)).metrics[0]
 
 
 def noun_of(start: Event) -> str:

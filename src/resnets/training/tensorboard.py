@@ -12,7 +12,8 @@ from resnets.training.events import Event
 class TensorBoardSubscriber:
     """Writes the numbers of steps and evaluations as scalars into `folder`.
 
-    What is no number, such as a metric by class, or one that has no value, is left out. Where a run goes on, it purges what was written for the steps after its checkpoint.
+    What is no number, such as a metric by class, or one that has no value, is left out. Where a run goes on, it purges
+    what was written for the steps after its checkpoint.
 
     Raises:
         UsageError: TensorBoard is not installed.
