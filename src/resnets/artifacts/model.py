@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file, runtimes
+from resnets.artifacts.inputs import files_in
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import note
@@ -28,23 +29,16 @@ from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.modalities.batch import Loaded
+from resnets.modalities.base import Dataset
 from resnets.modalities.catalog import open_dataset
-from resnets.modalities.image.base import ImageDataset
-from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
-from resnets.modalities.image.read.pillow import open_image
-from resnets.modalities.image.transforms.normalize import normalize
-from resnets.modalities.image.transforms.resize import prepare
-from resnets.modalities.inputs import dataset_of, open_reader
-from resnets.modalities.listing import Listing
+from resnets.modalities.inputs import AnyInput, dataset_of, open_reader
 from resnets.models.catalog import CATALOG
-from resnets.models.initialize import allocate
 from resnets.models.surgery import load_strictly
+from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
-from resnets.tasks.classification.settings import Classify
 from resnets.tasks.forward import place
 
-CALIBRATION = 300  # images, as NNCF's own default
+CALIBRATION = 300  # samples, as NNCF's own default
 ImageInput = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
@@ -55,7 +49,7 @@ class Model:
     """A model that predicts; `resnets.load` returns one.
 
     Args:
-        network: in evaluation mode: a ResNet, or a runtime's module; (N, C, H, W) to logits (N, classes).
+        network: in evaluation mode: a network of the task, or a runtime's module.
         card: what the model file says of it.
         file: the model file.
     """
@@ -69,80 +63,141 @@ class Model:
         return self.card.classes
 
     @property
-    def tta(self) -> TestTimeAugmentation:
-        """The test-time augmentation of the recipe that trained the model; "center" if there is no recipe."""
+    def task(self) -> Task:
+        """The task, with its settings as the model file has them."""
+        return open_task(self.card.settings)
+
+    @property
+    def tta(self) -> str:
+        """The test-time augmentation of the recipe that trained the model; none if there is no recipe."""
+        known = self.card.preprocessing.tta
         recipe_tta = stored("Recipe", self.card.recipe, "tta")
-        return next((tta for tta in get_args(TestTimeAugmentation) if tta == recipe_tta), "center")
+        return next((tta for tta in known if tta == recipe_tta), known[0])
+
+    def check_tta(self, tta: str | None) -> str:
+        """Returns `tta`, or that of the recipe where it is None.
+
+        Raises:
+            UsageError: the model's input or its task has no such test-time augmentation.
+        """
+        if tta is None:
+            return self.tta
+        known, task = self.card.preprocessing.tta, self.card.settings
+        if tta not in known:
+            raise UsageError(
+                f"There is no test-time augmentation {tta!r} of {self.card.preprocessing.noun}s: "
+                f"choose from {', '.join(known)}."
+            )
+        if tta != known[0] and not task.averages:
+            raise UsageError(f"tta {tta} averages outputs, which cannot be done with those of {task.name}.")
+        return tta
+
+    def predictor(self, tta: str | None = None, device: torch.device | None = None) -> NetworkPredictor:
+        """What gives the outputs of the model, on the device of its network.
+
+        Args:
+            tta: in place of the recipe's.
+            device: to which the network is moved.
+
+        Raises:
+            UsageError: there is no such test-time augmentation for it.
+        """
+        tta = self.check_tta(tta)
+        own = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        network = self.network if device is None else self.network.to(device)
+        return NetworkPredictor(
+            network, self.task, open_reader(self.card.preprocessing), tta=tta, device=device or own
+        )  # fmt: skip
 
     @renamed_arguments(pictures="images")
-    def probabilities(self, images: Iterable[ImageInput]) -> Tensor:
+    def probabilities(self, images: Iterable[Any]) -> Tensor:
         """(N, classes) float32 probabilities on the CPU, for images of any sizes: the same that `evaluate` scores.
 
         They are averaged over the crops of `tta`. The network computes in evaluation mode, whatever its mode is.
 
         Raises:
             DataError: an image is missing or damaged.
+            UsageError: the outputs of the model's task are no probabilities of classes.
         """
-        return self._probabilities([self._load(image) for image in images])
-
-    def _load(self, image: ImageInput) -> Loaded:
-        settings = self.card.preprocessing
-        return open_reader(settings).load(dataset_of(settings, [image]), 0, self.tta)
-
-    def _probabilities(self, inputs: Sequence[Loaded]) -> Tensor:
-        if not inputs:
-            return torch.empty(0, len(self.classes))
-        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        reader = open_reader(self.card.preprocessing)
-        predictor = NetworkPredictor(self.network, open_task(Classify()), reader, tta=self.tta, device=device)
-        with torch.inference_mode(), full_float32():
-            return torch.softmax(predictor.predict(inputs).float(), 1).cpu()
+        task, rows = self.task, []
+        inputs = list(images)
+        answers = self._answers(inputs, len(self.classes), 32, 1, None)
+        for answer in answers:
+            if isinstance(answer, DataError):
+                raise answer
+            listed = task.answer_json(answer, self.classes).get("classes", ())
+            by_class = {each["name"]: each["probability"] for each in listed if "probability" in each}
+            if by_class.keys() != set(self.classes):
+                raise UsageError(
+                    f"A model of {self.card.task} gives no probabilities of classes for a whole "
+                    f"{self.card.preprocessing.noun}: use predict."
+                )
+            rows.append([by_class[name] for name in self.classes])
+        return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(self.classes))
 
     @renamed_arguments(picture="image")
-    def predict(self, image: ImageInput, top: int = 5) -> Ranking:
-        """The `top` most probable classes with their probabilities, the most probable first."""
-        return self.predict_many([image], top)[0]
+    def predict(self, image: Any, top: int = 5, *, tta: str | None = None) -> Any:
+        """The answer of the model's task to one sample, such as an image of any size.
+
+        Args:
+            image: a path, the bytes of a file, or what the modality has in memory, such as Pillow's image.
+            top: number of classes, where they are ranked.
+            tta: the test-time augmentation, in place of the recipe's.
+
+        Returns:
+            Of a classifier, the `top` most probable classes with their probabilities, the most probable first.
+        """
+        return self.predict_many([image], top, tta=tta)[0]
 
     @renamed_arguments(pictures="images")
     def predict_many(
-        self, images: Sequence[ImageInput], top: int = 5, batch: int = 32, workers: int | None = None
-    ) -> list[Ranking]:
+        self,
+        images: Sequence[Any],
+        top: int = 5,
+        batch: int = 32,
+        workers: int | None = None,
+        *,
+        tta: str | None = None,
+    ) -> list[Any]:
         """`predict` for each of `images`, in batches of `batch`; the next batch is decoded meanwhile.
 
         Args:
             workers: threads that decode; None is one for each usable core.
 
         Raises:
-            PredictionError: some images cannot be read; the error has the predictions for the others.
+            PredictionError: some samples cannot be read; the error has the answers to the others.
         """
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top}.")
-        rankings: list[Ranking | None] = []
-        failed: dict[int, DataError] = {}
-        with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
-            parts = [images[first : first + batch] for first in range(0, len(images), batch)]
-            for loaded in prefetch(pool, self._try_to_load, parts):
-                readable = [crops for crops in loaded if not isinstance(crops, DataError)]
-                ranked = iter(self._rank(readable, top))
-                numbered = enumerate(loaded, start=len(rankings))
-                failed |= {number: each for number, each in numbered if isinstance(each, DataError)}
-                rankings += [None if isinstance(each, DataError) else next(ranked) for each in loaded]
+        answers = list(self._answers(images, top, batch, workers, tta))
+        failed = {number: each for number, each in enumerate(answers) if isinstance(each, DataError)}
         if failed:
-            raise PredictionError(rankings, failed)
-        return [ranking for ranking in rankings if ranking is not None]
+            raise PredictionError([None if number in failed else each for number, each in enumerate(answers)], failed)
+        return answers
 
-    def _try_to_load(self, image: ImageInput) -> Loaded | DataError:
-        try:
-            return self._load(image)
-        except DataError as error:
-            return DataError(str(error))  # without the traceback, whose frames hold the pixels
+    def _answers(
+        self, inputs: Sequence[Any], top: int, batch: int, workers: int | None, tta: str | None
+    ) -> Iterator[Any]:
+        """The answer to each of `inputs`, or the DataError of one that cannot be read."""
+        task, predictor = self.task, self.predictor(tta)
+        dataset = dataset_of(self.card.preprocessing, inputs)
+        with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
+            parts = [range(first, min(first + batch, len(inputs))) for first in range(0, len(inputs), batch)]
+            for loaded in prefetch(pool, partial(_try_to_load, predictor, dataset), parts):
+                readable = [each for each in loaded if not isinstance(each, DataError)]
+                found = iter(())
+                if readable:
+                    with torch.inference_mode(), full_float32():
+                        found = iter(task.answers(predictor.predict(readable), self.classes, top))
+                for each in loaded:
+                    yield each if isinstance(each, DataError) else next(found)
 
-    def _rank(self, inputs: Sequence[Loaded], top: int) -> list[Ranking]:
-        values, indices = self._probabilities(inputs).topk(min(top, len(self.classes)))
-        return [
-            [(self.classes[i], v) for i, v in zip(*row, strict=True)]
-            for row in zip(indices.tolist(), values.tolist(), strict=True)
-        ]
+
+def _try_to_load(predictor: NetworkPredictor, dataset: Dataset, index: int) -> Any:
+    try:
+        return predictor.load(dataset, index)
+    except DataError as error:
+        return DataError(str(error))  # without the traceback, whose frames hold the pixels
 
 
 def find_model_file(model: str | Path) -> Path:
@@ -181,68 +236,63 @@ def load(
         runtime: "torch"; or, on the CPU, "folded" (batch norm folded into the convolutions), "compiled", "openvino" or
             "onnxruntime"; see `artifacts.runtimes`.
         precision: "auto" (bf16 where runtime and processor support it, else fp32), "fp32", "bf16" or "int8".
-        calibrate: images to calibrate int8 on: a folder or the name of a dataset; None takes the training data.
+        calibrate: samples to calibrate int8 on: a folder or the name of a dataset; None takes the training data.
 
     Raises:
         FileError: if there is no model, or it is damaged.
-        UsageError: if the device or the runtime is not available, or not in this precision.
+        UsageError: if the device or the runtime is not available, not in this precision, or not for this task.
     """
     device = find_device(str(device))
     if calibrate is not None and precision != "int8":
         raise UsageError(f"calibrate is for precision int8, not {precision}.")
     path = find_model_file(model)
     state, card = model_file.load(path)
-    network = allocate(card.spec)
+    if runtime != "torch" and not card.settings.fixed:
+        raise UsageError(
+            f"Runtime {runtime} is not for models of {card.task}, whose outputs have no fixed size: take torch."
+        )
+    network = open_task(card.settings).build(card.spec)
     load_strictly(network, state, str(path))
-    # Images are laid out as in the evaluations of training, for the same last bit.
+    # Inputs are laid out as in the evaluations of training, for the same last bit.
     network = (place(network, device) if card.spec.dimensions == 2 else network.to(device)).eval()
-    images = calibrate if calibrate is not None else card.recipe.get("data")
-    calibration = None if images is None else lambda: _calibration(images, card.preprocessing)
+    name = calibrate if calibrate is not None else card.recipe.get("data")
+    calibration = None if name is None else lambda: _calibration(name, card.preprocessing)
     execute = runtimes.build(
         network,
         runtime,
         precision,
         keep=path,
         calibration=calibration,
-        calibrated_on="" if calibrate is None else _digest(calibrate),
+        calibrated_on="" if calibrate is None else _digest(calibrate, card.preprocessing),
     )
     return Model(execute, card, path)
 
 
-def _digest(name: str) -> str:
-    """A hash of the names and sizes of the images in the folder `name`, or of the dataset's name."""
-    images = _images_in(Listing(Path(name))) if Path(name).is_dir() else []
-    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in images]
+def _digest(name: str, settings: AnyInput) -> str:
+    """A hash of the names and sizes of the samples in the folder `name`, or of the dataset's name."""
+    paths = map(Path, files_in(name, settings)) if Path(name).is_dir() else ()
+    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in paths]
     return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
-def _images_in(listing: Listing) -> list[Path]:
-    return sorted(listing.root / os.fsdecode(name) for name in listing.files())
-
-
-def _calibration(name: str, preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """Normalised images, (1, C, H, W) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
-    p = preprocessing
+def _calibration(name: str, settings: AnyInput) -> Iterator[Tensor]:
+    """Inputs of a network, (1, C, ...) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
     if Path(name).is_dir():
-        listing = Listing(Path(name))
-        openers = [partial(open_image, path, p.color, background=p.background) for path in _images_in(listing)]
-        notes = listing.notes(classes=False)
+        dataset = dataset_of(settings, files_in(name, settings))
     else:
         try:
             splits = open_dataset(name)
         except DataError as error:
             raise DataError(
-                f"int8 is calibrated on images like those of later predictions, and {name} is not here: "
+                f"int8 is calibrated on {settings.noun}s like those of later predictions, and {name} is not here: "
                 "give --calibrate FOLDER."
             ) from error
-        count = len(splits.train)
-        openers = [
-            partial(cast(ImageDataset, splits.train).image, index, p.color, p.background) for index in range(count)
-        ]
-        notes = list(splits.notes)
-    note(*notes)
-    if not openers:
-        raise DataError(f"There are no images in {name} to calibrate int8 on.")
-    for number in evenly_spaced(len(openers), CALIBRATION):
-        with contextlib.suppress(DataError):  # images that cannot be read are skipped
-            yield normalize(torch.from_numpy(prepare(openers[number](), p))[None], p)
+        dataset = splits.train
+        note(*splits.notes)
+    if not len(dataset):
+        raise DataError(f"There are no {settings.noun}s in {name} to calibrate int8 on.")
+    reader = open_reader(settings)
+    for number in evenly_spaced(len(dataset), CALIBRATION):
+        with contextlib.suppress(DataError):  # samples that cannot be read are skipped
+            loaded = reader.load(dataset, number, settings.tta[0])
+            yield reader.normalize(torch.from_numpy(loaded.inputs[0])[None])

@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for
 from resnets.commands.command import Answer, Command, Invocation
-from resnets.core.console import printable, say
-from resnets.core.errors import DataError, PredictionError, UsageError
-from resnets.core.renamed import with_old_keys
+from resnets.commands.predictions import Answers, check_out
+from resnets.core.console import say
+from resnets.core.errors import PredictionError, UsageError
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from resnets.artifacts.model import ImageInput, Model, Ranking
+    from resnets.artifacts.model import Model
+
+
+class Predictions(list[Any]):
+    """The answers of `predict`, a list with one for each input; None for those that could not be read.
+
+    Attributes:
+        found: the same with what is known of the inputs.
+    """
+
+    def __init__(self, found: Answers) -> None:
+        super().__init__(found.answers)
+        self.found = found
 
 
 @checked_arguments
 def predict(
     model: str | Path | Model,
     /,
-    *images: ImageInput,
+    *images: Any,
     top: int = 5,
+    tta: str | None = None,
+    out: str | Path | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
     calibrate: str | None = None,
     workers: int | None = None,
-) -> list[Ranking]:
-    """Predict the classes of images of any size.
+) -> list[Any]:
+    """Predict what is in images or recordings of any size.
 
     Args:
         model: a model file or a run folder.
-        images: image files.
-        top: number of classes to show.
+        images: files, folders of them, or globs in quotes.
+        top: number of classes to show, where they are ranked.
+        tta: test-time augmentation (see evaluate; default: as in the model's recipe).
+        out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
+            answer, such as masks.
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded (batch norm folded into the convolutions), compiled, openvino or
             onnxruntime. The converted model is cached beside the model file.
@@ -46,46 +62,47 @@ def predict(
         workers: threads that decode images; the result does not depend on it (default: one for each usable core).
 
     Returns:
-        For each image its `top` classes with their probabilities, the most probable first.
+        For each input the answer of the model's task; of a classifier its `top` classes with their probabilities, the
+        most probable first.
 
     Raises:
-        PredictionError: if some images cannot be read; the exception has the predictions for all others.
+        PredictionError: if some inputs cannot be read; the exception has the predictions for all others.
+        DataError: if a folder or a glob has no inputs of the model.
     """
     check_range("workers", workers, 0, MAX_WORKERS)
+    check_out(None if out is None else Path(out))
+    from resnets.artifacts.inputs import expand
     from resnets.artifacts.model import Model, load
 
     if not images:
         raise UsageError("Give at least one image.")
+    name = str(model.file if isinstance(model, Model) else model)
     if not isinstance(model, Model):
         model = load(model, device_for(runtime, device), runtime=runtime, precision=precision, calibrate=calibrate)
-    return model.predict_many(images, top, workers=workers)
+    model.check_tta(tta)
+    inputs = expand(images, model.card.preprocessing)
+    try:
+        found = Answers(model.card, inputs, model.predict_many(inputs, top, workers=workers, tta=tta))
+    except PredictionError as error:
+        found = Answers(model.card, inputs, error.predictions, error.failed)
+    if out is not None:
+        found.write(Path(out), name, runtime)
+    predictions = Predictions(found)
+    if found.failed:
+        raise PredictionError(predictions, found.failed)
+    return predictions
 
 
 def _answer(invocation: Invocation) -> Answer:
     given = invocation.arguments
-    failed: Mapping[int, DataError] = {}
-    rankings: Sequence[Ranking | None]
     try:
-        rankings = invocation.call()
+        predictions: Predictions = invocation.call()
     except PredictionError as error:
-        rankings, failed = error.predictions, error.failed
+        predictions = cast("Predictions", error.predictions)
         if not given.json:
-            say(*(f"resnets: {reason}" for reason in failed.values()), stream=sys.stderr)
-    lines: list[str] = []
-    predictions = []
-    for name, ranking in zip(given.images, rankings, strict=True):
-        if ranking is not None:
-            lines += [printable(name), *(f"  {probability:7.2%}  {printable(kind)}" for kind, probability in ranking)]
-            classes = [{"name": kind, "probability": probability} for kind, probability in ranking]
-            predictions.append(with_old_keys({"input": name, "classes": classes}, image="input"))
-    data = {
-        "model": given.model,
-        "task": "classification",
-        "runtime": given.runtime,
-        "predictions": predictions,
-        "failed": [{"input": given.images[number], "error": str(reason)} for number, reason in failed.items()],
-    }
-    return Answer(lines, data, failed=bool(failed))
+            say(*(f"resnets: {reason}" for reason in error.failed.values()), stream=sys.stderr)
+    found = predictions.found
+    return Answer(found.lines(), found.data(given.model, given.runtime), failed=bool(found.failed))
 
 
 COMMAND = Command(predict, _answer)

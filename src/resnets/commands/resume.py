@@ -73,13 +73,14 @@ def resume(
 
 def _as_it_was(folder: RunFolder) -> Run:
     """Returns the run in `folder`, which was finished already, with the metrics that its model file has."""
-    from resnets.artifacts.model import load
+    from resnets.artifacts import model_file
     from resnets.training.damage import DamageLog
     from resnets.training.plan import read_plan
 
-    card = load(folder.model).card
+    card = model_file.load(folder.model)[1]
     metrics = {"task": card.task, "data": read_plan(folder.recipe).data, **card.metrics}
-    return Run(folder.path, {**metrics, "damaged": DamageLog(folder.path).by_path()}, was_finished=True)
+    metrics["damaged"] = DamageLog(folder.path).by_path()
+    return Run(folder.path, metrics, was_finished=True, noun=card.preprocessing.noun)
 
 
 COMMAND = Command(resume, answer, python_only=("subscribers",))

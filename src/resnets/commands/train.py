@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range, find_recipe, find_spec
 from resnets.commands.command import Command
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 @renamed_arguments(best="monitor", listeners="subscribers")
 @checked_arguments
 def train(
-    recipe: str | Recipe = "digits",
+    recipe: str | Recipe | None = None,
     /,
     *overrides: str,
     data: str | None = None,
     model: str | Spec | None = None,
+    weights: str | None = None,
     epochs: float | None = None,
     large_batch: int | None = None,
     out: str | Path | None = None,
@@ -40,7 +42,7 @@ def train(
     checkpoint_minutes: float = 5.0,
     checkpoint_steps: int | None = None,
     keep: int = 2,
-    monitor: Literal["accuracy", "top5", "loss"] | None = None,
+    monitor: str | None = None,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
     subscribers: tuple[Subscriber, ...] = (),
@@ -48,11 +50,13 @@ def train(
     """Train a network; without arguments, a small one on scikit-learn's digits.
 
     Args:
-        recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe.
+        recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe (default: the one that suits
+            the data, digits for images).
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
-        data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*; or digits, cifar10, cifar100
-            (default: the recipe's).
+        data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
+            images and masks; a CSV or JSON lines file; or digits, cifar10, cifar100 (default: the recipe's).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
+        weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
         epochs: length of training; schedules keep their shape.
         large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
         out: folder of the run (default: runs/RECIPE, numbered).
@@ -64,7 +68,8 @@ def train(
         checkpoint_steps: steps between checkpoints, in addition.
         keep: number of checkpoints to keep.
         monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the
-            last step is then kept as last.safetensors.
+            last step is then kept as last.safetensors. It is one of the task's: accuracy, top5, loss, balanced_accuracy
+            or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run; an exception in one is reported once and does not end
@@ -76,12 +81,14 @@ def train(
         TrainingError: if training cannot go on, such as after a loss that is not finite.
     """
     if isinstance(recipe, str) and "=" in recipe:
-        recipe, overrides = "digits", (recipe, *overrides)
-    resolved = find_recipe(recipe)
+        recipe, overrides = None, (recipe, *overrides)
+    resolved = find_recipe(_default_recipe(data) if recipe is None else recipe)
     if data is not None:
         resolved = replace(resolved, data=data)
     if model is not None:
         resolved = replace(resolved, model=find_spec(model))
+    if weights is not None:
+        resolved = replace(resolved, weights=weights)
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
     if seed is not None:
@@ -103,6 +110,7 @@ def train(
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)
     checkpoints = CheckpointPolicy(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, monitor=monitor)
+    checkpoints.monitored(resolved.task)  # before anything is written or read
     if out is None and world_size() > 1:
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
@@ -124,6 +132,23 @@ def train(
                 folder.path.rmdir()
                 folder.path.parent.rmdir()  # where there is no other run either
     return finished_run(folder, scores)
+
+
+def _default_recipe(data: str | None) -> str:
+    """Returns the name of the recipe for `data` where none is named, and prints it if the data is no dataset by name.
+
+    Raises:
+        UsageError: none suits the data.
+        DataError: there is no such data, or it cannot be read.
+    """
+    from resnets.modalities.catalog import NAMES, open_dataset
+    from resnets.recipes.catalog import default_for
+
+    if data is None or data in NAMES:
+        return "digits"
+    name = default_for(open_dataset(data), data)
+    note(f"The recipe for this data is {name}.")
+    return name
 
 
 COMMAND = Command(train, answer, python_only=("subscribers",))

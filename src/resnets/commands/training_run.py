@@ -12,6 +12,7 @@ from resnets.commands.command import Answer, Invocation
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.units import show_count
+from resnets.tasks.catalog import find
 
 if TYPE_CHECKING:
     from resnets.evaluation.scoring import Scores
@@ -28,11 +29,13 @@ class Run:
         metrics: of the model on the split that `metrics["split"]` names: val where the data has one, else test. The
             keys are those of `evaluate --json`; accuracies are fractions of 1.
         was_finished: whether `resume` found that there was nothing left to do.
+        noun: what a sample is called, such as "image".
     """
 
     folder: Path
     metrics: dict[str, Any]
     was_finished: bool = False
+    noun: str = "image"
 
     @property
     def model(self) -> Path:
@@ -47,7 +50,9 @@ def finished_run(folder: RunFolder, scores: Scores) -> Run:
     """Returns the run in `folder`, which ended with `scores`."""
     from resnets.training.plan import read_plan
 
-    return Run(folder.path, {"task": scores.task, "data": read_plan(folder.recipe).data, **scores.summary()})
+    plan = read_plan(folder.recipe)
+    metrics = {"task": scores.task, "data": plan.data, **scores.summary()}
+    return Run(folder.path, metrics, noun=plan.recipe.preprocessing.noun)
 
 
 def answer(invocation: Invocation) -> Answer:
@@ -63,10 +68,11 @@ def answer(invocation: Invocation) -> Answer:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
         run: Run = invocation.call(subscribers=subscribers)
     lines = ["The run was finished already; nothing was done."] if run.was_finished else []
-    split = run.metrics.get("split")  # version 0.1.0 does not say
+    headline = find(run.metrics["task"]).metrics[0]
+    name = " ".join(filter(None, [run.metrics.get("split"), headline.name]))  # version 0.1.0 does not say the split
     lines += [
-        f"{'accuracy' if split is None else f'{split} accuracy'} {run.metrics['accuracy']:.2%} "
-        f"of {show_count(run.metrics['samples'], 'image')}",
+        f"{name} {headline.show(run.metrics.get(headline.name))} {'of' if headline.percent else 'on'} "
+        f"{show_count(run.metrics['samples'], run.noun)}",
         f"model   {run.model}",
         f"report  {run.report}",
     ]

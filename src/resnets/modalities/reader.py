@@ -124,8 +124,8 @@ class Reader(Protocol):
         """A batch of the inputs of `load`, on the device, as the network gets it."""
         ...
 
-    def image(self, dataset: Any, index: int) -> Image.Image | None:
-        """A sample as people look at it, such as the upright image or a spectrogram; None where there is no image.
+    def thumbnail(self, dataset: Any, index: int) -> Image.Image | None:
+        """A sample as people look at it, at any size, such as the upright image or a spectrogram; None where there is none.
 
         Raises:
             DataError: it is damaged.

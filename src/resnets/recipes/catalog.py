@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resnets.core.errors import lookup
+from resnets.core.errors import UsageError, lookup
+from resnets.modalities.base import DatasetSplits
 from resnets.recipes import fast, paper, successors
 from resnets.recipes.digits import digits
+from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -22,6 +24,14 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "wide": successors.wide,
 }
 
+# By modality and task of data in folders, what trains on it where no recipe is named.
+DEFAULTS: dict[tuple[str, str], str] = {
+    ("image", "classification"): "digits",
+    ("image", "segmentation"): "segmentation/small",
+    ("audio", "classification"): "audio/logmel",
+}
+LISTS = ("csv", "jsonl")  # formats whose data may be for any task: which recipe suits it cannot be seen
+
 
 def find(name: str) -> Recipe:
     """The recipe called `name`.
@@ -30,3 +40,24 @@ def find(name: str) -> Recipe:
         UsageError: there is none; the message names the nearest.
     """
     return lookup(RECIPES, name, "recipe")()
+
+
+def default_for(splits: DatasetSplits, data: str) -> str:
+    """The name of the recipe that trains on `splits` where none is named.
+
+    Args:
+        data: what `--data` names, for messages.
+
+    Raises:
+        UsageError: there is none; the message says how to name one.
+    """
+    task = splits.train.task
+    name = DEFAULTS.get((splits.train.modality, task))
+    if name is None or splits.format in LISTS:
+        setting = f" task={type(find_task(task)).__name__}"
+        raise UsageError(
+            f"{data} has {splits.train.modality} data for {task}"
+            f"{f' (format {splits.format})' if splits.format else ''}, for which no recipe is chosen by itself. Name "
+            f"one of `resnets recipes`, such as: resnets train paper/cifar --data {data}{setting}"
+        )
+    return name

@@ -97,7 +97,7 @@ class _Thumbnail:
 
 def _thumbnail(dataset: Dataset, reader: Reader, sample: int) -> _Thumbnail:
     try:
-        image = reader.image(dataset, sample)
+        image = reader.thumbnail(dataset, sample)
     except DataError:
         image = None
     if image is None:

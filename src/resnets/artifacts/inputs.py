@@ -1,0 +1,60 @@
+"""What a user gives a model to answer: files, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resnets.core.errors import DataError
+from resnets.modalities.inputs import AnyInput
+from resnets.modalities.listing import Listing
+
+
+def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
+    """`inputs` with each folder replaced by the files in it and below it, and each glob by what it matches, sorted.
+
+    A path that exists is never a glob. What is no path, such as an image in memory, stays as it is, and so does a path
+    that does not exist, which is an error when it is read.
+
+    Args:
+        settings: of the model's input, whose modality decides which files of a folder are inputs.
+
+    Raises:
+        DataError: a folder has no such file, or a glob matches nothing.
+    """
+    found: list[Any] = []
+    for given in inputs:
+        if not isinstance(given, str | Path):
+            found.append(given)
+        elif os.path.isdir(given):
+            found += _files_of(given, settings)
+        elif not os.path.lexists(given) and glob.has_magic(str(given)):
+            matches = sorted(glob.glob(str(given), recursive=True))
+            files = [match for match in matches if not os.path.isdir(match)]
+            files += [each for match in matches if os.path.isdir(match) for each in files_in(match, settings)]
+            if not files:
+                raise DataError(f"Nothing matches {given}: there is no {settings.noun} to predict.")
+            found += files
+        else:
+            found.append(given)
+    return found
+
+
+def files_in(folder: str | Path, settings: AnyInput) -> list[str]:
+    """The paths of the files in a folder and below it that are inputs of `settings`, by their endings, sorted.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    listing = Listing(Path(folder))
+    return sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.images())
+
+
+def _files_of(folder: str | Path, settings: AnyInput) -> list[str]:
+    files = files_in(folder, settings)
+    if not files:
+        raise DataError(f"There are no {settings.noun}s in {folder}, nor in the folders in it.")
+    return files
