@@ -136,14 +136,15 @@ def file_names(inputs: Sequence[Any]) -> list[str]:
     It is the input's own name without its ending. Equal ones get the folder's name before them, then those of the
     folders above it, and, if they are still equal, their number.
     """
-    parts = [Path(os.path.splitext(name_of(given))[0]).parts for given in inputs]
+    paths = [Path(os.path.splitext(name_of(given))[0]) for given in inputs]
+    parts = [path.relative_to(path.anchor).parts for path in paths]
     names = [each[-1] if each else "input" for each in parts]
     for depth in range(2, 1 + max(map(len, parts), default=0)):
         repeated = _repeated(names)
         if not repeated:
             break
         names = [
-            "_".join(each[-depth:]).replace("/", "") if name in repeated else name
+            "_".join(each[-depth:]) if name in repeated else name
             for name, each in zip(names, parts, strict=True)
         ]
     repeated = _repeated(names)
