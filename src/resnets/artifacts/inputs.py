@@ -10,7 +10,7 @@ from typing import Any
 
 from resnets.core.errors import DataError
 from resnets.modalities.inputs import AnyInput
-from resnets.modalities.listing import Listing
+from resnets.modalities.listing import KINDS, Listing
 
 
 def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
@@ -49,8 +49,8 @@ def files_in(folder: str | Path, settings: AnyInput) -> list[str]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    listing = Listing(Path(folder))
-    return sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.images())
+    listing = Listing(Path(folder), KINDS[settings.modality])
+    return sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.files())
 
 
 def _files_of(folder: str | Path, settings: AnyInput) -> list[str]:

@@ -143,10 +143,7 @@ def file_names(inputs: Sequence[Any]) -> list[str]:
         repeated = _repeated(names)
         if not repeated:
             break
-        names = [
-            "_".join(each[-depth:]) if name in repeated else name
-            for name, each in zip(names, parts, strict=True)
-        ]
+        names = ["_".join(each[-depth:]) if name in repeated else name for name, each in zip(names, parts, strict=True)]
     repeated = _repeated(names)
     taken = set(names)
     for number, name in enumerate(names):

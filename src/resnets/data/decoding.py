@@ -62,7 +62,7 @@ class ResidentSamples:
         prepared: (samples, ...), see `Reader.examine`.
     """
 
-    def __init__(self, prepared: NDArray[np.uint8], device: torch.device) -> None:
+    def __init__(self, prepared: NDArray[Any], device: torch.device) -> None:
         self.inputs = torch.from_numpy(prepared).to(device)
 
     def take(self, ids: NDArray[np.int64]) -> DecodedSamples:

@@ -10,7 +10,6 @@ import collections
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -53,7 +52,7 @@ class Batches:
         device: torch.device,
         rows: slice | None = None,
         workers: int = 0,
-        prepared: NDArray[np.uint8] | None = None,
+        prepared: NDArray[Any] | None = None,
         size_at: Callable[[int], int | None] = lambda step: None,
         replace_damaged: bool = False,
     ) -> None:

@@ -37,7 +37,7 @@ class DatasetScan:
     """
 
     damaged: dict[int, str]
-    prepared: NDArray[np.uint8] | None = None
+    prepared: NDArray[Any] | None = None
     mean: NDArray[np.float32] | None = None
     std: tuple[float, ...] | None = None
     remarks: Mapping[int, int] = field(default_factory=dict)
@@ -96,7 +96,8 @@ def resident_samples(dataset: Dataset, reader: Reader) -> DatasetScan:
 
 def fits_in_memory(count: int, reader: Reader) -> bool:
     """Whether `count` samples may be held in memory as they are prepared, in no more than `RESIDENT_BYTES`."""
-    return count * math.prod(reader.slots(None)["inputs"].shape) <= RESIDENT_BYTES
+    slot = reader.slots(None)["inputs"]
+    return count * math.prod(slot.shape) * np.dtype(slot.dtype).itemsize <= RESIDENT_BYTES
 
 
 def _read(
@@ -113,8 +114,9 @@ def _read(
     Args:
         prepared: also prepare them, which refuses those that are too narrow.
     """
-    shape = reader.slots(None)["inputs"].shape
-    kept = np.zeros((len(dataset), *shape), np.uint8) if keep else None
+    slot = reader.slots(None)["inputs"]
+    shape = slot.shape
+    kept = np.zeros((len(dataset), *shape), slot.dtype) if keep else None
     damaged: dict[int, str] = {}
     odd: dict[int, int] = {}
 

@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError, lookup
+from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
 from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
+from resnets.modalities.image.datasets.mask_files import looks_like_masks
+from resnets.modalities.image.datasets.masks import open_masks
 from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
@@ -108,11 +108,7 @@ def _classes(splits: DatasetSplits) -> str:
 
 
 def _open_folders(root: Path) -> DatasetSplits:
-    sounds = _module("audio.datasets.folder")
-    if sounds is not None and root.is_dir() and sounds.looks_like_sounds(root):
-        opened: DatasetSplits = sounds.open_sounds(root)
-        return opened
-    return open_folder(root)
+    return open_sounds(root) if root.is_dir() and looks_like_sounds(root) else open_folder(root)
 
 
 def _has_class_folders(root: Path) -> bool:
@@ -122,27 +118,6 @@ def _has_class_folders(root: Path) -> bool:
         return False
     names = [entry.name for entry in os.scandir(above) if entry.is_dir() and any(os.scandir(entry.path))]
     return len([name for name in names if not name.startswith(".") and name not in _OF_OTHER_FORMATS]) > 1
-
-
-def _looks_like_masks(root: Path) -> bool:
-    masks = _module("image.datasets.mask_files")
-    return masks is not None and root.is_dir() and bool(masks.looks_like_masks(root))
-
-
-def _open_masks(root: Path) -> DatasetSplits:
-    masks = _module("image.datasets.masks")
-    if masks is None:
-        raise UsageError("Folders of masks are not read by this version.")
-    opened: DatasetSplits = masks.open_masks(root)
-    return opened
-
-
-def _module(name: str) -> Any:
-    name = f"resnets.modalities.{name}"
-    try:
-        return import_module(name) if find_spec(name) is not None else None
-    except ModuleNotFoundError:
-        return None
 
 
 FORMATS: Mapping[str, DataFormat] = {
@@ -157,5 +132,5 @@ FORMATS: Mapping[str, DataFormat] = {
         partial(looks_like_tables, format="jsonl"),
         partial(open_tables, format="jsonl"),
     ),
-    "masks": DataFormat({"image": "images with masks"}, _looks_like_masks, _open_masks),
+    "masks": DataFormat({"image": "images with masks"}, looks_like_masks, open_masks),
 }

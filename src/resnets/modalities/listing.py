@@ -40,7 +40,7 @@ class FileKind:
 
 IMAGES = FileKind("images", ".jpg", ENDINGS)
 SOUNDS = FileKind("recordings", ".wav", frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus"}))
-KINDS = (IMAGES, SOUNDS)
+KINDS = {"image": IMAGES, "audio": SOUNDS}  # by modality
 
 Kind = Literal["folder", "link to a folder", "file", "dangling link", "special file"]
 
@@ -165,7 +165,7 @@ class Listing:
     def _leave_out(self, relative: str, what: Kind) -> None:
         names = {"dangling link": self.dangling, "special file": self.special}.get(what, self.other)
         names.add(relative)
-        if names is self.other and any(kind.has(relative) for kind in KINDS):
+        if names is self.other and any(kind.has(relative) for kind in KINDS.values()):
             self.mixed.add(relative)
 
 
@@ -191,7 +191,7 @@ def first_kind(root: Path) -> FileKind | None:
                 below.append(entry.path)
             elif what == "file":
                 # Loose files of a folder of classes say nothing of its kind.
-                for kind in KINDS if path != str(root) else ():
+                for kind in KINDS.values() if path != str(root) else ():
                     if kind.has(entry.name):
                         return kind
         folders += reversed(below)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -72,9 +71,7 @@ class RunEvaluator:
         of_training = {f"train_{name}": train.metrics[name] for name in (self._plan.headline.name, "loss")}
         return replace(scores, metrics=scores.metrics | of_training)
 
-    def _score(
-        self, network: nn.Module, dataset: Dataset, prepared: NDArray[np.uint8] | None, split: SplitName
-    ) -> Scores:
+    def _score(self, network: nn.Module, dataset: Dataset, prepared: NDArray[Any] | None, split: SplitName) -> Scores:
         recipe, training = self._plan.recipe, self._training
         predictor = NetworkPredictor(
             network,

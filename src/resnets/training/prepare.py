@@ -73,7 +73,7 @@ class PreparedData:
             return self.test_scan
         return resident_samples(self.test, self.reader)
 
-    def prepared_test(self) -> NDArray[np.uint8] | None:
+    def prepared_test(self) -> NDArray[Any] | None:
         """(N, ...) the test samples as they are prepared; None if one is damaged or they do not fit into memory."""
         return None if self.read_test.damaged else self.read_test.prepared
 
@@ -168,10 +168,13 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
         DataError: the data is of another modality, or for a task that the recipe's input is not for.
     """
 
-    def opened() -> DatasetSplits:
-        return with_watched_split(open_dataset(recipe.data), recipe.data, holdout=recipe.holdout, rule=split_rule)
+    def opened() -> tuple[DatasetSplits, AnyTask]:
+        splits = open_dataset(recipe.data)
+        task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
+        splits = task.adapt(splits)
+        return with_watched_split(splits, recipe.data, holdout=recipe.holdout, rule=split_rule), task
 
-    splits = agreement.together(ranks, opened)
+    splits, task = agreement.together(ranks, opened)
     require_same_files(splits, ranks)
     preprocessing = recipe.preprocessing.for_data(splits)
     if splits.train.modality != preprocessing.modality:
@@ -180,7 +183,6 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
             f"{recipe.data} holds {found}s, and the recipe {recipe.name} is for {wanted}s: choose a recipe "
             f"for {found}s (resnets recipes)."
         )
-    task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
     if task.fixed != preprocessing.fixed:
         raise DataError(
             f"{recipe.data} is data for {task.name}, and the recipe {recipe.name} is for {recipe.task.name}: choose a "

@@ -112,8 +112,6 @@ class Recipe:
     precise_bn: int = 0
     score_training: bool = False
     tta: TestTimeAugmentation = "center"
-    task: AnyTask = field(default_factory=Classify, metadata=config.OMITTED_BY_DEFAULT | config.UNTAGGED_FIRST)
-    weights: str | None = field(default=None, metadata=config.OMITTED_BY_DEFAULT)
     evaluate_every: float = 1.0
     seed: int = 0
 

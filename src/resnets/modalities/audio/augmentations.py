@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.modalities.audio.log_mel import LogMel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +55,33 @@ class SoundAugmentations:
         """Uniform numbers for a recording; 0 where nothing is changed at random."""
         masks = self.frequency_masks + self.time_masks
         return 3 + 2 * masks if masks or self.shift or self.speed or self.gain else 0
+
+    @property
+    def holds(self) -> bool:
+        return not self.numbers
+
+    @property
+    def decodes_jpeg(self) -> bool:
+        return False
+
+    @property
+    def largest_size(self) -> int | None:
+        return None
+
+    def size_at(self, share: float) -> int | None:
+        return None
+
+    def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
+        """As `InputAugmentations.check`."""
+        if not isinstance(settings, LogMel):
+            raise UsageError(
+                f"augmentations of recordings do not fit an input of {type(settings).__name__}: give "
+                "preprocessing=LogMel."
+            )
+        if normalize != "given":
+            raise UsageError(f"Recordings have no normalize={normalize}: give normalize=given.")
+        if min(settings.shape()) < least:
+            raise UsageError(
+                f"Spectrograms of {settings.shape()[0]} mel filters and {settings.shape()[1]} frames are too small for "
+                f"this model; the minimum is {least}."
+            )

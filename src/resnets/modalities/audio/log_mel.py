@@ -9,6 +9,9 @@ from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from resnets.modalities.base import DatasetSplits
 
 MAX_SECONDS = 600.0
@@ -117,12 +120,20 @@ class LogMel:
         """The upper edge of the highest filter, in Hz."""
         return self.rate / 2 if self.f_max is None else self.f_max
 
+    @property
+    def summary(self) -> str:
+        return f"{self.seconds:g} s at {self.rate:,} Hz, {self.mels} mel filters, a frame each {self.hop:g} ms"
+
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Rows and columns of the network's input: mel filters and frames."""
         return self.mels, 1 + self.samples // self.hop_samples
 
     def for_data(self, splits: DatasetSplits) -> LogMel:
         return self
+
+    def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> LogMel:
+        """Raises UsageError: spectrograms are normalised one by one, or by a mean and std that are given."""
+        raise UsageError(f"Recordings have no normalize={how}: give normalize=given.")
 
     def edges(self) -> list[float]:
         """The `mels + 2` frequencies in Hz between which the filters rise and fall: evenly spaced in mel, by HTK."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.core.config import encode
 from resnets.core.errors import DataError, UsageError
 from resnets.modalities.audio.augmentations import SoundAugmentations
 from resnets.modalities.audio.cut import cut
@@ -41,6 +42,15 @@ class SoundReader:
     def __init__(self, settings: LogMel, augmentations: SoundAugmentations | None = None) -> None:
         self.settings = settings
         self.augmentations = augmentations or SoundAugmentations()
+
+    by_header = True  # where the scan's table says so, as no header of a recording is read
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return "LogMel", encode(self.settings)
+
+    def finishing_early(self) -> SoundReader:
+        return self
 
     @property
     def numbers(self) -> int:
@@ -105,6 +115,9 @@ class SoundReader:
                 f"There is no test-time augmentation {tta!r} of recordings: choose {', '.join(self.settings.tta)}."
             )
         return Loaded((self._centered(dataset, index),))
+
+    def load_prepared(self, prepared: NDArray[Any], tta: str) -> Loaded | None:
+        return Loaded((prepared,)) if tta == self.settings.tta[0] else None
 
     def normalize(self, inputs: Tensor) -> Tensor:
         return inputs

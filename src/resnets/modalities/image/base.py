@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
-from resnets.modalities.base import Dataset
+from resnets.modalities.base import Dataset, whole
 from resnets.modalities.image.preprocessing import Background, Color
+from resnets.modalities.image.read.decode_memory import one_image
 
 
 class ImageDataset(Dataset, Protocol):
@@ -20,3 +21,25 @@ class ImageDataset(Dataset, Protocol):
             DataError: the image is damaged.
         """
         ...
+
+
+class HasColor(Protocol):
+    """Settings of an input that say how images are decoded."""
+
+    @property
+    def color(self) -> Color: ...
+
+    @property
+    def background(self) -> Background | None: ...
+
+
+def upright_image(dataset: Any, index: int, settings: HasColor) -> Image.Image:
+    """The decoded image of a sample, before it is resized.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    dataset, index = whole(dataset, index)
+    with one_image():
+        image: Image.Image = dataset.image(index, settings.color, settings.background)
+        return image

@@ -84,6 +84,11 @@ class Canvas:
     def channels(self) -> int:
         return 1 if self.color == "L" else 3
 
+    @property
+    def summary(self) -> str:
+        side = "as large as it is" if self.resize is None else f"shorter side {self.resize}"
+        return f"{self.color}, the whole image, {side}, {self.interpolation}; crops of {self.crop[0]} x {self.crop[1]}"
+
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Height and width of a training input: the crop, or a square of `size`."""
         return (size, size) if size is not None else self.crop

@@ -52,6 +52,10 @@ class CanvasAugmentations:
         return False
 
     @property
+    def decodes_jpeg(self) -> bool:
+        return False
+
+    @property
     def largest_size(self) -> int | None:
         return None
 

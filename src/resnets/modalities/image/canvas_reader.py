@@ -17,6 +17,7 @@ from resnets.core.config import encode
 from resnets.core.devices import constant
 from resnets.modalities.base import Arrays, whole
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
+from resnets.modalities.image.base import upright_image
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.placement import Placement
@@ -117,6 +118,10 @@ class CanvasReader:
     def normalize(self, inputs: Tensor) -> Tensor:
         mean, std = (_by_channel(values, inputs.device) for values in (self.settings.mean, self.settings.std))
         return (as_float(inputs) - mean).div_(std)
+
+    def thumbnail(self, dataset: Any, index: int) -> Image.Image:
+        """The upright image."""
+        return upright_image(dataset, index, self.settings)
 
     def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
         return notes_on(remarks, samples, split, self.settings.background)  # type: ignore[arg-type]

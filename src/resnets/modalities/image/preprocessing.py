@@ -92,6 +92,10 @@ class Preprocessing:
     def channels(self) -> int:
         return 1 if self.color == "L" else 3
 
+    @property
+    def summary(self) -> str:
+        return f"{self.color}, shorter side {self.resize}, centre {self.crop}, {self.interpolation}"
+
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Height and width of a training input."""
         return (size or self.crop, size or self.crop)

@@ -9,11 +9,13 @@ from typing import Any, cast
 import numpy as np
 import PIL
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from resnets.core.config import encode
 from resnets.modalities.base import Arrays, whole
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
+from resnets.modalities.image.base import upright_image
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.decode_memory import one_image
@@ -151,6 +153,10 @@ class ImageReader:
 
     def normalize(self, inputs: Tensor) -> Tensor:
         return normalize(inputs, self.settings)
+
+    def thumbnail(self, dataset: Any, index: int) -> Image.Image:
+        """The upright image."""
+        return upright_image(dataset, index, self.settings)
 
     def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
         return notes_on(cast(Mapping[Remark, int], remarks), samples, split, self.settings.background)

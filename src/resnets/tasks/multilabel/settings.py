@@ -12,7 +12,7 @@ from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
 
 if TYPE_CHECKING:
-    from resnets.modalities.base import Dataset
+    from resnets.modalities.base import Dataset, DatasetSplits
 
 THRESHOLD = 0.5  # of each class, where none was chosen
 
@@ -50,6 +50,9 @@ class MultiLabel:
         if self.thresholds is not None and len(self.thresholds) != classes:
             raise UsageError(f"task.thresholds has {len(self.thresholds)} values, and the data {classes} classes.")
         return replace(spec, classes=classes)
+
+    def adapt(self, splits: DatasetSplits) -> DatasetSplits:
+        return splits
 
     def for_data(self, dataset: Dataset) -> MultiLabel:
         return self

@@ -13,7 +13,7 @@ from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
 
 if TYPE_CHECKING:
-    from resnets.modalities.base import Dataset
+    from resnets.modalities.base import Dataset, DatasetSplits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,9 @@ class Regress:
         if not isinstance(spec.head, LinearHead):
             raise UsageError(f"Regression needs a linear head, and this model has {type(spec.head).__name__}.")
         return replace(spec, classes=classes)
+
+    def adapt(self, splits: DatasetSplits) -> DatasetSplits:
+        return splits
 
     def for_data(self, dataset: Dataset) -> Regress:
         """The settings with the mean and the standard deviation of the target of `dataset`.
