@@ -95,7 +95,7 @@ def read_classes(
         labels += [label] * len(found)
     files = builder.build()
     if listing.mixed.count and len(files):
-        others = " and ".join(other.plural for other in KINDS if other is not kind)
+        others = " and ".join(other.plural for other in KINDS.values() if other is not kind)
         first = os.fsdecode(files[0])
         raise DataError(
             f"{root} holds both {kind.plural}, such as {first}, and {others}, such as {listing.mixed.first[0]}: which are "
