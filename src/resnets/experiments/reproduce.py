@@ -159,7 +159,7 @@ def _jobs(trials: Sequence[Trial]) -> int:
         environment.choose(
             trial.device,
             trial.recipe.precision,
-            multiply_adds(trial.recipe.model, trial.recipe.largest_shape[0]) * trial.recipe.batch,
+            multiply_adds(trial.recipe.model, trial.recipe.largest_shape) * trial.recipe.batch,
         )
         for trial in trials
     }

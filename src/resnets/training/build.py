@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
+from resnets.artifacts.pretrained import InitialWeights, set_initial_weights
 from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
-from resnets.models.resnet import ResNet
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.training import environment, memory
@@ -33,15 +34,38 @@ def task_of(recipe: Recipe) -> Task:
     return open_task(recipe.task, label_smoothing=recipe.label_smoothing)
 
 
+def initial_network(recipe: Recipe, task: Task, *, drawn: bool = False) -> tuple[nn.Module, InitialWeights | None]:
+    """A network with the weights that a run starts from, and what there is to say of the file that they are from.
+
+    Args:
+        drawn: whether the recipe's file is not read, as other weights will be loaded.
+
+    Raises:
+        FileError: the recipe's file is missing, damaged or of another network.
+    """
+    network = task.build(recipe.model)
+    initialize(network, seed=recipe.seed, how=recipe.initialization)
+    return network, None if drawn or recipe.weights is None else set_initial_weights(network, recipe.weights)
+
+
 def build_training(
-    plan: Plan, data: PreparedData, ranks: Ranks, phase: Phase | None = None
+    plan: Plan, data: PreparedData, ranks: Ranks, phase: Phase | None = None, *, restored: bool = False
 ) -> tuple[Training, Batches]:
-    """A network with its initial weights and its batches, for one phase of the run (by default the first)."""
+    """A network with its initial weights and its batches, for one phase of the run (by default the first).
+
+    Args:
+        restored: whether a checkpoint will replace the initial weights.
+
+    Raises:
+        FileError: the file of initial weights is not what it was when the run began.
+    """
     recipe = phase.recipe if phase else plan.recipe
     task = task_of(recipe)
-    network = task.build(recipe.model)
-    assert isinstance(network, ResNet)
-    initialize(network, seed=recipe.seed, how=recipe.initialization)
+    network, initial = initial_network(recipe, task, drawn=restored)
+    if initial is not None and initial.sha256 != plan.weights_sha256:
+        raise FileError(
+            f"{recipe.weights} is not the file of weights that the run began with: put that one back, or train anew."
+        )
     first = phase.first_step if phase else 0
     training = Training(recipe, plan.environment, task, network, len(data.train), ranks, first_step=first)
     if recipe.memory_limit is not None:

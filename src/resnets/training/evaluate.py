@@ -81,4 +81,6 @@ class RunEvaluator:
             device=training.device,
             prepared=prepared,
         )
-        return self._interruptible.score(predictor, training.task, dataset, split=split, workers=self._plan.workers)
+        return self._interruptible.score(
+            predictor, training.task, dataset, split=split, choose=split == "val", workers=self._plan.workers
+        )

@@ -35,7 +35,9 @@ class Interruptible:
         self._asked = asked
         self._polled = 0.0
 
-    def score(self, predictor: Predictor, task: Task, dataset: Dataset, *, split: SplitName, workers: int) -> Scores:
+    def score(
+        self, predictor: Predictor, task: Task, dataset: Dataset, *, split: SplitName, choose: bool, workers: int
+    ) -> Scores:
         """Returns the scores of `predictor` on every sample of `dataset`.
 
         Raises:
@@ -48,6 +50,7 @@ class Interruptible:
                 task,
                 dataset,
                 split=split,
+                choose=choose,
                 workers=workers,
                 rank=ranks.rank,
                 world=ranks.world,

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -19,7 +20,6 @@ from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.data.loader import Batches
 from resnets.models.memory import BytesPerElement, StepMemory, fit, predict
-from resnets.models.resnet import ResNet
 from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.forward import forward
 from resnets.training.agreement import from_rank_0
@@ -68,9 +68,8 @@ def keep_within_limit(training: Training) -> StepMemory:
     Raises:
         UsageError: the limit cannot be kept.
     """
-    recipe, network = training.recipe, training.network
-    assert isinstance(network, ResNet)
-    size, numbers = recipe.largest_shape[0], bytes_per_element(recipe, training.precision)
+    recipe, network = training.recipe, cast(Any, training.network)  # of any task, which has `spec` and `recomputed`
+    size, numbers = recipe.largest_shape, bytes_per_element(recipe, training.precision)
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     if recipe.memory_limit is not None:
         left = room(recipe, training.device, held)
@@ -103,7 +102,7 @@ def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: i
     for size in range(bn_batch, 1, -1):
         if bn_batch % size == 0:
             try:
-                fit(recipe.model, recipe.largest_shape[0], size, left, numbers=numbers)
+                fit(recipe.model, recipe.largest_shape, size, left, numbers=numbers)
                 return size
             except UsageError as error:
                 refusal = error

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnets.core.config import decode, encode
+from resnets.core.config import OMITTED_BY_DEFAULT, decode, encode
 from resnets.core.errors import FileError, UsageError, nearest
 from resnets.core.files import read_json, write_json
 from resnets.core.renamed import renamed_fields
@@ -102,6 +102,7 @@ class Plan:
         data_sha256: fingerprint of the training images.
         data_fingerprint: what `data_sha256` covers. Runs begun before 0.2 do not record it: names and labels alone.
         split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
+        weights_sha256: of the file of weights that the run starts from; None where they are drawn.
         data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
         tensorboard: whether events are also written for TensorBoard.
         extensions: epochs of each extension of the finished run; see `training.extension`.
@@ -118,6 +119,7 @@ class Plan:
     split_rule: SplitRule = "stratified"  # of files that do not record it
     data_fingerprint: Fingerprint = "names"  # of files that do not record it
     data_path: str | None = None
+    weights_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     tensorboard: bool = False
     extensions: tuple[float, ...] = ()
 
@@ -156,6 +158,8 @@ class Plan:
         for name in ("memory_limit", "capture", "deterministic"):  # how the result is computed
             del recipe[name]
         decisive = {"recipe": recipe, "data": self.data_sha256}
+        if self.weights_sha256 is not None:
+            recipe["weights"] = self.weights_sha256  # wherever the file lies
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ from resnets.models.counts import multiply_adds
 from resnets.training import agreement, checkpoint, memory, run_split
 from resnets.training import environment as environments
 from resnets.training.batch_norm import bn_batch_size
-from resnets.training.build import arithmetic_of, build_training, restore
+from resnets.training.build import arithmetic_of, build_training, initial_network, restore, task_of
 from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.deterministic import reserve_cublas
@@ -69,6 +69,10 @@ def train(
         if recipe.memory_limit is not None:
             recipe, more = memory.within_limit(recipe, environment, ranks)
             notes += more
+        if recipe.weights is not None and os.path.exists(recipe.weights):  # a resume may start in another folder
+            recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
+        initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe))[1])
+        notes += initial.notes if initial else ()
         if workers is None:
             workers = 0 if data.train_scan.prepared is not None else default_workers()
         plan = Plan(
@@ -77,12 +81,13 @@ def train(
             checkpoints=checkpoints or CheckpointPolicy(),
             workers=workers,
             data_sha256=data.sha256(),
+            weights_sha256=initial.sha256 if initial else None,
             data_fingerprint="contents",
             split_rule="hash",
             data_path=absolute_path(recipe.data),
             tensorboard=tensorboard,
         )
-        agreement.require_equal(ranks, {"recipe.bn_batch": recipe.bn_batch})
+        agreement.require_equal(ranks, {"recipe.bn_batch": recipe.bn_batch, "weights": plan.weights_sha256})
         with _lock(folder, ranks), arithmetic_of(plan):
             agreement.from_rank_0(ranks, lambda: _write_folder(folder, plan, data))
             return Session(plan, data, folder, ranks, subscribers).run(notes)
@@ -164,8 +169,8 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         raise UsageError(f"The run has steps 1 to {total}, not {step}.")
     phase = next(phase for phase in phases if step <= phase.end(len(data.train)))
     with arithmetic_of(plan):
-        training, batches = build_training(plan, data, Ranks(), phase)
         found = checkpoint.newest(folder.checkpoints, plan.sha256, before=step)
+        training, batches = build_training(plan, data, Ranks(), phase, restored=found is not None)
         if phase.extends and (found is None or found.state.step < phase.first_step):
             raise FileError(f"No checkpoint in {folder.checkpoints} is of the extension that step {step} belongs to.")
         if found is not None:
@@ -206,7 +211,7 @@ def _environment(
         recipe.check_length(len(data.train))
         if checkpoints is not None:
             checkpoints.check_data(data.splits.watched, len(data.train.classes))
-        work = multiply_adds(recipe.model, recipe.largest_shape[0]) * (recipe.bn_batch or recipe.batch)
+        work = multiply_adds(recipe.model, recipe.largest_shape) * (recipe.bn_batch or recipe.batch)
         return environments.choose(device, recipe.precision, work)
 
     environment = agreement.together(ranks, checked)

@@ -55,7 +55,9 @@ class Session:
         self.phase = phases_of(plan, len(data.train))[-1]
         if self.phase.extends and (found is None or found.state.step < self.phase.first_step):
             raise FileError(f"The checkpoints of the extension are gone from {folder.checkpoints}: put a copy back.")
-        self.training, self.batches = agreement.together(ranks, lambda: build_training(plan, data, ranks, self.phase))
+        self.training, self.batches = agreement.together(
+            ranks, lambda: build_training(plan, data, ranks, self.phase, restored=found is not None)
+        )
         if found:
             agreement.together(ranks, lambda: restore(self.training, found, folder))
         self.damage_log = DamageLog(folder.path)
