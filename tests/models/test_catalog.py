@@ -9,13 +9,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import resnets
 from resnets.core.config import decode, encode
 from resnets.core.errors import UsageError
 from resnets.models import counts
 from resnets.models.catalog import CATALOG, find
+from resnets.models.heads import FCNHead, LinearHead
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
+from resnets.tasks.networks import build_network
+from resnets.tasks.segmentation.network import FCN
 
 SIDE = 17
 DEEPEST = ("cifar_resnet1202", "cifar_preact1001")
@@ -54,9 +58,9 @@ BILLIONS = {  # table 1, for the paper's own bottlenecks
 }
 
 
-def on_meta(spec: Spec) -> ResNet:
+def on_meta(spec: Spec) -> ResNet | FCN:
     with torch.device("meta"):
-        return ResNet(spec)
+        return build_network(spec)
 
 
 def side(spec: Spec) -> int:
@@ -66,10 +70,10 @@ def side(spec: Spec) -> int:
 @pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
 def test_every_network_runs_forward_and_backward(name: str) -> None:
     spec = CATALOG[name]
-    network = create(spec)
+    network = resnets.create(spec)
     size = max(8, spec.least_size) if spec.usual_size == 32 else 17
     logits = network(torch.randn(2, 3, size, size))
-    assert logits.shape == (2, spec.classes)
+    assert logits.shape == ((2, spec.classes) if isinstance(spec.head, LinearHead) else (2, spec.classes, size, size))
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
@@ -85,7 +89,7 @@ def test_the_deepest_networks_run_at_small_size(name: str) -> None:
 def test_counts_are_those_of_the_built_network(name: str) -> None:
     spec = CATALOG[name]
     network = on_meta(spec)
-    own = {k: p.numel() for k, p in network.named_parameters()}
+    own = {k.removeprefix("backbone."): p.numel() for k, p in network.named_parameters()}
     listed = {layer.name: layer.parameters for layer in counts.layers(spec, side(spec))}
     by_layer: dict[str, int] = {}
     for key, number in own.items():
@@ -188,6 +192,53 @@ def test_sizes_behind_pools_are_as_counted(size: int) -> None:
         assert features[f"C{number + 1}"].shape[1:] == shapes[f"layer{number}.0.conv2"]
 
 
+@pytest.mark.parametrize("auxiliary", [False, True])
+@pytest.mark.parametrize("name", ["fcn_resnet18", "fcn_resnext50_32x4d", "fcn_resnet50d", "fcn_resnetv2_50"])
+def test_counts_of_heads_for_pixels_on_rectangles(name: str, auxiliary: bool) -> None:
+    spec = replace(find(name), head=FCNHead(auxiliary=auxiliary), channels=2, classes=11)
+    network = on_meta(spec).eval()
+    assert isinstance(network, FCN)
+    size = (65, 98)
+    by_layer: dict[str, int] = {}
+    for key, parameter in network.named_parameters():
+        layer = key.removeprefix("backbone.").rpartition(".")[0]
+        by_layer[layer] = by_layer.get(layer, 0) + parameter.numel()
+    assert {layer.name: layer.parameters for layer in counts.layers(spec, size)} == by_layer
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for key, module in network.named_modules():
+        module.register_forward_hook(
+            lambda module, inputs, output, key=key: shapes.update({key.removeprefix("backbone."): tuple(output.shape)})
+        )
+    with FlopCounterMode(display=False) as profiler:
+        network.all_logits(torch.empty(1, 2, *size, device="meta"))
+    assert counts.multiply_adds(spec, size) == pytest.approx(profiler.get_total_flops() / 2, rel=1e-6)
+    hooked = {layer.name: shapes[layer.name][1:] for layer in counts.layers(spec, size)}
+    assert {layer.name: layer.shape for layer in counts.layers(spec, size)} == hooked
+
+
+@pytest.mark.parametrize("name", ["resnet18", "cifar_fast", "cifar_resnet20", "resnet50d"])
+def test_counts_of_spectrograms(name: str) -> None:
+    spec, size = replace(CATALOG[name], channels=1), (101, 40)
+    with FlopCounterMode(display=False) as profiler:
+        on_meta(spec).eval()(torch.empty(1, 1, *size, device="meta"))
+    assert counts.multiply_adds(spec, size) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
+    assert counts.multiply_adds(spec, (40, 101)) == counts.multiply_adds(spec, size)
+    with pytest.raises(UsageError, match="3 numbers does not fit an input of 2 dimensions"):
+        counts.layers(spec, (1, 2, 3))
+
+
+def test_a_rectangle_that_is_too_small_is_refused_by_its_smaller_side() -> None:
+    with pytest.raises(UsageError, match="A 4x100 px input is too small for this model; the minimum is 9 px"):
+        counts.layers(CATALOG["cifar_fast"], (100, 4))
+
+
+def test_frozen_norms_have_no_parameters() -> None:
+    spec = replace(CATALOG["resnet18"], norm="frozen")
+    assert counts.parameters(spec) == sum(p.numel() for p in on_meta(spec).parameters())
+    assert [la.parameters for la in counts.layers(spec, 32) if la.kind == "frozen norm"] == [0] * 20
+
+
 def test_deeper_branches_are_dropped_more_often() -> None:
     rates = [block.drop_path for _, block in Spec(depths=(2, 2), widths=(8, 16), drop_path=0.5).blocks()]
     assert rates == [0.125, 0.25, 0.375, 0.5]
@@ -218,5 +269,25 @@ def test_impossible_specs_are_refused(choices: dict[str, object], message: str) 
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="resnet50"):
-        find("resnet_50")
+    for name, near in {
+        "resnet_50": "resnet50",
+        "fcn_resnet_34": "fcn_resnet34",
+        "fnc_resnet50": "fcn_resnet50",
+    }.items():
+        with pytest.raises(UsageError, match=f"did you mean .*{near}"):
+            find(name)
+
+
+def test_every_classifier_on_imagenet_has_a_network_for_segmentation() -> None:
+    for name, spec in CATALOG.items():
+        if isinstance(spec.head, LinearHead) and spec.usual_size == 224:
+            assert find(f"fcn_{name}") == replace(spec, output_stride=8, classes=21, head=FCNHead())
+        else:
+            with pytest.raises(UsageError, match="No model is called"):
+                find(f"fcn_{name}")
+    assert [name for name in CATALOG if name.startswith("fcn")] == ["fcn_resnet50", "fcn_resnet101"]
+
+
+def test_an_auxiliary_head_needs_a_stage_of_its_own() -> None:
+    with pytest.raises(UsageError, match="auxiliary needs a stage before the last"):
+        Spec(depths=(1,), widths=(8,), head=FCNHead(auxiliary=True))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from resnets.artifacts.pretrained import rename
+from resnets.artifacts.pretrained_names import rename
 from resnets.models.catalog import CATALOG
 from resnets.models.initialize import allocate
 from resnets.models.resnet import ResNet

@@ -113,7 +113,7 @@ def _described_file(name: str, size: InputSize | None) -> Description:
     model = load(name)
     card = model.card
     return dataclasses.replace(
-        _described(name, card.spec, card.preprocessing.crop if size is None else size),
+        _described(name, card.spec, card.preprocessing.shape() if size is None else size),
         classes=model.classes,
         weights_sha256=weights_sha256(model.network.state_dict()),
         card={
