@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +55,12 @@ class Placement:
 
     def mask(self, mask: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
         """(H, W) class numbers on the canvas: each pixel has the class of the nearest one, and no class is invented."""
-        height, width = self.resized
         left, top, right, bottom = self._box
-        part = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST).crop(self._box)
-        whole: NDArray[Any] = np.full(self.canvas, fill, np.uint8)
-        whole[: bottom - top, : right - left] = np.asarray(part)
+        # In whole numbers, since rounding would decide where the centre of a pixel falls between two.
+        rows = (2 * np.arange(top, bottom) + 1) * mask.shape[0] // (2 * self.resized[0])
+        columns = (2 * np.arange(left, right) + 1) * mask.shape[1] // (2 * self.resized[1])
+        whole = np.full(self.canvas, fill, np.uint8)
+        whole[: bottom - top, : right - left] = mask[rows[:, None], columns]
         return whole
 
     @property
