@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 
@@ -20,6 +19,7 @@ from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.data.loader import Batches
 from resnets.models.memory import BytesPerElement, StepMemory, fit, predict
+from resnets.models.resnet import backbone_of
 from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.forward import forward
 from resnets.training.agreement import from_rank_0
@@ -68,7 +68,7 @@ def keep_within_limit(training: Training) -> StepMemory:
     Raises:
         UsageError: the limit cannot be kept.
     """
-    recipe, network = training.recipe, cast(Any, training.network)  # of any task, which has `spec` and `recomputed`
+    recipe, network = training.recipe, backbone_of(training.network)
     size, numbers = recipe.largest_shape, bytes_per_element(recipe, training.precision)
     held = sum(t.numel() * t.element_size() for t in training.state().values() if t.device == training.device)
     if recipe.memory_limit is not None:
