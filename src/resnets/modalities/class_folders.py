@@ -98,8 +98,8 @@ def read_classes(
         others = " and ".join(other.plural for other in KINDS.values() if other is not kind)
         first = os.fsdecode(files[0])
         raise DataError(
-            f"{root} holds both {kind.plural}, such as {first}, and {others}, such as {listing.mixed.first[0]}: which are "
-            "the samples? Put them into folders of their own."
+            f"{root} holds both {kind.plural}, such as {first}, and {others}, such as {listing.mixed.first[0]}: put "
+            f"those that are no samples into another folder than {root}."
         )
     left_out = listing.notes()
     if empty and classes is None:

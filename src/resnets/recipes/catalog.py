@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from resnets.core.errors import UsageError, lookup
 from resnets.modalities.base import DatasetSplits
-from resnets.recipes import fast, paper, successors
+from resnets.recipes import audio, fast, paper, successors
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
+    "audio/logmel": audio.log_mel,
     "digits": digits,
     "fast/cifar10": fast.cifar10,
     "fast/cifar10-96": fast.cifar10_96,

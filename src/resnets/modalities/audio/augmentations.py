@@ -74,14 +74,12 @@ class SoundAugmentations:
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
         """As `InputAugmentations.check`."""
         if not isinstance(settings, LogMel):
-            raise UsageError(
-                f"augmentations of recordings do not fit an input of {type(settings).__name__}: give "
-                "preprocessing=LogMel."
-            )
+            raise UsageError(f"augmentations of recordings do not fit an input of {type(settings).__name__}.")
         if normalize != "given":
-            raise UsageError(f"Recordings have no normalize={normalize}: give normalize=given.")
+            settings.refuse_statistics(normalize)
         if min(settings.shape()) < least:
+            rows, columns = settings.shape()
             raise UsageError(
-                f"Spectrograms of {settings.shape()[0]} mel filters and {settings.shape()[1]} frames are too small for "
-                f"this model; the minimum is {least}."
+                f"A spectrogram of {rows} filters by {columns} frames is too small for this model; the minimum is {least} "
+                "of each."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
@@ -120,10 +120,6 @@ class LogMel:
         """The upper edge of the highest filter, in Hz."""
         return self.rate / 2 if self.f_max is None else self.f_max
 
-    @property
-    def summary(self) -> str:
-        return f"{self.seconds:g} s at {self.rate:,} Hz, {self.mels} mel filters, a frame each {self.hop:g} ms"
-
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Rows and columns of the network's input: mel filters and frames."""
         return self.mels, 1 + self.samples // self.hop_samples
@@ -132,8 +128,19 @@ class LogMel:
         return self
 
     def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> LogMel:
-        """Raises UsageError: spectrograms are normalised one by one, or by a mean and std that are given."""
-        raise UsageError(f"Recordings have no normalize={how}: give normalize=given.")
+        """Raises UsageError, see `refuse_statistics`."""
+        self.refuse_statistics(how)
+
+    def refuse_statistics(self, how: str) -> NoReturn:
+        """Raises UsageError: mean and std are those of each recording, or given, but not of the training set.
+
+        Args:
+            how: the recipe's `normalize`.
+        """
+        raise UsageError(
+            f"normalize={how} is for images. Recordings are normalised by preprocessing.normalize, preprocessing.mean and "
+            "preprocessing.std."
+        )
 
     def edges(self) -> list[float]:
         """The `mels + 2` frequencies in Hz between which the filters rise and fall: evenly spaced in mel, by HTK."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from resnets.core.config import encode
@@ -43,15 +44,6 @@ class SoundReader:
         self.settings = settings
         self.augmentations = augmentations or SoundAugmentations()
 
-    by_header = True  # where the scan's table says so, as no header of a recording is read
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        return "LogMel", encode(self.settings)
-
-    def finishing_early(self) -> SoundReader:
-        return self
-
     @property
     def numbers(self) -> int:
         return self.augmentations.numbers
@@ -61,8 +53,19 @@ class SoundReader:
         return not self.numbers
 
     @property
+    def by_header(self) -> bool:
+        return False
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return encode(self.settings), scipy.__version__, np.__version__
+
+    @property
     def mixes(self) -> bool:
         return False
+
+    def finishing_early(self) -> SoundReader:
+        return self  # which always does
 
     def slots(self, size: int | None) -> dict[str, Slot]:
         return {"inputs": Slot((1, *self.settings.shape()), np.float32)}
@@ -117,7 +120,7 @@ class SoundReader:
         return Loaded((self._centered(dataset, index),))
 
     def load_prepared(self, prepared: NDArray[Any], tta: str) -> Loaded | None:
-        return Loaded((prepared,)) if tta == self.settings.tta[0] else None
+        return Loaded((prepared,)) if tta in self.settings.tta else None
 
     def normalize(self, inputs: Tensor) -> Tensor:
         return inputs

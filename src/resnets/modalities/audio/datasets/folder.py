@@ -61,6 +61,9 @@ class SoundFolder:
         except OSError:
             return None
 
+    def fingerprint(self, index: int) -> bytes:
+        return b""
+
     def name(self, index: int) -> str:
         return str(self.recording(index))
 
