@@ -8,7 +8,7 @@ DIGIT_SPEAKER_TAKE.wav. `takes` trains on takes 5 and later and tests on takes 0
 recordings, and trained on with `resnets train audio/logmel`, at its defaults, once for each seed. Everything is tested
 once, at the end of the run.
 
-`--out` holds what is finished; called again, the script continues with the rest, and resumes a run that was interrupted.
+`--out` holds what is finished; called again, the script continues with the rest and resumes a run that was interrupted.
 A run takes about a minute on two cores, and all of them (takes and six speakers, three seeds each) about half an hour.
 """
 

@@ -1,4 +1,4 @@
-"""Folders of classes: `train/<class>/*`, `val/<class>/*` and `test/<class>/*`, or `<class>/*` alone, of any modality."""
+"""Folders of classes: `train/<class>/*`, `val/<class>/*` and `test/<class>/*`, or `<class>/*` alone."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from resnets.training.schedules import OneCycle
 def log_mel() -> Recipe:
     """A small residual network on the log-mel spectrogram of a second of sound at 8 kHz, such as spoken words.
 
-    Source: this project (docs/log.md); shifts in time, changes of speed (Ko et al. 2015) and masks (SpecAugment, Park et
-    al. 2019) are the usual augmentations of speech.
+    Source: this project (docs/log.md). Shifts in time, changes of speed (Ko et al. 2015) and masks (SpecAugment, Park
+    et al. 2019) are the usual augmentations of speech.
     Cost: about a minute on two cores for 300 recordings.
     Expected: on the 600 spoken digits of six speakers, docs/log.md.
     Command: resnets train audio/logmel --data FOLDER, for longer sounds with preprocessing.seconds=N, for higher ones

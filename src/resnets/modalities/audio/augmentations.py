@@ -80,6 +80,6 @@ class SoundAugmentations:
         if min(settings.shape()) < least:
             rows, columns = settings.shape()
             raise UsageError(
-                f"A spectrogram of {rows} filters by {columns} frames is too small for this model; the minimum is {least} "
-                "of each."
+                f"A spectrogram of {rows} filters by {columns} frames is too small for this model; the minimum is "
+                f"{least} of each."
             )

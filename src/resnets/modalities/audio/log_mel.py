@@ -99,6 +99,10 @@ class LogMel:
         return 1
 
     @property
+    def summary(self) -> str:
+        return f"{self.seconds:g} s at {self.rate:,} Hz, {self.mels} mel filters every {self.hop:g} ms"
+
+    @property
     def samples(self) -> int:
         """Of the cut."""
         return max(1, round(self.seconds * self.rate))
@@ -138,8 +142,8 @@ class LogMel:
             how: the recipe's `normalize`.
         """
         raise UsageError(
-            f"normalize={how} is for images. Recordings are normalised by preprocessing.normalize, preprocessing.mean and "
-            "preprocessing.std."
+            f"normalize={how} is for images. Recordings are normalised by preprocessing.normalize, "
+            "preprocessing.mean and preprocessing.std."
         )
 
     def edges(self) -> list[float]:

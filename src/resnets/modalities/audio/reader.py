@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from resnets.modalities.audio.cut import cut
 from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.audio.read import File, Recording, Samples, examine, open_recording
 from resnets.modalities.audio.spectrogram import log_mel, normalized
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays, Dataset, whole
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class SoundReader:
             return {"inputs": self._centered(dataset, index)}
         a, s = self.augmentations, self.settings
         shift, speed, gain = (float(each) for each in u[:3])
-        with open_recording(dataset.recording(index), dataset.name(index)) as recording:
+        with _open(dataset, index) as recording:
             samples = cut(
                 recording, s.rate, s.samples, 0.5 + a.shift * (shift - 0.5), 1 + a.speed * (2 * speed - 1)
             )  # fmt: skip
@@ -101,7 +102,7 @@ class SoundReader:
 
     def examine(self, dataset: Any, index: int, prepared: bool) -> tuple[NDArray[Any] | None, int]:
         s = self.settings
-        with open_recording(dataset.recording(index), dataset.name(index)) as recording:
+        with _open(dataset, index) as recording:
             silent = examine(recording)
             remarks = (
                 recording.rate != s.rate,
@@ -155,7 +156,7 @@ class SoundReader:
     def _centered(self, dataset: Any, index: int) -> NDArray[np.float32]:
         """(1, mels, frames) as evaluation has it."""
         s = self.settings
-        with open_recording(dataset.recording(index), dataset.name(index)) as recording:
+        with _open(dataset, index) as recording:
             return self._spectrogram(cut(recording, s.rate, s.samples), recording)[None]
 
     def _spectrogram(self, samples: Samples, recording: Recording) -> NDArray[np.float32]:
@@ -164,6 +165,12 @@ class SoundReader:
         if not np.isfinite(values).all():
             raise DataError(f"{recording.name} has samples that are far too large. Scale them to -1 to 1.")
         return values
+
+
+def _open(dataset: Any, index: int) -> AbstractContextManager[Recording]:
+    """Opens a recording of a `SoundDataset`, or of a subset of one; see `open_recording`."""
+    dataset, index = whole(dataset, index)
+    return open_recording(dataset.recording(index), dataset.name(index))
 
 
 def _mask(values: NDArray[np.float32], axis: int, width: int, u: NDArray[np.float32]) -> None:

@@ -194,7 +194,7 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
 def _stems(listing: Listing, endings: frozenset[str]) -> dict[bytes, bytes]:
     """The files of a folder by their relative name without the ending."""
     found: dict[bytes, bytes] = {}
-    for name in listing.images():
+    for name in listing.files():
         if _ending(os.fsdecode(name)) not in endings:
             continue
         stem = os.path.splitext(normalized_name(name))[0]
