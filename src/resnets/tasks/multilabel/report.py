@@ -67,11 +67,12 @@ def worst_samples(
     loss = np.where(np.isnan(records["loss"]), np.inf, records["loss"])
     items = []
     for row in wrong[np.argsort(-loss[wrong], kind="stable")][:WORST]:
-        caption = [Span(_names(true[row] & predicted[row], classes) or "", "strong")]
-        for kind, missed in (("missed", true[row] & ~predicted[row]), ("added", predicted[row] & ~true[row])):
-            if missed.any():
-                caption += [Span(f" {kind} "), Span(_names(missed, classes), "strong")]
-        items.append(GalleryItem(int(ids[row]), tuple(span for span in caption if span.text)))
+        both, missed, added = (true[row] & predicted[row], true[row] & ~predicted[row], predicted[row] & ~true[row])
+        caption = [Span(_names(both, classes), "strong")] if both.any() else []
+        for kind, which in (("missed", missed), ("added", added)):
+            if which.any():
+                caption += [Span(f" {kind} " if caption else f"{kind} "), Span(_names(which, classes), "strong")]
+        items.append(GalleryItem(int(ids[row]), tuple(caption)))
     title = "The error" if len(wrong) == 1 else f"{len(wrong):,} samples with an error, the worst first"
     return Gallery(title, tuple(items), "" if len(wrong) <= WORST else f"The worst {WORST} are shown.")
 
