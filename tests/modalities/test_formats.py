@@ -64,7 +64,7 @@ def test_two_kinds_of_tables_are_both_named(root: Path) -> None:
 
 
 def test_a_table_beside_the_folder_of_its_images_is_no_doubt(tmp_path: Path) -> None:
-    write_images(tmp_path, "images/a.png", "images/b.png", "masks/c.png")
+    write_images(tmp_path, "images/a.png", "images/b.png", "more/c.png")
     (tmp_path / "train.csv").write_text(CSV.replace("a.png", "images/a.png").replace("b.png", "images/b.png"))
     assert open_dataset(str(tmp_path)).format == "csv"
 
@@ -105,7 +105,7 @@ def test_a_pipe_is_no_data(tmp_path: Path) -> None:
 def test_the_summary_is_one_line(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train/cat": 3, "train/dog": 2, "val/cat": 1})
     name = str(tmp_path)
-    assert summary("pho\ntos", open_dataset(name)) == "data  pho\\x0atos: image folders, 2 classes, train 5, val 1"
+    assert summary("pho\ntos", open_dataset(name)) == "data  pho\\ntos: image folders, 2 classes, train 5, val 1"
     assert summary("digits", open_dataset("digits")) == "data  digits: images, 10 classes, train 1,437, test 360"
     for split, values in (("train", "-1.5 20"), ("val", "4")):
         rows = [f'{{"path": "{split}/cat/{i}.png", "target": {v}}}' for i, v in enumerate(values.split())]

@@ -11,7 +11,7 @@ from pathlib import Path
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError, lookup
 from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
-from resnets.modalities.base import DatasetSplits
+from resnets.modalities.base import NOUNS, DatasetSplits
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
@@ -87,7 +87,7 @@ def summary(data: str, splits: DatasetSplits) -> str:
         data: as given to `open_dataset`.
     """
     train = splits.train
-    what = FORMATS[splits.format].what[train.modality] if splits.format else f"{train.modality}s"
+    what = FORMATS[splits.format].what[train.modality] if splits.format else f"{NOUNS[train.modality]}s"
     counts = [f"{name} {len(each):,}" for name, each in splits.splits.items()]
     return f"data  {printable(data)}: {', '.join([what, _classes(splits), *counts])}"
 

@@ -21,8 +21,7 @@ from resnets.core.console import printable
 from resnets.core.errors import DataError
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName
 from resnets.modalities.file_names import Names
-from resnets.modalities.image.read.pillow import ENDINGS as IMAGE_ENDINGS
-from resnets.modalities.listing import SOUNDS
+from resnets.modalities.listing import IMAGES, SOUNDS
 from resnets.modalities.table_cells import (
     RESERVED,
     SPLIT_NAMES,
@@ -38,7 +37,7 @@ from resnets.modalities.table_dataset import TableDataset, check_files
 from resnets.modalities.table_rows import TableFormat, read_header, read_rows
 
 _SHOWN = 5
-_MODALITIES = {**dict.fromkeys(IMAGE_ENDINGS, "image"), **dict.fromkeys(SOUNDS.endings, "audio")}
+_MODALITIES = {**dict.fromkeys(IMAGES.endings, "image"), **dict.fromkeys(SOUNDS.endings, "audio")}
 
 
 @dataclass(frozen=True)
