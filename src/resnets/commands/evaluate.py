@@ -32,6 +32,7 @@ def evaluate(
     /,
     *ensemble: str | Path | Model,
     data: str | None = None,
+    format: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
     tta: TestTimeAugmentation | None = None,
     out: str | Path | None = None,
@@ -49,6 +50,7 @@ def evaluate(
         model: a model file or a run folder.
         ensemble: more of them; their probabilities are averaged with the first one's.
         data: a dataset or folder (default: what the model was trained on, with the split of its run).
+        format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
         split: train, val, test, or all of a folder of classes (default: test, else val, else all).
         tta: test-time augmentation, whose probabilities are averaged: center (none), flip (and the mirror image), shift
             (both, and moved by a pixel two ways), ten-crop, or multi-scale (the whole image at five sizes) (default:
@@ -87,10 +89,12 @@ def evaluate(
         ]
         first = models[0]
         name = data if data is not None else _training_data(first)
+        if data is None and format is None:
+            format = first.card.recipe.get("format")
         of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
         splits = agreement.together(
             ranks,
-            lambda: for_evaluation(open_dataset(name), name, of_this_data, own=data is None, asked=split),
+            lambda: for_evaluation(open_dataset(name, format), name, of_this_data, own=data is None, asked=split),
         )
         split = split or splits.scored
         dataset = splits.split(split)

@@ -30,6 +30,7 @@ def train(
     /,
     *overrides: str,
     data: str | None = None,
+    format: str | None = None,
     model: str | Spec | None = None,
     weights: str | None = None,
     epochs: float | None = None,
@@ -55,6 +56,7 @@ def train(
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
         data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
             images and masks; a CSV or JSON lines file; or digits, cifar10, cifar100 (default: the recipe's).
+        format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
         epochs: length of training; schedules keep their shape.
@@ -82,9 +84,11 @@ def train(
     """
     if isinstance(recipe, str) and "=" in recipe:
         recipe, overrides = None, (recipe, *overrides)
-    resolved = find_recipe(_default_recipe(data) if recipe is None else recipe)
+    resolved = find_recipe(_default_recipe(data, format) if recipe is None else recipe)
     if data is not None:
         resolved = replace(resolved, data=data)
+    if format is not None:
+        resolved = replace(resolved, format=format)
     if model is not None:
         resolved = replace(resolved, model=find_spec(model))
     if weights is not None:
@@ -134,7 +138,7 @@ def train(
     return finished_run(folder, scores)
 
 
-def _default_recipe(data: str | None) -> str:
+def _default_recipe(data: str | None, format: str | None) -> str:
     """Returns the name of the recipe for `data` where none is named, and prints it if the data is no dataset by name.
 
     Raises:
@@ -146,7 +150,7 @@ def _default_recipe(data: str | None) -> str:
 
     if data is None or data in NAMES:
         return "digits"
-    name = default_for(open_dataset(data), data)
+    name = default_for(open_dataset(data, format), data)
     note(f"The recipe for this data is {name}.")
     return name
 

@@ -153,9 +153,9 @@ def moved_to(data: str) -> str:
     """The absolute path of `data`, or its name.
 
     Raises:
-        DataError: there is no such dataset or folder.
+        DataError: there is no such dataset, folder or table.
     """
-    if data not in NAMES and not os.path.isdir(data):
+    if data not in NAMES and not os.path.exists(data):
         raise DataError(
             f"There is no dataset or folder {data!r}: give --data the folder where the run's data lies now."
         )
@@ -170,7 +170,7 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
     """
 
     def opened() -> tuple[DatasetSplits, AnyTask]:
-        splits = open_dataset(recipe.data)
+        splits = open_dataset(recipe.data, recipe.format)
         task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
         splits = task.adapt(splits)
         return with_watched_split(splits, recipe.data, holdout=recipe.holdout, rule=split_rule), task

@@ -42,7 +42,8 @@ class Recipe:
 
     Args:
         name: of the recipe; runs are named after it.
-        data: "digits", "cifar10", "cifar100" or the path of a folder.
+        data: "digits", "cifar10", "cifar100" or the path of a folder or a table.
+        format: of the data, one of `modalities.catalog.FORMATS`; None finds it by looking.
         model: the network; its classes and input channels are set from the data when the run starts, its head by the
             task.
         preprocessing: how samples become the network's input.
@@ -89,6 +90,7 @@ class Recipe:
     preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
     task: AnyTask = field(default_factory=Classify, metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
     weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    format: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"
     augmentations: AnyAugmentations = field(default_factory=Augmentations, metadata=UNTAGGED_FIRST)
     holdout: int = 0
