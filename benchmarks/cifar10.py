@@ -96,7 +96,7 @@ def write_images(data: str, folder: Path) -> int:
             prepare(dataset.image(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(dataset))
         ]
         images = torch.stack([torch.from_numpy(each.copy()) for each in pixels])
-        labels = torch.from_numpy(dataset.labels)
+        labels = torch.from_numpy(dataset.targets["labels"])
         torch.save({"images": images, "labels": labels, "classes": list(dataset.classes)}, folder / f"{name}.pt")
     return len(found.train)
 

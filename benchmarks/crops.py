@@ -23,6 +23,7 @@ from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop
+from resnets.modalities.inputs import open_reader
 from resnets.training import environment
 
 BATCH = 128
@@ -42,8 +43,7 @@ def main() -> None:
     loader = Batches(
         dataset,
         sampler=EpochSampler(len(dataset), BATCH, 0),
-        augmentations=Augmentations(crop=RandomResizedCrop()),
-        preprocessing=model.card.preprocessing,
+        reader=open_reader(model.card.preprocessing, Augmentations(crop=RandomResizedCrop())),
         seed=0,
         bn_batch=BATCH,
         device=torch.device("cpu"),
@@ -55,7 +55,7 @@ def main() -> None:
         found, labels = [], []
         with torch.inference_mode():
             for batch in loader.between(0, steps):
-                found.append(model.network(batch["images"]).argmax(1))
+                found.append(model.network(batch["inputs"]).argmax(1))
                 labels.append(batch["labels"])
         return torch.cat(found), torch.cat(labels)
 

@@ -85,8 +85,8 @@ def _losses(given: argparse.Namespace, same_kernels: bool) -> list[tuple[float, 
     pairs = []
     with kernels:
         for batch in build.batches_for(recipe, data, device=torch.device("cpu")).between(0, given.steps):
-            batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
-            loss = nn.functional.cross_entropy(theirs(batch["images"]), batch["labels"])
+            batch |= {"inputs": batch["inputs"].contiguous(memory_format=torch.channels_last)}
+            loss = nn.functional.cross_entropy(theirs(batch["inputs"]), batch["labels"])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

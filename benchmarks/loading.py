@@ -37,6 +37,7 @@ from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, 
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.pillow import ENDINGS
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.inputs import open_reader
 from rounds import Contestant, clock, compete, parser_for, report
 
 
@@ -111,8 +112,9 @@ def loaders(place: Path, batch: int, workers: int, stack: contextlib.ExitStack) 
     ours = Batches(
         dataset,
         sampler=EpochSampler(len(dataset), batch, 0),
-        augmentations=Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
-        preprocessing=Preprocessing(resize=224, crop=224),
+        reader=open_reader(
+            Preprocessing(resize=224, crop=224), Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),))
+        ),
         seed=0,
         bn_batch=batch,
         device=torch.device("cpu"),

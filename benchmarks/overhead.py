@@ -49,13 +49,13 @@ def bare(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     network = create(recipe.model).to(here.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = optimizers.build(recipe.optimizer, network, here.precision)
     finite = torch.zeros((), device=here.device)
-    pixels = data.train_scan.pixels
+    pixels = data.train_scan.prepared
     assert pixels is not None
     assert recipe.steps is not None
     steps, size, padding = recipe.steps, recipe.preprocessing.crop, 2
     images = normalize(torch.from_numpy(pixels), recipe.preprocessing)
     padded = F.pad(images, (padding,) * 4, "reflect").permute(0, 2, 3, 1).contiguous().to(here.device)
-    labels = torch.from_numpy(data.train.labels).to(here.device)
+    labels = torch.from_numpy(data.train.targets["labels"]).to(here.device)
 
     def loop() -> None:
         order = torch.randperm(len(labels), device=here.device)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import resnets
+from resnets.modalities.batch import Batch
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.nn.shortcuts import ZeroPad
 from resnets.recipes import paper
@@ -119,7 +120,7 @@ def by_the_loop(case: Case, memory_limit: str | None = None, cuda_graph: bool = 
     training = Training(recipe, here, Classification(), network, samples=case.batch)
     memory.keep_within_limit(training)
     images, labels = (each.to(training.device) for each in case.images(network.spec.classes))
-    batch = {"images": images, "labels": labels}
+    batch = Batch({"inputs": images, "labels": labels})
     return lambda: training.step(batch)
 
 

@@ -13,6 +13,7 @@ from resnets.modalities.image.transforms import (
     Flip,
     RandomResizedCrop,
 )
+from resnets.modalities.inputs import open_reader
 from tests.conftest import break_middle
 from tests.data.conftest import EVERYTHING, SMALL
 
@@ -22,8 +23,7 @@ def replacing(dataset: Dataset, augmentations: Augmentations, rows: slice | None
     return Batches(
         dataset,
         sampler=EpochSampler(len(dataset), 20, 0),
-        augmentations=augmentations,
-        preprocessing=SMALL,
+        reader=open_reader(SMALL, augmentations),
         seed=0,
         bn_batch=10,
         device=torch.device("cpu"),
@@ -48,15 +48,15 @@ def test_a_damaged_row_repeats_the_next_readable_one_of_its_ghost_batch_with_wei
         break_middle(folder.path(int(ids[row])))
     batch = next(iter(made.between(0, 1)))
     assert batch["ids"].tolist() == [int(ids[{3: 4, 9: 0, 10: 11}.get(row, row)]) for row in range(20)]
-    assert torch.equal(batch["labels"], torch.from_numpy(folder.labels)[batch["ids"]])
+    assert torch.equal(batch["labels"], torch.from_numpy(folder.targets["labels"])[batch["ids"]])
     assert batch["weights"].tolist() == [float(row not in bad) for row in range(20)]
     assert [(step, sample) for step, sample, _ in found] == [(0, int(ids[row])) for row in bad]
     assert all(str(folder.path(sample)) in reason for _, sample, reason in found)
     if not augmentations.mix:
         good = [row for row in range(20) if row not in bad]
-        assert torch.equal(batch["images"][good], whole["images"][good])
+        assert torch.equal(batch["inputs"][good], whole["inputs"][good])
     if not augmentations.transforms:
-        assert torch.equal(batch["images"][[3, 9, 10]], whole["images"][[4, 0, 11]])
+        assert torch.equal(batch["inputs"][[3, 9, 10]], whole["inputs"][[4, 0, 11]])
 
 
 @pytest.mark.parametrize("micro_batch", [10, 5, 4])
@@ -73,7 +73,7 @@ def test_ranks_replace_alike_though_the_readable_row_is_another_ranks(
         part = replacing(folder, augmentations, slice(first, first + micro_batch))
         part.on_damaged = lambda step, sample, reason: found.append(sample)
         made = part.make(0)
-        for name, value in made.items():
+        for name, value in made.dense.items():
             assert torch.equal(value, whole[name][first : first + micro_batch]), name
         assert ("weights" in made) or not {4, 5, 9} & set(range(first, first + micro_batch))
     assert found == [int(ids[row]) for row in (4, 5, 9)]  # each by one rank

@@ -23,9 +23,12 @@ from resnets.data.scan import scan
 from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.read import headers
+from resnets.modalities.image.remarks import REMARKS
+from resnets.modalities.inputs import open_reader
 from tests.conftest import break_middle, truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
+BIT = {remark: bit for bit, remark in enumerate(REMARKS)}
 
 
 @pytest.fixture
@@ -52,8 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def read(root: Path, save: bool = True) -> tuple[str, Records]:
     dataset, tables = read_classes(root, None, []), FileTables()
-    files = tables.of(dataset)
-    assert files is not None
+    (files,) = tables.of(dataset)
     digest = contents_sha256(dataset, tables)
     if save:
         tables.save()
@@ -146,7 +148,7 @@ def test_several_may_use_the_cache_at_once(root: Path) -> None:
             tables, dataset = FileTables(), read_classes(root, None, [])
             found = contents_sha256(dataset, tables)
             tables.settle(dataset, np.arange(3), {})
-            scan_cache.save(os.path.abspath(root), dataset.files, tables.of(dataset).records)  # type: ignore[union-attr]
+            scan_cache.save(os.path.abspath(root), dataset.files, tables.of(dataset)[0].records)
             wrong.extend([found] if found != digest else [])
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -159,8 +161,8 @@ def test_several_may_use_the_cache_at_once(root: Path) -> None:
 
 
 def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, some = read_classes(root, None, []), np.array([8, 0, 3, 4, 5])
-    here = read_records(dataset, some)
+    (files,), some = read_classes(root, None, []).on_disk, np.array([8, 0, 3, 4, 5])
+    here = read_records(files, some)
     started: list[list[str]] = []
     run = subprocess.run
 
@@ -170,10 +172,10 @@ def test_processes_of_their_own_read_what_this_one_reads(root: Path, monkeypatch
 
     monkeypatch.setattr(file_table, "_OWN_PROCESS", 2)
     monkeypatch.setattr(subprocess, "run", counting)
-    assert (read_records(dataset, some) == here).all()
+    assert (read_records(files, some) == here).all()
     assert started
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert (read_records(dataset, some) == here).all()
+    assert (read_records(files, some) == here).all()
 
 
 # --- scans ------------------------------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ def test_a_scan_decodes_only_what_its_header_leaves_in_doubt(root: Path, monkeyp
     decoded = numbers_read(monkeypatch)
     for expected in ([3, 6], [3]):  # what was found readable need not be decoded again, what was not must
         tables = FileTables()
-        found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
+        found = scan(read_classes(root, None, []), open_reader(SMALL), keep=False, statistics=False, tables=tables)
         tables.save()
         assert list(found.damaged) == [3]
         assert str(root / "cat" / "3.png") in found.damaged[3]
@@ -211,12 +213,12 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_found_again(root: Path) -
     tables = FileTables()
     dataset = read_classes(root, None, [])
     gone = (root / "cat" / "3.png").rename(root.parent / "3.png")
-    assert list(scan(dataset, SMALL, keep=False, statistics=False, tables=tables).damaged) == [3]
+    assert list(scan(dataset, open_reader(SMALL), keep=False, statistics=False, tables=tables).damaged) == [3]
     with pytest.raises(DataError, match=r"3\.png cannot be read"):
         contents_sha256(dataset, tables)
     tables.save()
     gone.rename(root / "cat" / "3.png")
-    assert scan(dataset, SMALL, keep=False, statistics=False).damaged == {}
+    assert scan(dataset, open_reader(SMALL), keep=False, statistics=False).damaged == {}
 
 
 def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
@@ -230,32 +232,36 @@ def test_what_is_odd_about_images_is_counted_again_without_decoding_them(
     decoded = numbers_read(monkeypatch)
     for expected in ([0, 5, 6, 7], []):
         tables = FileTables()
-        found = scan(read_classes(root, None, []), SMALL, keep=False, statistics=False, tables=tables)
+        found = scan(read_classes(root, None, []), open_reader(SMALL), keep=False, statistics=False, tables=tables)
         tables.save()
-        assert found.remarks == {"transparent": 2, "dark": 1}
+        assert found.remarks == {BIT["transparent"]: 2, BIT["dark"]: 1}
         assert sorted(decoded) == expected
         decoded.clear()
-    assert scan(read_classes(root, None, []), SMALL, keep=True, statistics=False).remarks == found.remarks
+    assert scan(read_classes(root, None, []), open_reader(SMALL), keep=True, statistics=False).remarks == found.remarks
     for _ in range(2):
-        assert scan(read_classes(root, None, []), SMALL, keep=False, statistics=True).remarks == found.remarks
+        assert (
+            scan(read_classes(root, None, []), open_reader(SMALL), keep=False, statistics=True).remarks == found.remarks
+        )
 
 
 def test_statistics_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truncate(root / "cat" / "3.png")
     dataset = read_classes(root, None, [])
-    first = scan(dataset, SMALL, keep=False, statistics=True)
-    whole = scan(dataset, SMALL, keep=True, statistics=True)
+    first = scan(dataset, open_reader(SMALL), keep=False, statistics=True)
+    whole = scan(dataset, open_reader(SMALL), keep=True, statistics=True)
     decoded = numbers_read(monkeypatch)
     moved = root.rename(root.parent / "moved")
-    for again in (scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True) for _ in range(2)):
-        assert again.mean_image is not None
-        np.testing.assert_array_equal(again.mean_image, whole.mean_image)
+    for again in (
+        scan(read_classes(moved, None, []), open_reader(SMALL), keep=False, statistics=True) for _ in range(2)
+    ):
+        assert again.mean is not None
+        np.testing.assert_array_equal(again.mean, whole.mean)
         assert again.std == whole.std == first.std
         assert list(again.damaged) == [3]
         assert str(moved) in again.damaged[3]
     assert set(decoded) == {3}
     for path in (root.parent / "cache").rglob("*.npz"):
         damage_one_bit(path)
-    assert scan(read_classes(moved, None, []), SMALL, keep=False, statistics=True).std == first.std
+    assert scan(read_classes(moved, None, []), open_reader(SMALL), keep=False, statistics=True).std == first.std
     other = Preprocessing(resize=20, crop=12)
-    assert scan(read_classes(moved, None, []), other, keep=False, statistics=True).std != first.std
+    assert scan(read_classes(moved, None, []), open_reader(other), keep=False, statistics=True).std != first.std

@@ -13,10 +13,11 @@ from PIL import Image
 from torchvision import transforms
 
 from resnets.core.errors import DataError
-from resnets.data.loader import Batch, Batches
+from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.data.scan import scan
 from resnets.modalities.base import Dataset, Subset
+from resnets.modalities.batch import Batch
 from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
@@ -30,6 +31,7 @@ from resnets.modalities.image.transforms import (
     PCAColor,
     RandomResizedCrop,
 )
+from resnets.modalities.inputs import open_reader
 from tests.conftest import noise, truncate
 from tests.data.conftest import EVERYTHING, SMALL
 
@@ -50,18 +52,19 @@ def batches(
     return Batches(
         dataset,
         sampler=EpochSampler(len(dataset), batch, seed),
-        augmentations=augmentations or Augmentations(),
-        preprocessing=preprocessing,
+        reader=open_reader(preprocessing, augmentations),
         seed=seed,
         bn_batch=bn_batch or batch,
         device=torch.device("cpu"),
         workers=workers,
-        pixels=pixels,
+        prepared=pixels,
     )
 
 
 def same(first: Batch, second: Batch) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.dense.keys() == second.dense.keys() and all(
+        torch.equal(first[name], second[name]) for name in first.dense
+    )
 
 
 def numbered(count: int) -> InMemoryDataset:
@@ -85,7 +88,7 @@ def test_without_augmentations_images_are_torchvisions_for_evaluation(folder: Fo
         ids = batch["ids"].tolist()
         assert ids == EpochSampler(len(folder), 10, 0).ids(step).tolist()
         expected = torch.stack([theirs(Image.open(folder.name(i)).convert("RGB")) for i in ids])
-        torch.testing.assert_close(batch["images"], expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(batch["inputs"], expected, atol=1e-5, rtol=1e-5)
         assert [folder.classes[label] for label in batch["labels"]] == [Path(folder.name(i)).parent.name for i in ids]
 
 
@@ -122,7 +125,7 @@ def test_an_image_is_augmented_differently_in_each_row_and_each_step(
     folder: FolderDataset, augmentations: Augmentations
 ) -> None:
     made = batches(Subset(folder, np.array([0])), augmentations, batch=20)  # the same image twenty times
-    first, second = (made.make(step)["images"] for step in range(2))
+    first, second = (made.make(step)["inputs"] for step in range(2))
     for one, other in ((first, second), (first, first.roll(1, 0))):
         assert (one != other).flatten(1).any(1).float().mean() > 0.2  # of flips, half are alike
 
@@ -134,7 +137,7 @@ def test_each_row_and_each_step_has_its_own_lam(folder: FolderDataset) -> None:
 
 def test_two_transforms_of_one_kind_have_numbers_of_their_own(folder: FolderDataset) -> None:
     once, twice = (batches(folder, Augmentations(transforms=(Flip(),) * times)) for times in (0, 2))
-    changed = [not torch.equal(once.make(0)["images"][i], twice.make(0)["images"][i]) for i in range(10)]
+    changed = [not torch.equal(once.make(0)["inputs"][i], twice.make(0)["inputs"][i]) for i in range(10)]
     assert any(changed)  # had both drawn alike, the second would undo the first
 
 
@@ -143,7 +146,7 @@ def test_images_in_memory_give_the_batches_that_decoding_gives(
     folder: FolderDataset, crop: RandomResizedCrop | None
 ) -> None:
     augmentations = Augmentations(crop=crop, transforms=EVERYTHING.transforms, mix=EVERYTHING.mix)
-    pixels = scan(folder, SMALL, keep=True, statistics=False).pixels
+    pixels = scan(folder, open_reader(SMALL), keep=True, statistics=False).prepared
     decoded, resident = batches(folder, augmentations), batches(folder, augmentations, pixels=pixels)
     assert all(same(decoded.make(step), resident.make(step)) for step in range(3))
 
@@ -177,7 +180,7 @@ def test_mixed_labels_weigh_as_their_images_do() -> None:
     batch = batches(numbered(60), Augmentations(mix=(Mixup(alpha=1.0),)), batch=60, preprocessing=UNIT).make(0)
     own, other, lam = batch["labels"], batch["partner_labels"], batch["lam"]
     expected = lam * own + (1 - lam) * other
-    torch.testing.assert_close(batch["images"], expected[:, None, None, None].expand(-1, 3, 8, 8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(batch["inputs"], expected[:, None, None, None].expand(-1, 3, 8, 8), atol=1e-3, rtol=0)
     assert (own != other).sum() > 50
     assert lam.std() > 0.2
 
@@ -185,7 +188,7 @@ def test_mixed_labels_weigh_as_their_images_do() -> None:
 def test_cutmix_labels_weigh_as_their_pixels_do() -> None:
     batch = batches(numbered(60), Augmentations(mix=(CutMix(),)), batch=60, preprocessing=UNIT).make(0)
     own, other = (batch[name][:, None, None, None] for name in ("labels", "partner_labels"))
-    levels = batch["images"].round().long()
+    levels = batch["inputs"].round().long()
     assert ((levels == own) | (levels == other)).all()
     moved = batch["labels"] != batch["partner_labels"]
     torch.testing.assert_close((levels == own).float().mean((1, 2, 3))[moved], batch["lam"][moved])
@@ -204,14 +207,14 @@ def test_images_are_mixed_within_their_ghost_batch_alone(bn_batch: int) -> None:
 def test_of_several_mixes_each_step_takes_one() -> None:
     made = batches(numbered(50), Augmentations(mix=(Mixup(), CutMix())), preprocessing=UNIT)
     blended = [
-        any(len(image.unique()) == 1 and image.max() % 1 > 0.01 for image in made.make(step)["images"])
+        any(len(image.unique()) == 1 and image.max() % 1 > 0.01 for image in made.make(step)["inputs"])
         for step in range(60)
     ]
     assert 15 < sum(blended) < 45
 
 
 def test_without_a_mix_there_are_no_partners(folder: FolderDataset) -> None:
-    assert batches(folder).make(0).keys() == {"ids", "images", "labels"}
+    assert batches(folder).make(0).dense.keys() == {"ids", "inputs", "labels"}
 
 
 @pytest.mark.parametrize("batch", [7, 10])
@@ -223,7 +226,7 @@ def test_an_alternating_flip_shows_each_image_the_other_way_in_the_next_epoch(ba
     seen: dict[int, list[bool]] = {}
     for step in range(4 * 40 // batch):
         flipped, plain = made.make(step), straight.make(step)
-        for i, one, other in zip(flipped["ids"].tolist(), flipped["images"], plain["images"], strict=True):
+        for i, one, other in zip(flipped["ids"].tolist(), flipped["inputs"], plain["inputs"], strict=True):
             assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
             seen.setdefault(i, []).append(not torch.equal(one, other))
     for found in seen.values():
@@ -235,7 +238,7 @@ def test_colours_change_alike_whatever_the_order_of_the_channels(folder: FolderD
     augmentations = Augmentations(transforms=(ColorJitter(hue=0.2), PCAColor(std=1)))
     rgb = Preprocessing(resize=16, crop=12, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     bgr = Preprocessing(resize=16, crop=12, mean=(0.3, 0.2, 0.1), std=(0.7, 0.6, 0.5), color="BGR")
-    one, other = (batches(folder, augmentations, preprocessing=each).make(0)["images"] for each in (rgb, bgr))
+    one, other = (batches(folder, augmentations, preprocessing=each).make(0)["inputs"] for each in (rgb, bgr))
     assert torch.equal(one, other.flip(1))
 
 
@@ -254,8 +257,8 @@ def test_an_image_file_is_read_once(
         opened.append(str(file))
         return plain_open(file, *arguments, **options)
 
-    made = batches(dataset, Augmentations(crop=crop), batch=1).make(0)["images"]
+    made = batches(dataset, Augmentations(crop=crop), batch=1).make(0)["inputs"]
     monkeypatch.setattr("builtins.open", count)
     monkeypatch.setattr("io.open", count)
-    assert batches(dataset, Augmentations(crop=crop), batch=1).make(0)["images"].equal(made)
+    assert batches(dataset, Augmentations(crop=crop), batch=1).make(0)["inputs"].equal(made)
     assert [file for file in opened if file.endswith(ending)] == [str(tmp_path / "cat" / f"1.{ending}")]

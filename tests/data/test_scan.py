@@ -10,13 +10,14 @@ from PIL import Image
 from torchvision import transforms
 
 import resnets.data.scan as module
-from resnets.data.scan import DatasetScan, normalized, scan
+from resnets.data.scan import DatasetScan, scan
 from resnets.modalities.base import Dataset
 from resnets.modalities.image.datasets.folder import read_classes
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
-from resnets.modalities.image.preprocessing import Color, Preprocessing
+from resnets.modalities.image.preprocessing import Color, Normalize, Preprocessing
 from resnets.modalities.image.read.pillow import Pixels
 from resnets.modalities.image.transforms.normalize import normalize
+from resnets.modalities.inputs import open_reader
 from tests.conftest import truncate, write_tree
 
 SMALL = Preprocessing(resize=16, crop=12)
@@ -36,9 +37,9 @@ def prepared(dataset: Dataset, color: Color = "RGB") -> Pixels:
 
 
 def check_statistics(found: DatasetScan, pixels: Pixels) -> None:
-    assert found.mean_image is not None
+    assert found.mean is not None
     assert found.std is not None
-    np.testing.assert_allclose(found.mean_image, pixels.mean(0) / 255, rtol=1e-6)
+    np.testing.assert_allclose(found.mean, pixels.mean(0) / 255, rtol=1e-6)
     np.testing.assert_allclose(found.std, pixels.std((0, 2, 3)) / 255, rtol=1e-9)
 
 
@@ -47,11 +48,14 @@ def test_pixels_and_statistics_are_those_of_the_prepared_images(folder: Path, co
     unit = (0.5,) * (1 if color == "L" else 3)
     dataset = read_classes(folder, None, [])
     found = scan(
-        dataset, Preprocessing(resize=16, crop=12, color=color, mean=unit, std=unit), keep=True, statistics=True
+        dataset,
+        open_reader(Preprocessing(resize=16, crop=12, color=color, mean=unit, std=unit)),
+        keep=True,
+        statistics=True,
     )
     expected = prepared(dataset, color)
     assert found.damaged == {}
-    np.testing.assert_array_equal(found.pixels, expected)
+    np.testing.assert_array_equal(found.prepared, expected)
     check_statistics(found, expected)
 
 
@@ -61,7 +65,7 @@ def test_every_damaged_image_is_found_and_named(folder: Path, keep: bool, statis
     truncate(folder / "cat" / "3.png")
     (folder / "dog" / "0.png").write_bytes(b"no image")
     dataset = read_classes(folder, None, [])
-    found = scan(dataset, SMALL, keep=keep, statistics=statistics)
+    found = scan(dataset, open_reader(SMALL), keep=keep, statistics=statistics)
     assert list(found.damaged) == [3, 5]
     assert str(folder / "cat" / "3.png") in found.damaged[3]
     assert str(folder / "dog" / "0.png") in found.damaged[5]
@@ -69,7 +73,7 @@ def test_every_damaged_image_is_found_and_named(folder: Path, keep: bool, statis
 
 def test_an_image_too_narrow_to_resize_counts_as_damaged_and_is_named(folder: Path) -> None:
     Image.new("L", (1, 50_000)).save(folder / "cat" / "hair.png")
-    found = scan(read_classes(folder, None, []), Preprocessing(), keep=False, statistics=True)
+    found = scan(read_classes(folder, None, []), open_reader(Preprocessing()), keep=False, statistics=True)
     assert [str(folder / "cat" / "hair.png") in message for message in found.damaged.values()] == [True]
 
 
@@ -77,10 +81,10 @@ def test_damaged_images_are_left_out_of_the_statistics(folder: Path) -> None:
     dataset = read_classes(folder, None, [])
     whole = np.delete(prepared(dataset), 3, 0)
     truncate(folder / "cat" / "3.png")
-    found = scan(dataset, SMALL, keep=True, statistics=True)
+    found = scan(dataset, open_reader(SMALL), keep=True, statistics=True)
     check_statistics(found, whole)
-    assert found.pixels is not None
-    np.testing.assert_array_equal(np.delete(found.pixels, 3, 0), whole)
+    assert found.prepared is not None
+    np.testing.assert_array_equal(np.delete(found.prepared, 3, 0), whole)
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(9 * 3 * 12 * 12, True), (9 * 3 * 12 * 12 - 1, False)])
@@ -88,14 +92,14 @@ def test_pixels_are_kept_only_while_they_fit(
     folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int, kept: bool
 ) -> None:
     monkeypatch.setattr(module, "RESIDENT_BYTES", limit)
-    found = scan(read_classes(folder, None, []), SMALL, keep=True, statistics=False)
-    assert (found.pixels is not None) == kept
-    assert (found.mean_image, found.std) == (None, None)
+    found = scan(read_classes(folder, None, []), open_reader(SMALL), keep=True, statistics=False)
+    assert (found.prepared is not None) == kept
+    assert (found.mean, found.std) == (None, None)
 
 
 def flat(level: int) -> DatasetScan:
     dataset = InMemoryDataset(("a",), np.zeros(7, np.int64), np.full((7, 3, 12, 12), level, np.uint8))
-    return scan(dataset, SMALL, keep=False, statistics=True)
+    return scan(dataset, open_reader(SMALL), keep=False, statistics=True)
 
 
 @pytest.mark.parametrize("level", range(0, 256, 15))
@@ -106,19 +110,20 @@ def test_images_of_one_flat_colour_can_still_be_normalised(level: int) -> None:
     assert images.abs().max() < 1
 
 
+def normalized(p: Preprocessing, how: Normalize, found: DatasetScan) -> Preprocessing:
+    assert found.mean is not None
+    assert found.std is not None
+    return p.with_statistics(how, found.mean, found.std)
+
+
 @pytest.fixture
 def found(folder: Path) -> DatasetScan:
-    return scan(read_classes(folder, None, []), SMALL, keep=True, statistics=True)
+    return scan(read_classes(folder, None, []), open_reader(SMALL), keep=True, statistics=True)
 
 
 def fed(found: DatasetScan, preprocessing: Preprocessing) -> NDArray[np.float64]:
     """What a network is fed: (N, C, H, W)."""
-    return normalize(torch.from_numpy(found.pixels), preprocessing).double().numpy()
-
-
-def test_given_statistics_are_left_as_they_are(found: DatasetScan) -> None:
-    assert normalized(SMALL, "given", DatasetScan({})) == SMALL
-    assert normalized(SMALL, "given", found) == SMALL
+    return normalize(torch.from_numpy(found.prepared), preprocessing).double().numpy()
 
 
 def test_normalised_by_channels_the_training_set_has_mean_0_and_std_1(found: DatasetScan) -> None:
@@ -129,9 +134,9 @@ def test_normalised_by_channels_the_training_set_has_mean_0_and_std_1(found: Dat
 
 def test_normalised_by_the_mean_image_every_pixel_has_mean_0_and_its_own_spread(found: DatasetScan) -> None:
     images = fed(found, normalized(SMALL, "mean image", found))
-    assert found.pixels is not None
+    assert found.prepared is not None
     np.testing.assert_allclose(images.mean(0), 0, atol=1e-6)
-    np.testing.assert_allclose(images.std(0), found.pixels.std(0) / 255, atol=1e-6)
+    np.testing.assert_allclose(images.std(0), found.prepared.std(0) / 255, atol=1e-6)
 
 
 def test_a_mean_image_gives_way_to_channels(found: DatasetScan) -> None:

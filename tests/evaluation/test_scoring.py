@@ -20,10 +20,12 @@ from torchvision import transforms
 from resnets.core.errors import DataError
 from resnets.data.scan import scan
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.evaluation.scoring import Scores, labels_for, score
+from resnets.evaluation.scoring import Scores, class_order, score
 from resnets.modalities.base import Subset
 from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from resnets.modalities.image.read.pillow import Pixels
+from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -32,6 +34,10 @@ from resnets.tasks.classification.task import Classification
 CLASSES = ("ant", "bee", "cat")
 PREPROCESSING = Preprocessing(resize=20, crop=16)
 TASK = Classification(label_smoothing=0.1)  # which evaluation leaves out
+
+
+def predictor(network: ResNet, *, prepared: Pixels | None = None) -> NetworkPredictor:
+    return NetworkPredictor(network, TASK, open_reader(PREPROCESSING), prepared=prepared)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +85,7 @@ def one_by_one(network: ResNet, paths: Sequence[Path], labels: Sequence[int]) ->
 def test_scores_are_those_of_a_plain_loop_at_any_batch_and_workers(
     batch: int, workers: int, network: ResNet, dataset: FolderDataset
 ) -> None:
-    scores = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=batch, workers=workers)
+    scores = score(predictor(network), TASK, dataset, batch=batch, workers=workers)
     hits, loss = one_by_one(network, [dataset.path(i) for i in range(51)], dataset.labels.tolist())
     assert 0 < hits < 51
     assert scores.accuracy == hits / 51
@@ -91,7 +97,7 @@ def test_scores_are_those_of_a_plain_loop_at_any_batch_and_workers(
 
 
 def test_workers_do_not_change_a_bit(network: ResNet, dataset: FolderDataset) -> None:
-    first, second = (score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=7, workers=w) for w in (0, 3))
+    first, second = (score(predictor(network), TASK, dataset, batch=7, workers=w) for w in (0, 3))
     for name, values in first.records.items():
         np.testing.assert_array_equal(second.records[name], values)
 
@@ -101,7 +107,7 @@ def test_ranks_that_share_the_images_all_get_the_result_of_one(
     world: int, batch: int, network: ResNet, dataset: FolderDataset
 ) -> None:
     damage(dataset, [0, 7, 8])
-    alone = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=batch)
+    alone = score(predictor(network), TASK, dataset, batch=batch)
     parts: list[Any] = [None] * world
     everyone_is_here = threading.Barrier(world, timeout=60)
 
@@ -111,9 +117,7 @@ def test_ranks_that_share_the_images_all_get_the_result_of_one(
             everyone_is_here.wait()
             return parts
 
-        return score(
-            NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=batch, rank=rank, world=world, gather=gather
-        )
+        return score(predictor(network), TASK, dataset, batch=batch, rank=rank, world=world, gather=gather)
 
     with ThreadPoolExecutor(world) as pool:
         for shared in pool.map(rank_of, range(world)):
@@ -123,9 +127,9 @@ def test_ranks_that_share_the_images_all_get_the_result_of_one(
 
 
 def test_pixels_in_memory_score_as_files_do(network: ResNet, dataset: FolderDataset) -> None:
-    pixels = scan(dataset, PREPROCESSING, keep=True, statistics=False).pixels
-    from_files = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=7)
-    from_memory = score(NetworkPredictor(network, PREPROCESSING, pixels=pixels), TASK, dataset, batch=7)
+    pixels = scan(dataset, open_reader(PREPROCESSING), keep=True, statistics=False).prepared
+    from_files = score(predictor(network), TASK, dataset, batch=7)
+    from_memory = score(predictor(network, prepared=pixels), TASK, dataset, batch=7)
     assert from_memory.summary() == from_files.summary()
 
 
@@ -139,10 +143,10 @@ def damage(dataset: FolderDataset, numbers: Sequence[int]) -> None:
 def test_damaged_images_are_named_count_nowhere_and_move_no_other(
     batch: int, network: ResNet, dataset: FolderDataset
 ) -> None:
-    whole = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=batch)
+    whole = score(predictor(network), TASK, dataset, batch=batch)
     bad = [0, 20, 21, 22, 23, 24, 25, 26, 27, 50]
     damage(dataset, bad)
-    scores = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset, batch=batch, workers=2)
+    scores = score(predictor(network), TASK, dataset, batch=batch, workers=2)
     good = [i for i in range(51) if i not in bad]
     assert sorted(scores.excluded) == bad
     assert all(str(dataset.path(i)) in message for i, message in scores.excluded.items())
@@ -158,14 +162,14 @@ def test_damaged_images_are_named_count_nowhere_and_move_no_other(
 def test_a_dataset_without_one_readable_image_is_an_error(network: ResNet, dataset: FolderDataset) -> None:
     damage(dataset, range(51))
     with pytest.raises(DataError, match=f"None of the 51 images could be read: {dataset.path(0)}"):
-        score(NetworkPredictor(network, PREPROCESSING), TASK, dataset)
+        score(predictor(network), TASK, dataset)
 
 
 def test_a_network_leaves_evaluation_as_it_came(network: ResNet, dataset: FolderDataset) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    expected = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset).summary()
+    expected = score(predictor(network), TASK, dataset).summary()
     try:
-        assert score(NetworkPredictor(network.train(), PREPROCESSING), TASK, dataset).summary() == expected
+        assert score(predictor(network.train()), TASK, dataset).summary() == expected
         assert network.training
     finally:
         network.eval()
@@ -180,34 +184,34 @@ def test_labels_match_by_name_when_the_model_orders_classes_otherwise(network: R
         shuffled.fc.weight.copy_(network.fc.weight[order])
         shuffled.fc.bias.copy_(network.fc.bias[order])
     classes = tuple(CLASSES[i] for i in order)
-    plain = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset).metrics
-    renamed = score(
-        NetworkPredictor(shuffled, PREPROCESSING), TASK, dataset, labels=labels_for(dataset, classes), classes=classes
-    ).metrics
+    plain = score(predictor(network), TASK, dataset).metrics
+    renamed = score(predictor(shuffled), TASK, dataset, classes=classes).metrics
     assert renamed["accuracy"] == plain["accuracy"]
     assert list(renamed["classes"]) == list(classes)
     assert renamed["classes"] == plain["classes"]
 
 
-def test_labels_of_a_dataset_with_fewer_classes_keep_their_names(dataset: FolderDataset) -> None:
+def test_labels_of_a_dataset_with_fewer_classes_keep_their_names(network: ResNet, dataset: FolderDataset) -> None:
     few = replace(dataset, classes=("cat", "ant"), labels=np.array([0, 1, 1, 0]), files=dataset.files[:4])
-    assert labels_for(few, ("ant", "bee", "cat")).tolist() == [2, 0, 0, 2]
+    scores = score(predictor(network), TASK, few, classes=("ant", "bee", "cat"))
+    assert scores.records["label"].tolist() == [2, 0, 0, 2]
+    assert class_order(few, ("ant", "bee", "cat")).tolist() == [2, 0]
 
 
 def test_a_class_that_the_model_lacks_is_refused_with_both_lists(dataset: FolderDataset) -> None:
     with pytest.raises(DataError, match=r"does not know: bee\. It knows ant, cat\."):
-        labels_for(dataset, ("ant", "cat"))
+        class_order(dataset, ("ant", "cat"))
 
 
 def test_a_split_that_lacks_a_class_leaves_its_row_empty(network: ResNet, dataset: FolderDataset) -> None:
     part = Subset(dataset, np.flatnonzero(dataset.labels != 1))
-    metrics = score(NetworkPredictor(network, PREPROCESSING), TASK, part).metrics
+    metrics = score(predictor(network), TASK, part).metrics
     assert [metrics["classes"][name]["support"] for name in CLASSES] == [17, 0, 17]
     assert metrics["classes"]["bee"]["recall"] == 0
 
 
 def test_figures_are_read_by_name_and_as_json(network: ResNet, dataset: FolderDataset) -> None:
-    scores = score(NetworkPredictor(network, PREPROCESSING), TASK, dataset)
+    scores = score(predictor(network), TASK, dataset)
     expected = {**scores.metrics, "excluded": 0, "split": "test", "damaged": {}}
     assert json.loads(json.dumps(scores.summary())) == expected
     with pytest.raises(AttributeError, match="acuracy"):

@@ -64,7 +64,7 @@ def test_gradient_flow_is_the_gradient_of_the_first_batch(trial: Trial) -> None:
     found = measures.gradient_flow(trial)
     batch = trial.first_batch()
     network = trial.initial_network().train()
-    F.cross_entropy(network(batch["images"]), batch["labels"]).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(network(batch["inputs"]), batch["labels"]).backward()  # type: ignore[no-untyped-call]
     for place, name in ((0, "conv1.weight"), (-1, "layer3.2.conv2.weight")):
         weight = network.get_parameter(name)
         assert weight.grad is not None

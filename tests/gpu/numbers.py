@@ -94,11 +94,11 @@ def batches(device: str, folder: Path) -> Figures:
         largest, mean = 0.0, 0.0
         for step in range(3):
             expected, here = (each.make(step) for each in pairs)
-            assert expected.keys() == here.keys(), name
-            for key, value in expected.items():
+            assert expected.dense.keys() == here.dense.keys(), name
+            for key, value in expected.dense.items():
                 if not value.is_floating_point():
                     assert torch.equal(here[key].cpu(), value), (name, key)
-            difference = (here["images"].cpu() - expected["images"]).abs()
+            difference = (here["inputs"].cpu() - expected["inputs"]).abs()
             largest, mean = max(largest, float(difference.max())), max(mean, float(difference.mean()))
         found[name] = {"largest": largest, "mean": mean}
         assert mean < 1e-3, (name, mean, largest)
@@ -129,7 +129,7 @@ def cuda_graph_steps(device: str, folder: Path) -> Figures:
         assert found[name] < 1e-3, (name, differences)
         before = {key: value.clone() for key, value in graphed.state().items()}
         batch = made.make(10)
-        graphed.step(batch | {"images": batch["images"] * float("nan")})
+        graphed.step(batch | {"inputs": batch["inputs"] * float("nan")})
         assert int(graphed.first_bad) == 10, name
         moved = [key for key, value in graphed.state().items() if not torch.equal(value, before[key])]
         assert all(key.startswith("average.") or key.endswith("num_batches_tracked") for key in moved), (name, moved)

@@ -16,8 +16,8 @@ def dataset() -> InMemoryDataset:
 
 def test_a_subset_is_its_dataset_renumbered(dataset: InMemoryDataset) -> None:
     subset = Subset(dataset, np.array([4, 0, 2]))
-    assert (len(subset), subset.classes, subset.labels.tolist()) == (3, ("cat", "dog"), [1, 0, 0])
+    assert (len(subset), subset.classes, subset.targets["labels"].tolist()) == (3, ("cat", "dog"), [1, 0, 0])
     assert [subset.name(i) for i in range(3)] == ["image 104", "image 100", "image 102"]
     np.testing.assert_array_equal(np.asarray(subset.image(0, "RGB")), np.asarray(dataset.image(4, "RGB")))
     deeper = Subset(subset, np.array([2]))
-    assert (deeper.name(0), deeper.labels.tolist()) == ("image 102", [0])
+    assert (deeper.name(0), deeper.targets["labels"].tolist()) == ("image 102", [0])

@@ -89,7 +89,7 @@ def test_interrupted_while_it_whitens_it_resumes_to_the_same_weights(
 
 def test_the_wider_one_trains_with_cutout(data: Path, tmp_path: Path) -> None:
     recipe, found = prepare.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
-    images = build.batches_for(recipe, found, device=torch.device("cpu")).make(0)["images"]
+    images = build.batches_for(recipe, found, device=torch.device("cpu")).make(0)["inputs"]
     colours = images.flatten(2)
     hidden = (colours == colours.mode(dim=2, keepdim=True).values).all(dim=1).sum(dim=1)
     assert hidden.min() >= 6 * 6  # a square of 12 about any pixel, in one colour
@@ -119,11 +119,11 @@ def test_imagenet_trains_on_growing_crops_and_is_evaluated_larger_and_flipped(da
     recipe, found = prepare.resolve(replace(find("fast/imagenet"), data=str(data)).with_overrides(settings))
     batches = build.batches_for(recipe, found, device=torch.device("cpu"))
     total = recipe.total_steps(len(found.train))
-    sizes = [batches.make(step)["images"].shape[-1] for step in range(0, total, 4)]
+    sizes = [batches.make(step)["inputs"].shape[-1] for step in range(0, total, 4)]
     assert sizes == sorted(sizes)
     assert {16, 24, 32} <= set(sizes) <= {16, 24, 32}
     torch.testing.assert_close(
-        list(batches.between(total - 3, total))[-1]["images"], batches.make(total - 1)["images"], atol=0, rtol=0
+        list(batches.between(total - 3, total))[-1]["inputs"], batches.make(total - 1)["inputs"], atol=0, rtol=0
     )
     run = resnets.train("fast/imagenet", *settings, data=str(data), epochs=4, out=tmp_path / "run", workers=2)
     model = load(run.model)

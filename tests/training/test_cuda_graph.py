@@ -105,7 +105,7 @@ def test_replayed_steps_are_guarded(nonfinite: Any, skipped: int) -> None:
         training.step(batches.make(number))
     before = {name: value.clone() for name, value in training.state().items()}
     broken = batches.make(3)
-    training.step(broken | {"images": broken["images"].log()})
+    training.step(broken | {"inputs": broken["inputs"].log()})
     after = training.state()
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert {name.rpartition(".")[2] for name in moved} <= {"num_batches_tracked"}

@@ -195,7 +195,7 @@ def test_nothing_else_is_asked_of_mps_that_it_lacks(whitened: bool, monkeypatch:
 
             class Images:
                 def between(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
-                    yield {"images": torch.zeros(16, 3, 12, 12, device="cuda")}
+                    yield {"inputs": torch.zeros(16, 3, 12, 12, device="cuda")}
 
             assert whiten_stem(network, RUN, Images(), 8)  # type: ignore[arg-type]
         predictor = NetworkPredictor(network, RUN.preprocessing, tta="shift", device=torch.device("cuda"))
@@ -235,7 +235,7 @@ def test_the_plain_forms_leave_out_a_step_that_is_not_finite(optimizer: Any, mon
         training.step(made.make(number))
     before = {name: value.clone() for name, value in training.state().items()}
     broken = made.make(2)
-    training.step(broken | {"images": broken["images"].log()})
+    training.step(broken | {"inputs": broken["inputs"].log()})
     assert int(training.skipped) == 1
     moved = {name for name, value in training.state().items() if not torch.equal(value, before[name])}
     assert {name.rpartition(".")[2] for name in moved} <= {"num_batches_tracked"}

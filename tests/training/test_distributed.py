@@ -199,8 +199,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
         return Batches(
             dataset,
             sampler=EpochSampler(len(dataset), 12, seed=3),
-            augmentations=recipe.augmentations,
-            preprocessing=recipe.preprocessing,
+            reader=open_reader(recipe.preprocessing, recipe.augmentations),
             seed=3,
             bn_batch=4,
             device=torch.device("cpu"),
@@ -211,7 +210,7 @@ def test_ranks_together_make_the_batches_of_one(data: Path) -> None:
         whole = batches(0, 1).make(step)
         for world in (2, 3):
             parts = [batches(rank, world).make(step) for rank in range(world)]
-            for name, value in whole.items():
+            for name, value in whole.dense.items():
                 assert torch.equal(torch.cat([part[name] for part in parts]), value)
 
 

@@ -18,6 +18,7 @@ from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Mixup, PaddedCrop
+from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
@@ -55,12 +56,11 @@ def training_of(recipe: Recipe, device: str = "cpu") -> tuple[Training, Batches]
     batches = Batches(
         dataset,
         sampler=EpochSampler(len(dataset), recipe.batch, recipe.seed),
-        augmentations=recipe.augmentations,
-        preprocessing=recipe.preprocessing,
+        reader=open_reader(recipe.preprocessing, recipe.augmentations),
         seed=recipe.seed,
         bn_batch=recipe.bn_batch or recipe.batch,
         device=training.device,
-        pixels=dataset.pixels,
+        prepared=dataset.pixels,
     )
     return training, batches
 
@@ -87,7 +87,7 @@ def test_the_loop_is_the_plain_loop_written_by_hand(optimizer: SGD | AdamW) -> N
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(peer, 10)
     for step in range(10):
         batch = batches.make(step)
-        loss = F.cross_entropy(network(batch["images"]), batch["labels"], label_smoothing=0.1)
+        loss = F.cross_entropy(network(batch["inputs"]), batch["labels"], label_smoothing=0.1)
         peer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -120,7 +120,7 @@ def test_a_ghost_batch_has_its_own_batch_statistics() -> None:
     network = copy.deepcopy(training.network).train()
     batch = batches.make(0)
     expected = [
-        F.cross_entropy(network(batch["images"][i : i + 8]), batch["labels"][i : i + 8]) for i in range(0, 32, 8)
+        F.cross_entropy(network(batch["inputs"][i : i + 8]), batch["labels"][i : i + 8]) for i in range(0, 32, 8)
     ]
     loss = training.step(batch)
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)

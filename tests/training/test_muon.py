@@ -97,7 +97,7 @@ def test_a_bad_step_leaves_weights_and_momentum_as_they_were() -> None:
     training.step(batches.make(0))
     before = {name: value.clone() for name, value in training.state().items() if "num_batches" not in name}
     bad = batches.make(1)
-    bad["images"][0, 0, 0, 0] = float("nan")
+    bad["inputs"][0, 0, 0, 0] = float("nan")
     training.step(bad)
     after = training.state()
     assert int(training.skipped) == 1

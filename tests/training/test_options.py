@@ -30,7 +30,7 @@ def test_held_out_images_are_scored_and_never_trained_on(data: Path, tmp_path: P
     names = [{dataset.name(i) for i in range(len(dataset))} for dataset in (found.train, found.test)]
     assert not names[0] & names[1]
     assert all("train" in name for name in names[1])
-    assert np.bincount(found.test.labels).tolist() == [10, 10, 10]
+    assert np.bincount(found.test.targets["labels"]).tolist() == [10, 10, 10]
     with pytest.raises(DataError, match="holdout=119 leaves too few"):
         prepare.resolve(recipe.with_overrides(["holdout=119"]))
 
@@ -65,7 +65,7 @@ def test_exact_statistics_are_those_of_torchs_own_recomputation(average: str, da
     groups = [
         part
         for step in range(training.total_steps, training.total_steps + 5)  # 60 images in batches of 12
-        for part in torch.split(batches.make(step)["images"], 4)
+        for part in torch.split(batches.make(step)["inputs"], 4)
     ]
     torch.optim.swa_utils.update_bn(groups, network)
     for name, value in expected.items():

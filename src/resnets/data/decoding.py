@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resnets.core.devices import abilities, to_device
 from resnets.core.errors import DataError
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import NOUNS, Arrays, Dataset
 from resnets.modalities.batch import Draws
 from resnets.modalities.reader import Reader
 
@@ -143,7 +143,8 @@ class SampleDecoder:
             index = int(task.ids[other])
             with contextlib.suppress(DataError):
                 return index, self.reader.sample(self.dataset, index, task.draws.u[other], task.size)
-        raise DataError(f"None of the {self.bn_batch} samples of a batch can be read: {reason}")
+        noun = NOUNS[self.dataset.modality]
+        raise DataError(f"None of the {self.bn_batch} {noun}s of a batch can be read: {reason}")
 
 
 def _torch_dtype(dtype: object) -> torch.dtype:

@@ -1,11 +1,12 @@
 """Feeding a network: the one place that decides layout and precision of a forward pass.
 
-Training, evaluation and measurements all call `forward`, so that a network computes the same, to the last bit,
+Training, evaluation and measurements all take them from here, so that a network computes the same, to the last bit,
 wherever it is run.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -35,8 +36,10 @@ def forward(network: Callable[[Tensor], Tensor], images: Tensor, *, precision: s
         images: (N, C, H, W) float32, normalised.
         precision: "fp32", or "bf16" for torch's autocast.
     """
-    images = lay_out(images)
-    if precision == "fp32":
-        return network(images)
-    with torch.autocast(images.device.type, torch.bfloat16):
-        return network(images)
+    with computing(images.device, precision):
+        return network(lay_out(images))
+
+
+def computing(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """The context in which networks on `device` compute in `precision`; see `forward`."""
+    return contextlib.nullcontext() if precision == "fp32" else torch.autocast(device.type, torch.bfloat16)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from resnets.modalities.batch import Batch
 from resnets.tasks.base import Task
-from resnets.tasks.forward import lay_out
+from resnets.tasks.forward import computing, lay_out
 
 
 class Learner(nn.Module):
@@ -26,5 +25,5 @@ class Learner(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         inputs = batch["inputs"]
         batch = batch | {"inputs": lay_out(inputs)}
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with computing(inputs.device, self.precision):
             return self.task.loss(self.network, batch)

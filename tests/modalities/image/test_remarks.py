@@ -24,7 +24,9 @@ from resnets.modalities.image.preprocessing import Background, Preprocessing
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.remarks import remarks
 from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop
+from resnets.modalities.inputs import open_reader
 from resnets.recipes.catalog import find
+from resnets.tasks.classification.task import Classification
 from resnets.training.prepare import resolve
 from tests.conftest import noise
 
@@ -122,7 +124,7 @@ def test_training_evaluation_scan_and_predict_put_images_on_the_same_background(
     (tmp_path / "a" / "1.png").write_bytes(CASES["RGBA"][0])
     dataset = read_classes(tmp_path, None, [])
     p = Preprocessing(resize=20, crop=20, background=BACKGROUND, mean=(0.0,) * 3, std=(1 / 255,) * 3)
-    expected = NetworkPredictor(torch.nn.Identity(), p).load(dataset, 0)[0]
+    expected = NetworkPredictor(torch.nn.Identity(), Classification(), open_reader(p)).load(dataset, 0).inputs[0]
     levels = composited(COLORS, ALPHA)[:, 5:25].transpose(2, 0, 1)
     np.testing.assert_allclose(expected, levels, atol=1)
     whole = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.5, 1.5))
@@ -130,17 +132,16 @@ def test_training_evaluation_scan_and_predict_put_images_on_the_same_background(
         images = Batches(
             dataset,
             sampler=EpochSampler(1, 1, 0),
-            augmentations=Augmentations(crop=crop),
-            preprocessing=p,
+            reader=open_reader(p, Augmentations(crop=crop)),
             seed=0,
             bn_batch=1,
             device=torch.device("cpu"),
-        ).make(0)["images"][0]
+        ).make(0)["inputs"][0]
         if crop is None:
             np.testing.assert_allclose(images, expected, atol=0.01)
         mean = composited(COLORS, ALPHA).mean((0, 1))
         np.testing.assert_allclose(images.mean((1, 2)), mean, atol=6)
-    np.testing.assert_array_equal(scan(dataset, p, keep=True, statistics=False).pixels, expected[None])
+    np.testing.assert_array_equal(scan(dataset, open_reader(p), keep=True, statistics=False).prepared, expected[None])
 
 
 def test_background_is_written_only_where_it_is_set() -> None:

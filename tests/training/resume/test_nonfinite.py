@@ -80,9 +80,9 @@ def test_images_are_blamed_in_the_ghost_batch_that_they_were_in(data: Path, tmp_
     make = batches.make
     expected = batches.dataset.name(int(make(3)["ids"][7]))
 
-    def poisoned_batch(step: int) -> dict[str, torch.Tensor]:
+    def poisoned_batch(step: int) -> Batch:
         batch = make(step)
-        batch["images"][7] = float("inf")  # the fourth image of the second ghost batch of four
+        batch["inputs"][7] = float("inf")  # the fourth image of the second ghost batch of four
         return batch
 
     batches.make = poisoned_batch  # type: ignore[method-assign]

@@ -174,6 +174,8 @@ def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monke
     from resnets.modalities.image.datasets.folder import read_classes
     from resnets.modalities.image.preprocessing import Preprocessing
     from resnets.modalities.image.transforms import Augmentations, RandomResizedCrop, resize
+    from resnets.modalities.inputs import open_reader
+    from resnets.tasks.classification.task import Classification
 
     monkeypatch.setattr(decode_memory, "SMALL", 0)
     for number, format in enumerate(("JPEG", "PNG")):
@@ -196,14 +198,13 @@ def test_every_way_to_an_input_holds_the_memory_to_its_end(tmp_path: Path, monke
         Batches(
             dataset,
             sampler=EpochSampler(2, 2, 0),
-            augmentations=Augmentations(crop=crop),
-            preprocessing=p,
+            reader=open_reader(p, Augmentations(crop=crop)),
             seed=0,
             bn_batch=2,
             device=torch.device("cpu"),
         ).make(0)
-    scan(dataset, p, keep=True, statistics=False)
-    NetworkPredictor(torch.nn.Identity(), p).load(dataset, 0)
+    scan(dataset, open_reader(p), keep=True, statistics=False)
+    NetworkPredictor(torch.nn.Identity(), Classification(), open_reader(p)).load(dataset, 0)
     assert len(reserved) == 7
     assert all(value >= 4 * SIDE**2 for value in reserved)
     assert decode_memory._reserved == 0

@@ -22,7 +22,9 @@ from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.pillow import open_image
+from resnets.modalities.image.reader import ImageReader
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
+from resnets.modalities.inputs import open_reader
 from resnets.training.environment import Environment, choose
 from tests.artifacts.test_model import photo
 from tests.conftest import SHARED
@@ -78,13 +80,12 @@ def test_without_the_operator_batches_are_the_same_bit_for_bit(folder: Path, mon
         batches = Batches(
             dataset,
             sampler=EpochSampler(len(dataset), len(dataset), 0),
-            augmentations=Augmentations(crop=RandomResizedCrop()),
-            preprocessing=Preprocessing(resize=64, crop=64),
+            reader=open_reader(Preprocessing(resize=64, crop=64), Augmentations(crop=RandomResizedCrop())),
             seed=3,
             bn_batch=len(dataset),
             device=torch.device("cpu"),
         )
-        return batches.make(0)["images"]
+        return batches.make(0)["inputs"]
 
     with_operator = batch()
     monkeypatch.setattr(jpeg, "_has_operator", lambda: False)
@@ -145,13 +146,12 @@ def test_training_crops_are_nearly_pillows(folder: Path, interpolation: str, mon
         batches = Batches(
             dataset,
             sampler=EpochSampler(len(dataset), 4, 0),
-            augmentations=augmentations,
-            preprocessing=p,
+            reader=open_reader(p, augmentations),
             seed=3,
             bn_batch=4,
             device=torch.device("cpu"),
         )
-        return batches.make(0)["images"] * torch.tensor(p.std)[:, None, None] * 255
+        return batches.make(0)["inputs"] * torch.tensor(p.std)[:, None, None] * 255
 
     ours = batch()
     monkeypatch.setattr(jpeg, "decode", lambda data: None)
@@ -170,21 +170,27 @@ def test_a_crop_of_the_right_size_is_not_resized(folder: Path) -> None:
     assert Image.open(path).size[1] == 90
 
 
-def test_images_finished_where_they_are_decoded_are_those_finished_by_the_batch(folder: Path) -> None:
+def test_images_finished_where_they_are_decoded_are_those_finished_by_the_batch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = open_folder(folder).train
     augmentations = Augmentations(crop=RandomResizedCrop(), transforms=(Flip(), Flip(alternating=True)))
-    batches = Batches(
-        dataset,
-        sampler=EpochSampler(len(dataset), 4, 0),
-        augmentations=augmentations,
-        seed=3,
-        bn_batch=4,
-        preprocessing=Preprocessing(resize=64, crop=64),
-        device=torch.device("cpu"),
-        workers=2,
-    )
-    assert batches._finished_where_decoded
-    at_once = [batch["images"] for batch in batches.between(0, 6)]
-    batches._finished_where_decoded = False  # as on other devices
+
+    def batches() -> Batches:
+        return Batches(
+            dataset,
+            sampler=EpochSampler(len(dataset), 4, 0),
+            reader=open_reader(Preprocessing(resize=64, crop=64), augmentations),
+            seed=3,
+            bn_batch=4,
+            device=torch.device("cpu"),
+            workers=2,
+        )
+
+    assert batches()._reader.slots(None)["inputs"].dtype is np.float32
+    at_once = [batch["inputs"] for batch in batches().between(0, 6)]
+    monkeypatch.setattr(ImageReader, "finishing_early", lambda self: self)  # as on other devices
+    by_the_batch = batches()
+    assert by_the_batch._reader.slots(None)["inputs"].dtype is np.uint8
     for step, images in enumerate(at_once):
-        assert images.equal(batches.make(step)["images"])
+        assert images.equal(by_the_batch.make(step)["inputs"])
