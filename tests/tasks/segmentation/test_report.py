@@ -1,0 +1,51 @@
+"""What a report says of segmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnets.tasks.sections import Gallery, Table
+from resnets.tasks.segmentation.report import headline, iou_chart
+from resnets.tasks.segmentation.settings import Segment
+from resnets.tasks.segmentation.task import Segmentation
+from tests.tasks.segmentation.test_metrics import NAMES, random_masks, records_of
+
+TASK = Segmentation(Segment())
+
+
+def test_a_report_has_the_mean_the_classes_and_the_worst_images() -> None:
+    records = records_of(*random_masks(without=(2,)))
+    metrics = TASK.metrics(records, NAMES)
+    shown = "".join(span.text for span in headline("run", metrics, "val").spans)
+    assert f"{metrics['miou']:.2%} mean IoU on 6 val images" in shown
+    table, gallery = TASK.sections(records, metrics, np.arange(6) * 10, NAMES)
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == list(NAMES)
+    assert table.rows[2][1] == "-"
+    assert table.note == "In no mask and no prediction, so left out of the mean: tree."
+    assert isinstance(gallery, Gallery)
+    each = TASK.columns(records, NAMES)["miou"]
+    assert [item.sample for item in gallery.items] == [10 * int(row) for row in np.argsort(each)]
+
+
+def test_the_lines_name_every_class() -> None:
+    records = records_of(*random_masks(without=(2,)))
+    lines = TASK.lines(TASK.metrics(records, NAMES), "test")
+    assert lines[0].startswith("mIoU ")
+    assert [line.split()[0] for line in lines[1:6]] == list(NAMES)
+    assert "left out of the mean: tree" in lines[-1]
+
+
+def test_what_is_unknown_is_a_dash_and_a_gap() -> None:
+    metrics = {"miou": None, "pixel_accuracy": None, "samples": 1}
+    assert headline("run", metrics, "val").spans[0].text == "-"
+    chart = iou_chart([{"epoch": 1, "miou": 0.25}, {"epoch": 2, "miou": None}], "val")
+    assert list(chart.curves[0].points) == [(1, 25.0), (2, None)]
+
+
+def test_columns_of_an_image_that_is_all_void_are_empty() -> None:
+    logits, masks = random_masks(count=2)
+    masks[1][:] = 255
+    columns = TASK.columns(records_of(logits, masks), NAMES)
+    assert [values[1] for values in columns.values()] == ["", "", ""]
+    assert all(isinstance(values[0], float) for values in columns.values())
