@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from resnets.core.errors import UsageError, lookup
 from resnets.modalities.base import DatasetSplits
-from resnets.recipes import audio, fast, paper, successors
+from resnets.recipes import audio, fast, paper, segmentation, successors
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
@@ -21,6 +21,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "paper/cifar110": paper.cifar110,
     "paper/imagenet": paper.imagenet,
     "preactivation": successors.preactivation,
+    "segmentation/fcn": segmentation.fcn,
+    "segmentation/small": segmentation.small,
     "stochastic-depth": successors.stochastic_depth,
     "wide": successors.wide,
 }

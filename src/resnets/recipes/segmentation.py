@@ -1,0 +1,68 @@
+"""Recipes of semantic segmentation (Long et al. 2015, arXiv 1411.4038)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
+from resnets.modalities.image.transforms import ColorJitter, Flip
+from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
+from resnets.models.catalog import find
+from resnets.models.heads import FCNHead
+from resnets.tasks.segmentation.settings import Segment
+from resnets.training.recipe import SGD, Recipe
+from resnets.training.schedules import Polynomial
+
+
+def fcn() -> Recipe:
+    """FCN with ResNet-50 as torchvision trains it: 30 epochs of random scales and crops of 480, batch 32, lr 0.02.
+
+    Source: torchvision's reference script, references/segmentation/train.py, with the command that its README has for
+    fcn_resnet50: 8 GPUs with 4 images each, `--lr 0.02 --dataset coco -b 4 --aux-loss`; the learning rate falls as
+    (1 - done) ** 0.9. It begins with ImageNet weights (--weights), gives the auxiliary head ten times the learning
+    rate, which is not done here, and shares batch-norm statistics over all 8 GPUs. Crops are filled with the mean
+    colour here, with black there.
+    Cost: 30 epochs of 480 x 480 crops through an output stride of 8.
+    Expected: torchvision has a mean IoU of 60.5% and 91.4% of pixels right on the 21 classes of PASCAL VOC in COCO
+    val2017, for fcn_resnet50 (COCO_WITH_VOC_LABELS_V1). It was not run here.
+    Command: resnets train segmentation/fcn --data FOLDER --weights FILE
+    """
+    return Recipe(
+        name="segmentation/fcn",
+        data="masks",
+        model=replace(find("fcn_resnet50"), head=FCNHead(auxiliary=True)),
+        task=Segment(),
+        preprocessing=Canvas(resize=520, crop=(480, 480)),
+        augmentations=CanvasAugmentations(crop=RandomScaleCrop(min_scale=0.5, max_scale=2.0), transforms=(Flip(),)),
+        batch=32,
+        epochs=30,
+        optimizer=SGD(lr=0.02, momentum=0.9, weight_decay=1e-4),
+        schedule=Polynomial(power=0.9),
+    )
+
+
+def small() -> Recipe:
+    """A small FCN for a folder of images with masks, in minutes on two cores. The default for folders of masks.
+
+    Source: this project (docs/log.md). It is `segmentation/fcn` with ResNet-18 and smaller crops and batches. Its length
+    is in steps, so that more images take no longer: for them, give --epochs.
+    Cost: 500 steps of 6 crops of 240 x 320, about 15 minutes on two cores with bf16.
+    Expected: on 24 images of CamVid from ImageNet weights, docs/log.md.
+    Command: resnets train --data FOLDER --weights FILE, with task.ignore=VALUE where void is not 255
+    """
+    return Recipe(
+        name="segmentation/small",
+        data="masks",
+        model=replace(find("resnet18"), head=FCNHead(), output_stride=8),
+        task=Segment(),
+        preprocessing=Canvas(resize=360, crop=(240, 320)),
+        augmentations=CanvasAugmentations(
+            crop=RandomScaleCrop(min_scale=0.5, max_scale=2.0), transforms=(Flip(), ColorJitter())
+        ),
+        batch=6,
+        steps=500,
+        optimizer=SGD(lr=0.02, momentum=0.9, weight_decay=1e-4),
+        schedule=Polynomial(power=0.9),
+        evaluate_every=10,
+    )
