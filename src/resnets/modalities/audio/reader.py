@@ -131,8 +131,8 @@ class SoundReader:
         texts = {
             "resampled": f"have another rate than {s.rate:,} Hz and are resampled.",
             "averaged": "have several channels, which are averaged.",
-            "cut": f"are longer than {s.seconds:g} s: training cuts them where its augmentations say, evaluation "
-            "takes the centre. Take more of them with preprocessing.seconds=N.",
+            "cut": f"are longer than {s.seconds:g} s and are cut, for evaluation at the centre: "
+            "preprocessing.seconds=N takes more of them.",
             "silent": "are silent: all of their samples are 0.",
         }
         return tuple(
