@@ -1,6 +1,6 @@
 """Multi-label classification: which two classes of imagenette an image shows, one on the left and one on the right.
 
-    python benchmarks/two_labels.py IMAGENETTE WEIGHTS FOLDER [--epochs 3] [--images 4000] [--out FOLDER]
+    python benchmarks/two_labels.py IMAGENETTE WEIGHTS FOLDER [--epochs 2] [--images 2000] [--out FOLDER]
 
 IMAGENETTE has `official.csv` (path, label, split); WEIGHTS are an ImageNet ResNet-18, which never saw its test images.
 The middle 112 columns of two images of different classes make one of 224 x 224. Those of the test images are halved:
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("imagenette", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("folder", type=Path, help="of the images that are made, the run and its scores")
-    parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--images", type=int, default=4000, help="to train on")
+    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--images", type=int, default=2000, help="to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="a folder")
     given = parser.parse_args()
