@@ -12,17 +12,16 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for
 from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable
-from resnets.core.errors import UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS, default_workers
-from resnets.modalities.image.preprocessing import TestTimeAugmentation
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
     from resnets.evaluation.predictor import Predictor
     from resnets.evaluation.scoring import Scores
-    from resnets.modalities.base import Dataset
+    from resnets.modalities.base import Dataset, DatasetSplits
 
 
 @renamed_arguments(views="tta")
@@ -34,7 +33,7 @@ def evaluate(
     data: str | None = None,
     format: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
-    tta: TestTimeAugmentation | None = None,
+    tta: str | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     runtime: Runtime = "torch",
@@ -42,9 +41,9 @@ def evaluate(
     calibrate: str | None = None,
     workers: int | None = None,
 ) -> Scores:
-    """Evaluate a model on a split of a dataset: every image once, in float32.
+    """Evaluate a model on a split of a dataset: every sample once, in float32.
 
-    Under torchrun the ranks share the images.
+    Under torchrun the ranks share the samples.
 
     Args:
         model: a model file or a run folder.
@@ -60,11 +59,11 @@ def evaluate(
         runtime: torch; or, on the CPU, folded, compiled, openvino or onnxruntime (see predict).
         precision: auto, fp32, bf16 or int8, where the runtime supports it.
         calibrate: images to calibrate int8 on: a folder or a dataset (default: the training data).
-        workers: threads that decode images; the result does not depend on it (default: one for each usable core).
+        workers: threads that decode; the result does not depend on it (default: one for each usable core).
 
     Raises:
-        UsageError: if there is no such split, or the models of an ensemble do not have the same classes.
-        DataError: if the data is missing, or has classes that the model does not know.
+        UsageError: if there is no such split or augmentation, or the models of an ensemble do not fit one another.
+        DataError: if the data is missing, is for another task, or has classes that the model does not know.
         FileError: if a model file is missing or damaged.
     """
     check_range("workers", workers, 0, MAX_WORKERS)
@@ -72,8 +71,6 @@ def evaluate(
     from resnets.core.devices import find_device
     from resnets.evaluation.scoring import absent, score
     from resnets.modalities.catalog import open_dataset
-    from resnets.tasks.catalog import open_task
-    from resnets.tasks.classification.settings import Classify
     from resnets.training import agreement
     from resnets.training.distributed import process_group
     from resnets.training.environment import threads
@@ -88,13 +85,16 @@ def evaluate(
             for each in (model, *ensemble)
         ]
         first = models[0]
+        predictor = _predictor(models, tta, str(chosen))
         name = data if data is not None else _training_data(first)
         if data is None and format is None:
             format = first.card.recipe.get("format")
         of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
         splits = agreement.together(
             ranks,
-            lambda: for_evaluation(open_dataset(name, format), name, of_this_data, own=data is None, asked=split),
+            lambda: for_evaluation(
+                _adapted(open_dataset(name, format), name, first), name, of_this_data, own=data is None, asked=split
+            ),
         )
         split = split or splits.scored
         dataset = splits.split(split)
@@ -103,8 +103,8 @@ def evaluate(
         count = first.card.environment.get("threads") if runtime == "torch" else None
         with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
             scores = score(
-                _predictor(models, tta, str(chosen)),
-                open_task(Classify()),
+                predictor,
+                first.task,
                 dataset,
                 split=split,
                 classes=first.classes,
@@ -135,37 +135,56 @@ def _training_data(model: Model) -> str:
     return name
 
 
-def _predictor(models: Sequence[Model], tta: TestTimeAugmentation | None, device: str) -> Predictor:
+def _adapted(splits: DatasetSplits, name: str, model: Model) -> DatasetSplits:
+    """Returns the data `name` as the model's task reads it.
+
+    Raises:
+        DataError: it is of another modality, or for another task.
+    """
+    from resnets.modalities.base import NOUNS
+
+    card, train = model.card, splits.train
+    if train.modality != card.preprocessing.modality:
+        raise DataError(f"{name} holds {NOUNS[train.modality]}s, and the model takes {card.preprocessing.noun}s.")
+    if train.task != card.task:
+        raise DataError(f"{name} is data for {train.task}, and the model is one of {card.task}.")
+    return card.settings.adapt(splits)
+
+
+def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predictor:
     """Returns the predictor of a model, or of the mean of several, in the order of the first one's classes.
 
     Raises:
-        UsageError: if the models do not have the same classes.
+        UsageError: if the models are not of one task, one kind of input and the same classes, their outputs cannot be
+            averaged, or one has no such test-time augmentation.
     """
     import torch
 
-    from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
-    from resnets.modalities.inputs import open_reader
-    from resnets.tasks.catalog import open_task
-    from resnets.tasks.classification.settings import Classify
+    from resnets.evaluation.predictor import Ensemble, Member
 
-    first = models[0]
-    if any(set(each.classes) != set(first.classes) for each in models):
-        raise UsageError("The models of an ensemble must know the same classes.")
-    chosen, task = torch.device(device), open_task(Classify())
-    predictors = [
-        NetworkPredictor(
-            each.network.to(chosen), task, open_reader(each.card.preprocessing), tta=tta or each.tta, device=chosen
-        )
-        for each in models
-    ]
+    first, chosen = models[0], torch.device(device)
+    predictors = [each.predictor(tta, chosen) for each in models]
     if len(models) == 1:
         return predictors[0]
+    for each in models[1:]:
+        card = each.card
+        if card.task != first.card.task:
+            raise UsageError(f"An ensemble is of one task, and these models are of {first.card.task} and {card.task}.")
+        if card.preprocessing.modality != first.card.preprocessing.modality:
+            raise UsageError(
+                f"An ensemble is of one kind of input, and these models take {first.card.preprocessing.noun}s and "
+                f"{card.preprocessing.noun}s."
+            )
+        if set(each.classes) != set(first.classes):
+            raise UsageError("The models of an ensemble must know the same classes.")
+    if not first.card.settings.averages:
+        raise UsageError(f"The outputs of models of {first.card.task} cannot be averaged, as an ensemble does.")
     return Ensemble(
         [
             Member(predictor, tuple(map(each.classes.index, first.classes)))
             for predictor, each in zip(predictors, models, strict=True)
         ],
-        task,
+        first.task,
     )
 
 
@@ -176,7 +195,7 @@ def _write(folder: Path, scores: Scores, dataset: Dataset, model: Model) -> None
 
     title = f"{scores.split} of {scores.data}"
     write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card)
-    write_predictions(folder / "predictions.csv", scores, dataset, model.classes)
+    write_predictions(folder / "predictions.csv", scores, dataset, model.card)
     write_json(folder / "metrics.json", _as_json(scores))
 
 
@@ -185,25 +204,15 @@ def _as_json(scores: Scores) -> dict[str, object]:
 
 
 def _answer(invocation: Invocation) -> Answer:
+    from resnets.tasks.catalog import find, open_task
     from resnets.training.distributed import is_main
 
     scores: Scores = invocation.call()
     if not is_main():
         return Answer()
-    metrics = scores.summary()
-    names = [name for name in _SHOWN if metrics.get(name) is not None]
-    width = max(len(f"{scores.split} {name}") for name in names)
-    lines = [f"{f'{scores.split} {name}':{width}} {metrics[name]:.6g}" for name in names]
-    lines += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded")]
+    lines = open_task(find(scores.task)).lines(scores.summary(), scores.split)
     lines += [f"  cannot be read: {printable(reason)}" for reason in list(scores.excluded.values())[:10]]
-    width = max(map(len, metrics["classes"]))
-    lines.append(f"{'class':{width}}  precision  recall      f1  images")
-    lines += [
-        f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
-        for name, c in metrics["classes"].items()
-    ]
     return Answer(lines, _as_json(scores), scores.notes)
 
 
-_SHOWN = ("accuracy", "top5", "balanced_accuracy", "macro_f1", "auc", "ece", "loss")
 COMMAND = Command(evaluate, _answer)

@@ -125,7 +125,7 @@ class Reader(Protocol):
         ...
 
     def thumbnail(self, dataset: Any, index: int) -> Image.Image | None:
-        """A sample as people look at it, at any size, such as the upright image or a spectrogram; None where there is none.
+        """A sample as people look at it, at any size, such as the upright image; None where there is no such thing.
 
         Raises:
             DataError: it is damaged.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
 from resnets.modalities.base import DatasetSplits
@@ -10,6 +11,9 @@ from resnets.recipes import audio, fast, paper, segmentation, successors
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from resnets.modalities.base import DatasetSplits
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "audio/logmel": audio.log_mel,

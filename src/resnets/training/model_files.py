@@ -84,7 +84,7 @@ class ModelFiles:
             spec=self._plan.recipe.model,
             classes=tuple(self._data.train.classes),
             preprocessing=self._plan.recipe.preprocessing,
-            settings=cast(AnyTask, self._training.task.fitted(scores.metrics)),
+            settings=self._training.task.fitted(scores.metrics),
             recipe=encode(self._plan.recipe) | {"test_view": self._plan.recipe.tta},  # as version 0.2 reads it
             environment=encode(self._plan.environment),
             metrics=_metrics(scores),
