@@ -19,6 +19,7 @@ from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
 from resnets.evaluation.scoring import score
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
+from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
@@ -79,10 +80,10 @@ def modes_and_state(network: nn.Module) -> tuple[dict[str, bool], dict[str, torc
 def test_a_network_in_training_mode_is_evaluated_in_evaluation_mode_and_left_as_it_was(file: Path, data: Path) -> None:
     model = load(file)
     paths = sorted(data.glob("val/*/*.png"))
-    single = NetworkPredictor(model.network, model.card.preprocessing)
+    single = NetworkPredictor(model.network, Classification(), open_reader(model.card.preprocessing))
     dataset = open_dataset(str(data)).test
     crops = [single.load(dataset, index) for index in range(len(dataset))]
-    whole = Ensemble([Member(single, (0, 1, 2))])
+    whole = Ensemble([Member(single, (0, 1, 2))], Classification())
 
     def answers() -> list[Any]:
         return [

@@ -32,7 +32,7 @@ def all_images(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
     recipe, data = trial.resolved
     p = recipe.preprocessing
     pixels = np.stack([prepare(data.test.image(i, p.color), p) for i in range(len(data.test))])
-    return normalize(torch.from_numpy(pixels), p), torch.from_numpy(data.test.labels)
+    return normalize(torch.from_numpy(pixels), p), torch.from_numpy(data.test.targets["labels"])
 
 
 def test_all_test_images_are_used_or_some_evenly_spaced(trial: Trial) -> None:

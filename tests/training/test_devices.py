@@ -15,10 +15,11 @@ from torch import Tensor
 import resnets
 from resnets.core import devices
 from resnets.core.devices import Abilities
-from resnets.data.decoding import DecodedImages
+from resnets.data.decoding import DecodedSamples
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.evaluation.predictor import NetworkPredictor
+from resnets.modalities.batch import Batch, Loaded
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import (
@@ -33,6 +34,8 @@ from resnets.modalities.image.transforms import (
     PCAColor,
     normalize,
 )
+from resnets.modalities.image.tta import SHIFT_WEIGHTS
+from resnets.modalities.inputs import open_reader
 from resnets.models.initialization import Initialization
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -99,12 +102,11 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
         made = Batches(
             dataset,
             sampler=EpochSampler(len(dataset), recipe.batch, 0),
-            augmentations=recipe.augmentations,
-            preprocessing=recipe.preprocessing,
+            reader=open_reader(recipe.preprocessing, recipe.augmentations),
             seed=0,
             bn_batch=8,
             device=training.device,
-            pixels=dataset.pixels,
+            prepared=dataset.pixels,
         )
 
         def backward(loss: Tensor) -> None:
@@ -118,7 +120,7 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
             loss = training.step(batch)
             assert loss.device.type == "cuda"
         # What the host was given to keep comes into a step the same way.
-        decoded = DecodedImages(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
+        decoded = DecodedSamples(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
         monkeypatch.setattr(made, "_start", lambda step, submit: lambda: decoded)
         training.step(made.make(1))
         checks.clear()
@@ -194,17 +196,17 @@ def test_nothing_else_is_asked_of_mps_that_it_lacks(whitened: bool, monkeypatch:
         if whitened:
 
             class Images:
-                def between(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
-                    yield {"inputs": torch.zeros(16, 3, 12, 12, device="cuda")}
+                def between(self, start: int, stop: int) -> Iterator[Batch]:
+                    yield Batch({"inputs": torch.zeros(16, 3, 12, 12, device="cuda")})
 
             assert whiten_stem(network, RUN, Images(), 8)  # type: ignore[arg-type]
-        predictor = NetworkPredictor(network, RUN.preprocessing, tta="shift", device=torch.device("cuda"))
-        pixels = [np.zeros((3, 12, 12), np.uint8)] * 6
-        outputs = predictor.predict([pixels, pixels])
+        reader = open_reader(RUN.preprocessing)
+        predictor = NetworkPredictor(network, Classification(), reader, tta="shift", device=torch.device("cuda"))
+        crops = Loaded([np.zeros((3, 12, 12), np.uint8)] * 6, SHIFT_WEIGHTS)
+        outputs = predictor.predict([crops, crops])
         assert outputs.dtype == torch.float64
-        Classification().evaluate_batch(
-            outputs.to(torch.float32).to("cuda"), torch.zeros(2, dtype=torch.int64, device="cuda")
-        )
+        labels = torch.zeros(2, dtype=torch.int64, device="cuda")
+        Classification().evaluate_batch(outputs.to(torch.float32).to("cuda"), Batch({"labels": labels}))
 
 
 @pytest.mark.parametrize(

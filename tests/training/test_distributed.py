@@ -17,6 +17,7 @@ from resnets.core.errors import UsageError
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
+from resnets.modalities.inputs import open_reader
 from resnets.recipes.catalog import find
 from resnets.training import checkpoint
 from resnets.training.batch_norm import bn_batch_size

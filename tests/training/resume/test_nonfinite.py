@@ -9,6 +9,7 @@ import torch
 
 import resnets
 from resnets.core.errors import TrainingError
+from resnets.modalities.batch import Batch
 from resnets.training import build, prepare
 from resnets.training.step import Training
 from tests.training.cut import cut_after
