@@ -56,7 +56,7 @@ MOVED: Mapping[str, str] = {
         "modalities.base modalities.image.datasets.in_memory modalities.stratify modalities.file_names data.sampler"
     ),
     "data.transparency": "modalities.image.read.transparency",
-    "data.views": "modalities.image.transforms",
+    "data.views": "modalities.image.transforms modalities.image.preprocessing",
     "evaluation.charts": "reporting.charts tasks.sections",
     "evaluation.judge": "evaluation.predictor modalities.image.tta",
     "evaluation.report": "reporting.report reporting.* tasks.classification.report",

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from numpy.typing import NDArray
-
-from resnets.modalities.base import Arrays, Dataset, DatasetSplits
-from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.sections import Chart, Headline, Section
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from resnets.modalities.base import Arrays, Dataset, DatasetSplits
+    from resnets.modalities.batch import Batch
+
 Direction = Literal["max", "min"]
-SampleRecords = dict[str, NDArray[Any]]  # arrays by name, each with one row a sample
+SampleRecords = dict[str, "NDArray[Any]"]  # arrays by name, each with one row a sample
 Network = Callable[[Any], Any]  # from inputs (N, ...) to the network's outputs
 
 

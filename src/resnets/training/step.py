@@ -133,8 +133,7 @@ class Training:
             batch: this rank's rows of the global batch.
         """
         # A batch with weights is too rare to capture a graph for, and a ragged one never has the same shapes.
-        plain = "weights" in batch or bool(batch.ragged)
-        update = self._graph_step if self._graph_step and not plain else self._update
+        update = self._update if "weights" in batch or batch.ragged else self._graph_step or self._update
         loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
         if self.ema:
@@ -182,8 +181,7 @@ class Training:
         total = torch.zeros((), device=self.device)
         whole = self._global_weight(batch)
         for number in range(len(self.micro_batches)):
-            rows = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
-            part = batch.rows(rows)
+            part = batch.rows(slice(number * self.micro_batch, (number + 1) * self.micro_batch))
             if "keys" in part:
                 set_rng_keys(self.network, part["keys"])
             last = number == len(self.micro_batches) - 1
@@ -198,15 +196,13 @@ class Training:
         return total
 
     def _global_weight(self, batch: Batch) -> Tensor | None:
-        """What the sum of the losses of the global batch is divided by, a float64 scalar, before any backward pass;
-        None for the number of its samples."""
+        """What the sum of a global batch's losses is divided by, a float64 scalar; None for its number of samples."""
         weights = self.task.weight(batch)
         if weights is None:
             return None
         if "weights" in batch:
             weights = weights * batch["weights"]
-        exact = weights.to(float64_device(self.device)).double()
-        return self.ranks.sum(exact.sum()).clamp(min=1)
+        return self.ranks.sum(weights.to(float64_device(self.device)).double().sum()).clamp(min=1)
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.modalities.base import Dataset, DatasetSplits
 from resnets.models.heads import LinearHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
+
+if TYPE_CHECKING:
+    from resnets.modalities.base import Dataset, DatasetSplits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.modalities.base import Dataset, DatasetSplits, Subset
 from resnets.models.heads import FCNHead, LinearHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
+
+if TYPE_CHECKING:
+    from resnets.modalities.base import Dataset, DatasetSplits
 
 OUTPUT_STRIDE = 8  # Long et al. 2015 as torchvision has it: stages 3 and 4 dilate instead of striding
 
@@ -82,6 +84,8 @@ class Segment:
         return replace(splits, splits={name: self._adapted(each) for name, each in splits.splits.items()})
 
     def _adapted(self, dataset: Dataset) -> Dataset:
+        from resnets.modalities.base import Subset
+
         if isinstance(dataset, Subset):
             return Subset(self._adapted(dataset.dataset), dataset.indices)
         ignoring = getattr(dataset, "ignoring", None)
