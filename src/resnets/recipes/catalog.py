@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
-from resnets.modalities.base import DatasetSplits
 from resnets.recipes import audio, fast, paper, segmentation, successors
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task

@@ -9,7 +9,6 @@ between these files has not ended: resumed, it writes them again.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from torch import Tensor
 
@@ -19,7 +18,6 @@ from resnets.core.config import encode
 from resnets.core.errors import FileError
 from resnets.evaluation.scoring import Scores
 from resnets.reporting.report import write_report
-from resnets.tasks.catalog import AnyTask
 from resnets.training import agreement
 from resnets.training.evaluate import RunEvaluator
 from resnets.training.plan import Plan
