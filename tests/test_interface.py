@@ -201,7 +201,7 @@ def test_replay(run: Path) -> None:
 
 
 def test_describe(run: Path) -> None:
-    spec = {"name", "spec", "size", "parameters", "multiply_adds", "layers", "stage_channels", "stage_strides",
+    spec = {"name", "spec", "size", "input_shape", "parameters", "multiply_adds", "layers", "stage_channels", "stage_strides",
             "classes", "weights_sha256", "memory", "recomputed"}  # fmt: skip
     assert call("describe", "resnet18", "--json").json.keys() == spec
     card = {"task", "preprocessing", "recipe", "environment", "metrics", "version"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import resnets
 from resnets.cli import main
@@ -19,9 +20,12 @@ from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.models import memory
 from resnets.models.catalog import find
+from resnets.models.heads import FCNHead
 from resnets.models.initialize import create
 from resnets.models.memory import BytesPerElement, fit, predict
-from resnets.nn.shapes import Activation
+from resnets.nn.shapes import Activation, Norm
+from resnets.nn.stochastic import set_rng_keys
+from resnets.tasks.segmentation.network import FCN
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process in /proc")
 
@@ -138,3 +142,111 @@ def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
     found = sum(storage.nbytes() for storage in kept.values())
     predicted = memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
     assert 0.98 <= predicted * len(images) * 4 / found <= most
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "frozen"])
+@pytest.mark.parametrize("name", ["fcn_resnet18", "fcn_resnet50", "fcn_resnetv2_50"])
+def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, norm: Norm, auxiliary: bool) -> None:
+    size, count = (65, 98), 2
+    spec = replace(find(name), depths=(1, 1, 1, 1), head=FCNHead(auxiliary=auxiliary), norm=norm, classes=11)
+    network = resnets.create(spec)
+    assert isinstance(network, FCN)
+    images, masks = torch.randn(count, 3, *size), torch.randint(11, (count, *size))
+    set_rng_keys(network, torch.arange(count))
+    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images, masks)}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in others:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = network.all_logits(images)
+        losses = [F.cross_entropy(each, masks, reduction="none") for each in logits.values()]
+    assert all(loss.requires_grad for loss in losses)
+    found = sum(storage.nbytes() for storage in kept.values()) + sum(each.nbytes for each in logits.values())
+    heads = memory._heads(spec, size)
+    assert heads is not None
+    predicted = memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
+    predicted += heads.saved + heads.pixels
+    assert 0.98 <= predicted * count * 4 / found <= 1.1
+
+
+@LINUX
+def test_a_step_of_segmentation_keeps_within_its_limit_as_predicted() -> None:
+    program = """
+import importlib, resource, resnets, torch
+from resnets.models import memory
+from resnets.training.memory import allocation, in_use
+torch.set_num_threads(1)
+importlib.import_module("torch._dynamo")
+network, device = resnets.create("fcn_resnet18", classes=12, auxiliary=True), torch.device("cpu")
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+images, masks, limit = torch.randn(4, 3, 180, 240), torch.randint(12, (4, 180, 240)), 330 * 2**20
+with allocation("cpu", limited=True):
+    program = in_use(device) - sum(t.nbytes for t in (*network.parameters(), images))
+    network.recomputed = memory.fit(network.spec, (180, 240), 4, limit)
+    for _ in range(2):
+        optimizer.zero_grad()
+        logits = network.all_logits(images).values()
+        sum(torch.nn.functional.cross_entropy(each, masks) for each in logits).backward()
+        optimizer.step()
+expected = memory.predict(network.spec, (180, 240), 4, segments=network.recomputed, program=program)
+print(len(network.recomputed), program + limit, expected.peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    recomputed, limit, predicted, peak = map(int, done.stdout.split())
+    assert recomputed
+    assert peak < limit * 1.02
+    assert predicted == pytest.approx(peak, rel=0.1)
+
+
+def test_a_limit_is_kept_for_rectangles_and_squares_are_rectangles() -> None:
+    for name in ("resnet18", "fcn_resnet18", "fcn_resnet50"):
+        spec = find(name)
+        assert predict(spec, (96, 96), 4) == predict(spec, 96, 4)
+        assert predict(spec, (96, 160), 4).peak == predict(spec, (160, 96), 4).peak
+        whole = predict(spec, (360, 480), 8).peak
+        segments = fit(spec, (360, 480), 8, whole * 9 // 10)
+        assert segments
+        assert predict(spec, (360, 480), 8, segments=segments).peak <= whole * 9 // 10
+    plain = predict(find("fcn_resnet50"), (360, 480), 8)
+    auxiliary = predict(replace(find("fcn_resnet50"), head=FCNHead(auxiliary=True)), (360, 480), 8)
+    assert auxiliary.kept - plain.kept >= 8 * 21 * 360 * 480 * 4 * 2
+    spectrograms = replace(find("resnet18"), channels=1)
+    assert predict(spectrograms, (101, 40), 2).images == 2 * 101 * 40 * 4
+
+
+def test_describe_takes_rectangles() -> None:
+    found = resnets.describe("fcn_resnet50", size="480x360", batch=2, train=True)
+    assert found.size == (360, 480)
+    assert found.input_shape == (3, 360, 480)
+    assert found.layers[-1].name == "classifier.4"
+    assert found.layers[-1].shape == (21, 45, 60)
+    assert found.memory == predict(find("fcn_resnet50"), (360, 480), 2)
+    assert resnets.describe("fcn_resnet50", size=(360, 480)).layers == found.layers
+    square = resnets.describe("fcn_resnet50", size=(360, 360))
+    assert square.size == 360
+    assert square == resnets.describe("fcn_resnet50", size=360) == resnets.describe("fcn_resnet50", size="360")
+
+
+def test_describe_shows_rectangles(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "fcn_resnet18", "--size", "480x360"]) == 0
+    assert "at 480x360 px" in capsys.readouterr().out
+    assert main(["describe", "fcn_resnet18", "--size", "480x360", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["size"] == [360, 480]
+    assert answer["input_shape"] == [3, 360, 480]
+    assert main(["describe", "fcn_resnet18", "--size", "360", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 360
+    for size, message in {
+        "480x": "takes a whole number or WIDTHxHEIGHT",
+        "4x4x4": "takes a whole number or WIDTHxHEIGHT",
+        "480x0": "size must be from 1 to 16384, not 0",
+        "99999x8": "size must be from 1 to 16384, not 99999",
+    }.items():
+        assert main(["describe", "fcn_resnet18", "--size", size]) == 2
+        assert message in capsys.readouterr().err

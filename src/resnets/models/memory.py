@@ -259,15 +259,19 @@ def _heads(spec: Spec, size: InputSize) -> _Heads | None:
     found = [la for la in counts.layers(spec, size) if la.name.startswith(spec.head.modules)]
     inner = [math.prod(la.shape) for la in found if la.name.endswith(".0")]
     coarse = [math.prod(la.shape) for la in found if la.name.endswith(".4")]
-    place = coarse[0] // spec.classes
+    channels = list(reversed(spec.stage_channels.values()))
+    inputs = [n * places // spec.classes for n, places in zip(channels, coarse, strict=False)]
     logits = spec.classes * math.prod(counts.sides(spec, size))
+    learns = spec.norm in ("batch", "group")
     # ReLU keeps its output, dropout its mask, the last convolution dropout's output; a norm that learns, its input.
-    copies = 4 if spec.norm in ("batch", "group") else 3
+    saved = (4 if learns else 3) * sum(inner) + sum(coarse)
+    if spec.preactivation:  # no block counts the last activation, nor an addition that no norm keeps
+        saved += inputs[0] + (0 if learns else sum(inputs[1:]))
     return _Heads(
-        saved=copies * sum(inner) + sum(coarse),
+        saved=saved,
         pixels=2 * len(inner) * logits,  # the loss keeps the logarithms of the probabilities
-        input=place * [*spec.stage_channels.values()][-1],
-        largest=max(place * [*spec.stage_channels.values()][-1], *inner),
+        input=inputs[0],
+        largest=max(*inputs, *inner),
         drawn=max(inner),
         logits=logits,
     )
