@@ -105,5 +105,5 @@ def test_a_model_file_of_frozen_norms_is_checked_as_others_are() -> None:
     state = network.state_dict()
     load_strictly(network, state, "there")
     state["bn1.running_var"] = -torch.ones(8)
-    with pytest.raises(FileError, match="there holds NaN, infinity or a variance below 0 in bn1.running_var"):
+    with pytest.raises(FileError, match=r"there holds NaN, infinity or a variance below 0 in bn1.running_var"):
         load_strictly(network, state, "there")
