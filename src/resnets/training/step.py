@@ -192,7 +192,7 @@ class Training:
                 loss = losses.sum() / (self.recipe.batch if whole is None else whole.to(losses))
                 # DDP takes the mean over ranks; this makes it the sum.
                 (loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            total = total + loss.detach()  # as precise as the losses are
         return total
 
     def _global_weight(self, batch: Batch) -> Tensor | None:
