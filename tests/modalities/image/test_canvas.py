@@ -80,14 +80,16 @@ def test_what_cannot_move_masks_is_refused_with_the_reason(transform: Any) -> No
 def test_augmentations_are_checked_against_input_and_network() -> None:
     check = CanvasAugmentations().check
     check(Canvas(), least=17, normalize="given", tta="flip")
-    for settings, said in (
+    usual: dict[str, Any] = {"settings": Canvas(), "least": 17, "normalize": "given", "tta": "center"}
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"settings": Preprocessing()}, "do not fit an input of Preprocessing"),
         ({"settings": Canvas(crop=(64, 8))}, "A crop of 8 px is too small"),
         ({"normalize": "mean image"}, "no mean image"),
         ({"tta": "ten-crop"}, "tta=ten-crop is not for masks: choose from center, flip"),
-    ):
+    )
+    for settings, said in wrong:
         with pytest.raises(UsageError, match=said):
-            check(**{"settings": Canvas(), "least": 17, "normalize": "given", "tta": "center", **settings})
+            check(**{**usual, **settings})
 
 
 @pytest.mark.parametrize("scales", [(0.0, 1.0), (2.0, 1.0), (1.0, 17.0)])

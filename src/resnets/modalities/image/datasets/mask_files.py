@@ -63,8 +63,8 @@ def find_pairs(root: Path) -> tuple[dict[SplitName, list[Pair]], list[str]]:
         return {split: _listed(root, file) for split, file in lists.items()}, []
     notes: list[str] = []
     pairs = {
-        split: _matched(root, *(folder.relative_to(root) for folder in folders), notes)
-        for split, folders in _folders(root).items()
+        split: _matched(root, images.relative_to(root), masks.relative_to(root), notes)
+        for split, (images, masks) in _folders(root).items()
     }
     if not pairs:
         raise DataError(f"{root} has no images with masks: expected are {_EXPECTED}.")
@@ -177,10 +177,10 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
         else:
             pairs.append((_below(images, image), _below(masks, mask)))
     if alone:
-        stem = os.path.splitext(alone[0].relative_to(root / images))[0]
+        expected = (root / masks / alone[0].relative_to(root / images)).with_suffix("")
         raise DataError(
-            f"{_some(alone)} {'has' if len(alone) == 1 else 'have'} no mask: {root / masks / stem}.png is expected, or "
-            f"{stem}_mask.png beside it. Add the masks, or take the images out."
+            f"{_some(alone)} {'has' if len(alone) == 1 else 'have'} no mask: {expected}.png is expected, or "
+            f"{expected.name}_mask.png beside it. Add the masks, or take the images out."
         )
     if mask_files:
         orphans = [root / masks / os.fsdecode(name) for name in mask_files.values()]

@@ -34,8 +34,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             raise DataError(f"{name} is a mask of more than 8 bits. {_ADVICE}")
         if image.mode not in ("P", "L", "1"):
             raise DataError(f"{name} is in colour ({image.mode}) and no mask of class numbers. {_ADVICE}")
-        raw = image.tile[0].args if image.tile else ()
-        spread = _SPREAD.get(raw if isinstance(raw, str) else str(next(iter(raw or ()), "")), 1)
+        raw = next((tile.args for tile in getattr(image, "tile", ())), "")
+        spread = _SPREAD.get(raw if isinstance(raw, str) else raw[0], 1)
         decode_memory.reserve_for(image, name)
         image.load()
         return np.array(image, np.uint8) // np.uint8(spread)
