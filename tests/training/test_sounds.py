@@ -12,6 +12,7 @@ import soundfile
 from PIL import Image
 
 import resnets
+from resnets.cli import main
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.evaluation.scoring import Scores
 from tests.conftest import truncate, write_tree
@@ -138,7 +139,8 @@ def test_recipes_for_images_and_for_sounds_refuse_the_other(data: Path, tmp_path
 def test_the_notes_say_what_is_done_to_recordings(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(data, tmp_path / "r")
+    argv = ["train", "audio/logmel", *SMALL, "--data", str(data), "--out", str(tmp_path / "r"), "--epochs", "1"]
+    assert main(argv) == 0
     output = "".join(capsys.readouterr())
     assert "18 of 18 train recordings have another rate than 8,000 Hz and are resampled." in output
     assert "9 of 9 val recordings have another rate" in output
