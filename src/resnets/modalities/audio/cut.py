@@ -19,7 +19,7 @@ def cut(recording: Recording, rate: int, length: int, position: float = 0.5, spe
     """(length,) samples at `rate`; only what they are made of is read.
 
     Recordings of other rates are resampled by `scipy.signal.resample_poly`. The ratio of usual rates is exact, that
-    of others right to one ten thousandth.
+    of others right to 0.03%, which nobody hears.
 
     Args:
         position: from 0 to 1, where the cut lies in a longer recording, or a shorter recording among zeros.
