@@ -105,14 +105,14 @@ def make(imagenette: Path, folder: Path, images: int) -> None:
             right = others[int(generator.integers(len(others)))]
             pair = (left, right) if generator.random() < 0.5 else (right, left)
             name = f"{split}/{number:05}.jpg"
-            joined(imagenette / pair[0]["path"], imagenette / pair[1]["path"]).save(folder / name, quality=95)
+            side_by_side(imagenette / pair[0]["path"], imagenette / pair[1]["path"]).save(folder / name, quality=95)
             rows.append((name, ";".join(row["label"] for row in pair), split))
     with open(folder / "data.csv.part", "w", newline="") as file:
         csv.writer(file).writerows([("path", "labels", "split"), *rows])
     (folder / "data.csv.part").rename(folder / "data.csv")
 
 
-def joined(left: Path, right: Path) -> Image.Image:
+def side_by_side(left: Path, right: Path) -> Image.Image:
     """The middle halves of two images of 224 x 224, side by side."""
     whole = Image.new("RGB", (224, 224))
     for place, path in enumerate((left, right)):
