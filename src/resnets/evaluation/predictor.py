@@ -129,10 +129,12 @@ class Member:
 
     Args:
         order: for each class of the ensemble, its number among the predictor's own classes.
+        task: the predictor's own, where its settings may differ from the ensemble's, such as the mean of a target.
     """
 
     predictor: Predictor
     order: tuple[int, ...]
+    task: Task | None = None
 
 
 @renamed_fields
@@ -152,5 +154,6 @@ class Ensemble:
         by_member = []
         for number, member in enumerate(self.members):
             outputs = member.predictor.predict([of_members[number] for of_members in inputs])
-            by_member.append([mean[list(member.order)] for mean in self.task.to_mean(outputs)])
+            means = (member.task or self.task).to_mean(outputs)
+            by_member.append([mean[list(member.order)] for mean in means])
         return self.task.from_mean([torch.stack(means).mean(0) for means in zip(*by_member, strict=True)])

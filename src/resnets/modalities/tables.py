@@ -83,16 +83,20 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
     Raises:
         DataError: a file is missing or no such table, or a row is wrong; the message has the file and the line.
     """
-    tables: dict[SplitName | None, Path] = {None: path} if not path.is_dir() else {**tables_in(path, format)}
-    if path.is_dir() and "train" not in tables:
-        raise DataError(f"{path} has no train.{format}: name the table itself, or call it so.")
+    tables: dict[SplitName | None, Path] = {None: path}
+    if path.is_dir():
+        tables = dict(tables_in(path, format).items())
+        if "train" not in tables:
+            raise DataError(f"{path} has no train.{format}: name the table itself, or call it so.")
     notes: list[str] = []
     samples, column = _read(tables, format, notes)
     root = path if path.is_dir() else path.parent
     _check_repeated(samples)
     _check_files(root, samples)
     modality = _modality(samples)
-    parts = {split: [s for s in samples if s.split == split] for split in ("train", "val", "test", "all")}
+    parts: dict[SplitName, list[_Sample]] = {"train": [], "val": [], "test": [], "all": []}
+    for sample in samples:
+        parts[sample.split].append(sample)
     train = parts["train"] or parts["all"]
     if not train:
         raise DataError(

@@ -51,6 +51,6 @@ def test_half_precision_is_computed_in_float32() -> None:
 def test_the_gradient_is_the_difference_of_probability_and_label() -> None:
     logits, labels = random_case()
     logits.requires_grad_()
-    binary_cross_entropy(logits, batch_of(labels)).sum().backward()
+    binary_cross_entropy(logits, batch_of(labels)).sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, (torch.sigmoid(logits.detach()) - labels) / labels.shape[1])

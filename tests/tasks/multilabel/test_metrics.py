@@ -99,7 +99,7 @@ def f1_at(positive: NDArray[np.bool_], score: NDArray[np.float64], threshold: fl
 def test_the_best_threshold_has_the_highest_f1_of_all(seed: int, digits: int) -> None:
     generator = np.random.default_rng(seed)
     positive = generator.random(60) < 0.4
-    score = np.round(0.4 * generator.random(60) + 0.3 * positive, digits)
+    score: NDArray[np.float64] = np.round(0.4 * generator.random(60) + 0.3 * positive, digits).astype(np.float64)
     best = max(f1_at(positive, score, threshold) for threshold in score)
     assert f1_at(positive, score, best_threshold(positive, score)) == pytest.approx(best)
 

@@ -15,7 +15,7 @@ from resnets.core.errors import UsageError
 from resnets.modalities.batch import Batch
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
-from resnets.tasks.base import Task
+from resnets.tasks.base import SampleRecords, Task
 from resnets.tasks.catalog import find, open_task
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.regression.task import Regression
@@ -40,7 +40,8 @@ def test_the_catalogue_opens_the_task() -> None:
 
 def test_the_training_data_gives_mean_and_standard_deviation() -> None:
     found = Regress().for_data(dataset_of(-1, 0, 4, 5))
-    assert (found.mean, found.std) == (2, pytest.approx(np.std([-1, 0, 4, 5])))
+    assert found.mean == 2
+    assert found.std == pytest.approx(np.std([-1, 0, 4, 5]))
     assert Regress(mean=0.0, std=1.0).for_data(dataset_of(5, 9)) == Regress(mean=0.0, std=1.0)
     assert Regress().for_data(dataset_of(3, 3)).std == 1
     assert decode(Regress, json.loads(json.dumps(encode(found)))) == found
@@ -97,7 +98,7 @@ def test_reports_show_the_worst_and_where_errors_lie() -> None:
     task = Regression(SETTINGS)
     target = np.arange(100, dtype=np.float32)
     predicted = target.astype(np.float64) + np.where(target == 7, -20, 1)
-    records = {"target": target, "predicted": predicted, "loss": np.zeros(100, np.float32)}
+    records: SampleRecords = {"target": target, "predicted": predicted, "loss": np.zeros(100, np.float32)}
     metrics = task.metrics(records, ("target",))
     gallery, charts, table = task.sections(records, metrics, np.arange(100) + 5, ("target",))
     assert isinstance(gallery, Gallery)

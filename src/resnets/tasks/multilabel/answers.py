@@ -42,7 +42,7 @@ def answers(
     """
     used = [THRESHOLD] * len(classes) if thresholds is None else thresholds
     found = [
-        [ClassAnswer(*each, each[1] >= least) for *each, least in zip(classes, row, used, strict=True)]
+        [ClassAnswer(name, p, p >= threshold) for name, p, threshold in zip(classes, row, used, strict=True)]
         for row in probabilities(logits).tolist()
     ]
     return [sorted(each, key=lambda answer: -answer.probability) for each in found]

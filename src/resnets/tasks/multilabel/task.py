@@ -17,6 +17,7 @@ from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.multilabel import answers, loss, metrics, network, report
+from resnets.tasks.multilabel.answers import ClassAnswer
 from resnets.tasks.multilabel.settings import THRESHOLD, MultiLabel
 from resnets.tasks.sections import Chart, Headline, Section
 
@@ -90,14 +91,14 @@ class MultiLabelClassification:
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
-    def answers(self, outputs: Tensor, classes: tuple[str, ...], top: int) -> list[list[answers.ClassAnswer]]:
+    def answers(self, outputs: Tensor, classes: tuple[str, ...], top: int) -> list[list[ClassAnswer]]:
         """All classes, the most probable first, whatever `top` is."""
         return answers.answers(outputs, classes, self.settings.thresholds)
 
-    def answer_json(self, answer: list[answers.ClassAnswer], classes: tuple[str, ...]) -> dict[str, Any]:
+    def answer_json(self, answer: list[ClassAnswer], classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer)
 
-    def answer_lines(self, answer: list[answers.ClassAnswer], classes: tuple[str, ...]) -> list[str]:
+    def answer_lines(self, answer: list[ClassAnswer], classes: tuple[str, ...]) -> list[str]:
         return answers.answer_lines(answer)
 
     def write_answer(
