@@ -18,15 +18,16 @@ def test_pipes_and_links_in_a_folder_are_left_out_and_noted(tmp_path: Path, caps
     (tmp_path / "below").mkdir()
     for name in ("a.png", "below/b.png"):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
-    before = _digest(str(tmp_path))
+    settings = Preprocessing(resize=8, crop=8)
+    before = _digest(str(tmp_path), settings)
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "below" / "up").symlink_to("..")
-    assert len(list(_calibration(str(tmp_path), Preprocessing(resize=8, crop=8)))) == 2
+    assert len(list(_calibration(str(tmp_path), settings))) == 2
     assert capsys.readouterr().err.splitlines() == [
         f"Note: {tmp_path}: links that lead nowhere were left out (1): gone.jpg.",
         f"Note: {tmp_path}: pipes, sockets and devices were left out (1): pipe.jpg.",
         f"Note: {tmp_path}: links to folders that were read already were not followed (1): below/up.",
     ]
-    assert _digest(str(tmp_path)) == before
-    assert _digest("digits") != before
+    assert _digest(str(tmp_path), settings) == before
+    assert _digest("digits", settings) != before

@@ -22,6 +22,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from resnets.artifacts.model_file import ModelCard
 from resnets.evaluation.scoring import Scores
+from resnets.modalities.batch import Batch
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
@@ -84,7 +85,7 @@ def result(
     logits: torch.Tensor, labels: Sequence[int], names: tuple[str, ...], *, size: int = 8, **changes: Any
 ) -> tuple[Scores, InMemoryDataset, ModelCard]:
     task, truth = Classification(), torch.tensor(labels)
-    records = {name: value.numpy() for name, value in task.evaluate_batch(logits, truth).items()}
+    records = {name: value.numpy() for name, value in task.evaluate_batch(logits, Batch({"labels": truth})).items()}
     scores = Scores(np.arange(len(labels)), records, task.metrics(records, names), {})
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 3, size, size), np.uint8)
     spec = Spec(depths=(1,), widths=(4,), stem="cifar", stem_width=4, classes=len(names))
@@ -241,7 +242,7 @@ def test_file_names_that_are_not_utf8_make_a_page_that_is(tmp_path: Path) -> Non
 def test_the_csv_of_predictions_names_images_twice_and_escapes_them(tmp_path: Path) -> None:
     scores, dataset, card = result(torch.eye(2), [1, 1], ("<b>", "=a"))
     dataset = replace(dataset, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
-    write_predictions(tmp_path / "p.csv", scores, dataset, card.classes)
+    write_predictions(tmp_path / "p.csv", scores, dataset, card)
     heading, *rows = [line.split(",") for line in (tmp_path / "p.csv").read_text("utf-8").splitlines()]
     assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]  # the old name beside it
     assert [row[0] for row in rows] == [row[-1] for row in rows] == [r"gr\udcf6\udcdfe.jpg", "b.jpg"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from resnets.core.console import note
 from resnets.core.errors import DataError
 from resnets.modalities.inputs import AnyInput
 from resnets.modalities.listing import KINDS, Listing
@@ -34,7 +35,9 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
         elif not os.path.lexists(given) and glob.has_magic(str(given)):
             matches = sorted(glob.glob(str(given), recursive=True))
             files = [match for match in matches if not os.path.isdir(match)]
-            files += [each for match in matches if os.path.isdir(match) for each in files_in(match, settings)]
+            files += [
+                each for match in matches if os.path.isdir(match) for each in files_in(match, settings, notes=True)
+            ]
             if not files:
                 raise DataError(f"Nothing matches {given}: there is no {settings.noun} to predict.")
             found += files
@@ -43,18 +46,24 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
     return found
 
 
-def files_in(folder: str | Path, settings: AnyInput) -> list[str]:
+def files_in(folder: str | Path, settings: AnyInput, *, notes: bool = False) -> list[str]:
     """The paths of the files in a folder and below it that are inputs of `settings`, by their endings, sorted.
+
+    Args:
+        notes: whether a note says what was left out.
 
     Raises:
         DataError: the folder cannot be listed.
     """
     listing = Listing(Path(folder), KINDS[settings.modality])
-    return sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.files())
+    found = sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.files())
+    if notes:
+        note(*listing.notes(classes=False))
+    return found
 
 
 def _files_of(folder: str | Path, settings: AnyInput) -> list[str]:
-    files = files_in(folder, settings)
+    files = files_in(folder, settings, notes=True)
     if not files:
         raise DataError(f"There are no {settings.noun}s in {folder}, nor in the folders in it.")
     return files

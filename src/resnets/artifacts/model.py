@@ -29,6 +29,7 @@ from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import NetworkPredictor
+from resnets.evaluation.scoring import batch_of
 from resnets.modalities.base import Dataset
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.inputs import AnyInput, dataset_of, open_reader
@@ -121,7 +122,7 @@ class Model:
         """
         task, rows = self.task, []
         inputs = list(images)
-        answers = self._answers(inputs, len(self.classes), 32, 1, None)
+        answers = self._answers(inputs, len(self.classes), None, 1, None)
         for answer in answers:
             if isinstance(answer, DataError):
                 raise answer
@@ -154,7 +155,7 @@ class Model:
         self,
         images: Sequence[Any],
         top: int = 5,
-        batch: int = 32,
+        batch: int | None = None,
         workers: int | None = None,
         *,
         tta: str | None = None,
@@ -162,6 +163,7 @@ class Model:
         """`predict` for each of `images`, in batches of `batch`; the next batch is decoded meanwhile.
 
         Args:
+            batch: samples at a time; None takes as many as `evaluate`, for the same last bit.
             workers: threads that decode; None is one for each usable core.
 
         Raises:
@@ -176,11 +178,12 @@ class Model:
         return answers
 
     def _answers(
-        self, inputs: Sequence[Any], top: int, batch: int, workers: int | None, tta: str | None
+        self, inputs: Sequence[Any], top: int, batch: int | None, workers: int | None, tta: str | None
     ) -> Iterator[Any]:
         """The answer to each of `inputs`, or the DataError of one that cannot be read."""
         task, predictor = self.task, self.predictor(tta)
         dataset = dataset_of(self.card.preprocessing, inputs)
+        batch = batch or batch_of(task)
         with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
             parts = [range(first, min(first + batch, len(inputs))) for first in range(0, len(inputs), batch)]
             for loaded in prefetch(pool, partial(_try_to_load, predictor, dataset), parts):
@@ -278,7 +281,7 @@ def _digest(name: str, settings: AnyInput) -> str:
 def _calibration(name: str, settings: AnyInput) -> Iterator[Tensor]:
     """Inputs of a network, (1, C, ...) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
     if Path(name).is_dir():
-        dataset = dataset_of(settings, files_in(name, settings))
+        dataset = dataset_of(settings, files_in(name, settings, notes=True))
     else:
         try:
             splits = open_dataset(name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import Runtime
 from resnets.core.errors import UsageError
@@ -12,6 +15,9 @@ from resnets.models import catalog
 from resnets.models.spec import Spec
 from resnets.recipes import catalog as recipe_catalog
 from resnets.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from resnets.artifacts.model_file import ModelCard
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:
@@ -58,6 +64,14 @@ def is_trained(model: str | Path | Spec) -> bool:
 def device_for(runtime: Runtime, device: str) -> str:
     """Returns `device`, with "auto" resolved to the CPU for a runtime that runs nowhere else."""
     return "cpu" if device == "auto" and runtime != "torch" else device
+
+
+def threads_for(card: ModelCard, runtime: Runtime) -> AbstractContextManager[object]:
+    """Context manager in which torch has as many threads as in training, so that the last bit is the same."""
+    from resnets.training.environment import threads
+
+    count = card.environment.get("threads") if runtime == "torch" else None
+    return threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
 
 
 def check_range(name: str, value: int | None, low: int, high: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_range, device_for
+from resnets.commands.arguments import check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError
@@ -73,7 +72,6 @@ def evaluate(
     from resnets.modalities.catalog import open_dataset
     from resnets.training import agreement
     from resnets.training.distributed import process_group
-    from resnets.training.environment import threads
     from resnets.training.run_split import for_evaluation
 
     with process_group(device_for(runtime, device)) as (ranks, own_device):
@@ -99,9 +97,7 @@ def evaluate(
         split = split or splits.scored
         dataset = splits.split(split)
         agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
-        # As many threads as in training, so that the last bit is the same.
-        count = first.card.environment.get("threads") if runtime == "torch" else None
-        with threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext():
+        with threads_for(first.card, runtime):
             scores = score(
                 predictor,
                 first.task,

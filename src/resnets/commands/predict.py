@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_range, device_for
+from resnets.commands.arguments import check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation
 from resnets.commands.predictions import Answers, check_out
 from resnets.core.console import say
@@ -82,7 +82,9 @@ def predict(
     model.check_tta(tta)
     inputs = expand(images, model.card.preprocessing)
     try:
-        found = Answers(model.card, inputs, model.predict_many(inputs, top, workers=workers, tta=tta))
+        with threads_for(model.card, runtime):
+            answers = model.predict_many(inputs, top, workers=workers, tta=tta)
+        found = Answers(model.card, inputs, answers)
     except PredictionError as error:
         found = Answers(model.card, inputs, error.predictions, error.failed)
     if out is not None:

@@ -96,7 +96,7 @@ def score(
     order = class_order(dataset, classes)
     dense = task.reorder(dict(dataset.targets), order)
     with_sample = not dense.keys() >= set(task.settings.targets)  # such as masks
-    batch = batch or (BATCH if task.settings.fixed else RAGGED_BATCH)
+    batch = batch or batch_of(task)
     parts: list[tuple[list[int], SampleRecords]] = []
     excluded: dict[int, str] = {}
 
@@ -129,6 +129,11 @@ def score(
     metrics = task.metrics(records, classes, choose=choose)
     damaged = {dataset.name(i): reason for i, reason in excluded.items()}
     return Scores(ids, records, metrics, excluded, split, task.settings.name, damaged=damaged)
+
+
+def batch_of(task: Task) -> int:
+    """How many samples are read and predicted at a time."""
+    return BATCH if task.settings.fixed else RAGGED_BATCH
 
 
 def _targets(dense: Arrays, rows: list[int], ragged: list[Arrays]) -> Batch:
