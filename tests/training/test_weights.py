@@ -1,0 +1,70 @@
+"""A task's weights divide the sum of the losses over the global batch, however that is divided."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets.models.initialize import create
+from resnets.training.distributed import Ranks
+from tests.training.weighted import SPEC, one_step, whole_batch
+
+ROOT = Path(__file__).parents[2]
+
+
+def expected(damaged: bool) -> tuple[float, dict[str, Tensor]]:
+    """Loss and gradients of the whole batch at once, sample by sample, in plain torch."""
+    network, batch = create(SPEC, seed=1).double().train(), whole_batch(damaged)
+    total, weights = torch.zeros((), dtype=torch.float64), 0
+    for row in range(len(batch)):
+        if damaged and not batch["weights"][row]:
+            continue
+        weight = int(batch["labels"][row]) + 1
+        one = F.cross_entropy(network(batch["inputs"][row : row + 1]), batch["labels"][row : row + 1])
+        total, weights = total + weight * (one + one**2 / 4), weights + weight
+    loss = total / weights
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item(), {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+
+
+def check(found: tuple[float, dict[str, Tensor]], damaged: bool) -> None:
+    loss, gradients = expected(damaged)
+    assert found[0] == pytest.approx(loss, rel=1e-6)  # it is added up in float32
+    assert found[1].keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("bn_batch", [12, 6, 4, 3, 2])
+def test_micro_batches_change_nothing(bn_batch: int, damaged: bool) -> None:
+    loss, gradients = one_step(bn_batch, damaged, Ranks())
+    check((float(loss), gradients), damaged)
+
+
+@pytest.mark.parametrize(("world", "bn_batches"), [(2, (12, 6, 3, 2)), (3, (12, 4, 2))])
+def test_ranks_change_nothing(world: int, bn_batches: tuple[int, ...], tmp_path: Path) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
+    argv = [*launcher, "-m", "tests.training.weighted", str(tmp_path / "found.pt"), *map(str, bn_batches)]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *argv],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    found = torch.load(tmp_path / "found.pt")
+    assert len(found) == 2 * len(bn_batches)
+    for (_, damaged), result in found.items():
+        check(result, damaged)
