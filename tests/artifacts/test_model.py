@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
+import resnets
 from resnets.artifacts import model_file
 from resnets.artifacts.model import Model, load
 from resnets.core.errors import DataError, FileError, UsageError
@@ -221,3 +222,14 @@ def test_a_run_without_a_model_and_a_missing_path_have_different_errors(tmp_path
         load(tmp_path)
     with pytest.raises(FileError, match=f"There is no model file or run folder {tmp_path / 'gone'}"):
         load(tmp_path / "gone")
+
+
+def test_a_test_time_augmentation_that_is_not_there_is_refused_with_the_nearest(model: Model, path: Path) -> None:
+    message = "There is no test-time augmentation 'tencrop' of images: did you mean ten-crop?"
+    for call in (
+        lambda: model.check_tta("tencrop"),
+        lambda: resnets.evaluate(path, data="digits", tta="tencrop"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value) == message

@@ -55,7 +55,7 @@ def loaded(number: int, crops: int = 1) -> Loaded:
 
 
 @pytest.mark.parametrize("crops", [1, 3])
-def test_no_answer_depends_on_its_neighbours(crops: int, network: nn.Module) -> None:
+def test_an_answer_depends_on_its_own_sample_alone(crops: int, network: nn.Module) -> None:
     task: Any = Task()
     predictor = NetworkPredictor(network.train(), task, READER)
     samples = [loaded(number, crops) for number in range(5)]

@@ -22,7 +22,7 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.console import note
 from resnets.core.devices import find_device, full_float32
-from resnets.core.errors import DataError, FileError, PredictionError, UsageError
+from resnets.core.errors import DataError, FileError, PredictionError, UsageError, nearest
 from resnets.core.renamed import renamed_arguments, renamed_fields, stored
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
@@ -85,10 +85,10 @@ class Model:
             return self.tta
         known, task = self.card.preprocessing.tta, self.card.settings
         if tta not in known:
-            raise UsageError(
-                f"There is no test-time augmentation {tta!r} of {self.card.preprocessing.noun}s: "
-                f"choose from {', '.join(known)}."
-            )
+            near = nearest(tta, known)
+            advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
+            noun = self.card.preprocessing.noun
+            raise UsageError(f"There is no test-time augmentation {tta!r} of {noun}s: {advice}")
         if tta != known[0] and not task.averages:
             raise UsageError(f"tta {tta} averages outputs, which cannot be done with those of {task.name}.")
         return tta
