@@ -36,6 +36,7 @@ CALIBRATION = 100
 def with_random_statistics(name: str) -> ResNet:
     """A network whose batch norms have random scales and running means, as training would leave them."""
     network = resnets.create(name).eval()
+    assert isinstance(network, ResNet)
     g = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in network.modules():

@@ -63,6 +63,7 @@ def third_party(shared: Path) -> ThirdParty:
     if not weights.exists() or not folder.exists():
         pytest.skip(f"{weights} or {folder} is absent")
     network = resnets.create("cifar_resnet20", weights=weights).eval()
+    assert isinstance(network, ResNet)
     rows = np.concatenate([np.asarray(Image.open(p)) for p in sorted(folder.glob("*.png"))])
     pixels = torch.from_numpy(rows.reshape(4000, 32, 32, 3)).permute(0, 3, 1, 2).float() / 255
     x = (pixels - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]

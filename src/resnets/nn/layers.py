@@ -75,7 +75,7 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("bias", torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
-        self.register_load_state_dict_pre_hook(_without_batch_count)
+        self.register_load_state_dict_pre_hook(_without_batch_count)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.weight * (self.running_var + self.eps).rsqrt()

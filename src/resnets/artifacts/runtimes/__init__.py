@@ -29,12 +29,11 @@ from resnets.artifacts.runtimes.onnxruntime import OnnxRuntime
 from resnets.artifacts.runtimes.openvino import Calibration, OpenVINO
 from resnets.core.devices import has_bf16
 from resnets.core.errors import UsageError, unknown
-from resnets.models.resnet import ResNet
 from resnets.nn.modes import evaluation_mode
 
 
 def build(
-    network: ResNet,
+    network: nn.Module,
     runtime: Runtime,
     precision: RunPrecision = "auto",
     *,

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
-from resnets.models.resnet import ResNet
 from resnets.models.surgery import fold_norms
 
 
 class Autocast(nn.Module):
     """The network under autocast to bf16."""
 
-    def __init__(self, network: ResNet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -37,7 +36,7 @@ class Folded(nn.Module):
         UsageError: there is no C++ compiler to compile with.
     """
 
-    def __init__(self, network: ResNet, precision: str, *, compiled: bool) -> None:
+    def __init__(self, network: nn.Module, precision: str, *, compiled: bool) -> None:
         super().__init__()
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.inner: Any = fold_norms(network).to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

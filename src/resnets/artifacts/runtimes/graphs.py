@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.artifacts.model_file import weights_sha256
 from resnets.core.config import encode
 from resnets.core.errors import not_installed
-from resnets.models.resnet import ResNet
+from resnets.models.resnet import backbone_of
 
 
 class Graphs:
@@ -31,11 +31,11 @@ class Graphs:
         keep: the model file next to which graphs are kept; None keeps none.
     """
 
-    def __init__(self, network: ResNet, keep: Path | None) -> None:
+    def __init__(self, network: nn.Module, keep: Path | None) -> None:
         self.network = network
         self.folder: Path | None = None
         if keep is not None:
-            spec = json.dumps(encode(network.spec), sort_keys=True)
+            spec = json.dumps(encode(backbone_of(network).spec), sort_keys=True)
             digest = hashlib.sha256(f"{weights_sha256(network.state_dict())} {spec}".encode()).hexdigest()[:16]
             self.folder = keep.with_suffix(".runtimes") / digest
 
@@ -69,8 +69,8 @@ class Graphs:
 
     def example(self) -> Tensor:
         """An input of the network's usual size, (2, channels, size, size)."""
-        size = self.network.spec.usual_size
-        return torch.zeros(2, self.network.spec.channels, size, size)
+        spec = backbone_of(self.network).spec
+        return torch.zeros(2, spec.channels, spec.usual_size, spec.usual_size)
 
 
 def require(module: str, runtime: str) -> Any:
