@@ -24,7 +24,7 @@ from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.sections import facts, loss_chart, unreadable
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
-from resnets.tasks.sections import Charts, Section
+from resnets.tasks.sections import Charts, GalleryItem, Section
 
 THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
 
@@ -95,9 +95,9 @@ class _Thumbnail:
     enlarged: bool = False
 
 
-def _thumbnail(dataset: Dataset, reader: Reader, sample: int) -> _Thumbnail:
+def _thumbnail(dataset: Dataset, reader: Reader, item: GalleryItem) -> _Thumbnail:
     try:
-        image = reader.thumbnail(dataset, sample)
+        image = reader.thumbnail(dataset, item.sample)
     except DataError:
         image = None
     if image is None:
@@ -105,6 +105,9 @@ def _thumbnail(dataset: Dataset, reader: Reader, sample: int) -> _Thumbnail:
     small = max(image.size) <= THUMBNAIL
     if not small:
         image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BILINEAR)
+    if item.overlay is not None:
+        colors = Image.fromarray(item.overlay).resize(image.size, Image.Resampling.NEAREST)
+        image = Image.blend(image.convert("RGB"), colors, 0.5)
     file, kind = io.BytesIO(), "PNG" if small else "JPEG"
     image.save(file, kind, quality=85)
     return _Thumbnail(f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}", small)

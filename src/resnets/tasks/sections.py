@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Tone = Literal["normal", "strong", "soft"]
 
@@ -60,10 +64,15 @@ class Charts:
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """A sample of the dataset, by its number, with a caption. The page adds the sample's image and name."""
+    """A sample of the dataset, by its number, with a caption. The page adds the sample's image and name.
+
+    Args:
+        overlay: (h, w, 3) uint8 colours that are laid over the image, half transparent and stretched to its size.
+    """
 
     sample: int
     caption: tuple[Span, ...]
+    overlay: NDArray[np.uint8] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from resnets.tasks.sections import Gallery, Table
+from resnets.tasks.segmentation.answers import colors
 from resnets.tasks.segmentation.report import headline, iou_chart
 from resnets.tasks.segmentation.settings import Segment
 from resnets.tasks.segmentation.task import Segmentation
@@ -25,7 +27,24 @@ def test_a_report_has_the_mean_the_classes_and_the_worst_images() -> None:
     assert table.note == "In no mask and no prediction, so left out of the mean: tree."
     assert isinstance(gallery, Gallery)
     each = TASK.columns(records, NAMES)["miou"]
-    assert [item.sample for item in gallery.items] == [10 * int(row) for row in np.argsort(each)]
+    assert [item.sample for item in gallery.items] == [10 * int(row) for row in np.argsort(each) for _ in range(2)]
+
+
+def test_the_worst_images_are_shown_with_prediction_and_mask() -> None:
+    predicted, mask = torch.zeros(12, 20, dtype=torch.int64), torch.zeros(12, 20, dtype=torch.uint8)
+    predicted[:, 10:], mask[6:] = 1, 2
+    logits = torch.nn.functional.one_hot(predicted, 5).permute(2, 0, 1).float()
+    records = records_of([logits], [mask])
+    gallery = TASK.sections(records, TASK.metrics(records, NAMES), np.arange(1), NAMES)[1]
+    assert isinstance(gallery, Gallery)
+    first, second = (item.overlay for item in gallery.items)
+    assert first is not None
+    assert second is not None
+    assert first.shape == (96, 96, 3)
+    assert (first[:, :48] == colors()[0]).all()
+    assert (first[:, 48:] == colors()[1]).all()
+    assert (second[:48] == colors()[0]).all()
+    assert (second[48:] == colors()[2]).all()
 
 
 def test_the_lines_name_every_class() -> None:

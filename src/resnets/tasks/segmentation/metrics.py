@@ -14,6 +14,8 @@ from torch import Tensor
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.segmentation.loss import VOID
 
+THUMBNAIL = 96  # pixels of each side of the masks that a report shows
+
 
 def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[str, Tensor]:
     """The records of each sample of a batch, of which each has its own size.
@@ -27,7 +29,8 @@ def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[st
     Returns:
         "intersection", "predicted" and "true": (N, classes) int64, pixels that are of a class and predicted as such,
         predicted as such, and of the class; "pixels" (N,) int64, those that count; "loss" (N,) float64, the
-        cross-entropy summed over them, in nats.
+        cross-entropy summed over them, in nats; "predicted_thumbnail" and "true_thumbnail", both masks reduced to
+        (N, THUMBNAIL, THUMBNAIL) uint8 for the report.
     """
     records = [_of_sample(one.float(), mask) for one, mask in zip(logits, masks, strict=True)]
     return {name: torch.stack([record[name] for record in records]) for name in records[0]}
@@ -47,7 +50,16 @@ def _of_sample(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
         "true": torch.bincount(true, minlength=classes),
         "pixels": counts.sum(),
         "loss": F.cross_entropy(found.T, true, reduction="none").double().sum().cpu(),
+        "predicted_thumbnail": _reduced(logits).argmax(0).to(torch.uint8),
+        "true_thumbnail": _reduced(mask),
     }
+
+
+def _reduced(values: Tensor) -> Tensor:
+    """(..., H, W) to (..., THUMBNAIL, THUMBNAIL): every so many pixels, whatever the shape of the image."""
+    places = 2 * torch.arange(THUMBNAIL, device=values.device) + 1
+    rows, columns = (places * side // (2 * THUMBNAIL) for side in values.shape[-2:])
+    return values[..., rows[:, None], columns]
 
 
 def iou(records: SampleRecords) -> NDArray[np.float64]:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
+from resnets.tasks.segmentation.answers import colors
 from resnets.tasks.segmentation.metrics import iou_by_sample
 
-WORST = 24
+WORST = 12
 
 
 def percent(value: float | None) -> str:
@@ -60,18 +61,17 @@ def absent_note(metrics: Mapping[str, Any]) -> str:
 
 
 def worst_images(records: SampleRecords, ids: NDArray[np.int64]) -> Gallery:
-    """The images with the smallest mean IoU, at most `WORST`."""
+    """The images with the smallest mean IoU, at most `WORST`, each with its prediction and then with its mask."""
     each = iou_by_sample(records)
     order = [int(row) for row in np.argsort(each, kind="stable") if not np.isnan(each[row])][:WORST]
     right = records["intersection"].sum(1) / np.maximum(records["pixels"], 1)
-    items = tuple(
-        GalleryItem(
-            int(ids[row]), (Span(f"{each[row]:.1%}", "strong"), Span(f" mean IoU, {right[row]:.1%} of pixels right"))
-        )
-        for row in order
-    )
+    palette, items = colors(), []
+    for row in order:
+        caption = (Span(f"{each[row]:.1%}", "strong"), Span(f" mean IoU, {right[row]:.1%} of pixels right"))
+        items.append(GalleryItem(int(ids[row]), caption, palette[records["predicted_thumbnail"][row]]))
+        items.append(GalleryItem(int(ids[row]), (Span("its mask"),), palette[records["true_thumbnail"][row]]))
     note = "" if len(order) == len(each) else f"The worst {len(order)} of {len(each):,} are shown."
-    return Gallery("Images by mean IoU, the worst first", items, note)
+    return Gallery("Images by mean IoU, the worst first", tuple(items), note)
 
 
 def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
