@@ -13,6 +13,7 @@ import pytest
 
 import resnets
 from tests.artifacts.test_model import photo
+from tests.modalities.audio.sounds import tone, write
 from tests.training.runs import make_images
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
@@ -92,6 +93,20 @@ def images(tmp_path: Path) -> Path:
 )
 def test_every_script_starts(script: str) -> None:
     run(script, "--help")
+
+
+def test_spoken_digits(tmp_path: Path) -> None:
+    for number in range(24):
+        digit, speaker, take = number % 2, ("ann", "bob")[number // 2 % 2], number // 4 + 1
+        write(tmp_path / "sounds" / f"{digit}_{speaker}_{take}.wav", tone(0.4, hertz=300 + 300 * digit, seed=number))
+    arguments = [str(tmp_path / "sounds"), "epochs=1", "batch=4", "--seeds", "0", "--out", str(tmp_path / "found.json")]
+    run("spoken_digits.py", *arguments, "--splits", "takes")
+    run("spoken_digits.py", *arguments)
+    found = json.loads((tmp_path / "found.json").read_text())["splits"]
+    assert {split: sorted(seeds) for split, seeds in found.items()} == {"takes": ["0"], "ann": ["0"], "bob": ["0"]}
+    data = tmp_path / "found" / "data"
+    assert len(list((data / "takes" / "test").rglob("*.wav"))) == 16
+    assert {path.name.split("_")[1] for path in (data / "ann" / "test").rglob("*.wav")} == {"ann"}
 
 
 def test_inference(images: Path, tmp_path: Path) -> None:

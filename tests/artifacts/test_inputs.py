@@ -8,6 +8,7 @@ import pytest
 
 from resnets.artifacts.inputs import expand
 from resnets.core.errors import DataError
+from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.image.preprocessing import Preprocessing
 
 IMAGES = Preprocessing()
@@ -25,6 +26,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_stands_for_the_images_in_it_and_below_it_sorted(folder: Path) -> None:
     assert expand(["b"], IMAGES) == ["b/1.PNG", "b/2.jpg", "b/deep/3.jpg"]
     assert expand([folder / "c", "b/notes.txt"], IMAGES) == [str(folder / "c" / "4.jpg"), "b/notes.txt"]
+
+
+def test_of_a_folder_only_files_of_the_models_modality_are_taken(folder: Path) -> None:
+    (folder / "b" / "5.WAV").touch()
+    assert expand(["b"], LogMel()) == ["b/5.WAV"]
+    with pytest.raises(DataError, match="There are no recordings in c"):
+        expand(["c"], LogMel())
 
 
 def test_a_glob_stands_for_what_it_matches(folder: Path) -> None:

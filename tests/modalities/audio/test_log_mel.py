@@ -42,7 +42,8 @@ def torchs(samples: NDArray[np.float64], settings: LogMel, dtype: torch.dtype) -
         window=torch.hann_window(length, dtype=dtype),
         return_complex=True,
     )
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([settings.f_min, settings.highest]) / 700)), settings.mels + 2)
+    low, high = (float(2595 * np.log10(1 + hertz / 700)) for hertz in (settings.f_min, settings.highest))
+    mel = np.linspace(low, high, settings.mels + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
     bins = np.linspace(0, settings.rate / 2, n_fft // 2 + 1)
     triangles = np.stack([np.interp(bins, edges[row : row + 3], [0, 1, 0]) for row in range(settings.mels)])

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -173,7 +172,8 @@ def _mono(values: NDArray[np.float64], name: str, start: int) -> Samples:
     return mean
 
 
-def _soundfile() -> ModuleType:
+def _soundfile() -> Any:
+    """The module."""
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: the package without its library

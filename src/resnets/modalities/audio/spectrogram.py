@@ -49,7 +49,8 @@ def filters(settings: LogMel) -> NDArray[np.float64]:
     edges = np.array(settings.edges())[:, None]
     rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rising, falling))
+    triangles: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    return triangles
 
 
 @lru_cache(maxsize=8)
