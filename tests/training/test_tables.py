@@ -90,10 +90,10 @@ def test_evaluate_gives_what_the_run_gave_and_scikit_learn_gives(table: Path, ru
     else:
         truth = [[name in row["labels"].split(";") for name in ("left", "right")] for row in rows]
         score = [[float(row[f"probability {name}"]) for name in ("left", "right")] for row in rows]
-        predicted = [[name in row["predicted"].split(";") for name in ("left", "right")] for row in rows]
+        chosen = [[name in row["predicted"].split(";") for name in ("left", "right")] for row in rows]
         expected = sklearn.metrics.average_precision_score(truth, score, average="macro")
         assert scores.metrics["map"] == pytest.approx(expected, abs=1e-9)
-        assert scores.metrics["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(truth, predicted, average="macro"))
+        assert scores.metrics["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(truth, chosen, average="macro"))
     assert (tmp_path / "report.html").stat().st_size > 1000
 
 
