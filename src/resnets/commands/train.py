@@ -106,6 +106,7 @@ def train(
         resolved = enlarged(resolved, large_batch)
     check_range("workers", workers, 0, MAX_WORKERS)
 
+    from resnets.tasks.catalog import SETTINGS
     from resnets.training import runner
     from resnets.training.distributed import is_main, restarts, world_size
     from resnets.training.plan import CheckpointPolicy
@@ -114,7 +115,8 @@ def train(
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)
     checkpoints = CheckpointPolicy(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, monitor=monitor)
-    checkpoints.monitored(resolved.task)  # before anything is written or read
+    if not any(metric.name == monitor for task in SETTINGS for metric in task.metrics):
+        checkpoints.monitored(resolved.task)  # no task has it; the data may yet decide that it is another task
     if out is None and world_size() > 1:
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
