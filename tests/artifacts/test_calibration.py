@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.artifacts.model import _calibration, _digest
+from resnets.artifacts.calibration import calibration_digest, calibration_inputs
 from resnets.modalities.image.preprocessing import Preprocessing
 
 
@@ -19,15 +19,15 @@ def test_pipes_and_links_in_a_folder_are_left_out_and_noted(tmp_path: Path, caps
     for name in ("a.png", "below/b.png"):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
     settings = Preprocessing(resize=8, crop=8)
-    before = _digest(str(tmp_path), settings)
+    before = calibration_digest(str(tmp_path), settings)
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "below" / "up").symlink_to("..")
-    assert len(list(_calibration(str(tmp_path), settings))) == 2
+    assert len(list(calibration_inputs(str(tmp_path), settings))) == 2
     assert capsys.readouterr().err.splitlines() == [
         f"Note: {tmp_path}: links that lead nowhere were left out (1): gone.jpg.",
         f"Note: {tmp_path}: pipes, sockets and devices were left out (1): pipe.jpg.",
         f"Note: {tmp_path}: links to folders that were read already were not followed (1): below/up.",
     ]
-    assert _digest(str(tmp_path), settings) == before
-    assert _digest("digits", settings) != before
+    assert calibration_digest(str(tmp_path), settings) == before
+    assert calibration_digest("digits", settings) != before

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,29 +15,25 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file, runtimes
-from resnets.artifacts.inputs import files_in
+from resnets.artifacts.calibration import calibration_digest, calibration_inputs
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.core.console import note
 from resnets.core.devices import find_device, full_float32
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError, nearest
 from resnets.core.renamed import renamed_arguments, renamed_fields, stored
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
-from resnets.data.sampler import evenly_spaced
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import batch_of
 from resnets.modalities.base import Dataset
-from resnets.modalities.catalog import open_dataset
-from resnets.modalities.inputs import AnyInput, dataset_of, open_reader
+from resnets.modalities.inputs import dataset_of, open_reader
 from resnets.models.catalog import CATALOG
 from resnets.models.surgery import load_strictly
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.tasks.forward import place
 
-CALIBRATION = 300  # samples, as NNCF's own default
 ImageInput = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
@@ -259,43 +253,13 @@ def load(
     # Inputs are laid out as in the evaluations of training, for the same last bit.
     network = (place(network, device) if card.spec.dimensions == 2 else network.to(device)).eval()
     name = calibrate if calibrate is not None else card.recipe.get("data")
-    calibration = None if name is None else lambda: _calibration(name, card.preprocessing)
+    calibration = None if name is None else lambda: calibration_inputs(name, card.preprocessing)
     execute = runtimes.build(
         network,
         runtime,
         precision,
         keep=path,
         calibration=calibration,
-        calibrated_on="" if calibrate is None else _digest(calibrate, card.preprocessing),
+        calibrated_on="" if calibrate is None else calibration_digest(calibrate, card.preprocessing),
     )
     return Model(execute, card, path)
-
-
-def _digest(name: str, settings: AnyInput) -> str:
-    """A hash of the names and sizes of the samples in the folder `name`, or of the dataset's name."""
-    paths = map(Path, files_in(name, settings)) if Path(name).is_dir() else ()
-    files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in paths]
-    return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
-
-
-def _calibration(name: str, settings: AnyInput) -> Iterator[Tensor]:
-    """Inputs of a network, (1, C, ...) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
-    if Path(name).is_dir():
-        dataset = dataset_of(settings, files_in(name, settings, notes=True))
-    else:
-        try:
-            splits = open_dataset(name)
-        except DataError as error:
-            raise DataError(
-                f"int8 is calibrated on {settings.noun}s like those of later predictions, and {name} is not here: "
-                "give --calibrate FOLDER."
-            ) from error
-        dataset = splits.train
-        note(*splits.notes)
-    if not len(dataset):
-        raise DataError(f"There are no {settings.noun}s in {name} to calibrate int8 on.")
-    reader = open_reader(settings)
-    for number in evenly_spaced(len(dataset), CALIBRATION):
-        with contextlib.suppress(DataError):  # samples that cannot be read are skipped
-            loaded = reader.load(dataset, number, settings.tta[0])
-            yield reader.normalize(torch.from_numpy(loaded.inputs[0])[None])
