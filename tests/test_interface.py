@@ -26,14 +26,14 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--model", "--epochs", "--large-batch", "--out", "--seed", "--device", "--precision",
+    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--out", "--seed", "--device", "--precision",
               "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout",
               "--tensorboard"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "replay": {"--step"},
-    "evaluate": {"--data", "--split", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate",
+    "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate",
                  "--workers"},
-    "predict": {"--top", "--device", "--runtime", "--precision", "--calibrate", "--workers"},
+    "predict": {"--top", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate", "--workers"},
     "describe": {"--size", "--batch", "--train", "--memory-limit", "--precision"},
     "benchmark": {"--train", "--batch", "--size", "--steps", "--memory-limit", "--device", "--runtime", "--precision",
                   "--data", "--workers"},
@@ -288,7 +288,7 @@ def test_old_names_on_the_command_line_are_refused_with_the_new_ones(argv: list[
         (resnets.train, "digits", {"best": "nonsense"}, "monitor"),
         (resnets.train, "digits", {"listeners": 1}, "subscribers"),
         (resnets.resume, "nowhere", {"listeners": 1}, "subscribers"),
-        (resnets.evaluate, "nowhere", {"views": "nonsense"}, "tta"),
+        (resnets.evaluate, "nowhere", {"views": 1}, "tta"),
         (resnets.reproduce, "nowhere", {"tell": print, "seeds": 0}, "log"),
     ],
 )
