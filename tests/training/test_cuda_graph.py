@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 import resnets
 from resnets.core.errors import UsageError
+from resnets.modalities.batch import Batch
 from resnets.models.initialization import Initialization
 from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.recipe import SGD, AdamW, Muon
@@ -123,7 +124,7 @@ def test_each_shape_is_captured_anew() -> None:
     step = CUDAGraphStep(
         lambda batch, rate, number: batch["x"].sum() * rate + number, torch.device("cpu"), capture, plain=1
     )
-    values = [float(step({"x": torch.ones(size)}, 0.5, n)) for n, size in enumerate((2, 2, 2, 4, 4, 2, 2))]
+    values = [float(step(Batch({"x": torch.ones(size)}), 0.5, n)) for n, size in enumerate((2, 2, 2, 4, 4, 2, 2))]
     assert values == [1, 2, 3, 5, 6, 6, 7]
     assert len(captures) == 3
 

@@ -120,7 +120,7 @@ def train_on_a_fake(recipe: Recipe, check: Check, monkeypatch: pytest.MonkeyPatc
             loss = training.step(batch)
             assert loss.device.type == "cuda"
         # What the host was given to keep comes into a step the same way.
-        decoded = DecodedSamples(torch.zeros(16, 3, 12, 12, dtype=torch.uint8), np.arange(16))
+        decoded = DecodedSamples({"inputs": torch.zeros(16, 3, 12, 12, dtype=torch.uint8)}, np.arange(16))
         monkeypatch.setattr(made, "_start", lambda step, submit: lambda: decoded)
         training.step(made.make(1))
         checks.clear()
