@@ -202,7 +202,8 @@ class Training:
             return None
         if "weights" in batch:
             weights = weights * batch["weights"]
-        return self.ranks.sum(weights.to(float64_device(self.device)).double().sum()).clamp(min=1)
+        total = self.ranks.sum(weights.to(float64_device(self.device)).double().sum())
+        return torch.where(total > 0, total, 1)
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
