@@ -22,7 +22,6 @@ from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import new_run_folder
 from resnets.training.schedules import Cosine, OneCycle, Plateau, Step
-from resnets.training.step import evaluation_steps
 
 HUGE = "1" + "0" * 30
 TRAIN = ["train", "digits", "model.depths=[1]", "model.widths=[8]", "--out", "run"]
@@ -104,7 +103,7 @@ def test_what_cannot_be_meant_is_refused_at_once(
         (lambda: OneCycle(start=-1), "start must be 0 or more"),
         (lambda: Plateau(patience=0), "patience must be 1 or more"),
         (lambda: parse_bytes("0.1"), "is not a valid size"),
-        (lambda: evaluation_steps(find("digits").with_overrides(["evaluate_every=1e-9"]), 1437), "evaluations"),
+        (lambda: find("digits").with_overrides(["evaluate_every=1e-9"]).evaluation_steps(1437), "evaluations"),
     ],
 )
 def test_python_is_refused_the_same(

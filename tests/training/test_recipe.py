@@ -14,7 +14,6 @@ from resnets.modalities.image.transforms import Augmentations, Cutout, PaddedCro
 from resnets.recipes.catalog import RECIPES, find
 from resnets.training.recipe import SGD, AdamW, Recipe
 from resnets.training.schedules import Cosine, Warmup
-from resnets.training.step import evaluation_steps
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -87,7 +86,7 @@ def test_no_square_hides_a_whole_image() -> None:
 def test_an_epoch_is_complete_when_its_last_sample_was_seen() -> None:
     recipe = find("digits").with_overrides(["batch=64", "epochs=3", "evaluate_every=1"])
     assert recipe.total_steps(1437) == 68  # 3 * 1437 / 64 = 67.4
-    assert evaluation_steps(recipe, 1437) == {23, 45, 68}
-    assert evaluation_steps(recipe.with_overrides(["evaluate_every=2"]), 1437) == {45, 68}
-    assert evaluation_steps(recipe.with_overrides(["evaluate_every=100"]), 1437) == {68}
-    assert evaluation_steps(recipe.with_overrides(["steps=50"]), 1437) == {23, 45, 50}
+    assert recipe.evaluation_steps(1437) == {23, 45, 68}
+    assert recipe.with_overrides(["evaluate_every=2"]).evaluation_steps(1437) == {45, 68}
+    assert recipe.with_overrides(["evaluate_every=100"]).evaluation_steps(1437) == {68}
+    assert recipe.with_overrides(["steps=50"]).evaluation_steps(1437) == {23, 45, 50}

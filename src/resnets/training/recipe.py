@@ -31,6 +31,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 MAX_BATCH = 2**20
 MAX_EPOCHS = 10**6
 MAX_STEPS = 10**9
+MAX_EVALUATIONS = 10**6
 MAX_SAMPLES = 10**8  # of precise_bn
 
 
@@ -202,6 +203,19 @@ class Recipe:
     def steps_at(self, epochs: float, samples: int) -> int:
         """Returns the first step count at which `epochs` epochs are complete."""
         return math.ceil(round(epochs * samples / self.batch, 9))
+
+    def evaluation_steps(self, samples: int) -> set[int]:
+        """Returns the step counts after which a run over `samples` training samples is evaluated, the last among them.
+
+        Raises:
+            UsageError: there are more than `MAX_EVALUATIONS`.
+        """
+        total = self.total_steps(samples)
+        count = total * self.batch / samples / self.evaluate_every
+        if count > MAX_EVALUATIONS:
+            raise UsageError(f"evaluate_every={self.evaluate_every:g} asks for {count:.3g} evaluations: increase it.")
+        marks = (self.steps_at(self.evaluate_every * i, samples) for i in range(1, math.floor(count) + 1))
+        return {m for m in marks if m <= total} | {total}
 
     def with_length(self, *, epochs: float | None = None, steps: int | None = None) -> Recipe:
         """Returns the recipe with another length; schedules keep their shape, as they are given in shares of it."""

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from resnets.core import rng
 from resnets.core.devices import abilities, float64_device, to_device
-from resnets.core.errors import UsageError
 from resnets.data.loader import Batches
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.batch import Batch
@@ -36,8 +35,6 @@ from resnets.training.learner import Learner
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.sync_batch_norm import synchronize
-
-MAX_EVALUATIONS = 10**6
 
 
 class Training:
@@ -76,7 +73,7 @@ class Training:
         self.steps_done = 0
         self.first_step = first_step
         self.total_steps = first_step + recipe.total_steps(samples)
-        self.evaluated_after = {first_step + step for step in evaluation_steps(recipe, samples)}
+        self.evaluated_after = {first_step + step for step in recipe.evaluation_steps(samples)}
         self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
         self.bn_batch = bn_batch_size(recipe, self.ranks.world)
         # The samples of a forward pass: a ghost batch, or a part of one if there are more ranks than ghost batches.
@@ -286,17 +283,3 @@ def whiten_stem(
         return False
     whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["inputs"], micro_batch)), total)
     return True
-
-
-def evaluation_steps(recipe: Recipe, samples: int) -> set[int]:
-    """Returns the step counts after which the run is evaluated; the last is always among them.
-
-    Raises:
-        UsageError: there are more than `MAX_EVALUATIONS`.
-    """
-    total = recipe.total_steps(samples)
-    count = total * recipe.batch / samples / recipe.evaluate_every
-    if count > MAX_EVALUATIONS:
-        raise UsageError(f"evaluate_every={recipe.evaluate_every:g} asks for {count:.3g} evaluations: increase it.")
-    marks = (recipe.steps_at(recipe.evaluate_every * i, samples) for i in range(1, math.floor(count) + 1))
-    return {m for m in marks if m <= total} | {total}
