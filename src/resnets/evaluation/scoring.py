@@ -20,7 +20,7 @@ from resnets.modalities.batch import Batch
 from resnets.tasks.base import SampleRecords, Task
 
 Gather = Callable[[Any], list[Any]]
-RAGGED_BATCH = 16  # samples of any size, which are read at a time
+RAGGED_BATCH = 4  # samples of any size, which are read at a time: their outputs, such as masks, are large
 
 
 @dataclass(frozen=True)

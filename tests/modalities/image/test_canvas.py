@@ -13,7 +13,7 @@ from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.preprocessing import Preprocessing
-from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, PaddedCrop
+from resnets.modalities.image.transforms import Affine, ColorJitter, CutMix, Cutout, Flip, Mixup, PaddedCrop
 from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
 
 
@@ -64,17 +64,16 @@ def test_grey_data_makes_a_grey_canvas() -> None:
     assert Canvas().for_data(DatasetSplits({})) == Canvas()
 
 
-def test_statistics_are_those_of_channels() -> None:
-    mean = np.array([0.1, 0.2, 0.3], np.float32)[:, None, None] * np.ones((1, 4, 5), np.float32)
-    assert Canvas().with_statistics("channels", mean, (0.5, 0.6, 0.7)).mean == pytest.approx((0.1, 0.2, 0.3))
-    with pytest.raises(UsageError, match="no mean image"):
-        Canvas().with_statistics("mean image", mean, (1.0, 1.0, 1.0))
-
-
 @pytest.mark.parametrize("transform", [PaddedCrop(), Affine(), Cutout()])
 def test_what_cannot_move_masks_is_refused_with_the_reason(transform: Any) -> None:
     with pytest.raises(UsageError, match=f"{type(transform).__name__} cannot be used with masks, since it "):
         CanvasAugmentations(transforms=(Flip(), transform))
+
+
+@pytest.mark.parametrize("mix", [Mixup(), CutMix()])
+def test_mixes_are_refused_with_the_reason(mix: Any) -> None:
+    with pytest.raises(UsageError, match=f"{type(mix).__name__} cannot be used with masks, since "):
+        CanvasAugmentations(mix=(mix,))
 
 
 def test_augmentations_are_checked_against_input_and_network() -> None:
@@ -84,7 +83,8 @@ def test_augmentations_are_checked_against_input_and_network() -> None:
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"settings": Preprocessing()}, "do not fit an input of Preprocessing"),
         ({"settings": Canvas(crop=(64, 8))}, "A crop of 8 px is too small"),
-        ({"normalize": "mean image"}, "no mean image"),
+        ({"normalize": "mean image"}, "normalize=mean image is not for images of any size"),
+        ({"normalize": "channels"}, "give normalize=given"),
         ({"tta": "ten-crop"}, "tta=ten-crop is not for masks: choose from center, flip"),
     )
     for settings, said in wrong:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
@@ -109,8 +109,5 @@ class Canvas:
         return replace(self, color="L", mean=(0.5,), std=(0.5,))
 
     def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> Canvas:
-        """With the mean and std of each channel of the training set."""
-        if how != "channels":
-            raise UsageError(f"Images of any size have no {how}: give normalize=given or channels.")
-        means: Any = mean.reshape(self.channels, -1).mean(1, dtype="float64").tolist()
-        return replace(self, mean=tuple(means), std=tuple(max(s, 1e-6) for s in std))
+        """Raises UsageError: statistics of a training set are those of samples of one size."""
+        raise UsageError(f"normalize={how} is not for images of any size: give normalize=given.")

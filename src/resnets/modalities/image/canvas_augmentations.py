@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Color
-from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, PaddedCrop, PCAColor
+from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, Mix, PaddedCrop, PCAColor
 from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
 from resnets.modalities.rng import BatchRNG
@@ -22,6 +23,8 @@ _REFUSED = {
     "PaddedCrop": "it moves the image and leaves the mask where it is: augmentations.crop moves both",
     "Affine": "it moves the image and leaves the mask where it is: augmentations.crop and Flip move both",
     "Cutout": "it hides pixels whose classes the network would still have to name",
+    "Mixup": "a pixel of two images has two classes",
+    "CutMix": "it mixes whole labels by their share of the image",
 }
 
 
@@ -34,16 +37,18 @@ class CanvasAugmentations:
         crop: random scale and place of the crop.
         transforms: applied in this order, before images are normalised. Flips move masks too; changes of colour leave
             them alone; others are refused.
+        mix: refused, as it is for images with one label.
 
     Raises:
-        UsageError: a transform that cannot move masks.
+        UsageError: a transform that cannot move masks, or a mix.
     """
 
     crop: RandomScaleCrop = field(default_factory=RandomScaleCrop)
     transforms: tuple[CanvasTransform, ...] = ()
+    mix: tuple[Mix, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
-        for transform in self.transforms:
+        for transform in (*self.transforms, *self.mix):
             name = type(transform).__name__
             require(name not in _REFUSED, f"{name} cannot be used with masks, since {_REFUSED.get(name)}.")
 
@@ -73,7 +78,7 @@ class CanvasAugmentations:
             min(settings.crop) >= least,
             f"A crop of {min(settings.crop)} px is too small for this model; the minimum is {least} px.",
         )
-        require(normalize != "mean image", "Images of any size have no mean image: give normalize=given or channels.")
+        require(normalize == "given", f"normalize={normalize} is not for images of any size: give normalize=given.")
         require(tta in Canvas.tta, f"tta={tta} is not for masks: choose from {', '.join(Canvas.tta)}.")
 
     def apply_to_batch(
