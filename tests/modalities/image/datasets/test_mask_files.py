@@ -40,6 +40,8 @@ def test_all_splits_are_found(tmp_path: Path) -> None:
 def test_a_folder_of_classes_has_no_masks(tmp_path: Path) -> None:
     assert not looks_like_masks(write_tree(tmp_path, {"train/cat": 1, "train/dog": 1, "val/cat": 1}))
     assert not looks_like_masks(tmp_path / "nowhere")
+    (tmp_path / "train.txt").write_bytes("1 ein schöner Satz\n".encode("latin-1"))
+    assert not looks_like_masks(tmp_path)
 
 
 @pytest.mark.parametrize("between", [" ", "\t", ","])

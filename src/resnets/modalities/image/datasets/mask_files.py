@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,10 +32,8 @@ _EXPECTED = (
 
 def looks_like_masks(root: Path) -> bool:
     """Whether `root` has images with masks in one of the layouts of `find_pairs`. Few entries are read."""
-    lists = [file for file in _lists(root).values() if file is not None]
-    if lists:
-        with_two = next(iter(_lines(lists[0])), None)
-        return with_two is not None
+    if any(file is not None and _begins_with_a_pair(file) for file in _lists(root).values()):
+        return True
     return any(_has(folder, MASK_ENDINGS) and _has(images, ENDINGS) for images, folder in _folders(root).values())
 
 
@@ -78,6 +77,22 @@ def _lists(root: Path) -> dict[SplitName, Path | None]:
     }
 
 
+def _begins_with_a_pair(file: Path) -> bool:
+    """Whether the first line of a file of any kind is an image and its mask."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            first = next((line for line in itertools.islice(lines, 100) if line.strip()), "")
+    except OSError:
+        return False
+    return _pair(first) is not None
+
+
+def _pair(line: str) -> tuple[str, str] | None:
+    between = next((sign for sign in "\t," if line.count(sign) == 1), None)
+    parts = [part.strip() for part in line.split(between)]
+    return (parts[0], parts[1]) if len(parts) == 2 and all(_ending(part) in ENDINGS for part in parts) else None
+
+
 def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
     """Number from 1, image and mask of each line; nothing where the first line is no pair.
 
@@ -92,16 +107,15 @@ def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        between = next((sign for sign in "\t," if line.count(sign) == 1), None)
-        parts = [part.strip() for part in line.split(between)]
-        if len(parts) != 2 or not all(_ending(part) in ENDINGS for part in parts):
+        pair = _pair(line)
+        if pair is None:
             if first:
                 return
             raise DataError(
                 f"{file}, line {number}: expected an image and its mask, with a blank between, not {line!r}."
             )
         first = False
-        yield number, parts[0], parts[1]
+        yield number, *pair
 
 
 @dataclass
