@@ -70,6 +70,19 @@ def test_the_model_file_has_the_settings_that_the_run_found(table: Path, run: Pa
         assert card.settings.std == pytest.approx(np.std(target), rel=1e-6)
 
 
+def test_the_task_that_the_data_decides_is_noted(table: Path, run: Path) -> None:
+    start = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    task = "multi-label" if of(table) == "labels" else "regression"
+    assert start["task"] == task
+    assert f"The data is for {task}, which is trained in place of classification." in start["notes"]
+
+
+def test_another_task_than_the_data_s_is_refused(table: Path, tmp_path: Path) -> None:
+    other = "Regress" if of(table) == "labels" else "MultiLabel"
+    with pytest.raises(UsageError, match=r"The data is for .*, and the recipe's task is"):
+        resnets.train("paper/cifar", *SETTINGS, f"task={other}", data=str(table), out=tmp_path / "r")
+
+
 def test_a_resumed_run_ends_as_the_uninterrupted_one(table: Path, run: Path, tmp_path: Path) -> None:
     cut_after(table, tmp_path / "r", 10, epochs=EPOCHS)
     resnets.resume(tmp_path / "r")

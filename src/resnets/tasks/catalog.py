@@ -27,12 +27,23 @@ def find(name: str) -> AnyTask:
     return lookup({each.name: each for each in SETTINGS}, name, "task")()
 
 
-def for_data(name: str) -> AnyTask:
-    """The settings, at their defaults, of the task that a dataset's targets are for.
+def for_data(name: str, settings: AnyTask) -> AnyTask:
+    """The settings of a run on data for the task `name`: `settings`, or that task's defaults where no task was named.
 
     Args:
         name: `Dataset.task`.
+        settings: of the recipe.
+
+    Raises:
+        UsageError: the recipe names another task.
     """
+    if settings.name == name:
+        return settings
+    if settings != SETTINGS[0]():
+        raise UsageError(
+            f"The data is for {name}, and the recipe's task is {settings.name}: choose a recipe for the data (resnets "
+            f"recipes), or task={type(find(name)).__name__}."
+        )
     return find(name)
 
 

@@ -171,8 +171,11 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
 
     def opened() -> tuple[DatasetSplits, AnyTask]:
         splits = open_dataset(recipe.data, recipe.format)
-        task = recipe.task if recipe.task.name == splits.train.task else for_data(splits.train.task)
+        task = for_data(splits.train.task, recipe.task)
         splits = task.adapt(splits)
+        if task.name != recipe.task.name:
+            note = f"The data is for {task.name}, which is trained in place of {recipe.task.name}."
+            splits = replace(splits, notes=(*splits.notes, note))
         return with_watched_split(splits, recipe.data, holdout=recipe.holdout, rule=split_rule), task
 
     splits, task = agreement.together(ranks, opened)

@@ -15,7 +15,8 @@ from resnets.core.errors import UsageError
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Task
-from resnets.tasks.catalog import find, open_task
+from resnets.tasks.catalog import find, for_data, open_task
+from resnets.tasks.classification.settings import Classify
 from resnets.tasks.multilabel.answers import join
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.tasks.multilabel.task import MultiLabelClassification
@@ -33,6 +34,14 @@ def test_the_catalogue_opens_the_task() -> None:
     assert isinstance(task, MultiLabelClassification)
     assert (task.settings, task.label_smoothing) == (MultiLabel(thresholds=(0.25,)), 0.1)
     assert settings.metrics[0].name == "map"
+
+
+def test_data_decides_the_task_where_the_recipe_names_none() -> None:
+    assert for_data("multi-label", Classify()) == MultiLabel()
+    named = MultiLabel(thresholds=(0.25,))
+    assert for_data("multi-label", named) is named
+    with pytest.raises(UsageError, match=r"data is for classification, .* is multi-label: .*task=Classify"):
+        for_data("classification", named)
 
 
 def test_settings_survive_json() -> None:
