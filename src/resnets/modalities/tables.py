@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from resnets.core.console import printable
 from resnets.core.errors import DataError
-from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
 from resnets.modalities.file_names import Names
 from resnets.modalities.listing import IMAGES, SOUNDS
 from resnets.modalities.table_cells import (
@@ -94,23 +94,28 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
     _check_repeated(samples)
     _check_files(root, samples)
     modality = _modality(samples)
-    parts: dict[SplitName, list[_Sample]] = {"train": [], "val": [], "test": [], "all": []}
-    for sample in samples:
-        parts[sample.split].append(sample)
-    train = parts["train"] or parts["all"]
+    parts: dict[SplitName, list[int]] = {"train": [], "val": [], "test": [], "all": []}
+    for number, sample in enumerate(samples):
+        parts[sample.split].append(number)
+    train = [samples[number] for number in parts["train"] or parts["all"]]
     if not train:
         raise DataError(
             f"{path} has no row of the split train. Without the column split, the rows are one split, called all."
         )
     classes = _classes(train, column, path, notes)
     _check_classes(samples, classes, column)
-    splits: dict[SplitName, Dataset] = {}
-    for split, part in parts.items():
-        if part:
-            names = Names.of(os.fsencode(sample.name) for sample in part)
-            targets = _targets([sample.value for sample in part], column, classes)
-            splits[split] = TableDataset(root, names, modality, TASKS[column], classes, targets)
-            if column == "labels" and (without := sum(not sample.value for sample in part)):
+    names = Names.of(os.fsencode(sample.name) for sample in samples)
+    targets = _targets([sample.value for sample in samples], column, classes)
+    whole = TableDataset(root, names, modality, TASKS[column], classes, targets)
+    # Splits are parts of one dataset, so that its files have one table of what a scan found.
+    splits: dict[SplitName, Dataset] = {
+        split: whole if len(part) == len(samples) else Subset(whole, np.array(part, np.int64))
+        for split, part in parts.items()
+        if part
+    }
+    if column == "labels":
+        for split, part in parts.items():
+            if without := sum(not samples[number].value for number in part):
                 notes.append(f"{path}: {without:,} of {len(part):,} samples of {split} have none of the labels.")
     return DatasetSplits(splits, notes=tuple(notes), format=format)
 
