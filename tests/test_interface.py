@@ -26,13 +26,13 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--out", "--seed", "--device", "--precision",
-              "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout",
-              "--tensorboard"},
+    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--out", "--seed", "--device",
+              "--precision", "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor",
+              "--rank-timeout", "--tensorboard"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "replay": {"--step"},
-    "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate",
-                 "--workers"},
+    "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",
+                 "--calibrate", "--workers"},
     "predict": {"--top", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate", "--workers"},
     "describe": {"--size", "--batch", "--train", "--memory-limit", "--precision"},
     "benchmark": {"--train", "--batch", "--size", "--steps", "--memory-limit", "--device", "--runtime", "--precision",
@@ -201,8 +201,8 @@ def test_replay(run: Path) -> None:
 
 
 def test_describe(run: Path) -> None:
-    spec = {"name", "spec", "size", "input_shape", "parameters", "multiply_adds", "layers", "stage_channels", "stage_strides",
-            "classes", "weights_sha256", "memory", "recomputed"}  # fmt: skip
+    spec = {"name", "spec", "size", "input_shape", "parameters", "multiply_adds", "layers", "stage_channels",
+            "stage_strides", "classes", "weights_sha256", "memory", "recomputed"}  # fmt: skip
     assert call("describe", "resnet18", "--json").json.keys() == spec
     card = {"task", "preprocessing", "recipe", "environment", "metrics", "version"}
     assert call("describe", run, "--json").json.keys() == spec | card

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import resnets
-from resnets.artifacts.model import _digest
+from resnets.artifacts.calibration import calibration_digest
 from resnets.cli import main
 from resnets.core.console import note, printable, quiet, say
 from resnets.experiments.catalog import EXPERIMENTS
@@ -173,7 +173,7 @@ def test_an_error_names_such_a_file_without_obeying_it(capsys: pytest.CaptureFix
 
 
 def test_calibration_on_a_folder_of_such_names_has_a_digest_of_them(folder: Path, tmp_path: Path) -> None:
-    val, train = (_digest(str(folder / part), Preprocessing()) for part in ("val", "train"))
+    val, train = (calibration_digest(str(folder / part), Preprocessing()) for part in ("val", "train"))
     assert len(val) == 8
     assert val != train
 

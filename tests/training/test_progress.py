@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
-from resnets.training.progress import greeting
+from resnets.training.progress import Live, Plain, evaluation_line, greeting, headline_of, noun_of
 
 
 def start(**changed: Any) -> dict[str, Any]:
@@ -34,3 +35,38 @@ def start(**changed: Any) -> dict[str, Any]:
 )
 def test_one_thing_is_not_called_by_its_plural(changed: dict[str, Any], text: str) -> None:
     assert text in "\n".join(greeting(start(**changed)))
+
+
+def test_a_run_of_an_earlier_version_is_one_of_classification() -> None:
+    assert headline_of({}).name == "accuracy"
+    assert noun_of({}) == "image"
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "shown"),
+    [
+        ("classification", 0.5, "val accuracy  50.00%"),
+        ("segmentation", 0.123456, "val miou  12.35%"),
+        ("regression", 12.34567, "val mae   12.35"),
+        ("multi-label", None, "val map       -"),
+    ],
+)
+def test_an_evaluation_shows_the_first_metric_of_its_task(task: str, value: float | None, shown: str) -> None:
+    begun = start(task=task, noun="recording")
+    headline = headline_of(begun)
+    event = {"event": "evaluation", "step": 5, "epoch": 1.0, "loss": 2.0, "split": "val", headline.name: value}
+    line = evaluation_line(event, 1234.5, headline, noun_of(begun))
+    assert shown in line
+    assert line.endswith("val loss 2.0000  1,234 recordings/s")
+
+
+@pytest.mark.parametrize("kind", [Plain, Live])
+def test_both_kinds_of_progress_show_a_run_of_any_task(kind: Any) -> None:
+    stream = io.StringIO()
+    with kind(stream) as progress:
+        progress(start(task="regression", noun="recording", split="val"))
+        progress({"event": "step", "step": 920, "epoch": 40.0, "loss": 1.5, "lr": 0.1, "images_per_second": 10.0})
+        progress({"event": "evaluation", "step": 920, "epoch": 40.0, "loss": 1.25, "mae": 3.21, "split": "val"})
+    assert "1,437 recordings to train on" in stream.getvalue()
+    assert "3.21" in stream.getvalue()
+    assert "recordings/s" in stream.getvalue()

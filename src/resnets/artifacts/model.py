@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -29,6 +29,7 @@ from resnets.evaluation.scoring import batch_of
 from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import dataset_of, open_reader
 from resnets.models.catalog import CATALOG
+from resnets.models.resnet import ResNet
 from resnets.models.surgery import load_strictly
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
@@ -255,7 +256,7 @@ def load(
     name = calibrate if calibrate is not None else card.recipe.get("data")
     calibration = None if name is None else lambda: calibration_inputs(name, card.preprocessing)
     execute = runtimes.build(
-        network,
+        cast(ResNet, network),
         runtime,
         precision,
         keep=path,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ FORMAT = 2  # the highest
 MODEL_NAME = "model.safetensors"
 # Bytes of the header and number of tensors, so that a hostile file is refused at once; the deepest spec has 36,000.
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
-_FIRST_TASK, _FIRST_INPUT = SETTINGS[0], dataclasses_in(AnyInput)[0]
+_FIRST_TASK: Callable[[], AnyTask] = SETTINGS[0]
+_FIRST_INPUT = dataclasses_in(AnyInput)[0]
 _NORMS_OF_FORMAT_1 = ("batch", "group", "none")
 
 
@@ -142,7 +144,7 @@ def read_card(path: Path, text: str) -> ModelCard:
         data = parse_json(text)
         if not isinstance(data, dict):
             raise UsageError("it is not an object.")
-        version = data.get("format")
+        version: Any = data.get("format")
         if isinstance(version, int) and version > FORMAT:
             raise FileError(
                 f"{path} has format {version}, and this version of resnets reads up to {FORMAT}: upgrade resnets."

@@ -83,7 +83,8 @@ def train(
         TrainingError: if training cannot go on, such as after a loss that is not finite.
     """
     if isinstance(recipe, str) and "=" in recipe:
-        recipe, overrides = None, (recipe, *overrides)
+        overrides = (recipe, *overrides)
+        recipe = None
     resolved = find_recipe(_default_recipe(data, format) if recipe is None else recipe)
     if data is not None:
         resolved = replace(resolved, data=data)

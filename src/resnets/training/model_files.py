@@ -9,6 +9,7 @@ between these files has not ended: resumed, it writes them again.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from resnets.core.config import encode
 from resnets.core.errors import FileError
 from resnets.evaluation.scoring import Scores
 from resnets.reporting.report import write_report
+from resnets.tasks.catalog import AnyTask
 from resnets.training import agreement
 from resnets.training.evaluate import RunEvaluator
 from resnets.training.plan import Plan
@@ -82,7 +84,7 @@ class ModelFiles:
             spec=self._plan.recipe.model,
             classes=tuple(self._data.train.classes),
             preprocessing=self._plan.recipe.preprocessing,
-            settings=self._training.task.fitted(scores.metrics),
+            settings=cast(AnyTask, self._training.task.fitted(scores.metrics)),
             recipe=encode(self._plan.recipe) | {"test_view": self._plan.recipe.tta},  # as version 0.2 reads it
             environment=encode(self._plan.environment),
             metrics=_metrics(scores),

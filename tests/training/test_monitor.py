@@ -1,0 +1,43 @@
+"""Any metric of a task may pick the best model, in its direction; other names are refused with those that there are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from resnets.core.errors import UsageError
+from resnets.tasks.base import Metric
+from resnets.tasks.catalog import SETTINGS
+from resnets.training.callbacks import goodness
+from resnets.training.plan import CheckpointPolicy
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.name)
+def test_every_metric_of_a_task_can_be_monitored(settings: Any) -> None:
+    for metric in settings.metrics:
+        assert CheckpointPolicy(monitor=metric.name).monitored(settings()) == metric
+    assert CheckpointPolicy().monitored(settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("acuracy", r"of classification \(accuracy, top5, loss, .*\), not 'acuracy': did you mean 'accuracy'\?"),
+        ("miou", r"of classification \(accuracy, .*\), not 'miou'\.$"),
+    ],
+)
+def test_a_metric_that_the_task_lacks_is_refused_with_those_that_it_has(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CheckpointPolicy(monitor=name).monitored(SETTINGS[0]())
+
+
+def test_better_is_more_or_less_as_the_metric_says_and_of_equals_that_of_lower_loss() -> None:
+    low, high = {"x": 1.0, "loss": 3.0}, {"x": 2.0, "loss": 4.0}
+    more, less = Metric("x", "max"), Metric("x", "min", percent=False)
+    assert goodness(more, high) > goodness(more, low)  # type: ignore[operator]
+    assert goodness(less, high) < goodness(less, low)  # type: ignore[operator]
+    for metric in (more, less):
+        assert goodness(metric, {**low, "loss": 1.0}) > goodness(metric, low)  # type: ignore[operator]
+        assert goodness(metric, {"x": None, "loss": 1.0}) is goodness(metric, {"x": math.nan, "loss": 1.0}) is None
