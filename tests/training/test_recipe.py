@@ -54,7 +54,7 @@ def test_overrides_reach_every_depth_and_type() -> None:
         ("batch=1", "batch norm needs two"),
         ("optimizer.lr=-1", "above 0"),
         ("bn_batch=3", "divide batch"),
-        ("schedule=polynomial", "schedule takes Constant or Step"),
+        ("schedule=triangle", "schedule takes Constant or Step"),
         ("warmup.epochs=3", "set warmup=Warmup first"),
         ("batch", "NAME=VALUE"),
         ("precision=fp8", "'bf16'"),
