@@ -33,6 +33,7 @@ MOVED: Mapping[str, str] = {
     "sizes": "core.units",
     "typed": "core.typed",
     "artifacts.foreign": "artifacts.pretrained",
+    "artifacts.model": "artifacts.calibration",
     "artifacts.names": "artifacts.runtime_names",
     "data.ahead": "data.prefetch",
     "data.augment": "modalities.image.transforms.functions_0_2 modalities.image.transforms.normalize",
