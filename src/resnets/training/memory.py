@@ -99,7 +99,7 @@ def bn_batch_within_limit(recipe: Recipe, precision: str, bn_batch: int, left: i
     """
     numbers = bytes_per_element(recipe, precision)
     refusal: UsageError | None = None
-    for size in range(bn_batch, 1, -1):
+    for size in range(bn_batch, recipe.least_bn_batch - 1, -1):
         if bn_batch % size == 0:
             try:
                 fit(recipe.model, recipe.largest_shape, size, left, numbers=numbers)

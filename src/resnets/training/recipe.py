@@ -119,7 +119,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = 2 if self.model.norm == "batch" else 1
+        least = self.least_bn_batch
         if self.batch < least:
             why = " (batch norm needs two samples)" if least == 2 else ""
             raise UsageError(f"batch must be {least} or more{why}, not {self.batch}.")
@@ -175,6 +175,11 @@ class Recipe:
             raise UsageError(
                 f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
             )
+
+    @property
+    def least_bn_batch(self) -> int:
+        """The fewest samples that may share batch-norm statistics: 2, or 1 where the network has no batch norm."""
+        return 2 if self.model.norm == "batch" else 1
 
     @property
     def largest_shape(self) -> tuple[int, ...]:
