@@ -35,10 +35,12 @@ def photo(width: int = 90, height: int = 61, seed: int = 0) -> Image.Image:
 
 def plainly(model: Model, image: Image.Image, interpolation: str = "bilinear") -> Tensor:
     """Probabilities by torchvision's usual pipeline; `image` is RGB and upright."""
+    settings = model.card.preprocessing
+    assert isinstance(settings, Preprocessing)
     transform = transforms.Compose(
         [
-            transforms.Resize(model.card.preprocessing.resize, InterpolationMode(interpolation)),
-            transforms.CenterCrop(model.card.preprocessing.crop),
+            transforms.Resize(settings.resize, InterpolationMode(interpolation)),
+            transforms.CenterCrop(settings.crop),
             transforms.ToTensor(),
             transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]

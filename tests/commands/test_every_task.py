@@ -91,11 +91,22 @@ def test_evaluate_answers_with_the_keys_of_the_task(runs: dict[str, Path], task:
     assert len(rows) == answer["samples"]
     assert [row["recording" if task == "classification" else "image"] for row in rows] == files_of_test(runs, task)
     assert "picture" not in rows[0]
-    assert answer["data"] in (tmp_path / "report.html").read_text("utf-8")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert answer["data"] in page
+    assert "data:image/" in page or task in ("multi-label", "regression")  # the worst answers, as spectrograms too
     assert call("evaluate", runs[task], "--split", "val", "--json").json[HEADLINES[task]] == pytest.approx(
         model_file.load(runs[task] / "model.safetensors")[1].metrics[HEADLINES[task]], abs=1e-6
     )
     assert HEADLINES[task] in call("evaluate", runs[task]).out.lower().replace("mean iou", "miou")
+
+
+def test_training_ends_with_the_metrics_of_test_as_evaluate_has_them(runs: dict[str, Path], task: str) -> None:
+    answer = call("resume", runs[task], "--json").json
+    assert answer["split"] == "val"
+    scored = call("evaluate", runs[task], "--json").json
+    assert answer["test"].keys() == scored.keys() - {"task", "data", "damaged"}
+    assert {"task": task, "data": answer["data"], **answer["test"], "damaged": {}} == scored
+    assert f"test {HEADLINES[task]} " in (runs[task].parent / f"{task}.txt").read_text()
 
 
 def test_resume_of_a_finished_run_says_what_it_reached(runs: dict[str, Path], task: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ class Run:
     Args:
         folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
         metrics: of the model on the split that `metrics["split"]` names: val where the data has one, else test. The
-            keys are those of `evaluate --json`; accuracies are fractions of 1.
+            keys are those of `evaluate --json`; accuracies are fractions of 1. Where the data has val and test,
+            `metrics["test"]` has the same of test, scored once at the end.
         was_finished: whether `resume` found that there was nothing left to do.
         noun: what a sample is called, such as "image".
     """
@@ -68,15 +69,17 @@ def answer(invocation: Invocation) -> Answer:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
         run: Run = invocation.call(subscribers=subscribers)
     lines = ["The run was finished already; nothing was done."] if run.was_finished else []
-    headline = find(run.metrics["task"]).metrics[0]
-    name = " ".join(filter(None, [run.metrics.get("split"), headline.name]))  # version 0.1.0 does not say the split
-    lines += [
-        f"{name} {headline.show(run.metrics.get(headline.name))} {'of' if headline.percent else 'on'} "
-        f"{show_count(run.metrics['samples'], run.noun)}",
-        f"model   {run.model}",
-        f"report  {run.report}",
-    ]
+    lines += [_line(each, run) for each in (run.metrics, run.metrics.get("test")) if each]
+    lines += [f"model   {run.model}", f"report  {run.report}"]
     return Answer(lines, {"folder": run.folder, "model": run.model, "report": run.report, **run.metrics})
+
+
+def _line(metrics: Mapping[str, Any], run: Run) -> str:
+    """Returns the first metric of the run's task, of one split."""
+    headline = find(run.metrics["task"]).metrics[0]
+    name = " ".join(filter(None, [metrics.get("split"), headline.name]))  # version 0.1.0 does not say the split
+    value = headline.show(metrics.get(headline.name))
+    return f"{name} {value} {'of' if headline.percent else 'on'} {show_count(metrics['samples'], run.noun)}"
 
 
 @contextlib.contextmanager

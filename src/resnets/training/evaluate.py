@@ -13,6 +13,8 @@ from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset, SplitName
 from resnets.modalities.inputs import open_reader
+from resnets.tasks.base import Task
+from resnets.tasks.catalog import AnyTask, open_task
 from resnets.tasks.forward import place
 from resnets.training.interruptible import EvaluationStopped, Interruptible
 from resnets.training.plan import Plan
@@ -52,10 +54,30 @@ class RunEvaluator:
 
     def weights(self, state: dict[str, Tensor]) -> Scores:
         """The scores of the weights `state`, bit for bit those that they had when the run evaluated them."""
-        training, recipe = self._training, self._plan.recipe
-        network = place(training.task.build(recipe.model), training.device)
+        return self._evaluate(self._network(state))
+
+    def test(self, state: dict[str, Tensor], settings: AnyTask) -> Scores | None:
+        """The scores of the weights `state` on `test`, by which nothing was chosen; None without it, or without `val`.
+
+        Args:
+            settings: of the task as the model file has them.
+
+        Raises:
+            DataError: no sample of it can be read.
+        """
+        splits = self._data.splits
+        if splits.watched == "test" or "test" not in splits.splits:
+            return None
+        try:
+            return self._score(self._network(state), splits.split("test"), None, "test", open_task(settings))
+        except EvaluationStopped:
+            self._on_stop()
+
+    def _network(self, state: dict[str, Tensor]) -> nn.Module:
+        training = self._training
+        network = place(training.task.build(self._plan.recipe.model), training.device)
         network.load_state_dict(state)
-        return self._evaluate(network)
+        return network
 
     def _evaluate(self, network: nn.Module) -> Scores:
         data = self._data
@@ -71,16 +93,24 @@ class RunEvaluator:
         of_training = {f"train_{name}": train.metrics[name] for name in (self._plan.headline.name, "loss")}
         return replace(scores, metrics=scores.metrics | of_training)
 
-    def _score(self, network: nn.Module, dataset: Dataset, prepared: NDArray[Any] | None, split: SplitName) -> Scores:
+    def _score(
+        self,
+        network: nn.Module,
+        dataset: Dataset,
+        prepared: NDArray[Any] | None,
+        split: SplitName,
+        task: Task | None = None,
+    ) -> Scores:
         recipe, training = self._plan.recipe, self._training
+        task = task or training.task
         predictor = NetworkPredictor(
             network,
-            training.task,
+            task,
             open_reader(recipe.preprocessing),
             tta=recipe.tta,
             device=training.device,
             prepared=prepared,
         )
         return self._interruptible.score(
-            predictor, training.task, dataset, split=split, choose=split == "val", workers=self._plan.workers
+            predictor, task, dataset, split=split, choose=split == "val", workers=self._plan.workers
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.config import encode
-from resnets.core.errors import FileError
+from resnets.core.errors import DataError, FileError
 from resnets.evaluation.scoring import Scores
 from resnets.reporting.report import write_report
 from resnets.tasks.catalog import AnyTask
@@ -67,14 +67,24 @@ class ModelFiles:
                 model_file.save(self._folder.last, weights, card)
             if has_best and agreement.from_rank_0(ranks, self._best_exists):
                 known, last = agreement.from_rank_0(ranks, lambda: self._best), (weights, card)
-                needed = ranks.is_main or known is None
+                needed = ranks.is_main or known is None or "test" in self._data.splits.splits
                 weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
                 scores = known or evaluate.weights(weights)
-                card = replace(card, metrics=_metrics(scores))
+        scores = self._with_test(scores, evaluate, weights, card)
+        card = replace(card, metrics=_metrics(scores))
         if ranks.is_main:
             model_file.save(self._folder.model, weights, card)
             self._write_report(scores, card)
         return scores
+
+    def _with_test(self, scores: Scores, evaluate: RunEvaluator, weights: dict[str, Tensor], card: ModelCard) -> Scores:
+        """`scores` with those of the weights on `test` among the metrics, where the data has `val` besides."""
+        try:
+            found = evaluate.test(weights, card.settings)
+        except DataError as error:
+            self._recorder.warn(f"The model is not scored on test: {error}")
+            return scores
+        return scores if found is None else replace(scores, metrics=scores.metrics | {"test": _metrics(found)})
 
     def _weights(self) -> dict[str, Tensor]:
         return self._training.evaluated_network.state_dict()
