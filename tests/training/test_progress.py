@@ -37,6 +37,12 @@ def test_one_thing_is_not_called_by_its_plural(changed: dict[str, Any], text: st
     assert text in "\n".join(greeting(start(**changed)))
 
 
+def test_the_data_is_said_where_the_log_has_it() -> None:
+    line = "data  photos: image folders, 10 classes, train 9,469, val 500"
+    lines = greeting(start(data=line, notes=["n"]))
+    assert lines == [*greeting(start()), line, "Note: n"]
+
+
 def test_a_run_of_an_earlier_version_is_one_of_classification() -> None:
     assert headline_of({}).name == "accuracy"
     assert noun_of({}) == "image"

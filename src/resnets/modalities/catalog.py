@@ -88,7 +88,8 @@ def summary(data: str, splits: DatasetSplits) -> str:
     """
     train = splits.train
     what = FORMATS[splits.format].what[train.modality] if splits.format else f"{NOUNS[train.modality]}s"
-    counts = [f"{name} {len(each):,}" for name, each in splits.splits.items()]
+    parts = {name: each for name, each in splits.splits.items() if name != "all" or "train" not in splits.splits}
+    counts = [f"{name} {len(each):,}" for name, each in parts.items()]
     return f"data  {printable(data)}: {', '.join([what, _classes(splits), *counts])}"
 
 

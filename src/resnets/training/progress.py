@@ -41,6 +41,7 @@ def greeting(event: Event) -> list[str]:
         f"{evaluated}; {show_count(event['steps'], 'step')} "
         f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
         f"on {where}, {environment['precision']}, {environment['layout']}, eager",
+        *([event["data"]] if "data" in event else []),  # version 0.2 does not say
         *(f"Note: {note}" for note in event["notes"]),
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from resnets.core.config import encode
 from resnets.core.console import say
+from resnets.modalities.catalog import summary
 from resnets.training.distributed import Ranks
 from resnets.training.events import Event, Subscriber
 from resnets.training.plan import Plan
@@ -106,6 +107,7 @@ def _start(plan: Plan, data: PreparedData, training: Training, notes: list[str])
     return {
         "event": "start",
         "recipe": plan.recipe.name,
+        "data": summary(plan.recipe.data, data.splits),
         "task": plan.recipe.task.name,
         "noun": plan.recipe.preprocessing.noun,
         "steps": training.total_steps,
