@@ -164,7 +164,7 @@ def test_refused_in_the_middle_of_a_run_it_stops_saved_and_named(data: Path, tmp
     assert resnets.resume(tmp_path / "r").metrics["damaged"] == {}
     victim = copy / "train" / "class1" / "008.png"
     victim.write_bytes(content)
-    with pytest.raises(DataError, match="does not hold the training images"):
+    with pytest.raises(DataError, match="does not hold the training samples"):
         resnets.replay(tmp_path / "r", step=3)
 
 
@@ -215,17 +215,17 @@ def test_data_that_changed_is_refused_though_the_names_are_the_same(data: Path, 
         train(copy, tmp_path / "r", subscribers=(subscriber,), checkpoint_steps=5)
     first, second = copy / "train" / "class0" / "001.png", copy / "train" / "class0" / "002.png"
     first.write_bytes(second.read_bytes())
-    with pytest.raises(DataError, match="does not hold the training images"):
+    with pytest.raises(DataError, match="does not hold the training samples"):
         resnets.resume(tmp_path / "r")
     first.unlink()
-    with pytest.raises(DataError, match="does not hold the training images"):
+    with pytest.raises(DataError, match="does not hold the training samples"):
         resnets.replay(tmp_path / "r", step=3)
 
 
 def test_a_list_of_damage_that_was_lost_is_other_data(broken: Path, tmp_path: Path) -> None:
     train(broken, tmp_path / "r", epochs=1)
     (tmp_path / "r" / "damaged.jsonl").unlink()
-    with pytest.raises(DataError, match="does not hold the training images"):
+    with pytest.raises(DataError, match="does not hold the training samples"):
         resnets.replay(tmp_path / "r", step=3)
 
 

@@ -90,7 +90,7 @@ def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(data, tmp_path / "data")
     cut_after(moved, tmp_path / "r", 20)
     (moved / "train" / "class0" / "000.png").unlink()
-    with pytest.raises(DataError, match="does not hold the training images"):
+    with pytest.raises(DataError, match="does not hold the training samples"):
         resnets.resume(tmp_path / "r")
 
 
