@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -35,6 +35,8 @@ from airbench import TO_94, TO_96, Script
 from resnets.core.config import encode
 from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
+from resnets.modalities.image.base import ImageDataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms.resize import prepare
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
@@ -92,9 +94,8 @@ def write_images(data: str, folder: Path) -> int:
     """Writes the images, decoded as ours are, in the format of their loader's cache; returns the number of `train`."""
     recipe, found = resolve(recipe_for("paper/cifar", data))
     for name, dataset in (("train", found.train), ("test", found.test)):
-        pixels = [
-            prepare(dataset.image(i, "RGB"), recipe.preprocessing).transpose(1, 2, 0) for i in range(len(dataset))
-        ]
+        shown, settings = cast(ImageDataset, dataset), cast(Preprocessing, recipe.preprocessing)
+        pixels = [prepare(shown.image(i, "RGB"), settings).transpose(1, 2, 0) for i in range(len(dataset))]
         images = torch.stack([torch.from_numpy(each.copy()) for each in pixels])
         labels = torch.from_numpy(dataset.targets["labels"])
         torch.save({"images": images, "labels": labels, "classes": list(dataset.classes)}, folder / f"{name}.pt")

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import timm
@@ -33,6 +33,7 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.base import ImageDataset
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.pillow import ENDINGS
@@ -133,7 +134,7 @@ def crop_error(place: Path, count: int) -> dict[str, float]:
         pixels = jpeg.decode(data) if data else None
         if pixels is not None:
             ours = RandomResizedCrop().crop_pixels(pixels, u, p).numpy().astype(int)
-            plain = np.asarray(RandomResizedCrop()(dataset.image(index, "RGB"), u, p))
+            plain = np.asarray(RandomResizedCrop()(cast(ImageDataset, dataset).image(index, "RGB"), u, p))
             differences.append(np.abs(ours - plain.transpose(2, 0, 1)))
     return {
         "crops": len(differences),

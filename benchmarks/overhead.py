@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from resnets.evaluation.scoring import Scores
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms.normalize import normalize
 from resnets.models.initialize import create
 from resnets.recipes.catalog import find
@@ -52,6 +53,7 @@ def bare(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     pixels = data.train_scan.prepared
     assert pixels is not None
     assert recipe.steps is not None
+    assert isinstance(recipe.preprocessing, Preprocessing)
     steps, size, padding = recipe.steps, recipe.preprocessing.crop, 2
     images = normalize(torch.from_numpy(pixels), recipe.preprocessing)
     padded = F.pad(images, (padding,) * 4, "reflect").permute(0, 2, 3, 1).contiguous().to(here.device)

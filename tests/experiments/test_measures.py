@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import resnets
 from resnets.experiments import measures
 from resnets.experiments.catalog import choose_nets, find
 from resnets.experiments.trial import Trial
+from resnets.modalities.image.base import ImageDataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms.normalize import normalize
 from resnets.modalities.image.transforms.resize import prepare
 
@@ -30,8 +32,8 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
 def all_images(trial: Trial) -> tuple[torch.Tensor, torch.Tensor]:
     """All test images, prepared one at a time, and their labels."""
     recipe, data = trial.resolved
-    p = recipe.preprocessing
-    pixels = np.stack([prepare(data.test.image(i, p.color), p) for i in range(len(data.test))])
+    p, test = cast(Preprocessing, recipe.preprocessing), cast(ImageDataset, data.test)
+    pixels = np.stack([prepare(test.image(i, p.color), p) for i in range(len(data.test))])
     return normalize(torch.from_numpy(pixels), p), torch.from_numpy(data.test.targets["labels"])
 
 

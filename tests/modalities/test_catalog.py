@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torchvision import datasets
 
 from resnets.core.errors import DataError
 from resnets.modalities.catalog import cache_folder, open_dataset
+from resnets.modalities.image.base import ImageDataset
 from tests.conftest import channels_first, noise, write_tree
 
 
@@ -69,6 +71,8 @@ def test_a_copy_of_cifar10_in_the_cache_is_read(tmp_path: Path, monkeypatch: pyt
 
     splits = open_dataset("cifar10")
     assert splits.train.classes == ("plane", "car", "bird")
-    assert (splits.train.labels.tolist(), splits.test.labels.tolist()) == ([2, 0, 1], [1, 2])
-    np.testing.assert_array_equal(channels_first(np.asarray(splits.test.image(1, "RGB"))), images[4])
+    assert [part.targets["labels"].tolist() for part in (splits.train, splits.test)] == [[2, 0, 1], [1, 2]]
+    np.testing.assert_array_equal(
+        channels_first(np.asarray(cast(ImageDataset, splits.test).image(1, "RGB"))), images[4]
+    )
     assert splits.test.name(1) == "cifar10 test 1"

@@ -16,7 +16,7 @@ from resnets.cli import main
 from resnets.core.errors import DataError, UsageError
 from resnets.experiments.nets import Net
 from resnets.experiments.trial import Trial
-from resnets.modalities.image.transforms import ProgressiveResize
+from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.recipes.catalog import find
 from resnets.training import build, prepare
 from resnets.training.step import Training
@@ -99,7 +99,9 @@ def test_the_wider_one_trains_with_cutout(data: Path, tmp_path: Path) -> None:
 
 
 def test_progressive_resizing_follows_ffcv() -> None:
-    progressive_resize = find("fast/imagenet").augmentations.progressive_resize
+    augmentations = find("fast/imagenet").augmentations
+    assert isinstance(augmentations, Augmentations)
+    progressive_resize = augmentations.progressive_resize
     assert progressive_resize is not None
     for epoch in np.linspace(0, 88, 177):  # ffcv: from 160 to 192 between epochs 65 and 76 of 88
         theirs = int(np.round(np.interp(epoch, [65, 76], [160, 192]) / 32)) * 32
@@ -127,7 +129,7 @@ def test_imagenet_trains_on_growing_crops_and_is_evaluated_larger_and_flipped(da
     )
     run = resnets.train("fast/imagenet", *settings, data=str(data), epochs=4, out=tmp_path / "run", workers=2)
     model = load(run.model)
-    assert (model.card.preprocessing.crop, model.tta) == (40, "flip")
+    assert (model.card.preprocessing.shape(), model.tta) == ((40, 40), "flip")
     assert resnets.evaluate(run.model, data=str(data)).metrics["loss"] == run.metrics["loss"]
 
 

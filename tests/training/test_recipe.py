@@ -41,6 +41,7 @@ def test_overrides_reach_every_depth_and_type() -> None:
     assert recipe.schedule == Cosine(final=0.1)
     assert recipe.warmup == Warmup(epochs=1.14)
     assert (recipe.epochs, recipe.steps, recipe.ema) == (2, None, None)
+    assert isinstance(recipe.augmentations, Augmentations)
     assert len(recipe.augmentations.mix) == 1
     assert recipe.with_overrides(["optimizer=AdamW"]).optimizer == AdamW()
 

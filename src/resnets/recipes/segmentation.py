@@ -45,8 +45,8 @@ def fcn() -> Recipe:
 def small() -> Recipe:
     """A small FCN for a folder of images with masks, in minutes on two cores. The default for folders of masks.
 
-    Source: this project (docs/log.md). It is `segmentation/fcn` with ResNet-18 and smaller crops and batches. Its length
-    is in steps, so that more images take no longer: for them, give --epochs.
+    Source: this project (docs/log.md). It is `segmentation/fcn` with ResNet-18 and smaller crops and batches. Its
+    length is in steps, so that more images take no longer: for them, give --epochs.
     Cost: 500 steps of 6 crops of 240 x 320, about 15 minutes on two cores with bf16.
     Expected: on 24 images of CamVid from ImageNet weights, docs/log.md.
     Command: resnets train --data FOLDER --weights FILE, with task.ignore=VALUE where void is not 255

@@ -140,7 +140,7 @@ def factor(schedule: Schedule, done: float) -> float:
                 return schedule.start + (1 - schedule.start) * done / schedule.peak
             return 1 + (schedule.final - 1) * (done - schedule.peak) / (1 - schedule.peak)
         case Polynomial():
-            return max(0.0, 1 - done) ** schedule.power
+            return math.pow(max(0.0, 1 - done), schedule.power)
         case Constant() | Plateau():
             return 1.0
 

@@ -20,7 +20,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Makes one layer's gradient NaN in the step numbered `at` (from 0)."""
     accumulate = Training.accumulate
 
-    def wrapped(self: Training, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def wrapped(self: Training, batch: Batch) -> torch.Tensor:
         loss = accumulate(self, batch)
         if self.steps_done == at:
             gradient = self.network.get_parameter("layer2.0.conv1.weight").grad

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from resnets.modalities.image.base import ImageDataset
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
@@ -26,7 +27,7 @@ def test_the_parts_are_disjoint_and_stratified(validation: bool, sizes: tuple[in
     splits = digits(validation=validation)
     assert (len(splits.train), len(splits.test)) == sizes
     assert not set(numbers(splits.train)) & set(numbers(splits.test))
-    train, test = (np.bincount(part.labels, minlength=10) for part in (splits.train, splits.test))
+    train, test = (np.bincount(part.targets["labels"], minlength=10) for part in (splits.train, splits.test))
     assert np.abs(test - (train + test) * sizes[1] / sum(sizes)).max() < 1
 
 
@@ -53,7 +54,7 @@ def test_pixels_and_labels_are_scikit_learns(part: str) -> None:
 def test_a_digit_is_grey_and_called_by_its_number_in_scikit_learn() -> None:
     splits = digits()
     assert splits.color == "L"
-    assert splits.train.image(0, "L").size == (8, 8)
+    assert cast(ImageDataset, splits.train).image(0, "L").size == (8, 8)
     assert splits.test.name(0) == f"digit {FIRST_TEST[0]}"
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from resnets.core.errors import DataError, UsageError
 from resnets.modalities.base import Dataset
+from resnets.modalities.image.base import ImageDataset
 from resnets.modalities.image.datasets.folder import FolderDataset, open_folder, read_classes
 from tests.conftest import noise, write_tree
 
@@ -26,7 +28,7 @@ def classes_in_path(dataset: Dataset, root: Path) -> list[str]:
 
 def labelled(dataset: Dataset) -> list[str]:
     """The class of each image, read off its label."""
-    return [dataset.classes[label] for label in dataset.labels]
+    return [dataset.classes[label] for label in dataset.targets["labels"]]
 
 
 @pytest.mark.parametrize("part", ["val", "valid", "validation", "test"])
@@ -34,7 +36,7 @@ def test_train_and_test_folders_become_the_two_parts(tmp_path: Path, part: str) 
     write_tree(tmp_path, TRAIN | {f"{part}/cat": 2, f"{part}/dog": 1, f"{part}/owl": 1})
     splits = open_folder(tmp_path)
     assert splits.train.classes == splits.test.classes == ("cat", "dog", "owl")
-    assert splits.train.labels.tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert splits.train.targets["labels"].tolist() == [0, 0, 0, 1, 1, 2, 2]
     assert names(splits.test) == [
         str(tmp_path / part / f) for f in ("cat/0.png", "cat/1.png", "dog/0.png", "owl/0.png")
     ]
@@ -44,7 +46,9 @@ def test_train_and_test_folders_become_the_two_parts(tmp_path: Path, part: str) 
 def test_an_image_is_the_one_that_its_name_says(tmp_path: Path) -> None:
     dataset = open_folder(write_tree(tmp_path, TRAIN | {"val/cat": 1})).train
     for index, name in enumerate(names(dataset)):
-        np.testing.assert_array_equal(np.asarray(dataset.image(index, "RGB")), np.asarray(Image.open(name)))
+        np.testing.assert_array_equal(
+            np.asarray(cast(ImageDataset, dataset).image(index, "RGB")), np.asarray(Image.open(name))
+        )
 
 
 def test_val_is_watched_and_test_is_scored_where_both_are_there(tmp_path: Path) -> None:
@@ -202,4 +206,4 @@ def test_file_names_may_hold_any_characters(tmp_path: Path) -> None:
     Image.fromarray(noise(8, 8)).save(odd)
     dataset = open_folder(tmp_path).train
     index = names(dataset).index(str(odd))
-    np.testing.assert_array_equal(np.asarray(dataset.image(index, "RGB")), noise(8, 8))
+    np.testing.assert_array_equal(np.asarray(cast(ImageDataset, dataset).image(index, "RGB")), noise(8, 8))
