@@ -14,8 +14,8 @@ def log_mel() -> Recipe:
 
     Source: this project (docs/log.md). Shifts in time, changes of speed (Ko et al. 2015) and masks (SpecAugment, Park
     et al. 2019) are the usual augmentations of speech.
-    Cost: about a minute on two cores for 300 recordings.
-    Expected: on the 600 spoken digits of six speakers, docs/log.md.
+    Cost: 64 seconds for 300 recordings of half a second, on two cores with other work.
+    Expected: 99.0% on takes 0 to 4 of 600 spoken digits, trained on takes 5 to 9; on a new speaker 76 to 95%.
     Command: resnets train audio/logmel --data FOLDER, for longer sounds with preprocessing.seconds=N, for higher ones
     with preprocessing.rate=16000
     """
