@@ -66,6 +66,13 @@ def test_an_evaluation_shows_the_first_metric_of_its_task(task: str, value: floa
     assert line.endswith("val loss 2.0000  1,234 recordings/s")
 
 
+def test_a_loss_over_nothing_is_shown_as_such() -> None:
+    event = {"event": "evaluation", "step": 5, "epoch": 1.0, "loss": None, "split": "val", "miou": None}
+    assert "val miou       -  val loss -  " in evaluation_line(
+        event, 1.0, headline_of(start(task="segmentation")), "image"
+    )
+
+
 @pytest.mark.parametrize("kind", [Plain, Live])
 def test_both_kinds_of_progress_show_a_run_of_any_task(kind: Any) -> None:
     stream = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(run: Path, data: Path, tmp_
     wait_for_checkpoints()
     resnets.resume(tmp_path / "cut")
     assert sha_of(tmp_path / "cut") == sha_of(run)
+
+
+def test_a_run_whose_val_is_void_goes_on_without_figures(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    for path in (tmp_path / "data" / "valannot").iterdir():
+        Image.fromarray(np.full_like(np.array(Image.open(path)), 3)).save(path)
+    settings = ("schedule=Plateau", "warmup=none")
+    train(tmp_path / "data", tmp_path / "r", *settings, monitor="loss")
+    found = [e for e in events(tmp_path / "r") if e["event"] == "evaluation"]
+    assert [(e["miou"], e["loss"]) for e in found] == [(None, None)] * 4
 
 
 def test_workers_change_nothing(run: Path, data: Path, tmp_path: Path) -> None:

@@ -60,9 +60,10 @@ def evaluation_line(event: Event, samples_per_second: float, headline: Metric, n
     """Returns an evaluation event in one line."""
     split = event.get("split", "test")
     value = headline.show(event.get(headline.name))
+    loss = "-" if event["loss"] is None else f"{event['loss']:.4f}"  # no pixel counts, such as where all are void
     return (
         f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} {headline.name} {value:>7}  "
-        f"{split} loss {event['loss']:.4f}  {samples_per_second:,.0f} {noun}s/s"
+        f"{split} loss {loss}  {samples_per_second:,.0f} {noun}s/s"
     )
 
 

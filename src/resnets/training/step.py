@@ -224,7 +224,8 @@ class Training:
     def update_schedule(self, scores: Scores) -> None:
         """Passes an evaluation to a schedule that depends on it."""
         if isinstance(self.recipe.schedule, Plateau):
-            self.plateau.update(self.recipe.schedule, float(scores.metrics["loss"]))
+            loss = scores.metrics["loss"]  # None where no sample has a target that counts
+            self.plateau.update(self.recipe.schedule, math.nan if loss is None else float(loss))
 
     def state(self) -> dict[str, Tensor]:
         """Returns every tensor that a later step depends on, by name."""
