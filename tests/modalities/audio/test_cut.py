@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from resnets.core.errors import DataError
 from resnets.modalities.audio.cut import cut, ratio, resample
 from resnets.modalities.audio.read import Recording, open_recording
 from tests.modalities.audio.sounds import tone, write
@@ -108,3 +109,13 @@ def test_speed_changes_pitch_and_length(tmp_path: Path, speed: float, cycles: in
         samples = cut(recording, 8000, 4000, speed=speed)
         assert np.count_nonzero(cut(recording, 8000, 16000, speed=speed)) == pytest.approx(8000 / speed, abs=20)
     assert int(np.argmax(np.abs(np.fft.rfft(samples)))) == cycles
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(1, 8000), (768_000, 100)])
+def test_a_rate_that_is_too_far_away_is_refused(tmp_path: Path, given: int, wanted: int) -> None:
+    path = write(tmp_path / "a.wav", tone(), given)
+    with (
+        open_recording(path) as recording,
+        pytest.raises(DataError, match=rf"a\.wav has a rate of {given:,} Hz, which is"),
+    ):
+        cut(recording, wanted, 100)

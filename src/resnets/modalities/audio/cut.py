@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from resnets.core.errors import DataError
 from resnets.modalities.audio.read import Recording, Samples
 
 _SPEEDS = 100  # changed speeds are multiples of 1 / _SPEEDS, for a ratio of small whole numbers
@@ -26,8 +27,13 @@ def cut(recording: Recording, rate: int, length: int, position: float = 0.5, spe
         speed: of playing, in steps of 0.01: at 1.1 a recording is shorter and its pitch higher (Ko et al. 2015).
 
     Raises:
-        DataError: the recording is damaged.
+        DataError: the recording is damaged, or its rate is more than 2000 times `rate`, or less than 1/2000.
     """
+    if max(rate, recording.rate) > _LARGEST * min(rate, recording.rate):  # `ratio` would be far off
+        raise DataError(
+            f"{recording.name} has a rate of {recording.rate:,} Hz, which is too far from {rate:,} Hz to be resampled. "
+            "Correct it in the file, take it out, or set preprocessing.rate."
+        )
     up, down = ratio(rate, recording.rate, speed)
     wanted = -(-length * down // up)
     if recording.frames > wanted:
