@@ -90,6 +90,17 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str, said: str) -> None:
         find_pairs(root)
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_image_that_is_listed_twice_is_named(tmp_path: Path, split: str) -> None:
+    write_masks(tmp_path, {"train": 2})
+    (tmp_path / "train.txt").write_text("train/0.png trainannot/0.png\ntrain/1.png trainannot/1.png\n")
+    with (tmp_path / f"{split}.txt").open("a") as file:
+        file.write("./train/1.png trainannot/1.png\n")
+    line = 3 if split == "train" else 1
+    with pytest.raises(DataError, match=rf"{split}\.txt, line {line} repeats train/1\.png of .*train\.txt, line 2"):
+        find_pairs(tmp_path)
+
+
 def test_an_image_without_mask_is_named(tmp_path: Path) -> None:
     write_masks(tmp_path, {"train": 2})
     (tmp_path / "trainannot" / "1.png").unlink()

@@ -53,13 +53,16 @@ def find_pairs(root: Path) -> tuple[dict[SplitName, list[Pair]], list[str]]:
     after it.
 
     Raises:
-        DataError: nothing is found, an image has no mask, a mask no image, or a path leads out of `root`.
+        DataError: nothing is found, an image has no mask, a mask no image, a path leads out of `root`, or an
+            image is listed twice.
     """
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give one with images and masks: {_EXPECTED}.")
     lists = {split: file for split, file in _lists(root).items() if file is not None and any(_lines(file))}
     if lists:
-        return {split: _listed(root, file) for split, file in lists.items()}, []
+        listed = {split: _listed(root, file) for split, file in lists.items()}
+        _check_repeated([each for found in listed.values() for each in found])
+        return {split: [pair for _, pair in found] for split, found in listed.items()}, []
     notes: list[str] = []
     pairs = {
         split: _matched(root, images.relative_to(root), masks.relative_to(root), notes)
@@ -147,14 +150,23 @@ class _Prefix:
         raise DataError(f"{where}: there is no file {text} in {self.root}, with its leading folders or without them.")
 
 
-def _listed(root: Path, file: Path) -> list[Pair]:
+def _listed(root: Path, file: Path) -> list[tuple[str, Pair]]:
+    """The pairs of a list, each with the file and the line."""
     prefix = _Prefix(root)
     found = []
     for number, *texts in _lines(file):
         where = f"{file}, line {number}"
         image, mask = (prefix.drop(text, where) for text in texts)
-        found.append((image, mask))
+        found.append((where, (image, mask)))
     return found
+
+
+def _check_repeated(listed: list[tuple[str, Pair]]) -> None:
+    """Raises DataError where an image is listed twice: counted twice, or seen in training and in evaluation."""
+    first: dict[bytes, str] = {}
+    for where, (image, _) in listed:
+        if first.setdefault(image, where) != where:
+            raise DataError(f"{where} repeats {os.fsdecode(image)} of {first[image]}: list each image once.")
 
 
 def _folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
