@@ -51,3 +51,7 @@ def test_where_nothing_is_near_a_long_list_is_cut() -> None:
     message = str(unknown("model", "?", (f"net{i}" for i in range(40))))
     assert "there are 40, such as net0, net1" in message
     assert "net6" not in message
+
+
+def test_where_there_is_nothing_to_choose_it_is_said() -> None:
+    assert str(unknown("setting of task", "loss", [])) == "No setting of task is called 'loss': there are none."

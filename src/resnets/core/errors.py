@@ -99,6 +99,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     near = nearest(name, known)
     if near:
         advice = f"did you mean {' or '.join(near)}?"
+    elif not known:
+        advice = "there are none."
     elif len(known) <= 12:
         advice = f"choose from {', '.join(known)}."
     else:

@@ -125,7 +125,18 @@ def _label(cell: Any, place: str) -> str:
         raise DataError(f"{place} has an empty label: fill it in, or take the row out.")
     if not isinstance(cell, str):
         raise DataError(f"{place}: a label is a text or a whole number, not {short(cell)}.")
+    if not _is_unicode(cell):
+        raise DataError(f"{place}: the label {short(cell)} has half of a character: write it in full.")
     return cell.strip()
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether `text` can be written, which lone surrogates, as JSON's "\\ud800", cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(cell: Any, place: str) -> float:

@@ -1,7 +1,7 @@
 """The rows of a CSV or JSON lines file, with the line on which each begins. Nothing is guessed: what is odd is refused.
 
-CSV is read as RFC 4180 has it, in UTF-8: commas, a header, fields quoted with `"` where they need it, any line ends.
-JSON lines have an object on each line.
+CSV is read as RFC 4180 has it, in UTF-8: commas, a header, fields quoted with `"` where they need it, lines that end
+with LF or CRLF. JSON lines have an object on each line.
 """
 
 from __future__ import annotations
@@ -78,6 +78,10 @@ def _csv_lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "new-line" in str(error):
+                raise DataError(
+                    f"{path}, line {line} has a carriage return (CR) without a line feed: save it with usual line ends."
+                ) from None
             raise DataError(
                 f"{path}, line {line} is not CSV ({error}). Is a quote never closed? Within quotes, a quote is doubled."
             ) from None
