@@ -122,3 +122,27 @@ def test_damaged_masks_are_named_before_the_first_step(data: Path, tmp_path: Pat
 def test_a_classifiers_recipe_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises((DataError, UsageError), match="segmentation"):
         resnets.train("paper/cifar", data=str(data), out=tmp_path / "r", epochs=1)
+
+
+def test_a_split_whose_pixels_are_all_void_has_no_scores(tmp_path: Path) -> None:
+    root = write_masks(tmp_path / "data", {"train": 6, "val": 2}, classes=4)
+    for mask in (root / "valannot").iterdir():
+        Image.fromarray(np.full((12, 20), 3, np.uint8)).save(mask)
+    result = train(root, tmp_path / "r", 'schedule={"kind":"Plateau"}', epochs=2, monitor="miou")
+    assert result.metrics["loss"] is None
+    assert not [e for e in events(tmp_path / "r") if e["event"] == "warning"]
+
+
+def test_a_batch_is_of_one_image_where_no_norm_is_learnt(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "r", "model.norm=frozen", "batch=1", "bn_batch=none", epochs=1)
+    assert [e["step"] for e in events(tmp_path / "r") if e["event"] == "evaluation"] == [6]
+
+
+def test_statistics_computed_anew_leave_the_auxiliary_heads_as_they_are(data: Path, tmp_path: Path) -> None:
+    networks = []
+    for name, settings in (("given", ()), ("anew", ("precise_bn=8",))):
+        train(data, tmp_path / name, *settings, epochs=1)
+        networks.append(resnets.load(tmp_path / name).network.state_dict())
+    given, anew = ({key: value for key, value in each.items() if "running" in key} for each in networks)
+    unchanged = {key for key, value in given.items() if value.equal(anew[key])}
+    assert unchanged == {"aux_classifier.1.running_mean", "aux_classifier.1.running_var"}

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.core.devices import copy_all
 from resnets.core.errors import UsageError
+from resnets.core.units import show_count
 from resnets.tasks.forward import forward
 from resnets.training.distributed import Ranks
 from resnets.training.recipe import Recipe
@@ -27,10 +28,11 @@ def bn_batch_size(recipe: Recipe, world: int) -> int:
         UsageError: the batch cannot be divided equally, or `world` ranks cannot divide the ghost batches equally.
     """
     if recipe.bn_batch is None:
-        if recipe.batch % world or recipe.batch // world < 2:
+        least = recipe.least_bn_batch
+        if recipe.batch % world or recipe.batch // world < least:
             raise UsageError(
-                f"batch {recipe.batch} cannot be divided equally among {world} ranks, with 2 samples or more each: "
-                "set batch or bn_batch."
+                f"batch {recipe.batch} cannot be divided equally among {world} ranks, with "
+                f"{show_count(least, 'sample')} or more each: set batch or bn_batch."
             )
         return recipe.batch // world
     count = recipe.batch // recipe.bn_batch
@@ -105,7 +107,8 @@ class RunningStatistics:
 def precise_bn(network: nn.Module, micro_batches: Iterable[Tensor], ranks: Ranks, share: float) -> None:
     """Replaces the running statistics of `network` by the mean of those of each micro-batch.
 
-    The network computes in float32, everything but batch norm in evaluation mode, in which it is left.
+    The network computes in float32, everything but batch norm in evaluation mode, in which it is left. Norms that its
+    forward pass does not reach, such as those of a head for the loss alone, keep what they have.
 
     Args:
         micro_batches: the images (N, C, H, W) that this rank runs, on the network's device.
@@ -117,8 +120,9 @@ def precise_bn(network: nn.Module, micro_batches: Iterable[Tensor], ranks: Ranks
     network.eval()
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch then averages over all batches alike
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.zero_()
+        norm.momentum = None  # torch then averages over all batches alike; the first replaces what was there
         norm.train()
     for images in micro_batches:
         forward(network, images)
