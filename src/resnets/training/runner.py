@@ -69,10 +69,12 @@ def train(
         if recipe.memory_limit is not None:
             recipe, more = memory.within_limit(recipe, environment, ranks)
             notes += more
-        if recipe.weights is not None and os.path.exists(recipe.weights):  # a resume may start in another folder
-            recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
-        initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe))[1])
-        notes += initial.notes if initial else ()
+        initial = None
+        if recipe.weights is not None:
+            if os.path.exists(recipe.weights):  # a resume may start in another folder
+                recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
+            initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe))[1])
+            notes += initial.notes if initial else ()
         if workers is None:
             workers = 0 if data.train_scan.prepared is not None else default_workers()
         plan = Plan(
