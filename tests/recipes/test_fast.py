@@ -87,6 +87,16 @@ def test_interrupted_while_it_whitens_it_resumes_to_the_same_weights(
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
+def test_the_whitening_filters_of_given_weights_stay(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    resnets.train("fast/cifar10", *SMALL, data=str(data), epochs=0.5, out=first)
+    resnets.train(
+        "fast/cifar10", *SMALL, "initialization.whiten=24", data=str(data), epochs=0.5, out=second, weights=str(first)
+    )
+    filters = [load(out).network.get_parameter("conv1.0.weight") for out in (first, second)]
+    assert torch.equal(*filters)
+
+
 def test_the_wider_one_trains_with_cutout(data: Path, tmp_path: Path) -> None:
     recipe, found = prepare.resolve(replace(find("fast/cifar10-96").with_overrides(SMALL), data=str(data)))
     images = build.batches_for(recipe, found, device=torch.device("cpu")).make(0)["inputs"]
