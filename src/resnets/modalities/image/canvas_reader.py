@@ -22,12 +22,11 @@ from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.placement import Placement
 from resnets.modalities.image.read.decode_memory import one_image
+from resnets.modalities.image.read.mask import VOID
 from resnets.modalities.image.read.pillow import Pixels, to_pixels
 from resnets.modalities.image.remarks import REMARKS, notes_on, remarks
 from resnets.modalities.image.transforms.normalize import as_float
 from resnets.modalities.rng import BatchRNG
-
-VOID = 255  # the class number of pixels that count for nothing, in masks as they are read
 
 
 class CanvasReader:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VOID = 255  # the class number in masks of pixels that count for nothing
+from resnets.modalities.image.read.mask import VOID
 
 
 def cross_entropy(

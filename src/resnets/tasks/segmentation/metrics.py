@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnets.modalities.image.read.mask import VOID
 from resnets.tasks.base import SampleRecords
-from resnets.tasks.segmentation.loss import VOID
 
 THUMBNAIL = 96  # pixels of each side of the masks that a report shows
 

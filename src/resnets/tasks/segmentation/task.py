@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
+from resnets.modalities.image.read.mask import VOID
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.sections import Chart, Headline, Section
 from resnets.tasks.segmentation import answers, loss, metrics, network, report
 from resnets.tasks.segmentation.answers import SegmentedImage
-from resnets.tasks.segmentation.loss import VOID
 from resnets.tasks.segmentation.settings import Segment
 
 

@@ -20,10 +20,9 @@ from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, Spli
 from resnets.modalities.file_names import Names, normalized_name
 from resnets.modalities.image.datasets.mask_files import Pair, find_pairs
 from resnets.modalities.image.preprocessing import Background, Color
-from resnets.modalities.image.read.mask import mask_size, read_mask
+from resnets.modalities.image.read.mask import VOID, mask_size, read_mask
 from resnets.modalities.image.read.pillow import open_image
 
-VOID = 255  # the number in `MaskDataset.mask` of pixels that count for nothing
 CLASSES_FILE = "classes.txt"
 _UNKNOWN = -1
 
@@ -182,11 +181,6 @@ def open_masks(root: Path) -> DatasetSplits:
         for split, found in pairs.items()
     }
     return DatasetSplits(splits, notes=tuple(notes), format="masks")
-
-
-def ignoring(dataset: Any, value: int | None) -> Any:
-    """`dataset` in which pixels of `value` count for nothing; datasets without masks stay as they are."""
-    return dataset.ignoring(value) if isinstance(dataset, MaskDataset) else dataset
 
 
 def _of_training(pairs: Mapping[SplitName, list[Pair]]) -> list[Pair]:

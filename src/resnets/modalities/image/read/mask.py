@@ -11,6 +11,7 @@ from resnets.core.errors import DataError
 from resnets.modalities.image.read import decode_memory
 from resnets.modalities.image.read.pillow import named_errors, read_header
 
+VOID = 255  # the class number of pixels that count for nothing, once values are numbered as classes
 MASK_ENDINGS = frozenset({".png", ".bmp", ".tif", ".tiff"})
 # What Pillow multiplies grey levels of fewer than 8 bits by, by the name of its raw mode.
 _SPREAD = {"L;2": 85, "L;2I": 85, "L;4": 17, "L;4I": 17}
