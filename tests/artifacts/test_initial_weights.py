@@ -81,6 +81,12 @@ def test_a_model_file_and_a_run_folder_of_a_classifier(as_folder: bool, tmp_path
         set_initial_weights(fcn(widths=(8, 32)), path)
 
 
+@pytest.mark.parametrize("weights", ["torchvision:IMAGENET1K_V1", "timm:a1_in1k"])
+def test_weights_of_a_library_are_refused_where_the_network_has_no_name(weights: str) -> None:
+    with pytest.raises(UsageError, match=f"a file of weights or a run folder, not from {weights}"):
+        set_initial_weights(fcn(), weights)
+
+
 def test_a_whole_network_loads_with_its_heads(tmp_path: Path) -> None:
     source = fcn(seed=1, auxiliary=True)
     path = saved(tmp_path / "fcn.pth", source.state_dict())

@@ -59,8 +59,13 @@ def set_initial_weights(network: nn.Module, weights: str | Path, *, name: str | 
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
-        UsageError: the file says that its bottlenecks stride in another convolution.
+        UsageError: the file says that its bottlenecks stride in another convolution, or weights from torchvision or
+            timm are asked for without a name.
     """
+    if name is None and weights_file(weights) is None:
+        raise UsageError(
+            f"Training starts from a file of weights or a run folder, not from {weights}: fetch its file and give that."
+        )
     spec = backbone_of(network).spec
     state, known_stride = _read(network, weights, name)
     notes = []
