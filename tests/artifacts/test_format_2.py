@@ -88,6 +88,11 @@ def test_a_file_of_format_1_is_a_classifier_of_square_images_whatever_else_it_sa
         ({"format": 3}, "has format 3, and this version of resnets reads up to 2: upgrade resnets"),
         ({"format": 2.5}, "format 2.5 is unknown"),
         ({"spec": {"head": {"kind": "FCN"}}}, "spec.head"),
+        ({"spec": {"head": {"kind": "LinearHead"}}}, "the network does not fit the task segmentation"),
+        (
+            {"task": "multi-label", "settings": {"kind": "MultiLabel"}},
+            "Multi-label needs a linear head, and this model has FCNHead",
+        ),
     ],
 )
 def test_a_damaged_description_is_refused_by_its_place(
@@ -102,6 +107,14 @@ def test_a_damaged_description_is_refused_by_its_place(
     with pytest.raises(FileError, match=message) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+def test_thresholds_of_other_classes_are_refused(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    saved(model, "several labels", path)
+    rewrite(path, description_of(path) | {"settings": {"kind": "MultiLabel", "thresholds": [0.5]}})
+    with pytest.raises(FileError, match=r"m\.safetensors is damaged: .*thresholds has 1 values"):
+        load(path)
 
 
 def test_weights_of_another_head_are_refused(model: Model, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class ModelCard:
         metrics: of the evaluation after training, as JSON.
 
     Raises:
-        UsageError: classes, channels and spec contradict one another.
+        UsageError: classes, channels, spec and settings contradict one another.
     """
 
     spec: Spec
@@ -75,6 +75,8 @@ class ModelCard:
                 f"preprocessing gives {self.preprocessing.channels} channels, and the network takes "
                 f"{self.spec.channels}."
             )
+        if self.settings.model_for(self.spec, len(self.classes)) != self.spec:
+            raise UsageError(f"the network does not fit the task {self.task}: its head is {self.spec.head}.")
 
     @property
     def task(self) -> str:
