@@ -147,3 +147,12 @@ def test_settings_are_read_without_torch_and_numpy() -> None:
         "import resnets.modalities.audio.augmentations; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("n_fft", [200, 201, 256])
+@pytest.mark.parametrize("seconds", [0.1, 0.1001])
+def test_the_shape_is_that_of_the_spectrogram_at_an_odd_transform_too(n_fft: int, seconds: float) -> None:
+    settings = LogMel(rate=10_000, seconds=seconds, window=20, hop=10, n_fft=n_fft, mels=8, f_min=100)
+    samples = np.random.default_rng(0).normal(size=settings.samples)
+    found = log_mel(samples, settings)
+    assert found.shape == settings.shape() == torchs(samples, settings, torch.float64).shape

@@ -126,7 +126,8 @@ class LogMel:
 
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Rows and columns of the network's input: mel filters and frames."""
-        return self.mels, 1 + self.samples // self.hop_samples
+        # Half a transform, rounded down, is put on each side: an odd one fits once less into an even number of samples.
+        return self.mels, 1 + (self.samples - self.fft_samples % 2) // self.hop_samples
 
     def for_data(self, splits: DatasetSplits) -> LogMel:
         return self
