@@ -120,6 +120,13 @@ def test_what_is_wrong_with_json_lines_is_named(root: Path, text: str | bytes, l
     assert place in str(caught.value)
 
 
+def test_targets_whose_differences_float32_loses_are_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3: target 1700000050 is 1700000000 in float32.*such as 1700000000"):
+        read(root, "path,target\na.png,1700000000\nb.png,1700000050\n")
+    for fine in ("0.1\nb.png,0.1", "1e30\nb.png,1.1e30", "0.1\nb.png,1700000001", "1700000000\nb.png,1700500000"):
+        read(root, f"path,target\na.png,{fine}\n")
+
+
 def test_missing_files_are_counted_and_the_first_ones_named(root: Path) -> None:
     (root / "folder.png").mkdir()
     rows = ["a.png", "folder.png", *(f"no{i}.png" for i in range(8))]

@@ -37,6 +37,7 @@ from resnets.modalities.table_dataset import TableDataset, check_files
 from resnets.modalities.table_rows import TableFormat, read_header, read_rows
 
 _SHOWN = 5
+_LOST = 1e-3  # standard deviations of a target that rounding it to float32 may take
 _MODALITIES = {**dict.fromkeys(IMAGES.endings, "image"), **dict.fromkeys(SOUNDS.endings, "audio")}
 
 
@@ -106,6 +107,8 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
     _check_classes(samples, classes, column)
     names = Names.of(os.fsencode(sample.name) for sample in samples)
     targets = _targets([sample.value for sample in samples], column, classes)
+    if column == "target":
+        _check_precision(samples, targets["target"])
     whole = TableDataset(root, names, modality, TASKS[column], classes, targets)
     # Splits are parts of one dataset, so that its files have one table of what a scan found.
     splits: dict[SplitName, Dataset] = {
@@ -233,6 +236,19 @@ def _targets(values: Sequence[Any], column: str, classes: tuple[str, ...]) -> di
     for row, names in enumerate(values):
         labels[row, [number[name] for name in names]] = 1
     return {"labels": labels}
+
+
+def _check_precision(samples: Sequence[_Sample], stored: NDArray[Any]) -> None:
+    """Raises DataError if float32 loses what distinguishes the targets, as it does of 1700000001 and 1700000002."""
+    given = np.array([sample.value for sample in samples], np.float64)
+    lost = np.abs(stored.astype(np.float64) - given)
+    worst = int(lost.argmax())
+    if lost[worst] > _LOST * given.std() > 0:
+        raise DataError(
+            f"{samples[worst].place}: target {given[worst]:.17g} is {stored[worst]:.17g} in float32, in which targets "
+            f"are held, and their standard deviation is only {given.std():.3g}. Subtract a constant from all of them, "
+            f"such as {np.floor(given.min()):.17g}."
+        )
 
 
 def _lines(listed: Sequence[str]) -> str:
