@@ -35,3 +35,11 @@ def test_of_tables_the_recipe_is_to_be_named(format: str, task: str) -> None:
         UsageError, match=rf"t\.csv has image data for {task} \(format {format}\).*Name one.*--data t\.csv"
     ):
         default_for(splits("image", task, format), "t.csv")
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_the_recipe_of_the_example_is_for_that_data(modality: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        default_for(splits(modality, "multi-label", "csv"), "t.csv")
+    name = str(refused.value).partition("resnets train ")[2].split()[0]
+    assert RECIPES[name]().preprocessing.modality == modality

@@ -36,6 +36,7 @@ DEFAULTS: dict[tuple[str, str], str] = {
     ("image", "segmentation"): "segmentation/small",
     ("audio", "classification"): "audio/logmel",
 }
+_EXAMPLES = {"image": "paper/cifar", "audio": "audio/logmel"}  # of recipes for data in lists, by modality
 LISTS = ("csv", "jsonl")  # formats whose data may be for any task: which recipe suits it cannot be seen
 
 
@@ -60,10 +61,11 @@ def default_for(splits: DatasetSplits, data: str) -> str:
     task = splits.train.task
     name = DEFAULTS.get((splits.train.modality, task))
     if name is None or splits.format in LISTS:
+        example = _EXAMPLES.get(splits.train.modality, "RECIPE")
         setting = f" task={type(find_task(task)).__name__}"
         raise UsageError(
             f"{data} has {splits.train.modality} data for {task}"
             f"{f' (format {splits.format})' if splits.format else ''}, for which no recipe is chosen by itself. Name "
-            f"one of `resnets recipes`, such as: resnets train paper/cifar --data {data}{setting}"
+            f"one of `resnets recipes`, such as: resnets train {example} --data {data}{setting}"
         )
     return name
