@@ -104,7 +104,9 @@ def test_answers_are_masks_with_shares() -> None:
     assert TASK.answer_json(answer, NAMES) == {
         "classes": [{"name": "tree", "share": 0.75}, {"name": "sky", "share": 0.25}]
     }
-    assert TASK.answer_lines(answer, NAMES) == [" 75.00%  tree", " 25.00%  sky"]
+    assert TASK.answer_lines(answer, NAMES) == ["   75.00%  tree", "   25.00%  sky"]
+    names = tuple(f"{name}\x1b" for name in NAMES)  # which a terminal would obey
+    assert TASK.answer_lines(answer, names) == ["   75.00%  tree\\x1b", "   25.00%  sky\\x1b"]
 
 
 def test_files_of_an_answer(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.files import write_bytes
 
@@ -46,7 +47,7 @@ def answer_json(answer: SegmentedImage, classes: tuple[str, ...]) -> dict[str, A
 
 def answer_lines(answer: SegmentedImage, classes: tuple[str, ...]) -> list[str]:
     """A line for each class that the mask has."""
-    return [f"{share:7.2%}  {name}" for name, share in _ranked(answer, classes)]
+    return [f"  {share:7.2%}  {printable(name)}" for name, share in _ranked(answer, classes)]
 
 
 def write_answer(answer: SegmentedImage, folder: Path, name: str, image: Any) -> dict[str, str]:

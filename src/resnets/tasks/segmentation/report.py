@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
 from resnets.tasks.segmentation.answers import colors
@@ -77,11 +78,12 @@ def worst_images(records: SampleRecords, ids: NDArray[np.int64]) -> Gallery:
 def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     """The figures, then a line a class."""
     loss = "-" if metrics["loss"] is None else f"{metrics['loss']:.4f}"
-    width = max((len(name) for name in metrics["classes"]), default=0)
+    names = {name: printable(name) for name in metrics["classes"]}
+    width = max(map(len, names.values()), default=0)
     note = absent_note(metrics)
     return [
         f"mIoU {percent(metrics['miou'])}, {percent(metrics['pixel_accuracy'])} of pixels right, loss {loss} "
         f"on {metrics['samples']:,} {split} images",
-        *(f"  {name:<{width}}  IoU {percent(each['iou']):>7}" for name, each in metrics["classes"].items()),
+        *(f"  {names[name]:<{width}}  IoU {percent(each['iou']):>7}" for name, each in metrics["classes"].items()),
         *([note] if note else []),
     ]
