@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from resnets.artifacts.calibration import calibration_digest, calibration_inputs
+from resnets.core.errors import DataError
 from resnets.modalities.image.preprocessing import Preprocessing
 
 
@@ -31,3 +32,10 @@ def test_pipes_and_links_in_a_folder_are_left_out_and_noted(tmp_path: Path, caps
     ]
     assert calibration_digest(str(tmp_path), settings) == before
     assert calibration_digest("digits", settings) != before
+
+
+def test_data_of_another_modality_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "sounds.csv").write_text("path,label\na.wav,x\n")
+    with pytest.raises(DataError, match=r"sounds.csv holds recordings, and int8 is calibrated on images"):
+        next(calibration_inputs(str(tmp_path / "sounds.csv"), Preprocessing(resize=8, crop=8)))

@@ -14,6 +14,7 @@ from resnets.artifacts.inputs import files_in
 from resnets.core.console import note
 from resnets.core.errors import DataError
 from resnets.data.sampler import evenly_spaced
+from resnets.modalities.base import NOUNS
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.inputs import AnyInput, dataset_of, open_reader
 
@@ -40,6 +41,8 @@ def calibration_inputs(name: str, settings: AnyInput) -> Iterator[Tensor]:
                 "give --calibrate FOLDER."
             ) from error
         dataset = splits.train
+        if dataset.modality != settings.modality:
+            raise DataError(f"{name} holds {NOUNS[dataset.modality]}s, and int8 is calibrated on {settings.noun}s.")
         note(*splits.notes)
     if not len(dataset):
         raise DataError(f"There are no {settings.noun}s in {name} to calibrate int8 on.")
