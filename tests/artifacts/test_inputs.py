@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnets.artifacts.inputs import expand
-from resnets.core.errors import DataError
+from resnets.core.errors import DataError, UsageError
 from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.image.preprocessing import Preprocessing
 
@@ -51,3 +51,8 @@ def test_a_path_that_exists_is_no_glob_and_other_things_stay(folder: Path) -> No
 def test_where_nothing_is_found_it_is_said_what_was_looked_for(given: str, message: str, folder: Path) -> None:
     with pytest.raises(DataError, match=message):
         expand(["b/2.jpg", given], IMAGES)
+
+
+def test_a_list_is_refused_with_what_to_write(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"Give each image as an argument of its own.*predict\(model, \*files\)"):
+        expand([["b/2.jpg"]], IMAGES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.console import note
-from resnets.core.errors import DataError
+from resnets.core.errors import DataError, UsageError
 from resnets.modalities.inputs import AnyInput
 from resnets.modalities.listing import KINDS, Listing
 
@@ -25,9 +25,14 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
 
     Raises:
         DataError: a folder has no such file, or a glob matches nothing.
+        UsageError: several inputs are given as one list.
     """
     found: list[Any] = []
     for given in inputs:
+        if isinstance(given, list | tuple):
+            raise UsageError(
+                f"Give each {settings.noun} as an argument of its own, not in a list: predict(model, *files)."
+            )
         if not isinstance(given, str | Path):
             found.append(given)
         elif os.path.isdir(given):
