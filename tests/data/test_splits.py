@@ -101,7 +101,7 @@ def test_without_val_the_same_images_of_each_class_are_always_held_out(tmp_path:
     # The same with train/ as without it.
     assert val == [f"{prefix}{name}" for name in HELD_OUT]
     assert [splits.test.classes[label] for label in splits.test.targets["labels"]] == [name[:3] for name in HELD_OUT]
-    notes = [f"{first} has no val or test folder: {len(val)} of its 51 images are held out, as val.",
+    notes = [f"{first} has neither val nor test: {len(val)} of its 51 images are held out, as val.",
              "val has no images of owl."]  # fmt: skip
     assert list(splits.notes) == notes
 

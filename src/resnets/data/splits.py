@@ -51,8 +51,8 @@ def with_watched_split(
         count = max(1, round(VAL_SHARE * len(train)))
         kept, out = stratified_split(train.strata, count, rng.generator(_STRATIFIED_SEED, "held out"))
     if not len(out) or not len(kept) or len(np.unique(train.strata[kept])) < classes:
-        raise DataError(f"{name} is too small to hold out a fifth of each class: add images, or give it a val folder.")
-    notes = [f"{name} has no val or test folder: {len(out)} of its {len(train)} {noun}s are held out, as val."]
+        raise DataError(f"{name} is too small to hold out a fifth of each class: add images, or give it a val.")
+    notes = [f"{name} has neither val nor test: {len(out)} of its {len(train)} {noun}s are held out, as val."]
     if without := np.setdiff1d(train.strata, train.strata[out]).tolist():
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         notes.append(f"val has no {noun}s of {', '.join(train.classes[label] for label in without[:8])}{more}.")
