@@ -164,7 +164,7 @@ def test_many_classes_show_their_most_frequent_confusions(tmp_path: Path) -> Non
 def test_the_headline_says_how_many_were_right_and_how_sure_that_is(tmp_path: Path) -> None:
     logits = torch.eye(2)[[0] * 90 + [1] * 10]
     page = write(tmp_path, result(logits, [0] * 100, ("a", "b")))
-    assert "90.00% of 100 test images right (95% interval 82.6% to 94.5%)" in page.text
+    assert "90.00% of 100 test samples right (95% interval 82.6% to 94.5%)" in page.text
     assert "top-5" not in page.text
     assert "top-5" in write(tmp_path, random_result(6)).text
 
@@ -193,13 +193,13 @@ def test_only_so_many_errors_are_shown_and_large_images_shrink(tmp_path: Path) -
 def test_a_model_without_errors_has_a_page(tmp_path: Path) -> None:
     page = write(tmp_path, result(torch.eye(2) * 9, [0, 1], ("a", "b")))
     assert re.search(r"Errors\s*None\.", page.text)
-    assert "100.00% of 2 test images right" in page.text
+    assert "100.00% of 2 test samples right" in page.text
     assert "img" not in page.tags
 
 
 def test_a_model_that_gives_no_numbers_has_a_page_and_no_hits(tmp_path: Path) -> None:
     page = write(tmp_path, result(torch.full((3, 2), torch.nan), [0, 0, 1], ("a", "b")))
-    assert "0.00% of 3 test images right" in page.text
+    assert "0.00% of 3 test samples right" in page.text
     assert "3 errors, the worst first" in page.text
     assert [row[2] for row in page.table("class")] == ["0.0%", "0.0%"]
 

@@ -82,7 +82,7 @@ def test_each_split_can_be_scored_and_is_called_by_its_name(tmp_path: Path, caps
     assert shown.count("test accuracy") == 1  # at the end
     assert not re.findall("test loss|to test", shown)
     page = (run / "report.html").read_text()
-    assert "of 6 val images right" in page
+    assert "of 6 val samples right" in page
     assert "<title>val of paper/cifar</title>" in page
     assert "val error, %" in page
     assert not re.findall("test error|test images|of test", page)

@@ -32,7 +32,7 @@ def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         title,
         (
             Span(f"{accuracy:.2%}", "strong"),
-            Span(f" of {samples:,} {split} images right{top5} "),
+            Span(f" of {samples:,} {split} samples right{top5} "),
             Span(f"(95% interval {low:.1%} to {high:.1%})", "soft"),
         ),
     )
@@ -91,12 +91,12 @@ def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Tab
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
-    """Precision, recall, F1 and the number of images of each class."""
+    """Precision, recall, F1 and the number of samples of each class."""
     rows = tuple(
         (name, f"{c['precision']:.1%}", f"{c['recall']:.1%}", f"{c['f1']:.1%}", f"{c['support']:,}")
         for name, c in metrics["classes"].items()
     )
-    return Table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+    return Table("Classes", ("class", "precision", "recall", "F1", "samples"), rows)
 
 
 def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
@@ -128,7 +128,7 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     found = [f"{f'{split} {name}':{width}} {metrics[name]:.6g}" for name in names]
     found += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded") if name in metrics]
     width = max(map(len, metrics["classes"]))
-    found.append(f"{'class':{width}}  precision  recall      f1  images")
+    found.append(f"{'class':{width}}  precision  recall      f1   samples")
     found += [
         f"{printable(name):{width}}  {c['precision']:9.2%} {c['recall']:7.2%} {c['f1']:7.2%} {c['support']:9,}"
         for name, c in metrics["classes"].items()
