@@ -35,6 +35,7 @@ def train(
     weights: str | None = None,
     epochs: float | None = None,
     large_batch: int | None = None,
+    memory_limit: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     device: str = "auto",
@@ -61,6 +62,8 @@ def train(
         weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
         epochs: length of training; schedules keep their shape.
         large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
+        memory_limit: such as 8GiB; blocks are recomputed in the backward pass (activation checkpointing) to keep
+            within it.
         out: folder of the run (default: runs/RECIPE, numbered).
         seed: seed of every random choice.
         device: auto, cpu, cuda or mps.
@@ -100,6 +103,8 @@ def train(
         resolved = replace(resolved, seed=seed)
     if precision is not None:
         resolved = replace(resolved, precision=precision)
+    if memory_limit is not None:
+        resolved = replace(resolved, memory_limit=memory_limit)
     resolved = resolved.with_overrides(overrides)
     if large_batch is not None:
         from resnets.recipes.large_batch import large_batch as enlarged
