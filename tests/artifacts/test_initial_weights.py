@@ -115,6 +115,12 @@ def test_other_classes_channels_and_heads_are_each_said(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_weights_by_name_need_the_name_of_a_network(library: str) -> None:
+    with pytest.raises(UsageError, match=f"{library}:TAG needs a network's name, .*: give a file"):
+        set_initial_weights(fcn(), f"{library}:TAG")
+
+
 def test_another_head_of_the_same_name_is_left_out(tmp_path: Path) -> None:
     state = fcn(seed=1).state_dict()
     deeplab = {

@@ -137,6 +137,8 @@ def _read(network: nn.Module, weights: str | Path, name: str | None) -> tuple[di
     known: StrideIn | None = "3x3"
     if path is None:
         library, _, tag = origin.partition(":")
+        if name is None:  # as in training, whose recipe has a spec without a name
+            raise UsageError(f"{origin} needs a network's name, as resnets.create(NAME, weights=...) has: give a file.")
         state = _LIBRARIES[library](name, tag)
     else:
         state, spec = read_weights(path)
