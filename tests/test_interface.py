@@ -26,9 +26,9 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--memory-limit", "--out", "--seed", "--device",
-              "--precision", "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor",
-              "--rank-timeout", "--tensorboard"},
+    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--memory-limit", "--out",
+              "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep",
+              "--monitor", "--rank-timeout", "--tensorboard"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "replay": {"--step"},
     "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",

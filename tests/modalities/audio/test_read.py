@@ -183,3 +183,10 @@ def test_soundfile_is_not_imported_before_a_file_is_read() -> None:
         "import resnets.modalities.audio.datasets.folder; sys.exit('soundfile' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, ImportError])
+def test_what_is_no_fault_of_the_file_is_not_laid_to_it(tmp_path: Path, error: type[Exception]) -> None:
+    path = write(tmp_path / "a.wav", tone())
+    with pytest.raises(error), open_recording(path):
+        raise error

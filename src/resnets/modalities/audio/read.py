@@ -188,7 +188,7 @@ def _named_errors(name: str) -> Iterator[None]:
     """Context manager that turns whatever reading raises into a DataError with `name` in it."""
     try:
         yield
-    except ResnetsError:
+    except (ResnetsError, ImportError, MemoryError, RecursionError):  # the last three are no fault of the file
         raise
     except FileNotFoundError:
         raise DataError(f"There is no recording at {name}.") from None
@@ -200,6 +200,7 @@ def _named_errors(name: str) -> Iterator[None]:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         if "unknown format" in reason or "not recognised" in reason.lower():
             raise DataError(
-                f"{name} is not a recording that can be read: damaged, or of an unknown format (not wav, flac, ogg)."
+                f"{name} is not a recording that can be read: damaged, or of an unknown format (not wav, flac, ogg or "
+                "opus)."
             ) from None
         raise DataError(f"{name} is damaged: {reason}. Replace it, or take it out.") from error
