@@ -160,6 +160,16 @@ def test_predict_answers_with_the_keys_of_the_task(runs: dict[str, Path], task: 
     assert prediction.keys() == {"input", "target" if task == "regression" else "classes"}
 
 
+def test_predict_draws_its_answers_into_a_folder(runs: dict[str, Path], task: str, tmp_path: Path) -> None:
+    file = files_of_test(runs, task)[0]
+    result = call("predict", runs[task], file, "--out", tmp_path, "--json")
+    assert result.json == json.loads((tmp_path / "predictions.json").read_text())
+    drawn = np.asarray(Image.open(tmp_path / f"{Path(file).stem}.drawn.jpg").convert("L"))
+    if task != "segmentation":  # whose masks lie over the image
+        assert (drawn[-20:] > 250).mean() > 0.5  # white
+        assert (drawn[-20:] < 100).any()  # with text
+
+
 def test_masks_that_predict_writes_have_the_miou_of_evaluate(runs: dict[str, Path], tmp_path: Path) -> None:
     folder = data_of(runs, "segmentation")
     result = call("predict", runs["segmentation"], folder / "test", "--out", tmp_path, "--json")

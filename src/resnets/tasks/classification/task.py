@@ -17,6 +17,7 @@ from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
+from resnets.tasks.captions import write_captioned
 from resnets.tasks.classification import loss, metrics, network, report
 from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings
 from resnets.tasks.classification.settings import Classify
@@ -99,5 +100,7 @@ class Classification:
     def write_answer(
         self, answer: Ranking, folder: Path, name: str, image: Any, classes: tuple[str, ...]
     ) -> dict[str, str]:
-        """A ranking has no files."""
+        """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
+        if image is not None:
+            write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
         return {}

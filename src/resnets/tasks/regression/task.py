@@ -15,6 +15,7 @@ from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
+from resnets.tasks.captions import write_captioned
 from resnets.tasks.regression import answers, loss, metrics, network, report
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.sections import Chart, Headline, Section
@@ -90,4 +91,7 @@ class Regression:
     def write_answer(
         self, answer: Any, folder: Path, name: str, image: Any, classes: tuple[str, ...]
     ) -> dict[str, str]:
+        """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
+        if image is not None:
+            write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
         return {}
