@@ -16,8 +16,6 @@ from resnets.artifacts import model_file
 from tests.command_line import call
 from tests.commands.data import TASKS, train_all
 
-pytest.importorskip("soundfile")
-
 HEADLINES = {"classification": "accuracy", "multi-label": "map", "regression": "mae", "segmentation": "miou"}
 EVERY = {"task", "data", "split", "samples", "excluded", "damaged", "loss"}
 METRICS = {

@@ -70,6 +70,9 @@ def train(folder: Path, log: Log) -> dict[str, int]:
 
 def train_two(folder: str) -> None:
     """Runs three tasks, two at a time; called in a process of its own."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs, such as these tests, ignore it
     list(process_pool.run([partial(train, Path(folder)) for _ in range(3)], 2, partial(print, flush=True)))
 
 

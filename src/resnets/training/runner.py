@@ -210,6 +210,7 @@ def _environment(
     """The environment of a new run, once the recipe is found to fit the data; threads are those of rank 0."""
 
     def checked() -> Environment:
+        task_of(recipe)  # refuses what the task does not know, such as label smoothing, before anything is written
         recipe.check_length(len(data.train))
         if checkpoints is not None:
             checkpoints.check_data(data.splits.watched, len(data.train.classes))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from resnets.tasks.segmentation.metrics import evaluate_batch, iou_by_sample, metrics
 
@@ -40,13 +41,12 @@ def records_of(logits: list[torch.Tensor], masks: list[torch.Tensor]) -> dict[st
 
 @pytest.mark.parametrize("without", [(), (2,), (0, 4)])
 def test_they_are_torchmetrics(without: tuple[int, ...]) -> None:
-    torchmetrics = pytest.importorskip("torchmetrics.classification")
     logits, masks = random_masks(without=without)
     ours = metrics(records_of(logits, masks), NAMES)
     how: dict[str, Any] = {"num_classes": CLASSES, "ignore_index": 255}
-    by_class = torchmetrics.MulticlassJaccardIndex(average=None, zero_division=float("nan"), **how)
-    mean = torchmetrics.MulticlassJaccardIndex(average="macro", **how)
-    right = torchmetrics.MulticlassAccuracy(average="micro", **how)
+    by_class = MulticlassJaccardIndex(average=None, zero_division=float("nan"), **how)
+    mean = MulticlassJaccardIndex(average="macro", **how)
+    right = MulticlassAccuracy(average="micro", **how)
     for one, mask in zip(logits, masks, strict=True):
         for metric in (by_class, mean, right):
             metric.update(one[None], mask[None].long())
