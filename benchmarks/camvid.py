@@ -68,7 +68,8 @@ def main() -> None:
     results = {
         "date": datetime.date.today().isoformat(),
         "hardware": environment.choose("cpu").hardware,
-        "recipe": json.loads((run / "recipe.json").read_text())["recipe"],
+        "steps": json.loads((run / "recipe.json").read_text())["recipe"]["steps"],
+        "seed": given.seed,
         **hours,
         **found,
         "metrics": scores.metrics,
