@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import resnets
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.pretrained import set_initial_weights, sha256_of
+from resnets.artifacts.pretrained import load_weights, set_initial_weights, sha256_of
 from resnets.core.errors import FileError, UsageError
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find
@@ -117,8 +117,10 @@ def test_other_classes_channels_and_heads_are_each_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_weights_by_name_need_the_name_of_a_network(library: str) -> None:
-    with pytest.raises(UsageError, match=f"{library}:TAG needs a network's name, .*: give a file"):
+    with pytest.raises(UsageError, match=f"starts from a file of weights or a run folder, not from {library}:TAG"):
         set_initial_weights(fcn(), f"{library}:TAG")
+    with pytest.raises(UsageError, match=f"{library}:TAG needs a network's name, .*: give a file"):
+        load_weights(fcn(), f"{library}:TAG")
 
 
 def test_another_head_of_the_same_name_is_left_out(tmp_path: Path) -> None:

@@ -233,5 +233,5 @@ def test_the_ghost_batches_of_a_batch_are_divided_among_ranks() -> None:
 def test_without_batch_norm_a_batch_may_be_of_one_sample_a_rank() -> None:
     recipe = find("paper/cifar").with_overrides(["model.norm=frozen", "batch=2"])
     assert (bn_batch_size(recipe, 1), bn_batch_size(recipe, 2)) == (2, 1)
-    with pytest.raises(UsageError, match="with 1 or more samples"):
+    with pytest.raises(UsageError, match="with 1 sample or more"):
         bn_batch_size(recipe, 3)
