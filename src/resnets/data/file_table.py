@@ -48,7 +48,7 @@ class Files:
 
     def path(self, number: int) -> str:
         """The path of the file of sample `number`."""
-        return str(self.on_disk.root / os.fsdecode(self.on_disk.names[int(self.indices[number])]))
+        return str(self.on_disk.path(int(self.indices[number])))
 
 
 class FileTables:

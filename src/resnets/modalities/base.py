@@ -5,6 +5,7 @@ Every kind of data becomes one for each of its splits. How samples become a netw
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,17 @@ class OnDisk:
 
     root: Path
     names: Names
+
+    def path(self, index: int) -> Path:
+        """The file of sample `index`."""
+        return self.root / os.fsdecode(self.names[index])
+
+    def encoded(self, index: int) -> bytes | None:
+        """The bytes of that file; None where it cannot be read."""
+        try:
+            return self.path(index).read_bytes()
+        except OSError:
+            return None
 
 
 class Dataset(Protocol):

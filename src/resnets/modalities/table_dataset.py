@@ -55,7 +55,7 @@ class TableDataset:
         return {name: values[index] for name, values in self.targets.items()}
 
     def path(self, index: int) -> Path:
-        return self.root / os.fsdecode(self.files[index])
+        return self.on_disk[0].path(index)
 
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         """The decoded image `index`, of a table of images."""
@@ -66,10 +66,7 @@ class TableDataset:
         return self.path(index)
 
     def encoded(self, index: int) -> bytes | None:
-        try:
-            return self.path(index).read_bytes()
-        except OSError:
-            return None
+        return self.on_disk[0].encoded(index)
 
     def fingerprint(self, index: int) -> bytes:
         return b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +14,7 @@ from resnets.modalities.image.preprocessing import (
     Background,
     Color,
     Interpolation,
+    check_levels,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +73,7 @@ class Canvas:
             )
         if not all(1 <= side <= MAX_SIZE for side in self.crop):
             raise UsageError(f"crop takes height and width from 1 to {MAX_SIZE} pixels, not {list(self.crop)}.")
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
-        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
-            raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
-        if self.background is not None and not all(0 <= level <= 255 for level in self.background):
-            raise UsageError(f"background takes red, green and blue from 0 to 255, not {self.background}.")
+        check_levels(self.channels, self.color, self.mean, self.std, self.background)
 
     @property
     def channels(self) -> int:

@@ -79,12 +79,7 @@ class Preprocessing:
             raise UsageError(
                 f"preprocessing needs 1 <= crop <= resize <= {MAX_SIZE}, not crop {self.crop} of resize {self.resize}."
             )
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise UsageError(f"mean and std need {self.channels} values each for color {self.color}.")
-        if not all(0 < s < math.inf for s in self.std) or not all(map(math.isfinite, self.mean)):
-            raise UsageError(f"every std must be above zero and every mean a number, not {self.std} and {self.mean}.")
-        if self.background is not None and not all(0 <= level <= 255 for level in self.background):
-            raise UsageError(f"background takes red, green and blue from 0 to 255, not {self.background}.")
+        check_levels(self.channels, self.color, self.mean, self.std, self.background)
         if self.mean_image is not None:
             self.mean_pixels()
 
@@ -126,6 +121,23 @@ class Preprocessing:
             raise UsageError(
                 f"mean_image does not hold {self.channels} x {self.crop} x {self.crop} float32 values in base64."
             ) from None
+
+
+def check_levels(
+    channels: int, color: Color, mean: tuple[float, ...], std: tuple[float, ...], background: Background | None
+) -> None:
+    """Checks what the settings of any input of images have.
+
+    Raises:
+        UsageError: `mean` and `std` do not fit the channels, a number is not finite, a `std` is not above 0, or the
+            background is no colour.
+    """
+    if len(mean) != channels or len(std) != channels:
+        raise UsageError(f"mean and std need {channels} values each for color {color}.")
+    if not all(0 < s < math.inf for s in std) or not all(map(math.isfinite, mean)):
+        raise UsageError(f"every std must be above zero and every mean a number, not {std} and {mean}.")
+    if background is not None and not all(0 <= level <= 255 for level in background):
+        raise UsageError(f"background takes red, green and blue from 0 to 255, not {background}.")
 
 
 def encode_mean_image(pixels: NDArray[np.float32]) -> str:

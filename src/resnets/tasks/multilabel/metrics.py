@@ -121,7 +121,7 @@ def best_threshold(positive: Labels, score: Scores) -> float:
     lowest = float(np.clip(values[best], 0, 1))
     below = float(np.clip(values[best + 1], 0, 1)) if best + 1 < len(values) else 0.0
     middle = (lowest + below) / 2
-    return middle if middle > below else lowest  # equal where the two are neighbours in float64
+    return middle if middle > below else lowest  # equal where no float64 lies between the two
 
 
 def _cuts(positive: Labels, score: Scores) -> tuple[Scores, Scores, Scores]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +52,10 @@ class SoundFolder:
         return {"labels": self.labels[index]}
 
     def recording(self, index: int) -> Path:
-        return self.root / os.fsdecode(self.files[index])
+        return self.on_disk[0].path(index)
 
     def encoded(self, index: int) -> bytes | None:
-        try:
-            return self.recording(index).read_bytes()
-        except OSError:
-            return None
+        return self.on_disk[0].encoded(index)
 
     def fingerprint(self, index: int) -> bytes:
         return b""

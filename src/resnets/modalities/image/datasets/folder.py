@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,16 +64,13 @@ class FolderDataset:
         return b""
 
     def path(self, index: int) -> Path:
-        return self.root / os.fsdecode(self.files[index])
+        return self.on_disk[0].path(index)
 
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         return open_image(self.path(index), color, background=background)
 
     def encoded(self, index: int) -> bytes | None:
-        try:
-            return self.path(index).read_bytes()
-        except OSError:
-            return None
+        return self.on_disk[0].encoded(index)
 
     def name(self, index: int) -> str:
         return str(self.path(index))

@@ -73,10 +73,10 @@ class MaskDataset:
         return len(self.images)
 
     def path(self, index: int) -> Path:
-        return self.root / os.fsdecode(self.images[index])
+        return self.on_disk[0].path(index)
 
     def mask_path(self, index: int) -> Path:
-        return self.root / os.fsdecode(self.masks[index])
+        return self.on_disk[1].path(index)
 
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         """The decoded image, upright.
@@ -110,10 +110,7 @@ class MaskDataset:
         return {"masks": self.mask(index)}
 
     def encoded(self, index: int) -> bytes | None:
-        try:
-            return self.path(index).read_bytes()
-        except OSError:
-            return None
+        return self.on_disk[0].encoded(index)
 
     def fingerprint(self, index: int) -> bytes:
         return b""
