@@ -83,7 +83,7 @@ def test_a_network_in_training_mode_is_evaluated_in_evaluation_mode_and_left_as_
     single = NetworkPredictor(model.network, Classification(), open_reader(model.card.preprocessing))
     dataset = open_dataset(str(data)).test
     crops = [single.load(dataset, index) for index in range(len(dataset))]
-    whole = Ensemble([Member(single, (0, 1, 2))], Classification())
+    whole = Ensemble([Member(single, (0, 1, 2))])
 
     def answers() -> list[Any]:
         return [

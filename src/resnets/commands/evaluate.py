@@ -177,10 +177,9 @@ def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predict
         raise UsageError(f"The outputs of models of {first.card.task} cannot be averaged, as an ensemble does.")
     return Ensemble(
         [
-            Member(predictor, tuple(map(each.classes.index, first.classes)), each.task)
+            Member(predictor, tuple(map(each.classes.index, first.classes)))
             for predictor, each in zip(predictors, models, strict=True)
-        ],
-        first.task,
+        ]
     )
 
 

@@ -129,21 +129,21 @@ class Member:
 
     Args:
         order: for each class of the ensemble, its number among the predictor's own classes.
-        task: the predictor's own, where its settings may differ from the ensemble's, such as the mean of a target.
     """
 
-    predictor: Predictor
+    predictor: NetworkPredictor
     order: tuple[int, ...]
-    task: Task | None = None
 
 
 @renamed_fields
 class Ensemble:
-    """Several predictors of one task, whose means are averaged (He et al. 2015, table 5)."""
+    """Several predictors of one task, whose means are averaged (He et al. 2015, table 5).
 
-    def __init__(self, members: Sequence[Member], task: Task) -> None:
+    The settings of each one's task are its own, such as the mean of a target; outputs are as the first one's.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
-        self.task = task
 
     def load(self, dataset: Dataset, index: int) -> list[Any]:
         """The input of each member."""
@@ -154,6 +154,8 @@ class Ensemble:
         by_member = []
         for number, member in enumerate(self.members):
             outputs = member.predictor.predict([of_members[number] for of_members in inputs])
-            means = (member.task or self.task).to_mean(outputs)
+            means = member.predictor.task.to_mean(outputs)
             by_member.append([mean[list(member.order)] for mean in means])
-        return self.task.from_mean([torch.stack(means).mean(0) for means in zip(*by_member, strict=True)])
+        return self.members[0].predictor.task.from_mean(
+            [torch.stack(means).mean(0) for means in zip(*by_member, strict=True)]
+        )

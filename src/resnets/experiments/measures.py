@@ -60,7 +60,7 @@ def _tta_errors(predictor: Predictor, trial: Trial) -> Measured:
 def ensemble_errors(trials: Sequence[Trial], tta: TestTimeAugmentation) -> Measured:
     """Errors of the mean of the trials' probabilities, with test-time augmentation; all have the same classes."""
     members = [Member(_predictor(t, t.model.network, tta), tuple(range(len(t.model.classes)))) for t in trials]
-    return _tta_errors(Ensemble(members, task_of(trials[0].recipe)), trials[0])
+    return _tta_errors(Ensemble(members), trials[0])
 
 
 def _predictor(trial: Trial, network: nn.Module, tta: TestTimeAugmentation) -> NetworkPredictor:
