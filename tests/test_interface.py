@@ -7,6 +7,7 @@ version: each line that says `0.2` goes in the version after.
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import re
 import shutil
@@ -79,7 +80,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(cli.COMMANDS) == list(FLAGS)
     for name, flags in FLAGS.items():
-        assert isinstance(cli.find_command(name), Command)
+        command = cli.find_command(name)
+        assert isinstance(command, Command)
+        assert cli.COMMANDS[name] == (inspect.getdoc(command.function) or "").partition("\n")[0]
         with pytest.raises(SystemExit) as ended:
             cli.main([name, "--help"])
         assert ended.value.code == 0

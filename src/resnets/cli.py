@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import inspect
 import os
 import signal
 import sys
@@ -16,23 +15,24 @@ from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import quiet, say, tolerate_any_text
 from resnets.core.errors import ResnetsError, unknown
 from resnets.core.files import to_json
-from resnets.core.signatures import Parser, parser_of, read_docstring
+from resnets.core.signatures import Parser, parser_of
 from resnets.version import __version__
 
-# Each is a module of `resnets.commands`, imported when it is used.
-COMMANDS = (
-    "train",
-    "resume",
-    "replay",
-    "evaluate",
-    "predict",
-    "describe",
-    "benchmark",
-    "reproduce",
-    "experiments",
-    "models",
-    "recipes",
-)
+# Each is a module of `resnets.commands`, imported when it is used, and the first line of its function's docstring: the
+# overview needs no other module.
+COMMANDS = {
+    "train": "Train a network; without arguments, a small one on scikit-learn's digits.",
+    "resume": "Continue an interrupted run, bit for bit, or train a finished one longer.",
+    "replay": "Repeat one step of a run and find the first value that is not finite.",
+    "evaluate": "Evaluate a model on a split of a dataset: every sample once, in float32.",
+    "predict": "Predict what is in images or recordings of any size.",
+    "describe": "Show layers, shapes, parameters and multiply-adds of a model, and the memory of a training step.",
+    "benchmark": "Measure the speed of a model on this machine: training, inference, data loading.",
+    "reproduce": "Run an experiment and compare its results with the published ones.",
+    "experiments": "List the experiments that `resnets reproduce` knows by name.",
+    "models": "List the networks that are known by name.",
+    "recipes": "List the recipes that are known by name.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +72,9 @@ def find_command(name: str) -> Command:
 
 
 def _parse(argv: list[str]) -> tuple[Invocation, Command]:
-    parser = Parser(prog="resnets", description=_overview(), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"resnets {__version__}")
     if not argv or argv[0].startswith("-"):
+        parser = Parser(prog="resnets", description=_overview(), formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--version", action="version", version=f"resnets {__version__}")
         parser.read(argv)
         parser.error("a command is missing")
     name, *rest = argv
@@ -87,8 +87,7 @@ def _parse(argv: list[str]) -> tuple[Invocation, Command]:
 
 
 def _overview() -> str:
-    docs = {name: inspect.getdoc(find_command(name).function) or "" for name in COMMANDS}
-    rows = [f"  {name:11} {read_docstring(doc)[0]}" for name, doc in docs.items()]
+    rows = [f"  {name:11} {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         ["Residual networks: train, evaluate, understand and ship them.", "", "commands:", *rows, "",
          "See resnets COMMAND --help for the arguments of a command."]

@@ -11,52 +11,59 @@ from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import Runtime
 from resnets.core.errors import UsageError
-from resnets.models import catalog
-from resnets.models.spec import Spec
-from resnets.recipes import catalog as recipe_catalog
-from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnets.artifacts.model_file import ModelCard
+    from resnets.models.spec import Spec
+    from resnets.training.recipe import Recipe
 
 
-def find_recipe(recipe: str | Recipe) -> Recipe:
+def find_recipe(recipe: str | Path | Recipe) -> Recipe:
     """Returns the recipe that `recipe` stands for: a name, a recipe.json, or the recipe itself.
 
     Raises:
         UsageError: if no recipe has this name.
         FileError: if the file cannot be read.
     """
-    if isinstance(recipe, Recipe):
+    if not isinstance(recipe, str | Path):
         return recipe
+    recipe = str(recipe)
     if recipe.endswith(".json"):
         from resnets.training.plan import read_plan
 
         plan = read_plan(Path(recipe))
         return replace(plan.recipe, data=plan.data)
-    return recipe_catalog.find(recipe)
+    from resnets.recipes import catalog as recipes
+
+    return recipes.find(recipe)
 
 
-def find_spec(model: str | Spec) -> Spec:
+def find_spec(model: str | Path | Spec) -> Spec:
     """Returns the spec that `model` stands for: a name, a JSON file, or the spec itself.
 
     Raises:
         UsageError: if no model has this name.
         FileError: if the file cannot be read.
     """
-    if isinstance(model, Spec):
+    if not isinstance(model, str | Path):
         return model
+    model = str(model)
     if model.endswith(".json"):
         from resnets.core.config import decode
         from resnets.core.files import read_json
+        from resnets.models.spec import Spec
 
         return decode(Spec, read_json(Path(model)), "")
+    from resnets.models import catalog
+
     return catalog.find(model)
 
 
 def is_trained(model: str | Path | Spec) -> bool:
     """Returns whether `model` is a model file or a run folder, not a name or a spec."""
-    if isinstance(model, Spec) or str(model) in catalog.CATALOG:
+    from resnets.models.catalog import CATALOG
+
+    if not isinstance(model, str | Path) or str(model) in CATALOG:
         return False
     return Path(model).suffix != ".json" and os.path.exists(model)
 
