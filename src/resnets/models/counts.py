@@ -2,84 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from resnets.core.errors import UsageError
 from resnets.core.units import show_size
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec, stage_of
+from resnets.models.walk import Layer as Layer
+from resnets.models.walk import Size, Walk, halved, strided
 from resnets.nn.shapes import STEM_STRIDES, BlockShape, whitening_filters
 
-Size = tuple[int, ...]
 InputSize = int | Size  # pixels of the input: in each dimension, or one number for all; (height, width) of images
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One layer with weights.
-
-    Args:
-        name: as in the `state_dict`.
-        kind: "conv 3x3/2", "norm", "linear".
-        shape: of the output for one sample, (channels, *size).
-        parameters: number of parameters; 0 for frozen norms, whose weights are not learnt.
-        multiply_adds: for one sample, of convolutions and linear layers; 0 for norms, as in the papers.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    multiply_adds: int
-
-
-class _Walk:
-    """Walks through a network and tracks the spatial size."""
-
-    def __init__(self, spec: Spec, size: Size) -> None:
-        self.spec = spec
-        self.size = size
-
-    def conv(
-        self, name: str, inputs: int, outputs: int, kernel: int, *,
-        stride: int = 1, groups: int = 1, bias: bool = False, size: Size | None = None,
-    ) -> Layer:  # fmt: skip
-        """A convolution of an input of `self.size`, which is set to the output's size.
-
-        Args:
-            size: of the input, where it is another; `self.size` stays then.
-        """
-        output = strided(self.size if size is None else size, stride)
-        if size is None:
-            self.size = output
-        weights = inputs // groups * outputs * kernel**self.spec.dimensions
-        window = "x".join([str(kernel)] * self.spec.dimensions) + (f"/{stride}" if stride > 1 else "")
-        grouped = f" in {groups} groups" if groups > 1 else ""
-        return Layer(
-            name=name,
-            kind=f"conv {window}{grouped}",
-            shape=(outputs, *output),
-            parameters=weights + outputs * bias,
-            multiply_adds=weights * math.prod(output),
-        )
-
-    def norms(self, name: str, channels: int) -> Iterator[Layer]:
-        if self.spec.norm != "none":
-            shape = (channels, *self.size)
-            own = 0 if self.spec.norm == "frozen" else 2 * channels
-            yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=own, multiply_adds=0)
-
-
-def strided(size: Size, stride: int) -> Size:
-    """The output's size of a padded layer of `stride`."""
-    return tuple(-(-n // stride) for n in size)
-
-
-def halved(size: Size) -> Size:
-    """The output's size of an unpadded pool of window and stride 2."""
-    return tuple(n // 2 for n in size)
 
 
 def sides(spec: Spec, size: InputSize) -> Size:
@@ -117,7 +50,7 @@ def layers(spec: Spec, size: InputSize) -> list[Layer]:
 
 
 def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
-    walk = _Walk(spec, size)
+    walk = Walk(spec, size)
     conv_stride, _ = STEM_STRIDES[spec.stem]
     if spec.stem == "deep":
         half = spec.stem_width // 2
@@ -156,14 +89,14 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
         )  # fmt: skip
 
 
-def _fcn_head(walk: _Walk, name: str, inputs: int) -> Iterator[Layer]:
+def _fcn_head(walk: Walk, name: str, inputs: int) -> Iterator[Layer]:
     inner = FCNHead.inner(inputs)
     yield walk.conv(f"{name}.0", inputs, inner, 3)
     yield from walk.norms(f"{name}.1", inner)
     yield walk.conv(f"{name}.4", inner, walk.spec.classes, 1, bias=True)
 
 
-def _block(walk: _Walk, name: str, block: BlockShape) -> Iterator[Layer]:
+def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
     spec, size_in = walk.spec, walk.size
     if spec.block == "basic":
         convs = [(block.inputs, block.inner, 3, 1 if block.pools else block.stride), (block.inner, block.outputs, 3, 1)]
