@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -58,6 +60,15 @@ BILLIONS = {  # table 1, for the paper's own bottlenecks
 }
 
 
+# Deeper or wider networks of a kind that smaller ones have, too.
+LARGE = ("152", "101_", "101d", "101e", "200", "269")
+
+
+def each(names: Iterable[str]) -> list[Any]:
+    """`names`, the large ones of which are slow."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * any(part in n for part in LARGE)) for n in names]
+
+
 def on_meta(spec: Spec) -> ResNet | FCN:
     with torch.device("meta"):
         return build_network(spec)
@@ -67,7 +78,7 @@ def side(spec: Spec) -> int:
     return spec.usual_size
 
 
-@pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
+@pytest.mark.parametrize("name", each(n for n in CATALOG if n not in DEEPEST))
 def test_every_network_runs_forward_and_backward(name: str) -> None:
     spec = CATALOG[name]
     network = resnets.create(spec)

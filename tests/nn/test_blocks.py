@@ -24,7 +24,15 @@ def test_every_block_runs_in_every_dimension_with_every_shortcut(
     block: type[torch.nn.Module], dimensions: int, shortcut: Shortcut
 ) -> None:
     shape = BlockShape(
-        inputs=4, outputs=8, inner=4, stride=2, shortcut=shortcut, gate_reduction=2, dropout=0.1, drop_path=0.1
+        inputs=4,
+        outputs=8,
+        inner=4,
+        stride=2,
+        shortcut=shortcut,
+        gate="se",
+        gate_reduction=2,
+        dropout=0.1,
+        drop_path=0.1,
     )
     module = block(Layers(dimensions), shape)
     x = torch.randn(3, 4, *[5] * dimensions, requires_grad=True)
@@ -119,7 +127,7 @@ def test_each_norm_does_what_torch_does(norm: Norm) -> None:
 
 
 def test_squeeze_and_excitation_is_its_equation() -> None:
-    gate = SqueezeExcitation(Layers(2), 8, 4)
+    gate = SqueezeExcitation(Layers(2), 8, 2)
     x = torch.randn(2, 8, 3, 3)
     w1, b1, w2, b2 = (p.detach().flatten(1) if p.ndim > 1 else p.detach() for p in gate.parameters())
     s = torch.sigmoid(F.relu(x.mean((2, 3)) @ w1.T + b1) @ w2.T + b2)

@@ -23,6 +23,11 @@ def _bottleneck(depths: tuple[int, ...]) -> Spec:
     return Spec(block="bottleneck", depths=depths)
 
 
+def _d(depths: tuple[int, ...]) -> Spec:
+    """He et al. 2019 (1812.01187): ResNet-C's deep stem and ResNet-D's shortcut."""
+    return replace(_bottleneck(depths), stem="deep", shortcut="D")
+
+
 def _cifar(layers: int) -> Spec:
     """He et al. 2015, section 4.2: 6n + 2 layers, option A throughout."""
     depths = ((layers - 2) // 6,) * 3
@@ -78,8 +83,26 @@ CATALOG: dict[str, Spec] = {
     "wide_resnet50_2": replace(_bottleneck(_50), group_width=128),
     "wide_resnet101_2": replace(_bottleneck(_101), group_width=128),
     "seresnet50": replace(_bottleneck(_50), gate="se"),
-    "resnet50d": replace(_bottleneck(_50), stem="deep", shortcut="D"),
+    "resnet50d": _d(_50),
     "resnetv2_50": replace(_bottleneck(_50), preactivation=True),
+    # gates (see `nn.gates`)
+    "seresnet18": replace(_basic(_18), gate="se", gate_divisor=8),
+    "seresnet34": replace(_basic(_34), gate="se", gate_divisor=8),
+    "seresnet101": replace(_bottleneck(_101), gate="se"),
+    "seresnet152": replace(_bottleneck(_152), gate="se"),
+    "seresnet152d": replace(_d(_152), gate="se"),
+    "seresnext26d_32x4d": replace(_d(_18), gate="se", groups=32, group_width=4),
+    "seresnext50_32x4d": replace(_bottleneck(_50), gate="se", groups=32, group_width=4),
+    "seresnext101_32x4d": replace(_bottleneck(_101), gate="se", groups=32, group_width=4),
+    "seresnext101_32x8d": replace(_bottleneck(_101), gate="se", groups=32, group_width=8),
+    "seresnext101d_32x8d": replace(_d(_101), gate="se", groups=32, group_width=8),
+    "seresnext101_64x4d": replace(_bottleneck(_101), gate="se", groups=64, group_width=4),
+    "ecaresnetlight": replace(_bottleneck((1, 1, 11, 3)), gate="eca", shortcut="D"),
+    "ecaresnet50d": replace(_d(_50), gate="eca"),
+    "ecaresnet101d": replace(_d(_101), gate="eca"),
+    "cbam_resnet18": _basic(_18, gate="cbam"),
+    "cbam_resnet50": replace(_bottleneck(_50), gate="cbam"),
+    "gc_resnet50": replace(_bottleneck(_50), gate="gc", gate_reduction=8),
     # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),

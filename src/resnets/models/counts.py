@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from resnets.core.errors import UsageError
 from resnets.core.units import show_size
 from resnets.models.heads import FCNHead
+from resnets.models.part_counts import gate_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
 from resnets.models.walk import Size, Walk, halved, strided
@@ -117,10 +118,7 @@ def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
             walk.size = halved(walk.size)
         if not spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", outputs)
-    if block.gate_reduction:
-        hidden, one = max(1, block.outputs // block.gate_reduction), (1,) * spec.dimensions
-        yield walk.conv(f"{name}.se.fc1", block.outputs, hidden, 1, bias=True, size=one)
-        yield walk.conv(f"{name}.se.fc2", hidden, block.outputs, 1, bias=True, size=one)
+    yield from gate_layers(walk, f"{name}.se", block)
     if block.shortcut == "C" or (block.changes and block.shortcut in ("B", "D")):
         pooled = block.shortcut == "D"  # the pool has the stride and is the first module of the Sequential
         size = walk.size if pooled else size_in

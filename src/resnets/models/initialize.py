@@ -89,12 +89,13 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
             _initialize_output(module, _generator(seed, name), how)
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             inputs, outputs = nn.init._calculate_fan_in_and_fan_out(module.weight)
-            std = math.sqrt(2 / (inputs if how.fan == "fan_in" else outputs))
+            pools = name.endswith(".conv_attn")  # by fan-out, one output would make an attention that sees one position
+            std = math.sqrt(2 / (inputs if how.fan == "fan_in" or pools else outputs))
             normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
             module.weight.copy_(torch.from_numpy(normal).mul_(std))
             if how.identity and module.groups == 1:
                 nn.init.dirac_(module.weight[: module.in_channels])
-        elif isinstance(module, nn.GroupNorm | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+        elif isinstance(module, nn.GroupNorm | nn.LayerNorm | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.ones_(module.weight)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.reset_running_stats()

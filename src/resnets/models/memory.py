@@ -19,11 +19,14 @@ from resnets.models import counts
 from resnets.models.counts import InputSize
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec, stage_of
+from resnets.nn.shapes import Gate
 
 Segments = dict[str, tuple[int, ...]]  # by stage: lengths of the recomputed segments, from its first block on
 
 # Tensors of the size of the largest layer in a backward pass: the incoming gradient, the outgoing one, one between.
 _TEMPORARIES = 3
+# Tensors of the size of its input that a gate keeps.
+_GATE_INPUTS: dict[Gate, int] = {"none": 0, "se": 1, "eca": 1, "cbam": 2, "gc": 1}
 # Bytes of temporary memory for each number of a dropout mask: three int64 (`nn.stochastic`).
 _DRAWN = 24
 
@@ -195,11 +198,11 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
     inputs = spec.stem_width * math.prod(counts.behind_stem(spec, counts.sides(spec, size)))
     blocks = []
     for name, shape in spec.blocks():
-        layers = by_block[name]
+        layers = [layer for layer in by_block[name] if ".se." not in layer.name]
         convolutions = [math.prod(layer.shape) for layer in layers if ".conv" in layer.name]
         norms = [math.prod(layer.shape) for layer in layers if ".bn" in layer.name]
         shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
-        gate = 2 * convolutions[-1] if shape.gate_reduction else 0
+        gate = _GATE_INPUTS[shape.gate] * convolutions[-1]
         # A max pool keeps its output (the norm's input) and the positions of the maxima as int64.
         pool = 5 * convolutions[-1] if shape.pools else 0
         # A norm that is not frozen keeps its input. ReLU keeps its output, which is the next layer's input; GELU keeps

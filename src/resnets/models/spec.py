@@ -37,7 +37,10 @@ class Spec:
             so that those of one option load for another, where they give wrong results.
         groups, group_width: of a bottleneck's 3x3: `width * group_width // 64 * groups` channels in `groups`
             groups (Xie et al. 2017; torchvision's width_per_group).
-        gate, gate_reduction: "se" scales channels by squeeze-and-excitation (Hu et al. 2018).
+        gate, gate_reduction: what scales the end of each branch, and the branch's channels by the gate's hidden ones:
+            "se" (squeeze-and-excitation, Hu et al. 2018, reduction 16), "eca" (efficient channel attention, Wang et
+            al. 2020, which has no hidden channels), "cbam" (Woo et al. 2018, 16) or "gc" (global context, Cao et al.
+            2019, 8); see `nn.gates`.
         activation: "relu", or "gelu" (Hendrycks and Gimpel 2016); that of a gate is always ReLU. Weights of a file that
             does not name its activation load for either.
         norm, norm_eps, norm_momentum: kind of normalisation ("frozen" is batch norm with fixed scales and statistics,
@@ -50,6 +53,8 @@ class Spec:
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
         classes: number of logits, of each pixel where the head is for pixels.
+        gate_divisor: the gate's hidden channels are rounded to a multiple of it; 8 in timm's "se", which shows in
+            narrow blocks.
         head: what a task puts on the network.
 
     Raises:
@@ -79,18 +84,21 @@ class Spec:
     dimensions: int = 2
     channels: int = 3
     classes: int = 1000
+    gate_divisor: int = field(default=1, metadata=OMITTED_BY_DEFAULT)
     head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
         counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)
-        if not all(n >= 1 for n in (*counts, self.gate_reduction, self.channels, self.classes)):
-            raise UsageError("depths, widths, groups, gate_reduction, channels and classes must be 1 or more.")
+        if not all(n >= 1 for n in (*counts, self.gate_reduction, self.gate_divisor, self.channels, self.classes)):
+            raise UsageError(
+                "depths, widths, groups, gate_reduction, gate_divisor, channels and classes must be 1 or more."
+            )
         if max(len(self.depths), len(self.widths)) > MOST_STAGES or sum(self.depths) > MOST_BLOCKS:
             raise UsageError(
                 f"{sum(self.depths):,} blocks in {len(self.depths):,} stages are too many: at most "
                 f"{MOST_BLOCKS:,} blocks and {MOST_STAGES} stages are possible."
             )
-        largest = max(*self.widths, self.stem_width, self.groups, self.group_width, self.channels, self.classes)
+        largest = max(*counts, self.gate_divisor, self.channels, self.classes)
         if largest > MOST_CHANNELS:
             raise UsageError(
                 f"widths, groups, channels and classes must be at most {MOST_CHANNELS:,}, not {largest:,}."
@@ -105,6 +113,8 @@ class Spec:
             raise UsageError("norm_eps must be above 0 and finite, and norm_momentum in (0, 1].")
         if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
             raise UsageError("groups and group_width belong to bottlenecks; basic blocks have none.")
+        if self.gate_divisor != 1 and self.gate in ("none", "eca"):
+            raise UsageError(f"gate_divisor rounds a gate's hidden channels; gate {self.gate} has none.")
         if self.stride_in == "max pool" and (self.block != "basic" or self.preactivation):
             raise UsageError("stride_in 'max pool' belongs to basic blocks without pre-activation.")
         if self.stride_in == "max pool" and self.shortcut not in ("D", "none"):
@@ -195,7 +205,9 @@ class Spec:
                         groups=self.groups,
                         stride_in=self.stride_in,
                         shortcut=self.shortcut,
-                        gate_reduction=self.gate_reduction if self.gate == "se" else 0,
+                        gate=self.gate,
+                        gate_reduction=self.gate_reduction,
+                        gate_divisor=self.gate_divisor,
                         dropout=self.dropout,
                         drop_path=self.drop_path * index / total,
                         first=index == 1,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from resnets.nn.gates import SqueezeExcitation
+from resnets.nn.gates import build_gate
 from resnets.nn.layers import Layers
 from resnets.nn.shapes import BlockShape
 from resnets.nn.shortcuts import build_shortcut
@@ -26,10 +26,6 @@ def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
     )
 
 
-def _gate(layers: Layers, shape: BlockShape) -> nn.Module:
-    return SqueezeExcitation(layers, shape.outputs, shape.gate_reduction) if shape.gate_reduction else nn.Identity()
-
-
 class Basic(nn.Module):
     """Two 3x3 convolutions. (N, inputs, ...) to (N, outputs, ...)."""
 
@@ -42,7 +38,7 @@ class Basic(nn.Module):
         self.bn1 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
-        self.se = _gate(layers, s)
+        self.se = build_gate(layers, s)
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, round_up=not s.pools)
@@ -66,7 +62,7 @@ class Bottleneck(nn.Module):
         self.bn2 = layers.normalization(s.inner)
         self.conv3 = layers.conv(s.inner, s.outputs, 1)
         self.bn3 = layers.normalization(s.outputs)
-        self.se = _gate(layers, s)
+        self.se = build_gate(layers, s)
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
@@ -93,7 +89,7 @@ class PreActBasic(nn.Module):
         self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.stride, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
-        self.se = _gate(layers, s)
+        self.se = build_gate(layers, s)
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)
@@ -119,7 +115,7 @@ class PreActBottleneck(nn.Module):
         self.conv2 = layers.conv(s.inner, s.inner, 3, stride=stride_2, groups=s.groups, dilation=s.dilation)
         self.bn3 = layers.normalization(s.inner)
         self.conv3 = layers.conv(s.inner, s.outputs, 1)
-        self.se = _gate(layers, s)
+        self.se = build_gate(layers, s)
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, normalized=False)

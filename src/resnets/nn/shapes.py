@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 Activation = Literal["relu", "gelu"]
 Block = Literal["basic", "bottleneck"]
-Gate = Literal["none", "se"]
+Gate = Literal["none", "se", "eca", "cbam", "gc"]
 Norm = Literal["batch", "frozen", "group", "none"]
 Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
@@ -23,6 +24,16 @@ def whitening_filters(channels: int, dimensions: int) -> int:
     return 2 * channels * int(2**dimensions)
 
 
+def eca_kernel(channels: int) -> int:
+    """The window of efficient channel attention: (log2(channels) + 1) / 2 as an odd number, 3 or more.
+
+    Wang et al. 2020 (1910.03151), equation 12 with gamma = 2 and b = 1; as in timm, rounded down, and up where that is
+    even.
+    """
+    rounded_down = int((math.log2(channels) + 1) / 2)
+    return max(3, rounded_down if rounded_down % 2 else rounded_down + 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
     """Everything that the construction of a block depends on.
@@ -36,6 +47,7 @@ class BlockShape:
             rounds the size down.
         first: whether this is the network's first block, whose shortcut starts after the pre-activation as its
             branch does (He et al. 2016, appendix).
+        gate, gate_reduction, gate_divisor: the gate on the branch's output; see `nn.gates`.
     """
 
     inputs: int
@@ -46,7 +58,9 @@ class BlockShape:
     groups: int = 1
     stride_in: StrideIn = "3x3"
     shortcut: Shortcut = "B"
-    gate_reduction: int = 0
+    gate: Gate = "none"
+    gate_reduction: int = 16
+    gate_divisor: int = 1
     dropout: float = 0.0
     drop_path: float = 0.0
     first: bool = False
@@ -55,6 +69,14 @@ class BlockShape:
     def changes(self) -> bool:
         """Whether the output has another shape than the input."""
         return self.stride != 1 or self.inputs != self.outputs
+
+    @property
+    def gate_channels(self) -> int:
+        """Hidden channels of the gate: `outputs / gate_reduction`, rounded to a multiple of `gate_divisor` above 0."""
+        divisor, reduction = self.gate_divisor, self.gate_reduction
+        if divisor == 1:
+            return max(1, self.outputs // reduction)
+        return max(divisor, (2 * self.outputs + reduction * divisor) // (2 * reduction * divisor) * divisor)
 
     @property
     def pools(self) -> bool:

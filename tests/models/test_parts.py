@@ -1,0 +1,191 @@
+"""The parts that a block can have: gates. Each network with one is as counted, planned, folded and initialised."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.feature_extraction import create_feature_extractor
+
+import resnets
+from resnets.core.config import decode, encode
+from resnets.core.errors import UsageError
+from resnets.models import counts, memory
+from resnets.models.initialization import Initialization
+from resnets.models.initialize import create
+from resnets.models.resnet import ResNet
+from resnets.models.spec import Spec
+from resnets.models.surgery import fold_norms
+from resnets.nn.layers import FrozenBatchNorm
+from resnets.nn.shapes import Norm
+
+BASIC = Spec(depths=(1, 2), widths=(16, 32), stem_width=16, classes=5)
+BOTTLENECK = replace(BASIC, block="bottleneck", widths=(8, 16))
+SPECS = {
+    "se, rounded": replace(BASIC, gate="se", gate_divisor=8),
+    "eca": replace(BOTTLENECK, gate="eca"),
+    "eca, pre-activation": replace(BASIC, gate="eca", preactivation=True),
+    "cbam": replace(BASIC, gate="cbam"),
+    "gc": replace(BOTTLENECK, gate="gc", gate_reduction=8),
+}
+WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1}
+EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+NORMS: tuple[Norm, ...] = ("batch", "frozen", "group", "none")
+
+
+def images(spec: Spec, count: int = 2, size: int = 33) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, spec.channels, *[size] * spec.dimensions, generator=generator)
+
+
+def trained(spec: Spec) -> ResNet:
+    """A network in evaluation mode whose weights and statistics are nowhere trivial."""
+    network = create(spec, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.ndim == 1 and value.is_floating_point() and not name.startswith("fc."):
+                value.uniform_(0.5 if name.endswith("var") else -1.5, 1.5, generator=generator)
+    return network.eval()
+
+
+@EACH
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_it_runs_and_is_counted_in_every_dimension_with_every_norm(spec: Spec, norm: Norm, dimensions: int) -> None:
+    spec = replace(spec, norm=norm, dimensions=dimensions, channels=2)
+    network = create(spec)
+    logits = network(images(spec))
+    logits.square().sum().backward()
+    assert logits.shape == (2, spec.classes)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert any(gate.grad.any() for name, gate in network.named_parameters() if ".se." in name and gate.grad is not None)
+
+    by_layer: dict[str, int] = {}
+    for key, parameter in network.named_parameters():
+        layer = key.rpartition(".")[0]
+        by_layer[layer] = by_layer.get(layer, 0) + parameter.numel()
+    assert {layer.name: layer.parameters for layer in counts.layers(spec, 33) if layer.parameters} == by_layer
+
+    shapes: dict[str, torch.Size] = {}
+    for key, module in network.named_modules():
+        module.register_forward_hook(lambda m, inputs, output, key=key: shapes.update({key: output.shape[1:]}))
+    with torch.no_grad(), FlopCounterMode(display=False) as profiler:
+        network.eval()(images(spec, 1))
+    layers = counts.layers(spec, 33)
+    assert {layer.name: layer.shape for layer in layers} == {layer.name: shapes[layer.name] for layer in layers}
+    assert counts.multiply_adds(spec, 33) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
+
+
+@EACH
+def test_layers_are_listed_in_the_order_of_the_forward_pass(spec: Spec) -> None:
+    network, called = trained(spec), []
+    names = [layer.name for layer in counts.layers(spec, 33)]
+    for name in names:
+        network.get_submodule(name).register_forward_hook(lambda *_, name=name: called.append(name))
+    network(images(spec))
+    assert list(dict.fromkeys(called)) == names
+
+
+@EACH
+def test_folded_norms_give_the_same_function(spec: Spec) -> None:
+    network = trained(spec).double()
+    folded = fold_norms(network)
+    x = images(spec).double()
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), network(x), rtol=1e-9, atol=1e-9)
+    left = sum(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm) for m in folded.modules())
+    total = sum(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm) for m in network.modules())
+    assert left < total
+
+
+@EACH
+def test_it_is_traced_scripted_and_exported(spec: Spec) -> None:
+    network, x = trained(spec), images(spec)
+    modules = {module: feature for feature, module in spec.stage_modules.items()}
+    with torch.no_grad():
+        expected = network.features(x)
+        traced = create_feature_extractor(network, modules)(x)
+        for feature in modules.values():
+            torch.testing.assert_close(traced[feature], expected[feature])
+        y = torch.randn(2, spec.stage_channels["C3"], 5, 5)
+        for stage in ("layer2.0", "layer2.1"):
+            block, z = network.get_submodule(stage), expected["C2"] if stage == "layer2.0" else y
+            scripted: Any = torch.jit.script(block)
+            torch.testing.assert_close(scripted(z), block(z))
+        exported = torch.export.export(network, (x,), dynamic_shapes={"x": {0: torch.export.Dim("n", min=2)}})
+        more = images(spec, 3)
+        torch.testing.assert_close(exported.module()(more), network(more))
+
+
+@EACH
+def test_with_zero_scales_each_block_starts_as_its_shortcut(spec: Spec) -> None:
+    block = create(spec, how=Initialization(zero_init_last=True)).eval().get_submodule("layer2.1")
+    x = torch.rand(2, spec.stage_channels["C3"], 4, 4)
+    torch.testing.assert_close(block(x), x)
+
+
+def kept_by_autograd(spec: Spec, size: int) -> float:
+    """Numbers for each image that autograd keeps for the backward pass."""
+    network, x = create(spec), images(spec, size=size)
+    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), x)}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in others:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = network(x)
+    assert logits.requires_grad
+    return sum(storage.nbytes() for storage in kept.values()) / 4 / len(x)
+
+
+@EACH
+@pytest.mark.parametrize("choices", [{}, {"activation": "gelu"}, {"dropout": 0.3}, {"norm": "frozen"}], ids=str)
+def test_what_a_part_keeps_for_the_backward_pass_is_predicted(spec: Spec, choices: dict[str, Any]) -> None:
+    spec, size = replace(spec, **choices), 96
+    plain = replace(spec, **WITHOUT)
+
+    def predicted(spec: Spec) -> int:
+        return sum(block.saved for block in memory._blocks(spec, size))
+
+    found, of_plain = kept_by_autograd(spec, size), kept_by_autograd(plain, size)
+    more, expected = predicted(spec) - predicted(plain), found - of_plain
+    assert abs(more - expected) <= 0.03 * found
+    assert abs(expected) > 0.03 * found
+
+
+@EACH
+def test_a_spec_survives_json_and_says_only_what_is_new(spec: Spec) -> None:
+    data = json.loads(json.dumps(encode(spec)))
+    assert decode(Spec, data) == spec
+    assert not {"gate_divisor"} & encode(BASIC).keys()
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"gate_divisor": 8}, "gate none has none"),
+        ({"gate": "eca", "gate_divisor": 8}, "gate eca has none"),
+        ({"gate": "se", "gate_divisor": 0}, "1 or more"),
+    ],
+)
+def test_impossible_parts_are_refused(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(BASIC, **choices)
+
+
+def test_hidden_channels_of_a_gate_are_rounded_as_timms() -> None:
+    blocks = [block for _, block in resnets.create("seresnet18").spec.blocks()]
+    assert [block.gate_channels for block in blocks[::2]] == [8, 8, 16, 32]
+    wide = replace(BASIC, gate="se", widths=(24, 40), gate_reduction=2)
+    assert [b.gate_channels for _, b in wide.blocks()] == [12, 20, 20]
+    assert [b.gate_channels for _, b in replace(wide, gate_divisor=8).blocks()] == [16, 24, 24]
