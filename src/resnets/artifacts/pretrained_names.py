@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from torch import Tensor, nn
 
@@ -13,12 +13,19 @@ from resnets.core.errors import FileError
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
 _COUNT = "num_batches_tracked"
 
-# Patterns of other libraries' keys and our keys; the first that matches counts.
+# Patterns of other libraries' keys and our keys; the first that matches counts, of those that give a key of the network
+# where there is one.
 _NAMES = (
     (r"linear\.(.*)", r"fc.\1"),  # open CIFAR implementations
-    (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next five
+    (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next eleven
+    (r"stem\.conv1\.(.*)", r"conv1.0.\1"),
+    (r"stem\.norm1\.(.*)", r"conv1.1.\1"),
+    (r"stem\.conv2\.(.*)", r"conv1.3.\1"),
+    (r"stem\.norm2\.(.*)", r"conv1.4.\1"),
+    (r"stem\.conv3\.(.*)", r"conv1.6.\1"),
     (r"stages\.(\d+)\.blocks\.(\d+)\.norm(\d)\.(.*)", r"layer{1+1}.\2.bn\3.\4"),
     (r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.(.*)", r"layer{1+1}.\2.downsample.0.\3"),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.(.*)", r"layer{1+1}.\2.downsample.1.\3"),  # shortcut D
     (r"stages\.(\d+)\.blocks\.(\d+)\.(.*)", r"layer{1+1}.\2.\3"),
     (r"norm\.(.*)", r"bn.\1"),
     (r"head\.fc\.(.*)", r"fc.\1"),
@@ -38,7 +45,7 @@ def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]
         if name == "n_averaged":  # torch's AveragedModel counts its updates
             continue
         if name not in own:
-            name = _translate(name)
+            name = _translate(name, own)
         if name not in own and (f"backbone.{name}" in own or f"backbone.{_counted(name)}" in own):
             name = f"backbone.{name}"
         if name.endswith(_COUNT) and name not in own and _counted(name) in own:  # of norms that are frozen here
@@ -64,13 +71,19 @@ def _counted(name: str) -> str:
     return name.removesuffix(_COUNT) + "running_mean" if name.endswith(_COUNT) else name
 
 
-def _translate(name: str) -> str:
+def _translate(name: str, own: Container[str]) -> str:
+    """Our name for `name`; see `_NAMES`.
+
+    Args:
+        own: the keys of the network.
+    """
+    found = []
     for pattern, replacement in _NAMES:
         match = re.fullmatch(pattern, name)
         if match:
             counted = replacement.replace("{1+1}", str(int(match[1]) + 1) if "{1+1}" in replacement else "")
-            return match.expand(counted)
-    return name
+            found.append(match.expand(counted))
+    return next((each for each in found if each in own or f"backbone.{each}" in own), found[0] if found else name)
 
 
 def unwrapped(name: str) -> str:

@@ -11,7 +11,8 @@ from resnets.models.spec import Spec
 
 # Depths of table 1 of He et al. 2015.
 _18, _34, _101, _152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
-_50 = _34
+_26, _50 = _18, _34
+_14, _200 = (1, 1, 1, 1), (3, 24, 36, 3)
 _CIFAR_WIDTHS = (16, 32, 64)
 
 
@@ -23,9 +24,14 @@ def _bottleneck(depths: tuple[int, ...]) -> Spec:
     return Spec(block="bottleneck", depths=depths)
 
 
-def _d(depths: tuple[int, ...]) -> Spec:
-    """He et al. 2019 (1812.01187): ResNet-C's deep stem and ResNet-D's shortcut."""
-    return replace(_bottleneck(depths), stem="deep", shortcut="D")
+def _d(spec: Spec) -> Spec:
+    """ResNet-D (He et al. 2019, 1812.01187, figure 2): a deep stem and shortcuts that pool."""
+    return replace(spec, stem="deep", shortcut="D")
+
+
+def _t(spec: Spec) -> Spec:
+    """ResNet-D with timm's tiered stem."""
+    return replace(spec, stem="tiered", shortcut="D")
 
 
 def _cifar(layers: int) -> Spec:
@@ -83,23 +89,54 @@ CATALOG: dict[str, Spec] = {
     "wide_resnet50_2": replace(_bottleneck(_50), group_width=128),
     "wide_resnet101_2": replace(_bottleneck(_101), group_width=128),
     "seresnet50": replace(_bottleneck(_50), gate="se"),
-    "resnet50d": _d(_50),
+    "resnet50d": _d(_bottleneck(_50)),
     "resnetv2_50": replace(_bottleneck(_50), preactivation=True),
+    # timm's: other depths, deep stems (c; s: twice as wide), with pooled shortcuts (d), tiered (t), group norm
+    "resnet26": _bottleneck(_26),
+    "resnet200": _bottleneck(_200),
+    "resnet50c": replace(_bottleneck(_50), stem="deep"),
+    "resnet101c": replace(_bottleneck(_101), stem="deep"),
+    "resnet152c": replace(_bottleneck(_152), stem="deep"),
+    "resnet50s": replace(_bottleneck(_50), stem="deep", stem_width=128),
+    "resnet101s": replace(_bottleneck(_101), stem="deep", stem_width=128),
+    "resnet152s": replace(_bottleneck(_152), stem="deep", stem_width=128),
+    "resnet18d": _d(_basic(_18)),
+    "resnet34d": _d(_basic(_34)),
+    "resnet26d": _d(_bottleneck(_26)),
+    "resnet101d": _d(_bottleneck(_101)),
+    "resnet152d": _d(_bottleneck(_152)),
+    "resnet200d": _d(_bottleneck(_200)),
+    "resnet10t": _t(_basic(_14)),
+    "resnet14t": _t(_bottleneck(_14)),
+    "resnet26t": _t(_bottleneck(_26)),
+    "resnet50t": _t(_bottleneck(_50)),
+    "resnet50_gn": replace(_bottleneck(_50), norm="group"),
+    "resnext50d_32x4d": _d(replace(_bottleneck(_50), groups=32, group_width=4)),
+    "resnext101_32x4d": replace(_bottleneck(_101), groups=32, group_width=4),
+    "resnext101_32x16d": replace(_bottleneck(_101), groups=32, group_width=16),
+    "resnext101_32x32d": replace(_bottleneck(_101), groups=32, group_width=32),
+    "resnetv2_101": replace(_bottleneck(_101), preactivation=True),
+    "resnetv2_152": replace(_bottleneck(_152), preactivation=True),
+    "resnetv2_50d": _d(replace(_bottleneck(_50), preactivation=True)),
+    "resnetv2_101d": _d(replace(_bottleneck(_101), preactivation=True)),
+    "resnetv2_152d": _d(replace(_bottleneck(_152), preactivation=True)),
+    "resnetv2_50t": _t(replace(_bottleneck(_50), preactivation=True)),
+    "resnetv2_50d_gn": _d(replace(_bottleneck(_50), preactivation=True, norm="group")),
     # gates (see `nn.gates`)
     "seresnet18": replace(_basic(_18), gate="se", gate_divisor=8),
     "seresnet34": replace(_basic(_34), gate="se", gate_divisor=8),
     "seresnet101": replace(_bottleneck(_101), gate="se"),
     "seresnet152": replace(_bottleneck(_152), gate="se"),
-    "seresnet152d": replace(_d(_152), gate="se"),
-    "seresnext26d_32x4d": replace(_d(_18), gate="se", groups=32, group_width=4),
+    "seresnet152d": replace(_d(_bottleneck(_152)), gate="se"),
+    "seresnext26d_32x4d": replace(_d(_bottleneck(_18)), gate="se", groups=32, group_width=4),
     "seresnext50_32x4d": replace(_bottleneck(_50), gate="se", groups=32, group_width=4),
     "seresnext101_32x4d": replace(_bottleneck(_101), gate="se", groups=32, group_width=4),
     "seresnext101_32x8d": replace(_bottleneck(_101), gate="se", groups=32, group_width=8),
-    "seresnext101d_32x8d": replace(_d(_101), gate="se", groups=32, group_width=8),
+    "seresnext101d_32x8d": replace(_d(_bottleneck(_101)), gate="se", groups=32, group_width=8),
     "seresnext101_64x4d": replace(_bottleneck(_101), gate="se", groups=64, group_width=4),
     "ecaresnetlight": replace(_bottleneck((1, 1, 11, 3)), gate="eca", shortcut="D"),
-    "ecaresnet50d": replace(_d(_50), gate="eca"),
-    "ecaresnet101d": replace(_d(_101), gate="eca"),
+    "ecaresnet50d": replace(_d(_bottleneck(_50)), gate="eca"),
+    "ecaresnet101d": replace(_d(_bottleneck(_101)), gate="eca"),
     "cbam_resnet18": _basic(_18, gate="cbam"),
     "cbam_resnet50": replace(_bottleneck(_50), gate="cbam"),
     "gc_resnet50": replace(_bottleneck(_50), gate="gc", gate_reduction=8),

@@ -11,7 +11,7 @@ from resnets.models.part_counts import gate_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
 from resnets.models.walk import Size, Walk, halved, strided
-from resnets.nn.shapes import STEM_STRIDES, BlockShape, whitening_filters
+from resnets.nn.shapes import STEM_STRIDES, BlockShape, deep_stem_widths, whitening_filters
 
 InputSize = int | Size  # pixels of the input: in each dimension, or one number for all; (height, width) of images
 
@@ -53,13 +53,13 @@ def layers(spec: Spec, size: InputSize) -> list[Layer]:
 def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
     walk = Walk(spec, size)
     conv_stride, _ = STEM_STRIDES[spec.stem]
-    if spec.stem == "deep":
-        half = spec.stem_width // 2
-        yield walk.conv("conv1.0", spec.channels, half, 3, stride=conv_stride)
-        yield from walk.norms("conv1.1", half)
-        yield walk.conv("conv1.3", half, half, 3)
-        yield from walk.norms("conv1.4", half)
-        yield walk.conv("conv1.6", half, spec.stem_width, 3)
+    if spec.stem in ("deep", "tiered"):
+        first, second = deep_stem_widths(spec.stem, spec.stem_width)
+        yield walk.conv("conv1.0", spec.channels, first, 3, stride=conv_stride)
+        yield from walk.norms("conv1.1", first)
+        yield walk.conv("conv1.3", first, second, 3)
+        yield from walk.norms("conv1.4", second)
+        yield walk.conv("conv1.6", second, spec.stem_width, 3)
     elif spec.stem == "whitened":
         filters = whitening_filters(spec.channels, spec.dimensions)
         walk.size = tuple(n - 1 for n in walk.size)

@@ -28,7 +28,7 @@ class Spec:
         block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1 with four times the width).
         depths: blocks in each stage.
         widths: channels of the 3x3 convolutions of each stage, before groups and expansion.
-        stem, stem_width: what comes before the blocks, and its output channels.
+        stem, stem_width: what comes before the blocks (see `nn.stems`), and its output channels.
         preactivation: norm and activation before each convolution (He et al. 2016) instead of after.
         shortcut: the option of `nn.shortcuts`; "none" makes a plain net.
         stride_in: the layer that has the stride. In bottlenecks "1x1" as in the paper (v1), or "3x3" as in torchvision
@@ -123,6 +123,8 @@ class Spec:
             raise UsageError("drop_path drops residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
             raise UsageError(f"the deep stem needs an even stem_width, not {self.stem_width}.")
+        if self.stem == "tiered" and self.stem_width % 8:
+            raise UsageError(f"the tiered stem needs a stem_width that is a multiple of 8, not {self.stem_width}.")
         if self.shortcut == "A" and any(b < a for a, b in itertools.pairwise(self.stage_channels.values())):
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:

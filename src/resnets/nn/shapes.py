@@ -12,11 +12,22 @@ Gate = Literal["none", "se", "eca", "cbam", "gc"]
 Norm = Literal["batch", "frozen", "group", "none"]
 Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
-Stem = Literal["imagenet", "deep", "cifar", "whitened"]
+Stem = Literal["imagenet", "deep", "tiered", "cifar", "whitened"]
 StrideIn = Literal["1x1", "3x3", "max pool"]
 
 # Strides of a stem's convolutions and of the pool after them.
-STEM_STRIDES: dict[Stem, tuple[int, int]] = {"imagenet": (2, 2), "deep": (2, 2), "cifar": (1, 1), "whitened": (2, 1)}
+STEM_STRIDES: dict[Stem, tuple[int, int]] = {
+    "imagenet": (2, 2),
+    "deep": (2, 2),
+    "tiered": (2, 2),
+    "cifar": (1, 1),
+    "whitened": (2, 1),
+}
+
+
+def deep_stem_widths(stem: Stem, width: int) -> tuple[int, int]:
+    """Output channels of the first two of the three convolutions of a deep or tiered stem; the last has `width`."""
+    return (width * 3 // 8 if stem == "tiered" else width // 2), width // 2
 
 
 def whitening_filters(channels: int, dimensions: int) -> int:

@@ -4,8 +4,11 @@
 |----------|-----------------------|------------|--------|-----------------------------------------|
 | imagenet | 7x7/2                 | 3x3/2 max  | 4      | He et al. 2015, table 1                 |
 | deep     | 3x3/2, 3x3, 3x3       | 3x3/2 max  | 4      | He et al. 2019 (1812.01187), figure 2b  |
+| tiered   | 3x3/2, 3x3, 3x3       | 3x3/2 max  | 4      | timm, resnet50t                         |
 | cifar    | 3x3                   | none       | 1      | He et al. 2015, section 4.2             |
 | whitened | 2x2 fixed, 3x3        | 2x2/2 max  | 2      | Jordan 2024 (2404.00498), section 3     |
+
+The first two convolutions of a deep stem have half of its width each, those of a tiered one 3/8 and half of it.
 
 The 2x2 filters of the whitened stem are not learnt: `models.initialize.whiten` computes them from training images. They
 have no padding, so their output has one row and one column fewer. The pool comes before the norm, which then normalises
@@ -17,7 +20,7 @@ from __future__ import annotations
 from torch import nn
 
 from resnets.nn.layers import Layers
-from resnets.nn.shapes import STEM_STRIDES, Stem, whitening_filters
+from resnets.nn.shapes import STEM_STRIDES, Stem, deep_stem_widths, whitening_filters
 
 
 def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.Module, nn.Module]:
@@ -27,16 +30,16 @@ def build_stem(layers: Layers, stem: Stem, inputs: int, width: int) -> tuple[nn.
     """
     conv_stride, pool_stride = STEM_STRIDES[stem]
     conv: nn.Module
-    if stem == "deep":
-        half = width // 2
+    if stem in ("deep", "tiered"):
+        first, second = deep_stem_widths(stem, width)
         conv = nn.Sequential(
-            layers.conv(inputs, half, 3, stride=conv_stride),
-            layers.normalization(half),
+            layers.conv(inputs, first, 3, stride=conv_stride),
+            layers.normalization(first),
             layers.nonlinearity(),
-            layers.conv(half, half, 3),
-            layers.normalization(half),
+            layers.conv(first, second, 3),
+            layers.normalization(second),
             layers.nonlinearity(),
-            layers.conv(half, width, 3),
+            layers.conv(second, width, 3),
         )
     elif stem == "whitened":
         filters = whitening_filters(inputs, layers.dimensions)

@@ -1,0 +1,96 @@
+"""The networks that timm has, by name: the same weights under the same keys, the same logits and gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import resnets
+from resnets.artifacts.pretrained_names import rename
+from resnets.models.catalog import CATALOG
+from resnets.models.surgery import fold_norms
+from resnets.tasks.networks import build_network
+
+NAMES = [name for name in CATALOG if timm.is_model(name)]
+SHALLOW = (2, 1, 1, 1)
+# Of each kind of stem, pool, shortcut and convolution one network, the first stage two blocks deep and the others one.
+KINDS = (
+    "resnet10t",
+    "resnet18d",
+    "resnet26",
+    "resnet50c",
+    "resnet50s",
+    "resnet50t",
+    "resnet50_gn",
+    "resnext50d_32x4d",
+    "resnetv2_50d",
+    "resnetv2_50t",
+    "resnetv2_50d_gn",
+)
+WHOLE = ("resnet14t", "resnet26d", "resnet26t", "resnet34d")
+LARGE = tuple(name for name in NAMES if name not in (*KINDS, *WHOLE))
+
+
+def with_values(network: nn.Module) -> nn.Module:
+    """`network` with scales, shifts and running statistics that are nowhere trivial."""
+    torch.manual_seed(0)
+    for name, value in network.state_dict().items():
+        if value.ndim == 1 and not name.endswith(("fc.bias", "fc1.bias", "fc2.bias")):
+            value.uniform_(0.5, 1.5) if name.endswith(("var", "weight")) else value.normal_(0, 0.1)
+    return network
+
+
+def theirs(name: str, depths: tuple[int, ...] | None) -> nn.Module:
+    torch.manual_seed(0)
+    network: nn.Module = timm.create_model(name, **({"layers": depths} if depths else {}))
+    return with_values(network)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weight_has_timms_key_and_shape(name: str) -> None:
+    with torch.device("meta"):
+        network, peer = build_network(CATALOG[name]), timm.create_model(name)
+    expected = {key: value.shape for key, value in rename(peer.state_dict(), network).items()}
+    assert {key: value.shape for key, value in network.state_dict().items()} == expected
+
+
+def check_logits_and_gradients(name: str, depths: tuple[int, ...] | None, folder: Path, pixels: int = 64) -> None:
+    peer = theirs(name, depths)
+    torch.save(peer.state_dict(), folder / "theirs.pth")
+    spec = replace(CATALOG[name], depths=depths or CATALOG[name].depths)
+    stride: Any = {"weights_stride": "3x3"} if spec.block == "bottleneck" else {}
+    network = resnets.create(spec, weights=folder / "theirs.pth", **stride)
+
+    x = torch.randn(2, 3, pixels, pixels)
+    with torch.inference_mode():
+        expected = peer.eval()(x)
+        assert (network.eval()(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert (fold_norms(network)(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+    x, labels = x.double(), torch.tensor([3, 500])
+    logits = [net.double().train()(x) for net in (network, peer)]
+    assert (logits[0] - logits[1]).abs().max() <= 1e-10 * logits[1].abs().max()
+    for each in logits:
+        F.cross_entropy(each, labels).backward()  # type: ignore[no-untyped-call]
+    gradients = rename({key: p.grad for key, p in peer.named_parameters() if p.grad is not None}, network)
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        assert (parameter.grad - gradients[key]).abs().max() <= 1e-10 * gradients[key].abs().max(), key
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_logits_and_gradients_are_timms_at_small_depth(name: str, tmp_path: Path) -> None:
+    check_logits_and_gradients(name, SHALLOW, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS + WHOLE + LARGE)
+def test_logits_and_gradients_are_timms(name: str, tmp_path: Path) -> None:
+    check_logits_and_gradients(name, None, tmp_path)
