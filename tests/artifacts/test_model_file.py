@@ -81,6 +81,27 @@ def test_strides_and_devices_of_memory_do_not_reach_the_file(model: Model, path:
     assert other.read_bytes() == path.read_bytes()
 
 
+def test_the_header_says_format_pt_and_has_the_same_bytes_each_time(model: Model, path: Path, tmp_path: Path) -> None:
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    assert end % 8 == 0  # so that numbers can be mapped into memory
+    header = json.loads(content[8:end])
+    assert list(header["__metadata__"]) == ["format", "resnets"]
+    assert header["__metadata__"]["format"] == "pt"
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert file.metadata() == header["__metadata__"]
+        assert set(file.keys()) == set(model.network.state_dict())
+    for _ in range(10):  # safetensors itself gives several keys of metadata an order by chance
+        model_file.save(tmp_path / "m", model.network.state_dict(), model.card)
+        assert (tmp_path / "m").read_bytes() == content
+
+
+def test_a_file_without_a_format_loads(model: Model, path: Path, tmp_path: Path) -> None:
+    metadata = {model_file.KEY: model_file.read_safetensors(path)[1][model_file.KEY]}
+    safetensors.torch.save_file(model.network.state_dict(), tmp_path / "m", metadata)
+    assert load(tmp_path / "m").card == model.card
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.uint8, torch.bool])
 def test_every_dtype_comes_back(dtype: torch.dtype, model: Model, tmp_path: Path) -> None:
     state = model.network.state_dict() | {"extra": torch.arange(6).reshape(2, 3).to(dtype)}

@@ -1,7 +1,8 @@
 """The model file: one `.safetensors` with the weights and a description of the model.
 
 Its metadata has, as JSON under the key "resnets": format version, library version, task, spec, class names,
-preprocessing, recipe, environment and metrics. Nothing in it is ever executed.
+preprocessing, recipe, environment and metrics. Nothing in it is ever executed. The key "format" has "pt", as in files of
+Hugging Face: accelerate and transformers refuse weights without it. Older files have none, and load all the same.
 
 Format 2 has the settings of the task too, and any task, input and head. A file has the lowest format that can say what
 it holds: format 1 is a classifier of square images, which versions 0.1 and 0.2 read as well.
@@ -113,7 +114,19 @@ def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:
         "metrics": card.metrics,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_bytes(path, safetensors.torch.save(tensors, {KEY: to_json(data)}))
+    write_bytes(path, _serialized(tensors, {"format": "pt", KEY: to_json(data)}))
+
+
+def _serialized(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The file of `tensors` and `metadata`, the same bytes each time.
+
+    safetensors writes several keys of metadata in any order, so they are put into the header here.
+    """
+    content = safetensors.torch.save(tensors)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps({"__metadata__": metadata} | json.loads(content[8:end]), separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # numbers begin at a multiple of 8 bytes, as safetensors has them
+    return b"".join((len(header).to_bytes(8, "little"), header, memoryview(content)[end:]))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
