@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from resnets.artifacts import model_file
 from resnets.artifacts.pretrained_names import rename, unwrapped
-from resnets.core.errors import FileError, UsageError, unknown
+from resnets.core.errors import FileError, UsageError, not_installed, unknown
 from resnets.core.files import explain
 from resnets.models.heads import FCNHead, LinearHead
 from resnets.models.resnet import backbone_of
@@ -267,7 +267,7 @@ def _from_timm(name: str | None, tag: str) -> dict[str, Tensor]:
     try:
         import timm
     except ImportError:
-        raise UsageError("timm's weights need timm: pip install timm.") from None
+        raise not_installed("timm's weights need timm", package="timm") from None
     timm_name = f"{name}.{tag}" if tag else str(name)
     try:
         return dict(timm.create_model(timm_name, pretrained=True).state_dict())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.core.errors import DataError, UsageError
+from resnets.core.installation import install_command
 from resnets.core.renamed import with_old_keys
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ def check_out(out: Path | None) -> None:
         return
     ending = out.suffix.lower()
     if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("Writing .parquet needs pyarrow, which is not installed: pip install pyarrow, or give a .csv.")
+        raise UsageError(
+            "Writing .parquet needs pyarrow, which is not installed. Give a .csv, or install it: "
+            f"{install_command('pyarrow')}"
+        )
     if ending in FILES and out.is_dir():
         raise UsageError(f"{out} is a folder: give --out another name, or a folder without such an ending.")
     if ending not in FILES and out.exists() and not out.is_dir():

@@ -68,11 +68,33 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "torch cannot use it"
-        raise UsageError(f"Device {name!r} cannot be used ({reason}). Choose auto, cpu, cuda or mps.") from error
+        raise UsageError(f"Device {name!r} cannot be used: {_cause(name, error)}. {_choice()}") from error
     if device.type == "meta":
-        raise UsageError("Device 'meta' holds no numbers. Choose auto, cpu, cuda or mps.")
+        raise UsageError(f"Device 'meta' holds no numbers. {_choice()}")
     return device
+
+
+def _cause(name: str, error: BaseException) -> str:
+    """Why torch cannot use the device `name`."""
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        if torch.version.cuda is None and torch.version.hip is None:
+            return f"torch {torch.__version__} is built without CUDA; pytorch.org has the command for a build with it"
+        return "torch finds no GPU with a driver; nvidia-smi shows what the driver finds"
+    if kind == "cuda" and number.isdigit():
+        return f"torch finds {torch.cuda.device_count()} such devices, numbered from 0"
+    if kind == "mps" and not torch.backends.mps.is_available():
+        return "it is the GPU of Macs with Apple's chips, from macOS 14 on"
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else "torch cannot use it"
+    return "torch knows no such kind" if reason.startswith("Expected one of") else reason
+
+
+def _choice() -> str:
+    """What there is to choose from on this machine."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    own = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{number}" for number in range(1, min(count, 8)))]
+    own += ["mps"] if torch.backends.mps.is_available() else []
+    return f"Choose {', '.join(own[:-1])} or {own[-1]}."
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -26,6 +26,10 @@ class UsageError(ResnetsError):
     exit_code = 2
 
 
+class ArgumentError(UsageError, TypeError):
+    """A call with an argument that the function does not have."""
+
+
 class DataError(ResnetsError):
     """A dataset or image that is missing, damaged or inconsistent."""
 
@@ -81,12 +85,18 @@ def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
     return table[name]
 
 
-def not_installed(what: str, extra: str) -> UsageError:
-    """The error for a missing package that `extra` of this project installs."""
-    return UsageError(
-        f"{what}, which is not installed. In a clone: pip install -e '.[{extra}]', or begin the command with "
-        f"uv run --extra {extra}."
-    )
+def not_installed(what: str, extra: str = "", *, package: str = "") -> UsageError:
+    """The error for a missing package, with the command that installs it in the environment of this process.
+
+    Args:
+        what: what needs which package, such as "Reading sound needs soundfile".
+        extra: of this project, which has the package; or
+        package: its name, where no extra has it.
+    """
+    from resnets.core.installation import install_command
+
+    command = install_command(*([package] if package else []), extra=extra)
+    return UsageError(f"{what}, which is not installed: {command}")
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:

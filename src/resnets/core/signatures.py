@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union
 
-from resnets.core.errors import UsageError, unknown
-from resnets.core.typed import conform
+from resnets.core.config import settings_called
+from resnets.core.errors import ArgumentError, UsageError, unknown
+from resnets.core.typed import conform, field_types
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +65,7 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises:
         UsageError: on a call, if an argument does not fit its type; the message lists the choices.
+        ArgumentError: on a call with a keyword that the function does not have; the message has the nearest.
     """
 
     @functools.cache
@@ -73,7 +75,10 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         signature, hints = declaration()
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise _no_such_argument(function, signature, kwargs) or error from None
         for name, value in bound.arguments.items():
             declared = hints.get(name, Any)
             if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
@@ -83,6 +88,39 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def takes_settings(base: Callable[[], Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator, below `@checked_arguments`, of a function whose positional arguments are settings, NAME=VALUE.
+
+    A setting that is given as a keyword is refused with what to write in its place.
+
+    Args:
+        base: returns the frozen dataclass whose settings they are.
+    """
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        function.__dict__["settings_base"] = base
+        return function
+
+    return decorated
+
+
+def _no_such_argument(
+    function: Callable[..., Any], signature: inspect.Signature, given: Mapping[str, Any]
+) -> ArgumentError | None:
+    """The error for the first keyword in `given` that `function` does not have; None where it has them all."""
+    known = [name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    positional = [name for name, each in signature.parameters.items() if name not in known]
+    name = next((name for name in given if name not in signature.parameters), None)
+    if name is None:
+        return None
+    title, base = function.__name__, function.__dict__.get("settings_base")
+    if base is not None and (meant := settings_called(base(), name, str(given[name]))):
+        return ArgumentError(f"{title} has no argument {name!r}: did you mean the setting {meant!r}, as a text?")
+    if base is not None and name in field_types(type(base())):
+        return ArgumentError(f"{title} has no argument {name!r}: give the setting as a text, \"{name}={given[name]}\".")
+    return ArgumentError(str(unknown(f"argument of {title}", name, [*positional, *known])))
 
 
 def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] = ()) -> Parser:

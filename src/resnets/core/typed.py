@@ -1,8 +1,8 @@
 """Checks of values against declared types, for the fields of configs, the arguments of functions and JSON.
 
 A `Literal` takes only its members, an integer must fit 64 bits, a float must be finite. Equivalent values are converted
-to the declared type: a list to a tuple, an int to a float, NumPy's numbers to Python's, a path or a `torch.device` to
-a string.
+to the declared type: a list to a tuple, an int to a float, numbers, texts and arrays of NumPy and torch to Python's, a
+path or a `torch.device` to a string.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from resnets.core.errors import UsageError, nearest
 T = TypeVar("T")
 MAX_INT = 2**63 - 1
 _WRONG = object()
+_OWN_TYPES = (str, int, float, bool, type(None), list, tuple, dict)
 
 # Makes one of several dataclasses from a JSON object; the last argument is its dotted name, for messages.
 Build = Callable[[list[type], dict[str, Any], str], Any]
@@ -38,6 +39,8 @@ def conform(declared: Any, value: Any, where: str, build: Build | None = None) -
         UsageError: the value does not fit; the message has the choices, and the most similar one to a string.
     """
     members = members_of(declared)
+    if Any not in members:
+        value = _plain(value, members)
     if build is not None and isinstance(value, dict) and (classes := dataclasses_in(declared)):
         return build(classes, value, where)
     for member in members:
@@ -105,6 +108,21 @@ def short(value: Any) -> str:
     except (RecursionError, ValueError):  # nested too deep, or a whole number of more digits than Python shows
         return f"{type(value).__name__} too large to show"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(value: Any, members: tuple[Any, ...]) -> Any:
+    """`value` as Python's own number, text or, where a tuple is declared, list; anything else as it is.
+
+    Arrays and tensors of one number count as numbers. NumPy and torch are not imported.
+    """
+    if type(value) in _OWN_TYPES or any(isinstance(member, type) and isinstance(value, member) for member in members):
+        return str.__str__(value) if isinstance(value, str) else value
+    if (type(value).__module__.partition(".")[0]) not in ("numpy", "torch") or not hasattr(value, "tolist"):
+        return value
+    takes_lists = any(typing.get_origin(member) is tuple for member in members)
+    if takes_lists or getattr(value, "ndim", 1) == 0:
+        return value.tolist()  # of no dimension: a number
+    return value
 
 
 def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.core.errors import DataError, ResnetsError, UsageError
+from resnets.core.errors import DataError, ResnetsError, not_installed
 from resnets.modalities.audio.lengths import missing_bytes
 
 Samples = NDArray[np.float64]  # (N,) of one channel, from -1 to 1
@@ -177,9 +177,7 @@ def _soundfile() -> Any:
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: the package without its library
-        raise UsageError(
-            'Reading sound needs soundfile, which is not installed: pip install "resnets[audio]".'
-        ) from error
+        raise not_installed("Reading sound needs soundfile", "audio") from error
     return soundfile
 
 
