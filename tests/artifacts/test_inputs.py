@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnets.artifacts.inputs import expand
-from resnets.core.errors import DataError, UsageError
+from resnets.core.errors import DataError
 from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.image.preprocessing import Preprocessing
 
@@ -53,6 +53,5 @@ def test_where_nothing_is_found_it_is_said_what_was_looked_for(given: str, messa
         expand(["b/2.jpg", given], IMAGES)
 
 
-def test_a_list_is_refused_with_what_to_write(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"Give each image as an argument of its own.*predict\(model, \*files\)"):
-        expand([["b/2.jpg"]], IMAGES)
+def test_paths_in_a_list_are_inputs_of_their_own(folder: Path) -> None:
+    assert expand([["b/2.jpg", Path("c")], ("[1].jpg",)], IMAGES) == ["b/2.jpg", "c/4.jpg", "[1].jpg"]

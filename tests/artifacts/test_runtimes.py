@@ -19,6 +19,7 @@ from resnets.artifacts.runtimes.openvino import OpenVINO
 from resnets.cli import main
 from resnets.core.devices import has_bf16
 from resnets.core.errors import DataError, UsageError
+from resnets.core.installation import install_command
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -222,7 +223,7 @@ def test_what_cannot_be_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, 
         runtimes.build(create(resnets.CATALOG["resnet18"]).to("meta"), "openvino", "auto")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     assert main(["predict", str(file), "x.png", "--runtime", "openvino"]) == 2
-    assert "pip install -e '.[export]'" in capsys.readouterr().err
+    assert f"which is not installed: {install_command(extra='export')}" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"runtime takes .*, not 'openvin': did you mean 'openvino'"):
         load(file, runtime="openvin")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="calibrate is for precision int8"):

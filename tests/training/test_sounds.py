@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 import resnets
@@ -102,6 +103,27 @@ def test_predictions_are_those_of_evaluate_for_paths_bytes_and_samples(data: Pat
     assert of_path == of_bytes
     samples, rate = soundfile.read(path)
     assert model.predict((samples, rate)) == of_path
+
+
+def test_sounds_in_memory_are_read_whatever_they_are_given_in(data: Path, whole: Path) -> None:
+    model = resnets.load(whole)
+    path = data / "val" / "a" / "0.wav"
+    expected = model.predict(path)
+    samples, rate = soundfile.read(path)
+    both = np.stack([samples, samples])
+    given: list[Any] = [
+        path.open("rb"), (samples.astype(np.float32), np.int64(rate)), (rate, samples),
+        (torch.from_numpy(samples), rate), (both, rate), (both.T, float(rate)), [samples, rate],
+    ]  # fmt: skip
+    for each in given:
+        (name, probability), *_ = model.predict(each)
+        assert (name, probability) == (expected[0][0], pytest.approx(expected[0][1], rel=1e-5))
+    pairs = [(samples, rate), (samples[::-1], rate), (samples, rate // 2)]
+    answers = model.predict_many(pairs)
+    assert resnets.predict(model, iter(pairs)) == resnets.predict(model, pairs) == answers
+    assert answers[0] != answers[2]
+    with pytest.raises(UsageError, match=r"a pair \(samples, rate in Hz\), not numpy.ndarray"):
+        model.predict(samples)
 
 
 def test_a_bad_input_is_named_and_the_others_are_answered(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.console import note
-from resnets.core.errors import DataError, UsageError
+from resnets.core.errors import DataError
 from resnets.modalities.inputs import AnyInput
 from resnets.modalities.listing import KINDS, Listing
 
@@ -18,27 +18,25 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
     """`inputs` with each folder replaced by the files in it and below it, and each glob by what it matches, sorted.
 
     A path that exists is never a glob. What is no path, such as an image in memory, stays as it is, and so does a path
-    that does not exist, which is an error when it is read.
+    that does not exist, which is an error when it is read. Paths in lists are inputs of their own.
 
     Args:
         settings: of the model's input, whose modality decides which files of a folder are inputs.
 
     Raises:
         DataError: a folder has no such file, or a glob matches nothing.
-        UsageError: several inputs are given as one list.
+        UsageError: an input is a URL.
     """
     found: list[Any] = []
     for given in inputs:
-        if isinstance(given, list | tuple):
-            raise UsageError(
-                f"Give each {settings.noun} as an argument of its own, not in a list: predict(model, *files)."
-            )
-        if not isinstance(given, str | Path):
+        if isinstance(given, list | tuple) and all(isinstance(each, str | os.PathLike) for each in given):
+            found += expand(given, settings)
+        elif not isinstance(given, str | os.PathLike):
             found.append(given)
         elif os.path.isdir(given):
             found += _files_of(given, settings)
-        elif not os.path.lexists(given) and glob.has_magic(str(given)):
-            matches = sorted(glob.glob(str(given), recursive=True))
+        elif not os.path.lexists(given) and glob.has_magic(os.fsdecode(given)):
+            matches = sorted(glob.glob(os.fsdecode(given), recursive=True))
             files = [match for match in matches if not os.path.isdir(match)]
             files += [
                 each for match in matches if os.path.isdir(match) for each in files_in(match, settings, notes=True)
@@ -51,7 +49,7 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
     return found
 
 
-def files_in(folder: str | Path, settings: AnyInput, *, notes: bool = False) -> list[str]:
+def files_in(folder: str | os.PathLike[str], settings: AnyInput, *, notes: bool = False) -> list[str]:
     """The paths of the files in a folder and below it that are inputs of `settings`, by their endings, sorted.
 
     Args:
@@ -67,7 +65,7 @@ def files_in(folder: str | Path, settings: AnyInput, *, notes: bool = False) -> 
     return found
 
 
-def _files_of(folder: str | Path, settings: AnyInput) -> list[str]:
+def _files_of(folder: str | os.PathLike[str], settings: AnyInput) -> list[str]:
     files = files_in(folder, settings, notes=True)
     if not files:
         raise DataError(f"There are no {settings.noun}s in {folder}, nor in the folders in it.")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file, runtimes
@@ -26,7 +26,8 @@ from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import batch_of
-from resnets.modalities.base import Dataset
+from resnets.modalities.given import Given, given_inputs, is_several
+from resnets.modalities.image.datasets.given import ImageInput as ImageInput
 from resnets.modalities.inputs import dataset_of, open_reader
 from resnets.models.catalog import CATALOG
 from resnets.models.resnet import ResNet
@@ -35,7 +36,6 @@ from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.tasks.forward import place
 
-ImageInput = str | Path | bytes | Image.Image
 Ranking = list[tuple[str, float]]
 
 
@@ -106,19 +106,20 @@ class Model:
         )  # fmt: skip
 
     @renamed_arguments(pictures="images")
-    def probabilities(self, images: Iterable[Any]) -> Tensor:
+    def probabilities(self, images: Any) -> Tensor:
         """(N, classes) float32 probabilities on the CPU, for images of any sizes: the same that `evaluate` scores.
 
         They are averaged over the crops of `tta`. The network computes in evaluation mode, whatever its mode is.
+
+        Args:
+            images: see `predict_many`.
 
         Raises:
             DataError: an image is missing or damaged.
             UsageError: the outputs of the model's task are no probabilities of classes.
         """
         task, rows = self.task, []
-        inputs = list(images)
-        answers = self._answers(inputs, len(self.classes), None, 1, None)
-        for answer in answers:
+        for _, answer in self.answers(self.given(images), len(self.classes)):
             if isinstance(answer, DataError):
                 raise answer
             listed = task.answer_json(answer, self.classes).get("classes", ())
@@ -136,19 +137,24 @@ class Model:
         """The answer of the model's task to one sample, such as an image of any size.
 
         Args:
-            image: a path, the bytes of a file, or what the modality has in memory, such as Pillow's image.
+            image: a path; the bytes of a file, or a file object; an image of Pillow's; an array or a tensor: (height,
+                width), (height, width, channels) or (channels, height, width), of uint8 or of floats from 0 to 1, in
+                the order red, green, blue (`modalities.image.read.arrays`). Of sounds a pair (samples, rate in Hz) in
+                place of the last two. Several of them, such as a list or an array of 4 dimensions, get a list of
+                answers.
             top: number of classes, where they are ranked.
             tta: the test-time augmentation, in place of the recipe's.
 
         Returns:
             Of a classifier, the `top` most probable classes with their probabilities, the most probable first.
         """
-        return self.predict_many([image], top, tta=tta)[0]
+        found = self.predict_many(image, top, tta=tta)
+        return found if is_several(image, self.card.preprocessing.modality) else found[0]
 
     @renamed_arguments(pictures="images")
     def predict_many(
         self,
-        images: Sequence[Any],
+        images: Any,
         top: int = 5,
         batch: int | None = None,
         workers: int | None = None,
@@ -158,44 +164,83 @@ class Model:
         """`predict` for each of `images`, in batches of `batch`; the next batch is decoded meanwhile.
 
         Args:
+            images: a list, an iterator or a batch of what `predict` takes. What an iterator yields is dropped as soon
+                as the network's input is made of it, so that it may yield more images than fit into memory.
             batch: samples at a time; None takes as many as `evaluate`, for the same last bit.
             workers: threads that decode; None is one for each usable core.
 
         Raises:
             PredictionError: some samples cannot be read; the error has the answers to the others.
         """
-        if top < 1:
-            raise UsageError(f"top must be 1 or more, not {top}.")
-        answers = list(self._answers(images, top, batch, workers, tta))
+        answers = [answer for _, answer in self.answers(self.given(images), top, batch, workers, tta)]
         failed = {number: each for number, each in enumerate(answers) if isinstance(each, DataError)}
         if failed:
             raise PredictionError([None if number in failed else each for number, each in enumerate(answers)], failed)
         return answers
 
+    def given(self, images: Any) -> Iterator[Given]:
+        """Each of the inputs in `images`, when it is asked for; see `predict_many`."""
+        return given_inputs([images], self.card.preprocessing.modality)
+
+    def answers(
+        self,
+        inputs: Iterable[Given],
+        top: int = 5,
+        batch: int | None = None,
+        workers: int | None = None,
+        tta: str | None = None,
+    ) -> Iterator[tuple[str, Any]]:
+        """The name of each of `inputs` and the answer to it, or the DataError of one that cannot be read, in turn.
+
+        At a time, at most twice as many inputs are in memory decoded as there are threads, and two batches of what the
+        network gets.
+
+        Args:
+            top, batch, workers, tta: see `predict_many`.
+
+        Raises:
+            UsageError: `top` is below 1, or there is no such test-time augmentation.
+        """
+        if top < 1:
+            raise UsageError(f"top must be 1 or more, not {top}.")
+        return self._answers(inputs, top, batch, workers, self.predictor(tta))
+
     def _answers(
-        self, inputs: Sequence[Any], top: int, batch: int | None, workers: int | None, tta: str | None
-    ) -> Iterator[Any]:
-        """The answer to each of `inputs`, or the DataError of one that cannot be read."""
-        task, predictor = self.task, self.predictor(tta)
-        dataset = dataset_of(self.card.preprocessing, inputs)
-        batch = batch or batch_of(task)
-        with ThreadPoolExecutor(default_workers() if workers is None else max(1, workers)) as pool:
-            parts = [range(first, min(first + batch, len(inputs))) for first in range(0, len(inputs), batch)]
-            for loaded in prefetch(pool, partial(_try_to_load, predictor, dataset), parts):
-                readable = [each for each in loaded if not isinstance(each, DataError)]
+        self, inputs: Iterable[Given], top: int, batch: int | None, workers: int | None, predictor: NetworkPredictor
+    ) -> Iterator[tuple[str, Any]]:
+        task, threads = self.task, default_workers() if workers is None else max(1, workers)
+        decoded = threading.Semaphore(2 * threads)
+
+        def drawn() -> Iterator[Given]:
+            for each in inputs:
+                if each.is_large:
+                    decoded.acquire()
+                yield each
+
+        def load(given: Given) -> tuple[str, Any]:
+            try:
+                return given.name, predictor.load(dataset_of(self.card.preprocessing, [given]), 0)
+            except DataError as error:
+                return given.name, DataError(str(error))  # without the traceback, whose frames hold the pixels
+            finally:
+                if given.is_large:
+                    decoded.release()
+
+        with ThreadPoolExecutor(threads) as pool:
+            for loaded in prefetch(pool, load, _parts(drawn(), batch or batch_of(task))):
+                readable = [each for _, each in loaded if not isinstance(each, DataError)]
                 found = iter(())
                 if readable:
                     with torch.inference_mode(), full_float32():
                         found = iter(task.answers(predictor.predict(readable), self.classes, top))
-                for each in loaded:
-                    yield each if isinstance(each, DataError) else next(found)
+                for name, each in loaded:
+                    yield name, each if isinstance(each, DataError) else next(found)
 
 
-def _try_to_load(predictor: NetworkPredictor, dataset: Dataset, index: int) -> Any:
-    try:
-        return predictor.load(dataset, index)
-    except DataError as error:
-        return DataError(str(error))  # without the traceback, whose frames hold the pixels
+def _parts(inputs: Iterator[Given], size: int) -> Iterator[Iterator[Given]]:
+    """`inputs` in parts of `size`, each drawn one by one."""
+    for first in inputs:
+        yield itertools.chain([first], itertools.islice(inputs, size - 1))
 
 
 def find_model_file(model: str | Path) -> Path:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation
-from resnets.commands.predictions import Answers, check_out
+from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.core.console import say
-from resnets.core.errors import PredictionError, UsageError
+from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
+    from resnets.modalities.given import Given
 
 
 class Predictions(list[Any]):
@@ -49,7 +52,8 @@ def predict(
 
     Args:
         model: a model file or a run folder.
-        images: files, folders of them, or globs in quotes.
+        images: files, folders of them, or globs in quotes; in Python also what `Model.predict` takes, and lists and
+            iterators of it.
         top: number of classes to show, where they are ranked.
         tta: test-time augmentation (see evaluate; default: as in the model's recipe).
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
@@ -73,6 +77,7 @@ def predict(
     check_out(None if out is None else Path(out))
     from resnets.artifacts.inputs import expand
     from resnets.artifacts.model import Model, load
+    from resnets.modalities.given import given_inputs
 
     if not images:
         raise UsageError("Give at least one image.")
@@ -80,19 +85,33 @@ def predict(
     if not isinstance(model, Model):
         model = load(model, device_for(runtime, device), runtime=runtime, precision=precision, calibrate=calibrate)
     model.check_tta(tta)
-    inputs = expand(images, model.card.preprocessing)
-    try:
-        with threads_for(model.card, runtime):
-            answers = model.predict_many(inputs, top, workers=workers, tta=tta)
-        found = Answers(model.card, inputs, answers)
-    except PredictionError as error:
-        found = Answers(model.card, inputs, error.predictions, error.failed)
+    expanded = partial(expand, settings=model.card.preprocessing)
+    inputs = given_inputs(expanded(images), model.card.preprocessing.modality, lambda path: expanded([path]))
+    kept: list[Any] = []
+    answers: list[Any] = []
+    failed: dict[int, DataError] = {}
+    keeps = out is not None and Path(out).suffix.lower() not in FILES  # a folder gets files with the images in them
+    with threads_for(model.card, runtime):
+        for input_name, answer in model.answers(_keeping(inputs, kept) if keeps else inputs, top, None, workers, tta):
+            if isinstance(answer, DataError):
+                failed[len(answers)] = answer
+            answers.append(None if isinstance(answer, DataError) else answer)
+            if not keeps:
+                kept.append(input_name)
+    found = Answers(model.card, kept, answers, failed)
     if out is not None:
         found.write(Path(out), name, runtime)
     predictions = Predictions(found)
     if found.failed:
         raise PredictionError(predictions, found.failed)
     return predictions
+
+
+def _keeping(inputs: Iterable[Given], kept: list[Any]) -> Iterator[Given]:
+    """`inputs`, each appended to `kept` when it is asked for."""
+    for each in inputs:
+        kept.append(each)
+        yield each
 
 
 def _answer(invocation: Invocation) -> Answer:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.core.errors import DataError, UsageError
-from resnets.core.installation import install_command
 from resnets.core.renamed import with_old_keys
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class Answers:
     """What a model answers to some inputs.
 
     Args:
-        inputs: as given, such as paths; folders and globs as the files that they stand for.
+        inputs: their names; or, where files are written for each, the inputs themselves, such as paths, or `Given`.
         answers: of the model's task, one for each input; None for those that failed.
         failed: why an input could not be read, by its number.
         files: the names of the files of an answer by key of the prediction, by number of the input.
@@ -119,6 +118,8 @@ def check_out(out: Path | None) -> None:
         return
     ending = out.suffix.lower()
     if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        from resnets.core.installation import install_command
+
         raise UsageError(
             "Writing .parquet needs pyarrow, which is not installed. Give a .csv, or install it: "
             f"{install_command('pyarrow')}"
@@ -130,8 +131,10 @@ def check_out(out: Path | None) -> None:
 
 
 def name_of(given: Any) -> str:
-    """What answers call an input: its path, or what it is where it is none."""
-    return str(given) if isinstance(given, str | Path) else f"<{type(given).__name__}>"
+    """What answers call an input: its name or path, or what it is where it is none."""
+    if isinstance(given, str | os.PathLike):
+        return os.fsdecode(given)
+    return str(getattr(given, "name", f"<{type(given).__name__}>"))  # of `Given`
 
 
 def file_names(inputs: Sequence[Any]) -> list[str]:

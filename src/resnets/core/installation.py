@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import shlex
@@ -33,7 +34,7 @@ def install_command(*packages: str, extra: str = "") -> str:
     parts = Path(sys.prefix).parts
     if "pipx" in parts:
         return f"pipx runpip {Path(sys.prefix).name} install {arguments}"
-    if ("uv", "tools") in zip(parts, parts[1:], strict=False):
+    if ("uv", "tools") in itertools.pairwise(parts):
         return f"uv tool install {arguments if not packages else f'--with {arguments} {PROJECT}'}"
     if importlib.util.find_spec("pip") is not None:
         return f"{'%' if _in_notebook() else ''}pip install {arguments}"

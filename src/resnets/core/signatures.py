@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union
+from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union, cast
 
 from resnets.core.config import settings_called
 from resnets.core.errors import ArgumentError, UsageError, unknown
@@ -118,8 +118,8 @@ def _no_such_argument(
     title, base = function.__name__, function.__dict__.get("settings_base")
     if base is not None and (meant := settings_called(base(), name, str(given[name]))):
         return ArgumentError(f"{title} has no argument {name!r}: did you mean the setting {meant!r}, as a text?")
-    if base is not None and name in field_types(type(base())):
-        return ArgumentError(f"{title} has no argument {name!r}: give the setting as a text, \"{name}={given[name]}\".")
+    if base is not None and name in field_types(cast(Any, type(base()))):
+        return ArgumentError(f'{title} has no argument {name!r}: give the setting as a text, "{name}={given[name]}".')
     return ArgumentError(str(unknown(f"argument of {title}", name, [*positional, *known])))
 
 

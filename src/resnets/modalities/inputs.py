@@ -44,7 +44,7 @@ def dataset_of(settings: AnyInput, inputs: Sequence[Any]) -> Dataset:
     """What a user wants predictions of, as a dataset without targets.
 
     Args:
-        inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images.
+        inputs: paths, bytes of files, or what the modality has in memory, such as Pillow's images; or each as `Given`.
     """
     if isinstance(settings, LogMel):
         from resnets.modalities.audio.datasets.given import GivenSounds

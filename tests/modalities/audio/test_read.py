@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from resnets.core.errors import DataError, UsageError
+from resnets.core.installation import install_command
 from resnets.modalities.audio import read
 from resnets.modalities.audio.read import File, examine, open_recording
 from tests.conftest import truncate
@@ -171,7 +173,7 @@ def test_without_soundfile_the_command_that_installs_it_is_named(
         return original(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(UsageError, match=r'pip install "resnets\[audio\]"'):
+    with pytest.raises(UsageError, match=re.escape(install_command(extra="audio"))):
         samples_of(path)
     assert len(samples_of((tone(), 8000))) == len(tone())  # which needs no file
 

@@ -24,7 +24,7 @@ def test_whatever_is_given_is_the_same_image(tmp_path: Path) -> None:
     assert len(dataset) == 4
     for index in range(4):
         np.testing.assert_array_equal(np.asarray(dataset.image(index, "RGB")), np.asarray(image))
-    assert [dataset.name(i) for i in range(4)] == [str(path), str(path), "the image", "the image"]
+    assert [dataset.name(i) for i in range(4)] == [str(path), str(path), "image 2", "image 3"]
     assert dataset.encoded(2) == path.read_bytes()
     reader = open_reader(Preprocessing(resize=16, crop=12))
     crops = [reader.load(dataset, index, "flip").inputs for index in range(4)]
@@ -42,5 +42,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     dataset = GivenImages((tmp_path / "no.png", b"no image"))
     with pytest.raises(DataError, match=str(tmp_path / "no.png")):
         dataset.image(0, "RGB")
-    with pytest.raises(DataError, match="the image"):
+    with pytest.raises(DataError, match="image 1 is not an image"):
         dataset.image(1, "RGB")

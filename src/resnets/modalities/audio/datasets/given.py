@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.core.errors import UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.modalities.audio.read import File
 from resnets.modalities.base import Arrays, OnDisk
+from resnets.modalities.given import Given, sound_pair
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class GivenSounds:
     """Recordings without targets.
 
     Args:
-        inputs: paths, bytes of files, or pairs of samples, (N,) or (N, channels), and their rate in Hz. Samples are
-            from -1 to 1, or whole numbers of all their range.
+        inputs: paths, bytes of files, or pairs of samples, (N,), (N, channels) or (channels, N) with N the larger, and
+            their rate in Hz. Samples are from -1 to 1, or whole numbers of all their range.
 
     Raises:
         UsageError: an input is none of these.
@@ -57,7 +58,9 @@ class GivenSounds:
         return {}
 
     def recording(self, index: int) -> File:
-        return _as_file(self.inputs[index])
+        if isinstance(given := self.inputs[index], Given) and isinstance(given.value, DataError):
+            raise given.value
+        return _as_file(given)
 
     def encoded(self, index: int) -> bytes | None:
         file = self.recording(index)
@@ -72,6 +75,8 @@ class GivenSounds:
         return b""
 
     def name(self, index: int) -> str:
+        if isinstance(given := self.inputs[index], Given):
+            return given.name
         file = self.recording(index)
         return str(file) if isinstance(file, Path) else f"recording {index}"
 
@@ -80,12 +85,17 @@ class GivenSounds:
 
 
 def _as_file(given: Any) -> File:
+    if isinstance(given, Given):
+        given = given.value
+    if isinstance(given, DataError):  # raised when it is read
+        return b""
     if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
     if isinstance(given, str | os.PathLike):
         return Path(os.fspath(given))
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int | np.integer):
-        return np.asarray(given[0]), int(given[1])
+    if (pair := sound_pair(given)) is not None:
+        samples, rate = pair
+        return (samples.T if samples.ndim == 2 and samples.shape[0] < samples.shape[1] else samples), rate
     raise UsageError(
         f"A recording is a path, the bytes of a file, or a pair (samples, rate in Hz), not {type(given).__name__}."
     )
