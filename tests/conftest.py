@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.modalities.image.read.pillow import Pixels
+from tests.notebook import Display
 
 SHARED = Path(os.environ.get("RESNETS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -21,6 +24,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the development data in {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Display:
+    """What a notebook shows, in which the test is."""
+    display = Display()
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython.display", display)  # type: ignore[arg-type]
+    return display
 
 
 def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:

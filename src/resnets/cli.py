@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 
 from resnets.commands.command import Answer, Command, Invocation
-from resnets.core.console import quiet, say, tolerate_any_text
+from resnets.core.console import own_progress, quiet, say, tolerate_any_text
 from resnets.core.errors import ResnetsError, unknown
 from resnets.core.files import to_json
 from resnets.core.signatures import Parser, parser_of
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         invocation, command = _parse([a for a in argv if a != "--debug"])
         given = invocation.arguments
-        with quiet() if given.quiet else contextlib.nullcontext():
+        with own_progress(), quiet() if given.quiet else contextlib.nullcontext():
             answer = command.answer(invocation)
         code = _print(answer, json=given.json, quiet=given.quiet)
         return 1 if answer.failed else code

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,20 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file, runtimes
+from resnets.artifacts.answers import answers_to
 from resnets.artifacts.calibration import calibration_digest, calibration_inputs
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.core.devices import find_device, full_float32
+from resnets.core.devices import find_device
 from resnets.core.errors import DataError, FileError, PredictionError, UsageError, nearest
 from resnets.core.renamed import renamed_arguments, renamed_fields, stored
 from resnets.core.signatures import checked_arguments
-from resnets.core.workers import default_workers
-from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
-from resnets.evaluation.scoring import batch_of
 from resnets.modalities.given import Given, given_inputs, is_several
 from resnets.modalities.image.datasets.given import ImageInput as ImageInput
-from resnets.modalities.inputs import dataset_of, open_reader
+from resnets.modalities.inputs import open_reader
 from resnets.models.catalog import CATALOG
 from resnets.models.resnet import ResNet
 from resnets.models.surgery import load_strictly
@@ -192,55 +187,9 @@ class Model:
     ) -> Iterator[tuple[str, Any]]:
         """The name of each of `inputs` and the answer to it, or the DataError of one that cannot be read, in turn.
 
-        At a time, at most twice as many inputs are in memory decoded as there are threads, and two batches of what the
-        network gets.
-
-        Args:
-            top, batch, workers, tta: see `predict_many`.
-
-        Raises:
-            UsageError: `top` is below 1, or there is no such test-time augmentation.
+        See `artifacts.answers.answers_to`.
         """
-        if top < 1:
-            raise UsageError(f"top must be 1 or more, not {top}.")
-        return self._answers(inputs, top, batch, workers, self.predictor(tta))
-
-    def _answers(
-        self, inputs: Iterable[Given], top: int, batch: int | None, workers: int | None, predictor: NetworkPredictor
-    ) -> Iterator[tuple[str, Any]]:
-        task, threads = self.task, default_workers() if workers is None else max(1, workers)
-        decoded = threading.Semaphore(2 * threads)
-
-        def drawn() -> Iterator[Given]:
-            for each in inputs:
-                if each.is_large:
-                    decoded.acquire()
-                yield each
-
-        def load(given: Given) -> tuple[str, Any]:
-            try:
-                return given.name, predictor.load(dataset_of(self.card.preprocessing, [given]), 0)
-            except DataError as error:
-                return given.name, DataError(str(error))  # without the traceback, whose frames hold the pixels
-            finally:
-                if given.is_large:
-                    decoded.release()
-
-        with ThreadPoolExecutor(threads) as pool:
-            for loaded in prefetch(pool, load, _parts(drawn(), batch or batch_of(task))):
-                readable = [each for _, each in loaded if not isinstance(each, DataError)]
-                found = iter(())
-                if readable:
-                    with torch.inference_mode(), full_float32():
-                        found = iter(task.answers(predictor.predict(readable), self.classes, top))
-                for name, each in loaded:
-                    yield name, each if isinstance(each, DataError) else next(found)
-
-
-def _parts(inputs: Iterator[Given], size: int) -> Iterator[Iterator[Given]]:
-    """`inputs` in parts of `size`, each drawn one by one."""
-    for first in inputs:
-        yield itertools.chain([first], itertools.islice(inputs, size - 1))
+        return answers_to(inputs, self.predictor(tta), self.card, top, batch, workers)
 
 
 def find_model_file(model: str | Path) -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, find_spec, is_trained
-from resnets.commands.command import Answer, Command, Invocation
+from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
+from resnets.core.progress import progress_line
 from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 from resnets.core.units import show_bytes, show_count
@@ -18,6 +19,7 @@ from resnets.training.recipe import MAX_BATCH
 
 
 @checked_arguments
+@can_be_quiet
 def benchmark(
     model: str | Spec,
     /,
@@ -32,6 +34,7 @@ def benchmark(
     precision: RunPrecision = "auto",
     data: str | None = None,
     workers: int | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Measure the speed of a model on this machine: training, inference, data loading.
 
@@ -48,6 +51,7 @@ def benchmark(
         precision: auto, fp32 or bf16, of training and inference; or int8, of inference only.
         data: a folder of images to load (default: 64 generated JPEGs of 500 x 375).
         workers: threads that decode images (default: one for each usable core).
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Returns:
         What `--json` prints: bytes, and for "training", "inference" and "loading" what `experiments.benchmark`
@@ -66,31 +70,35 @@ def benchmark(
 
     spec = model_file.load(find_model_file(str(model)))[1].spec if is_trained(model) else find_spec(model)
     size = spec.usual_size if size is None else size
-    training = training_rate(
-        spec,
-        batch=max(batch, 2),
-        size=size,
-        steps=steps,
-        device=device,
-        precision="auto" if precision == "int8" else precision,
-        memory_limit=memory_limit,
-    )
-    found: dict[str, Any] = {
-        "model": model if isinstance(model, str) else "spec",
-        "size": size,
-        "peak_memory_bytes": training.peak_memory_bytes,
-        "predicted_peak_memory_bytes": training.predicted_peak_memory_bytes,
-        "training": asdict(training),
-    }
-    found["training"]["predicted_parts"] = with_old_keys(training.predicted_parts, pictures="images")
-    if not train:
-        inference = inference_rate(
-            spec, batch=batch, size=size, steps=steps, device=device, runtime=runtime, precision=precision
+    with progress_line() as line:
+        line(f"benchmark  training, {show_count(steps, 'step')}", now=True)
+        training = training_rate(
+            spec,
+            batch=max(batch, 2),
+            size=size,
+            steps=steps,
+            device=device,
+            precision="auto" if precision == "int8" else precision,
+            memory_limit=memory_limit,
         )
-        found["inference"] = asdict(inference)
-        threads = default_workers() if workers is None else workers
-        loading = loading_rate(data, batch=batch, size=size, steps=steps, workers=threads)
-        found["loading"] = with_old_keys(asdict(loading), pictures="images")
+        found: dict[str, Any] = {
+            "model": model if isinstance(model, str) else "spec",
+            "size": size,
+            "peak_memory_bytes": training.peak_memory_bytes,
+            "predicted_peak_memory_bytes": training.predicted_peak_memory_bytes,
+            "training": asdict(training),
+        }
+        found["training"]["predicted_parts"] = with_old_keys(training.predicted_parts, pictures="images")
+        if not train:
+            line(f"benchmark  inference, {show_count(steps, 'step')}", now=True)
+            inference = inference_rate(
+                spec, batch=batch, size=size, steps=steps, device=device, runtime=runtime, precision=precision
+            )
+            found["inference"] = asdict(inference)
+            threads = default_workers() if workers is None else workers
+            line("benchmark  loading of images", now=True)
+            loading = loading_rate(data, batch=batch, size=size, steps=steps, workers=threads)
+            found["loading"] = with_old_keys(asdict(loading), pictures="images")
     return found
 
 
@@ -124,4 +132,4 @@ def _answer(invocation: Invocation) -> Answer:
     return Answer(lines, found, notes)
 
 
-COMMAND = Command(benchmark, _answer)
+COMMAND = Command(benchmark, _answer, python_only=("quiet",))

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, ParamSpec, TextIO, TypeVar
 
+from resnets.core.console import quiet
 from resnets.core.signatures import arguments
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def can_be_quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator, below `@checked_arguments`, of a function that takes `quiet`: with it, neither progress nor notes."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with quiet() if kwargs.get("quiet") else contextlib.nullcontext():
+            return function(*args, **kwargs)
+
+    return call
 
 
 @dataclass(frozen=True)

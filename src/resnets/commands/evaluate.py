@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for, threads_for
-from resnets.commands.command import Answer, Command, Invocation
+from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError
+from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS, default_workers
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 @renamed_arguments(views="tta")
 @checked_arguments
+@can_be_quiet
 def evaluate(
     model: str | Path | Model,
     /,
@@ -39,6 +41,7 @@ def evaluate(
     precision: RunPrecision = "auto",
     calibrate: str | None = None,
     workers: int | None = None,
+    quiet: bool = False,
 ) -> Scores:
     """Evaluate a model on a split of a dataset: every sample once, in float32.
 
@@ -59,6 +62,7 @@ def evaluate(
         precision: auto, fp32, bf16 or int8, where the runtime supports it.
         calibrate: images to calibrate int8 on: a folder or a dataset (default: the training data).
         workers: threads that decode; the result does not depend on it (default: one for each usable core).
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Raises:
         UsageError: if there is no such split or augmentation, or the models of an ensemble do not fit one another.
@@ -68,6 +72,7 @@ def evaluate(
     check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts.model import Model, load
     from resnets.core.devices import find_device
+    from resnets.evaluation.predictor import Counted
     from resnets.evaluation.scoring import absent, score
     from resnets.modalities.catalog import open_dataset
     from resnets.training import agreement
@@ -97,9 +102,10 @@ def evaluate(
         split = split or splits.scored
         dataset = splits.split(split)
         agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
-        with threads_for(first.card, runtime):
+        with threads_for(first.card, runtime), progress_line() as line:
+            count = f"{len(dataset) // ranks.world:,} {first.card.preprocessing.noun}s"
             scores = score(
-                predictor,
+                Counted(predictor, lambda done: line(f"evaluate  {done:,} of {count}")) if ranks.is_main else predictor,
                 first.task,
                 dataset,
                 split=split,
@@ -210,4 +216,4 @@ def _answer(invocation: Invocation) -> Answer:
     return Answer(lines, _as_json(scores), scores.notes)
 
 
-COMMAND = Command(evaluate, _answer)
+COMMAND = Command(evaluate, _answer, python_only=("quiet",))

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_range, device_for, threads_for
-from resnets.commands.command import Answer, Command, Invocation
+from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.core.console import say
 from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.core.progress import progress_line
 from resnets.core.signatures import checked_arguments
+from resnets.core.units import show_count
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Predictions(list[Any]):
 
 
 @checked_arguments
+@can_be_quiet
 def predict(
     model: str | Path | Model,
     /,
@@ -47,6 +50,7 @@ def predict(
     precision: RunPrecision = "auto",
     calibrate: str | None = None,
     workers: int | None = None,
+    quiet: bool = False,
 ) -> list[Any]:
     """Predict what is in images or recordings of any size.
 
@@ -64,6 +68,7 @@ def predict(
         precision: auto (bf16 where runtime and processor support it, else fp32), fp32, bf16 or int8.
         calibrate: images to calibrate int8 on: a folder or a dataset (default: the training data).
         workers: threads that decode images; the result does not depend on it (default: one for each usable core).
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Returns:
         For each input the answer of the model's task; of a classifier its `top` classes with their probabilities, the
@@ -91,13 +96,15 @@ def predict(
     answers: list[Any] = []
     failed: dict[int, DataError] = {}
     keeps = out is not None and Path(out).suffix.lower() not in FILES  # a folder gets files with the images in them
-    with threads_for(model.card, runtime):
-        for input_name, answer in model.answers(_keeping(inputs, kept) if keeps else inputs, top, None, workers, tta):
+    noun = model.card.preprocessing.noun
+    with threads_for(model.card, runtime), progress_line() as line:
+        for input_name, answer in model.answers(_collected(inputs, kept) if keeps else inputs, top, None, workers, tta):
             if isinstance(answer, DataError):
                 failed[len(answers)] = answer
             answers.append(None if isinstance(answer, DataError) else answer)
             if not keeps:
                 kept.append(input_name)
+            line(f"predict  {show_count(len(answers), noun)}")
     found = Answers(model.card, kept, answers, failed)
     if out is not None:
         found.write(Path(out), name, runtime)
@@ -107,7 +114,7 @@ def predict(
     return predictions
 
 
-def _keeping(inputs: Iterable[Given], kept: list[Any]) -> Iterator[Given]:
+def _collected(inputs: Iterable[Given], kept: list[Any]) -> Iterator[Given]:
     """`inputs`, each appended to `kept` when it is asked for."""
     for each in inputs:
         kept.append(each)
@@ -126,4 +133,4 @@ def _answer(invocation: Invocation) -> Answer:
     return Answer(found.lines(), found.data(given.model, given.runtime), failed=bool(found.failed))
 
 
-COMMAND = Command(predict, _answer)
+COMMAND = Command(predict, _answer, python_only=("quiet",))

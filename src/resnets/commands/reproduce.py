@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range
-from resnets.commands.command import Answer, Command, Invocation
+from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.console import say
+from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 @renamed_arguments(tell="log")
 @checked_arguments
+@can_be_quiet
 def reproduce(
     experiment: str,
     /,
@@ -33,7 +35,8 @@ def reproduce(
     workers: int | None = None,
     jobs: int | None = None,
     runs: str | Path | None = None,
-    log: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] | None = None,
+    quiet: bool = False,
 ) -> Reproduction:
     """Run an experiment and compare its results with the published ones.
 
@@ -50,7 +53,8 @@ def reproduce(
         jobs: runs at a time (default: one for each core where a run uses one core, else one).
         runs: folder of the trained networks (default: runs in the folder of the results); experiments on the same
             networks and data can share it.
-        log: called with a line of text at each step forward.
+        log: called with a line of text at each step forward (default: shows the last one).
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Raises:
         UsageError: if a name or a value is wrong, or the folder holds another experiment.
@@ -63,20 +67,21 @@ def reproduce(
 
     found = catalog.find(experiment)
     folder = Path(out) if out is not None else Path("reproduced") / found.name
-    return run(
-        found,
-        folder,
-        settings=settings,
-        data=data,
-        seeds=seeds,
-        models=models,
-        epochs=epochs,
-        device=device,
-        workers=workers,
-        jobs=jobs,
-        runs=Path(runs) if runs is not None else None,
-        log=log,
-    )
+    with progress_line() as line:
+        return run(
+            found,
+            folder,
+            settings=settings,
+            data=data,
+            seeds=seeds,
+            models=models,
+            epochs=epochs,
+            device=device,
+            workers=workers,
+            jobs=jobs,
+            runs=Path(runs) if runs is not None else None,
+            log=line if log is None else log,
+        )
 
 
 def _answer(invocation: Invocation) -> Answer:
@@ -93,4 +98,11 @@ def _answer(invocation: Invocation) -> Answer:
     return Answer([*lines, f"page    {found.folder / 'index.html'}"], found.results)
 
 
-COMMAND = Command(reproduce, _answer, python_only=("log",))
+COMMAND = Command(
+    reproduce,
+    _answer,
+    python_only=(
+        "log",
+        "quiet",
+    ),
+)

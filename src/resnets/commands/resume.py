@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnets.commands.command import Command
+from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @renamed_arguments(listeners="subscribers")
 @checked_arguments
+@can_be_quiet
 def resume(
     run: str | Path,
     /,
@@ -28,6 +29,7 @@ def resume(
     memory_limit: str | None = None,
     rank_timeout: float = 45.0,
     subscribers: tuple[Subscriber, ...] = (),
+    quiet: bool = False,
 ) -> Run:
     """Continue an interrupted run, bit for bit, or train a finished one longer.
 
@@ -41,6 +43,7 @@ def resume(
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         subscribers: callables that get each event of the run; an exception in one is reported once and does not end
             the run.
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Raises:
         UsageError: if there is no run in the folder, or an argument is wrong.
@@ -52,6 +55,7 @@ def resume(
     from resnets.training.distributed import is_main
     from resnets.training.extension import parse_epochs
     from resnets.training.plan import read_plan
+    from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder
 
     folder = RunFolder(Path(run))
@@ -59,14 +63,17 @@ def resume(
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     more = parse_epochs(epochs) if epochs is not None else None
     wanted = read_plan(folder.recipe).tensorboard and is_main()
-    with tensorboard_subscriber(folder, wanted, required=False) as tensorboard_events:
+    with (
+        tensorboard_subscriber(folder, wanted, required=False) as tensorboard_events,
+        watch_from_python(is_main()) as progress,
+    ):
         scores = runner.resume(
             folder,
             data=data,
             epochs=more,
             memory_limit=memory_limit,
             rank_timeout=rank_timeout,
-            subscribers=(*subscribers, *tensorboard_events),
+            subscribers=(*subscribers, *tensorboard_events, *progress),
         )
     return _as_it_was(folder) if scores is None else finished_run(folder, scores)
 
@@ -83,4 +90,11 @@ def _as_it_was(folder: RunFolder) -> Run:
     return Run(folder.path, metrics, was_finished=True, noun=card.preprocessing.noun)
 
 
-COMMAND = Command(resume, answer, python_only=("subscribers",))
+COMMAND = Command(
+    resume,
+    answer,
+    python_only=(
+        "subscribers",
+        "quiet",
+    ),
+)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range, find_recipe, find_spec
-from resnets.commands.command import Command
+from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
-from resnets.core.signatures import checked_arguments
+from resnets.core.signatures import checked_arguments, takes_settings
 from resnets.core.workers import MAX_WORKERS
 from resnets.models.spec import Spec
 from resnets.training.recipe import Precision, Recipe
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 @renamed_arguments(best="monitor", listeners="subscribers")
 @checked_arguments
+@can_be_quiet
+@takes_settings(lambda: find_recipe("digits"))
 def train(
     recipe: str | Recipe | None = None,
     /,
@@ -48,6 +50,7 @@ def train(
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
     subscribers: tuple[Subscriber, ...] = (),
+    quiet: bool = False,
 ) -> Run:
     """Train a network; without arguments, a small one on scikit-learn's digits.
 
@@ -79,6 +82,7 @@ def train(
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run; an exception in one is reported once and does not end
             the run.
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Raises:
         UsageError: if a name, a setting or a value is wrong.
@@ -116,6 +120,7 @@ def train(
     from resnets.training import runner
     from resnets.training.distributed import is_main, restarts, world_size
     from resnets.training.plan import CheckpointPolicy
+    from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder, new_run_folder
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
@@ -127,7 +132,10 @@ def train(
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
-        with tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as tensorboard_events:
+        with (
+            tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as tensorboard_events,
+            watch_from_python(is_main()) as progress,
+        ):
             scores = runner.train(
                 resolved,
                 folder,
@@ -136,7 +144,7 @@ def train(
                 checkpoints=checkpoints,
                 tensorboard=tensorboard,
                 rank_timeout=rank_timeout,
-                subscribers=(*subscribers, *tensorboard_events),
+                subscribers=(*subscribers, *tensorboard_events, *progress),
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up
@@ -163,4 +171,11 @@ def _default_recipe(data: str | None, format: str | None) -> str:
     return name
 
 
-COMMAND = Command(train, answer, python_only=("subscribers",))
+COMMAND = Command(
+    train,
+    answer,
+    python_only=(
+        "subscribers",
+        "quiet",
+    ),
+)

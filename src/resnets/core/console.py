@@ -6,16 +6,18 @@ Names of files and classes come from anywhere. Whatever prints one prints it thr
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 _JOINERS = "\u200c\u200d"  # without which Persian, Hindi and some emoji are spelt wrong
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _quiet = False
+_progress = True
 
 
 def tolerate_any_text() -> None:
@@ -64,6 +66,39 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         _quiet = before
+
+
+@contextlib.contextmanager
+def own_progress() -> Iterator[None]:
+    """Context manager in which the caller shows progress itself, so that nothing else does."""
+    global _progress
+    before = _progress
+    _progress = False
+    try:
+        yield
+    finally:
+        _progress = before
+
+
+def progress_terminal() -> TextIO | None:
+    """The terminal on which Python's calls show progress; None where there is none, or nobody wants to see it.
+
+    Standard error goes first, so that standard output has the caller's own text alone.
+    """
+    if _quiet or not _progress:
+        return None
+    return next((stream for stream in (sys.stderr, sys.stdout) if stream is not None and stream.isatty()), None)
+
+
+def progress_notebook() -> Any:
+    """IPython's `display` module, where Python's calls show progress in a notebook; None elsewhere, as above.
+
+    In a notebook the shell has a kernel; in a terminal IPython's has none.
+    """
+    ipython = sys.modules.get("IPython")
+    if ipython is None or _quiet or not _progress:
+        return None
+    return importlib.import_module("IPython.display") if hasattr(ipython.get_ipython(), "kernel") else None
 
 
 def _escape(character: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -159,3 +159,25 @@ class Ensemble:
         return self.members[0].predictor.task.from_mean(
             [torch.stack(means).mean(0) for means in zip(*by_member, strict=True)]
         )
+
+
+class Counted:
+    """A predictor that says how many samples it has predicted.
+
+    Args:
+        count: called with their number after each batch.
+    """
+
+    def __init__(self, predictor: Predictor, count: Callable[[int], None]) -> None:
+        self._predictor = predictor
+        self._count = count
+        self._done = 0
+
+    def load(self, dataset: Dataset, index: int) -> Any:
+        return self._predictor.load(dataset, index)
+
+    def predict(self, inputs: Sequence[Any]) -> Any:
+        outputs = self._predictor.predict(inputs)
+        self._done += len(inputs)
+        self._count(self._done)
+        return outputs

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from resnets.core.errors import InterruptedRunError, TrainingError
+from resnets.core.main_guard import check_main_guard
 
 T = TypeVar("T")
 Log = Callable[[str], None]
@@ -35,11 +36,13 @@ def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tu
     Raises:
         InterruptedRunError: on SIGTERM.
         TrainingError: a worker was killed.
+        UsageError: the running script has no main guard.
     """
     if jobs == 1 or len(tasks) < 2:
         for number, task in enumerate(tasks):
             yield number, task(log)
         return
+    check_main_guard("reproduce")
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, BaseProcess] = {}
     running: dict[Connection, int] = {}

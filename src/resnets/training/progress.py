@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from resnets.core.console import printable, say
+from resnets.core.console import printable, progress_notebook, progress_terminal, say
+from resnets.core.progress import INTERVAL, show_in_notebook
 from resnets.core.units import show_count
 from resnets.tasks.base import Metric
 from resnets.tasks.catalog import SETTINGS, find
-from resnets.training.events import Event
+from resnets.training.events import Event, Subscriber
 
 PLAIN_LINES = 12
 
@@ -28,6 +32,24 @@ def watch(stream: TextIO | None = None) -> Plain | Live:
     if stream is None:
         return Plain(io.StringIO())
     return Live(stream) if stream.isatty() else Plain(stream)
+
+
+@contextlib.contextmanager
+def watch_from_python(wanted: bool = True) -> Iterator[tuple[Subscriber, ...]]:
+    """Context manager that gives the subscriber which shows a run that is started from Python, or none.
+
+    In a notebook it is `Notebook`, on a terminal `Live`; elsewhere, such as in tests and logs, there is none.
+
+    Args:
+        wanted: False where another process shows the run.
+    """
+    notebook, terminal = progress_notebook(), progress_terminal()
+    if not wanted or (notebook is None and terminal is None):
+        yield ()
+        return
+    shown = Notebook(notebook) if notebook is not None else Live(cast(TextIO, terminal))
+    with shown as subscriber:
+        yield (subscriber,)
 
 
 def greeting(event: Event) -> list[str]:
@@ -184,3 +206,55 @@ class Live(AbstractContextManager["Live"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+
+class Notebook(AbstractContextManager["Notebook"]):
+    """The greeting, the last evaluations and a bar, in one output of the cell, which is written over.
+
+    Args:
+        display: IPython's module of that name.
+    """
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._handle: Any = None
+        self._due = -math.inf
+        self._total = 1
+        self._greeting: list[str] = []
+        self._evaluations: list[str] = []
+        self._step: Event = {}
+        self._headline = headline_of({})
+        self._noun = noun_of({})
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                self._total = max(1, event["steps"])
+                self._headline, self._noun = headline_of(event), noun_of(event)
+                self._greeting = greeting(event)
+                self._show()
+            case "step":
+                self._step = event
+                if time.monotonic() >= self._due:
+                    self._show()
+            case "evaluation":
+                speed = self._step.get("images_per_second", math.nan)
+                self._evaluations.append(evaluation_line(event, speed, self._headline, self._noun))
+                self._show()
+
+    def _show(self) -> None:
+        self._due = time.monotonic() + INTERVAL
+        lines = [*self._greeting, *self._evaluations[-PLAIN_LINES:]]
+        if self._step:
+            done = self._step["step"] / self._total
+            lines.append(f"{'█' * round(30 * done):░<30} {done:4.0%}  epoch {self._step['epoch']:.1f}")
+            if isinstance(loss := self._step.get("loss"), float):
+                lines[-1] += f"  loss {loss:.4f}"
+        text = "\n".join(printable(line) for each in lines for line in each.split("\n"))
+        self._handle = show_in_notebook(self._display, self._handle, text)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._greeting:
+            self._show()
