@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file
+from resnets.artifacts.pretrained_files import read_weights
 from resnets.artifacts.pretrained_names import rename, unwrapped
+from resnets.artifacts.pretrained_prefix import without_prefix
 from resnets.core.errors import FileError, UsageError, not_installed, unknown
 from resnets.core.files import explain
 from resnets.models.heads import FCNHead, LinearHead
@@ -23,11 +22,9 @@ from resnets.models.spec import Spec
 from resnets.models.surgery import HEADS, transplant
 from resnets.nn.shapes import StrideIn
 
-_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
-
 # Names of modules by which networks for other tasks are recognised: torchvision's and OpenMMLab's.
 _HEADS = {
-    "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head", "head"},
+    "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head"},
     "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
 }
 
@@ -67,8 +64,7 @@ def set_initial_weights(network: nn.Module, weights: str | Path, *, name: str | 
             f"Training starts from a file of weights or a run folder, not from {weights}: fetch its file and give that."
         )
     spec = backbone_of(network).spec
-    state, known_stride = _read(network, weights, name)
-    notes = []
+    state, known_stride, notes = _read(network, weights, name)
     if known_stride is None and _has_strided_bottlenecks(spec):
         notes.append(
             f"{weights} does not say which convolution of its bottlenecks has the stride; taken to be the "
@@ -121,13 +117,16 @@ def load_weights(
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
         UsageError: `weights_stride` is needed and not given, or the network has its stride in another convolution.
     """
-    state, known_stride = _read(network, weights, name)
+    state, known_stride, notes = _read(network, weights, name)
     _check_stride(backbone_of(network).spec, known_stride, weights_stride, str(weights))
-    return transplant(network, rename(state, network), str(weights))
+    return notes + transplant(network, rename(state, network), str(weights))
 
 
-def _read(network: nn.Module, weights: str | Path, name: str | None) -> tuple[dict[str, Tensor], StrideIn | None]:
-    """The tensors of `weights`, and which convolution of their bottlenecks has the stride, where that is known.
+def _read(
+    network: nn.Module, weights: str | Path, name: str | None
+) -> tuple[dict[str, Tensor], StrideIn | None, list[str]]:
+    """The tensors of `weights`, which convolution of their bottlenecks has the stride, where that is known, and a line
+    for each thing that was found out about them.
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or of another network as far as it says so.
@@ -146,7 +145,8 @@ def _read(network: nn.Module, weights: str | Path, name: str | None) -> tuple[di
         if spec:
             _refuse_other_network(own, spec, origin)
     _refuse_other_task(own, state, origin)
-    return state, known
+    state, notes = without_prefix(state, network, origin)
+    return state, known, notes
 
 
 def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
@@ -155,51 +155,19 @@ def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
     return "3x3" if {"backbone", "classifier"} <= parts <= {"backbone", "classifier", "aux_classifier"} else None
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
-    """The tensors in a file of any origin, and the spec if it is a model file. Code in the file is never run.
-
-    Raises:
-        FileError: the file is missing, damaged, or a pickle of other objects than tensors.
-    """
-    if path.suffix == ".safetensors":
-        tensors, metadata = model_file.read_safetensors(path)
-        text = metadata.get(model_file.KEY)
-        return tensors, model_file.read_card(path, text).spec if text is not None else None
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as file:
-                model_file.check_tensors(path, len(file.namelist()))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileError:
-        raise
-    except OSError as error:
-        raise explain("read", path, error) from error
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(
-            f"{path} could not be read as weights ({reason}). It is damaged, or a pickle that would run code: ask its "
-            "author for a safetensors file."
-        ) from error
-    return _tensors(content, path), None
-
-
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in _CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise FileError(f"{path} has no state_dict, neither as it is nor under {', '.join(_CONTAINERS)}.")
-    return {str(name): tensor for name, tensor in content.items()}
-
-
 def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> None:
     """Raises FileError for a network of another task, which has a residual network as its backbone.
 
     A network with a task's head takes the backbones of others with heads that can be left out.
     """
-    parts = sorted({unwrapped(name).partition(".")[0] for name in state})
-    if "backbone" in parts and (isinstance(own.head, LinearHead) or not {*parts} <= {"backbone", *HEADS}):
-        kind = next((kind for kind, names in _HEADS.items() if names & set(parts)), "another task")
+    names = [unwrapped(name) for name in state]
+    parts = sorted({name.partition(".")[0] for name in names})
+    kind = next((kind for kind, heads in _HEADS.items() if heads & set(parts)), None)
+    if kind is None and any(name.startswith("backbone.fpn.") for name in names):
+        kind = "detection"  # whose head torchvision calls just so
+    if "backbone" not in parts or kind is None:
+        return
+    if isinstance(own.head, LinearHead) or not {*parts} <= {"backbone", *HEADS}:
         raise FileError(
             f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not "
             f"{_NOUNS[type(own.head)]}. To use its backbone, save the entries of backbone. without that prefix."

@@ -11,8 +11,9 @@ from resnets.core.errors import FileError
 
 # Prefixes of all keys that come from wrappers: DataParallel and DDP, torch.compile, EMA.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
-_COUNT = "num_batches_tracked"
+COUNT = "num_batches_tracked"
 
+_HUGGING_FACE = r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\."
 # Patterns of other libraries' keys and our keys; the first that matches counts, of those that give a key of the network
 # where there is one.
 _NAMES = (
@@ -29,6 +30,13 @@ _NAMES = (
     (r"stages\.(\d+)\.blocks\.(\d+)\.(.*)", r"layer{1+1}.\2.\3"),
     (r"norm\.(.*)", r"bn.\1"),
     (r"head\.fc\.(.*)", r"fc.\1"),
+    (r"(?:resnet\.)?embedder\.embedder\.convolution\.(.*)", r"conv1.\1"),  # Hugging Face's, to the end
+    (r"(?:resnet\.)?embedder\.embedder\.normalization\.(.*)", r"bn1.\1"),
+    (_HUGGING_FACE + r"layer\.(\d+)\.convolution\.(.*)", r"layer{1+1}.\2.conv{3+1}.\4"),
+    (_HUGGING_FACE + r"layer\.(\d+)\.normalization\.(.*)", r"layer{1+1}.\2.bn{3+1}.\4"),
+    (_HUGGING_FACE + r"shortcut\.convolution\.(.*)", r"layer{1+1}.\2.downsample.0.\3"),
+    (_HUGGING_FACE + r"shortcut\.normalization\.(.*)", r"layer{1+1}.\2.downsample.1.\3"),
+    (r"classifier\.1\.(weight|bias)", r"fc.\1"),
 )
 
 
@@ -45,10 +53,10 @@ def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]
         if name == "n_averaged":  # torch's AveragedModel counts its updates
             continue
         if name not in own:
-            name = _translate(name, own)
+            name = translated(name, own)
         if name not in own and (f"backbone.{name}" in own or f"backbone.{_counted(name)}" in own):
             name = f"backbone.{name}"
-        if name.endswith(_COUNT) and name not in own and _counted(name) in own:  # of norms that are frozen here
+        if name.endswith(COUNT) and name not in own and _counted(name) in own:  # of norms that are frozen here
             continue
         if (
             name in own
@@ -61,18 +69,18 @@ def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]
             raise FileError(f"The weights have {name} more than once, under several prefixes: keep one set of them.")
         renamed[name] = tensor
     for name in own:  # absent from weights that were saved before torch counted batches
-        if name.endswith(_COUNT) and _counted(name) in renamed:
+        if name.endswith(COUNT) and _counted(name) in renamed:
             renamed.setdefault(name, own[name])
     return renamed
 
 
 def _counted(name: str) -> str:
     """The name of the running mean beside a count of batches; other names stay."""
-    return name.removesuffix(_COUNT) + "running_mean" if name.endswith(_COUNT) else name
+    return name.removesuffix(COUNT) + "running_mean" if name.endswith(COUNT) else name
 
 
-def _translate(name: str, own: Container[str]) -> str:
-    """Our name for `name`; see `_NAMES`.
+def translated(name: str, own: Container[str]) -> str:
+    """Another library's name of a weight as ours (`_NAMES`); ours, and one that is not known, as it is.
 
     Args:
         own: the keys of the network.
@@ -81,12 +89,14 @@ def _translate(name: str, own: Container[str]) -> str:
     for pattern, replacement in _NAMES:
         match = re.fullmatch(pattern, name)
         if match:
-            counted = replacement.replace("{1+1}", str(int(match[1]) + 1) if "{1+1}" in replacement else "")
-            found.append(match.expand(counted))
+            for number in re.findall(r"\{(\d)\+1\}", replacement):
+                replacement = replacement.replace(f"{{{number}+1}}", str(int(match[int(number)]) + 1))
+            found.append(match.expand(replacement))
     return next((each for each in found if each in own or f"backbone.{each}" in own), found[0] if found else name)
 
 
 def unwrapped(name: str) -> str:
+    """`name` without the prefixes of wrappers."""
     while name.startswith(_WRAPPERS):
         name = name.split(".", 1)[1]
     return name
