@@ -220,6 +220,9 @@ def test_a_saved_model_predicts_the_same_from_its_file_and_its_folder(model: Mod
 
 
 def test_a_run_without_a_model_and_a_missing_path_have_different_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=rf"{tmp_path} is no run: .* If it is data, train on it: resnets train --data"):
+        load(tmp_path)
+    (tmp_path / "recipe.json").touch()
     with pytest.raises(FileError, match=f"{tmp_path} has no model.safetensors, which is written when training ends"):
         load(tmp_path)
     with pytest.raises(FileError, match=f"There is no model file or run folder {tmp_path / 'gone'}"):

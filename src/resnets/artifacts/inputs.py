@@ -10,6 +10,7 @@ from typing import Any
 
 from resnets.core.console import note
 from resnets.core.errors import DataError
+from resnets.core.urls import local_path
 from resnets.modalities.inputs import AnyInput
 from resnets.modalities.listing import KINDS, Listing
 
@@ -28,7 +29,8 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
         UsageError: an input is a URL.
     """
     found: list[Any] = []
-    for given in inputs:
+    for each in inputs:
+        given = local_path(each, f"each {settings.noun}")
         if isinstance(given, list | tuple) and all(isinstance(each, str | os.PathLike) for each in given):
             found += expand(given, settings)
         elif not isinstance(given, str | os.PathLike):
@@ -39,7 +41,10 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
             matches = sorted(glob.glob(os.fsdecode(given), recursive=True))
             files = [match for match in matches if not os.path.isdir(match)]
             files += [
-                each for match in matches if os.path.isdir(match) for each in files_in(match, settings, notes=True)
+                file
+                for match in matches
+                if os.path.isdir(match)
+                for file in files_in(match, settings, notes=True, by_content=True)
             ]
             if not files:
                 raise DataError(f"Nothing matches {given}: there is no {settings.noun} to predict.")
@@ -49,16 +54,19 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
     return found
 
 
-def files_in(folder: str | os.PathLike[str], settings: AnyInput, *, notes: bool = False) -> list[str]:
+def files_in(
+    folder: str | os.PathLike[str], settings: AnyInput, *, notes: bool = False, by_content: bool = False
+) -> list[str]:
     """The paths of the files in a folder and below it that are inputs of `settings`, by their endings, sorted.
 
     Args:
         notes: whether a note says what was left out.
+        by_content: whether files that are inputs by their first bytes are taken too, whatever they are called.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    listing = Listing(Path(folder), KINDS[settings.modality])
+    listing = Listing(Path(folder), KINDS[settings.modality], by_content=by_content)
     found = sorted(os.path.join(folder, os.fsdecode(name)) for name in listing.files())
     if notes:
         note(*listing.notes(classes=False))
@@ -66,7 +74,7 @@ def files_in(folder: str | os.PathLike[str], settings: AnyInput, *, notes: bool 
 
 
 def _files_of(folder: str | os.PathLike[str], settings: AnyInput) -> list[str]:
-    files = files_in(folder, settings, notes=True)
+    files = files_in(folder, settings, notes=True, by_content=True)
     if not files:
         raise DataError(f"There are no {settings.noun}s in {folder}, nor in the folders in it.")
     return files

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnets.artifacts import model_file, runtimes
 from resnets.artifacts.answers import answers_to
 from resnets.artifacts.calibration import calibration_digest, calibration_inputs
+from resnets.artifacts.mistaken_model import mistaken_model, model_path
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core.devices import find_device
@@ -198,7 +199,9 @@ def find_model_file(model: str | Path) -> Path:
     Raises:
         FileError: there is none.
     """
-    path = Path(model)
+    path = model_path(model)
+    if reason := mistaken_model(path) if os.path.exists(path) else "":
+        raise FileError(reason)
     if os.path.isdir(path):
         if not (path / model_file.MODEL_NAME).is_file():
             raise FileError(

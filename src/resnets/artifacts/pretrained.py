@@ -16,6 +16,7 @@ from resnets.artifacts.pretrained_names import rename, unwrapped
 from resnets.artifacts.pretrained_prefix import without_prefix
 from resnets.core.errors import FileError, UsageError, not_installed, unknown
 from resnets.core.files import explain
+from resnets.core.urls import local_path
 from resnets.models.heads import FCNHead, LinearHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
@@ -81,6 +82,7 @@ def weights_file(weights: str | Path) -> Path | None:
     "timm:"."""
     if str(weights).partition(":")[0] in _LIBRARIES and not os.path.exists(weights):
         return None
+    weights = local_path(weights, "a file of weights")
     return Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import Runtime
 from resnets.core.errors import UsageError
+from resnets.core.urls import local_path
 
 if TYPE_CHECKING:
     from resnets.artifacts.model_file import ModelCard
@@ -35,6 +36,8 @@ def find_recipe(recipe: str | Path | Recipe) -> Recipe:
         return replace(plan.recipe, data=plan.data)
     from resnets.recipes import catalog as recipes
 
+    if recipe not in recipes.RECIPES and os.path.exists(local_path(recipe, "a recipe")):
+        raise UsageError(f"{recipe} is no recipe. If it is data, train on it: resnets train --data {recipe}")
     return recipes.find(recipe)
 
 
@@ -56,6 +59,11 @@ def find_spec(model: str | Path | Spec) -> Spec:
         return decode(Spec, read_json(Path(model)), "")
     from resnets.models import catalog
 
+    if model not in catalog.CATALOG and os.path.exists(local_path(model, "a network")):
+        raise UsageError(
+            f"{model} is no name of a network, which `resnets models` lists. To start from the weights in it: "
+            f"--weights {model}"
+        )
     return catalog.find(model)
 
 

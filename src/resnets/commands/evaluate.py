@@ -177,16 +177,21 @@ def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predict
                 f"An ensemble is of one kind of input, and these models take {first.card.preprocessing.noun}s and "
                 f"{card.preprocessing.noun}s."
             )
-        if set(each.classes) != set(first.classes):
+        if len(_order(first, each)) != len(first.classes) or len(each.classes) != len(first.classes):
             raise UsageError("The models of an ensemble must know the same classes.")
     if not first.card.settings.averages:
         raise UsageError(f"The outputs of models of {first.card.task} cannot be averaged, as an ensemble does.")
     return Ensemble(
-        [
-            Member(predictor, tuple(map(each.classes.index, first.classes)))
-            for predictor, each in zip(predictors, models, strict=True)
-        ]
+        [Member(predictor, _order(first, each)) for predictor, each in zip(predictors, models, strict=True)]
     )
+
+
+def _order(first: Model, model: Model) -> tuple[int, ...]:
+    """The number in `model` of each class of `first` that it knows."""
+    from resnets.modalities.class_names import same_names
+
+    known = same_names(first.classes, model.classes, str(first.file or "The first model"))
+    return tuple(model.classes.index(known[name]) for name in first.classes if name in known)
 
 
 def _write(folder: Path, scores: Scores, dataset: Dataset, model: Model) -> None:

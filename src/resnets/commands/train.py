@@ -15,7 +15,9 @@ from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments, takes_settings
+from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
 from resnets.training.recipe import Precision, Recipe
 
@@ -92,6 +94,7 @@ def train(
     if isinstance(recipe, str) and "=" in recipe:
         overrides = (recipe, *overrides)
         recipe = None
+    data, weights = local_path(data, "data"), local_path(weights, "a file of weights")
     resolved = find_recipe(_default_recipe(data, format) if recipe is None else recipe)
     if data is not None:
         resolved = replace(resolved, data=data)
@@ -115,6 +118,8 @@ def train(
 
         resolved = enlarged(resolved, large_batch)
     check_range("workers", workers, 0, MAX_WORKERS)
+    if model is not None:
+        note(*_notes_on_size(model if isinstance(model, str) else "The network", resolved))
 
     from resnets.tasks.catalog import SETTINGS
     from resnets.training import runner
@@ -152,6 +157,15 @@ def train(
                 folder.path.rmdir()
                 folder.path.parent.rmdir()  # where there is no other run either
     return finished_run(folder, scores)
+
+
+def _notes_on_size(name: str, recipe: Recipe) -> tuple[str, ...]:
+    """A note where the recipe's images have half the size that the network is made for or less, or twice or more."""
+    usual, size = recipe.model.usual_size, max(recipe.largest_shape)
+    if not isinstance(recipe.preprocessing, Preprocessing) or usual / 2 < size < usual * 2:
+        return ()
+    change = f"preprocessing.resize={usual * 8 // 7 if usual == 224 else usual} preprocessing.crop={usual}"
+    return (f"{name} is made for images of {usual} px, and trains at {size} px here: {change} changes that.",)
 
 
 def _default_recipe(data: str | None, format: str | None) -> str:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union, cast
 
-from resnets.core.config import settings_called
 from resnets.core.errors import ArgumentError, UsageError, unknown
 from resnets.core.typed import conform, field_types
 
@@ -115,6 +114,8 @@ def _no_such_argument(
     name = next((name for name in given if name not in signature.parameters), None)
     if name is None:
         return None
+    from resnets.core.config import settings_called
+
     title, base = function.__name__, function.__dict__.get("settings_base")
     if base is not None and (meant := settings_called(base(), name, str(given[name]))):
         return ArgumentError(f"{title} has no argument {name!r}: did you mean the setting {meant!r}, as a text?")

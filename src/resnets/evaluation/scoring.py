@@ -17,6 +17,7 @@ from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import BATCH, Predictor
 from resnets.modalities.base import NOUNS, Arrays, Dataset, SplitName
 from resnets.modalities.batch import Batch
+from resnets.modalities.class_names import same_names
 from resnets.tasks.base import SampleRecords, Task
 
 Gather = Callable[[Any], list[Any]]
@@ -146,24 +147,26 @@ def _targets(dense: Arrays, rows: list[int], ragged: list[Arrays]) -> Batch:
 
 
 def class_order(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """(classes of the dataset,) the number that each has in `classes`, matched by name.
+    """(classes of the dataset,) the number that each has in `classes`, matched by name (`same_names`).
 
     Raises:
         DataError: the dataset has a class that is not in `classes`.
     """
-    unknown = [name for name in dataset.classes if name not in classes]
+    known = same_names(dataset.classes, classes, "The data")
+    unknown = [name for name in dataset.classes if name not in known]
     if unknown:
         raise DataError(
             f"The data has classes that the model does not know: {', '.join(unknown[:8])}. "
             f"It knows {', '.join(classes[:8])}{' and more' if len(classes) > 8 else ''}."
         )
     numbers = {name: number for number, name in enumerate(classes)}
-    return np.array([numbers[name] for name in dataset.classes], np.int64)
+    return np.array([numbers[known[name]] for name in dataset.classes], np.int64)
 
 
 def absent(dataset: Dataset, classes: tuple[str, ...]) -> tuple[str, ...]:
     """A note that names the model's `classes` that `dataset` does not have; empty if it has them all."""
-    missing = [name for name in classes if name not in dataset.classes]
+    found = set(same_names(dataset.classes, classes, "The data").values())
+    missing = [name for name in classes if name not in found]
     if not missing:
         return ()
     more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError, lookup
+from resnets.core.urls import local_path
 from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
 from resnets.modalities.base import NOUNS, DatasetSplits
 from resnets.modalities.image.datasets.cifar import cifar
@@ -17,6 +18,7 @@ from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
+from resnets.modalities.mistaken_data import mistaken_data
 from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
@@ -49,6 +51,7 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
         UsageError: there is no such format, or the data is a name.
     """
     chosen = None if format is None else lookup(FORMATS, format, "format of data")
+    data = local_path(data, "data")
     if data in NAMES:
         if chosen is not None:
             raise UsageError(f"{data} is the name of a dataset, which has no format: leave out --format.")
@@ -59,6 +62,8 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
             f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), or one of "
             f"{', '.join(NAMES)}."
         )
+    if chosen is None and (reason := mistaken_data(Path(data))):
+        raise DataError(reason)
     name = format or find_format(Path(data))
     return replace(FORMATS[name].open(Path(data)), format=name)
 

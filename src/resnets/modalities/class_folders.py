@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from resnets.core.errors import DataError
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+from resnets.modalities.class_names import note_on_alike, same_names
 from resnets.modalities.file_names import Names, NamesBuilder
 from resnets.modalities.listing import KINDS, FileKind, Listing
+from resnets.modalities.mistaken_data import folder_hint
 
 _SPLIT_FOLDERS: dict[SplitName, tuple[str, ...]] = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 _PART_FOLDERS = frozenset({"train", "training", "testing"}.union(*_SPLIT_FOLDERS.values()))
+
+_NO_CLASSES = frozenset({"all", "data", "images", "test", "unknown", "unlabeled", "unlabelled"})
 
 D = TypeVar("D", bound=Dataset)
 MakeDataset = Callable[[Path, tuple[str, ...], NDArray[np.int64], Names], D]
@@ -51,17 +55,40 @@ def open_class_folders(root: Path, kind: FileKind, dataset: MakeDataset[D]) -> D
                 f"{root} holds {_some(whole.classes)}, but no train/: call the parts train and val. To evaluate on one "
                 f"of them, give its own folder, such as {root / whole.classes[0]}."
             )
+        beside = [name for folders in _SPLIT_FOLDERS.values() for name in folders if (root.parent / name).is_dir()]
+        if root.name == "train" and beside:
+            notes.append(
+                f"{root} is one split of {root.parent}, which has {_some(beside)} too: to use them, give that."
+            )
         return DatasetSplits({"all": whole}, notes=tuple(notes))
     train = read_classes(root / "train", None, notes, kind, dataset)
     splits: dict[SplitName, Dataset] = {"train": train}
     for split, folders in _SPLIT_FOLDERS.items():
         found = [name for name in folders if (root / name).is_dir()]
-        if found:
+        if found and split == "test" and (flat := _flat_files(root / found[0], train.classes, kind)):
+            notes.append(
+                f"{root / found[0]} has no class folders: its {flat:,} {kind.plural} have no labels, and there is no "
+                f"split test. To predict them with the trained model: resnets predict RUN {root / found[0]}"
+            )
+        elif found:
             splits[split] = read_classes(root / found[0], train.classes, notes, kind, dataset)
         if len(found) > 1:
             notes.append(f"{root}: {found[0]} is the split {split}; {_some(found[1:])} was left out.")
     notes += Listing(root, kind).notes()
     return DatasetSplits(splits, notes=tuple(notes))
+
+
+def _flat_files(folder: Path, classes: tuple[str, ...], kind: FileKind) -> int:
+    """How many files a folder `test` without labels has, as Kaggle's competitions give it; 0 where it has labels.
+
+    They lie in the folder itself, or in a single folder in it whose name says that it is no class.
+    """
+    listing = Listing(folder, kind)
+    if listing.classes and not (
+        len(listing.classes) == 1 and listing.classes[0] not in classes and listing.classes[0].lower() in _NO_CLASSES
+    ):
+        return 0
+    return len(listing.files())
 
 
 def read_classes(
@@ -76,9 +103,12 @@ def read_classes(
     """
     listing = Listing(root, kind)
     if not listing.classes:
-        raise DataError(f"{root} holds no class folders: put the {kind.plural} into {root}/<class>/.")
+        raise DataError(
+            f"{root} holds no class folders: put the {kind.plural} into {root}/<class>/.{folder_hint(root)}"
+        )
     names = listing.classes if classes is None else classes
-    strangers = sorted(set(listing.classes) - set(names))
+    folders = {own: folder for folder, own in same_names(listing.classes, names, str(root)).items()}
+    strangers = sorted(set(listing.classes) - set(folders.values()))
     if strangers:
         raise DataError(
             f"{root} has classes that the model was not trained on: {_some(strangers)}. "
@@ -88,7 +118,7 @@ def read_classes(
     labels: list[int] = []
     empty: list[str] = []
     for label, name in enumerate(names):
-        found = listing.files(name) if name in listing.classes else []
+        found = listing.files(folders[name]) if name in folders else []
         if not found:
             empty.append(name)
         builder += found
@@ -110,7 +140,11 @@ def read_classes(
     if empty:
         notes.append(f"{root} has no {kind.plural} of {_some(empty)}; the other labels still match by name.")
     if len(names) == 1:
-        notes.append(f"{root} has one class only, {names[0]}: there is no other class to distinguish it from.")
+        inner = Listing(root / listing.classes[0], kind).classes if classes is None else ()
+        advice = f" If {_some(inner)} in it are the classes, give {root / names[0]}." if len(inner) > 1 else ""
+        notes.append(f"{root} has one class only, {names[0]}: there is no other class to distinguish it from.{advice}")
+    if classes is None:
+        notes += note_on_alike(names, str(root))
     notes += left_out
     return dataset(root, names, np.array(labels, np.int64), files)
 

@@ -1,12 +1,14 @@
 """Lists a folder of classes: its files of one kind, such as images, and for the notes what is left out.
 
-No file is opened. Links to folders are followed, but no folder is listed twice for one class, so that links to a folder
-above, or in a circle, end. Pipes, sockets and devices are left out: opening a pipe would block.
+Files are known by their names. None is opened, but for one of each ending that is left out, whose first bytes may say
+that it is of the kind. Links to folders are followed, but no folder is listed twice for one class, so that links to a
+folder above, or in a circle, end. Pipes, sockets and devices are left out: opening a pipe would block.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from resnets.core.errors import DataError
+from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.image.read.pillow import ENDINGS
 
 _SHOWN = 8
+_SHOWN_ENDINGS = 16
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Listing:
 
     Args:
         kind: the files that are listed.
+        by_content: whether files that are of the kind by their first bytes are listed too, whatever their name. (Data
+            for training is listed by name, so that a run finds what it began with.)
 
     Attributes:
         classes: the names of its folders and links to folders, sorted.
@@ -79,9 +85,11 @@ class Listing:
         DataError: a folder cannot be listed.
     """
 
-    def __init__(self, root: Path, kind: FileKind = IMAGES) -> None:
+    def __init__(self, root: Path, kind: FileKind = IMAGES, *, by_content: bool = False) -> None:
         self.root = root
         self.kind = kind
+        self._by_content = by_content
+        self._by_ending: dict[str, Named] = {}
         self.mixed = Named()
         self.loose, self.hidden, self.other = Named(), Named(), Named()
         self.dangling, self.special, self.repeated = Named(), Named(), Named()
@@ -133,7 +141,7 @@ class Listing:
                     folders.append((entry.path, below, os.path.join(real, entry.name)))
                 elif what == "link to a folder":
                     links.append((below, entry.path))
-                elif what == "file" and self.kind.has(entry.name):
+                elif what == "file" and (self.kind.has(entry.name) or (self._by_content and self._is_one(below))):
                     found.append(os.fsencode(below))
                 elif relative or what == "file":  # the constructor has counted what else is in the root itself
                     self._leave_out(below, what)
@@ -160,13 +168,43 @@ class Listing:
             f"{self.root}: {text.format(count=names.count, names=names, example=names.first[0])}"
             for names, text in kinds[0 if classes else 2 :]
             if names.count
-        ]
+        ] + self._notes_on_endings()
+
+    def _notes_on_endings(self) -> list[str]:
+        """A line for each ending of files that were left out and are of the kind by the first bytes of one of them."""
+        lines = []
+        for ending, names in sorted(self._by_ending.items())[:_SHOWN_ENDINGS]:
+            content = kind_of_content(os.path.join(self.root, names.first[0]))
+            if content is not None and KINDS[content[0]] is self.kind:
+                called = f"called {ending}" if ending else "without an ending"
+                lines.append(
+                    f"{self.root}: files {called}, such as {names.first[0]}, are {self.kind.plural} by their content, "
+                    f"and only those with a usual ending are taken. To take them ({names.count:,}), rename them: "
+                    f"{rename_command(self.root, ending, content[1])}"
+                )
+        return lines
+
+    def _is_one(self, relative: str) -> bool:
+        content = kind_of_content(os.path.join(self.root, relative))
+        return content is not None and KINDS[content[0]] is self.kind
 
     def _leave_out(self, relative: str, what: Kind) -> None:
         names = {"dangling link": self.dangling, "special file": self.special}.get(what, self.other)
         names.add(relative)
+        if names is self.other:
+            self._by_ending.setdefault(os.path.splitext(relative)[1].lower(), Named()).add(relative)
         if names is self.other and any(kind.has(relative) for kind in KINDS.values()):
             self.mixed.add(relative)
+
+
+def rename_command(root: Path, old: str, new: str) -> str:
+    """The command that gives all files below `root` with the ending `old` (empty: with none) the ending `new`."""
+    if os.name == "nt":
+        which = f"-Filter *{old}" if old else "-File | Where-Object Extension -eq ''"
+        return f"Get-ChildItem -Recurse '{root}' {which} | Rename-Item -NewName {{ $_.BaseName + '{new}' }}"
+    which = f"-iname {shlex.quote('*' + old)}" if old else "! -name '*.*'"
+    stem = "${1%.*}" if old else "$1"
+    return f"""find {shlex.quote(str(root))} -type f {which} -exec sh -c 'mv -n "$1" "{stem}{new}"' _ {{}} ';'"""
 
 
 def first_kind(root: Path) -> FileKind | None:

@@ -9,7 +9,7 @@ it, all rows are the split "all". A folder may hold a table for each split in pl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from resnets.core.console import printable
 from resnets.core.errors import DataError
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.class_names import note_on_alike, same_names
 from resnets.modalities.file_names import Names
+from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.listing import IMAGES, SOUNDS
 from resnets.modalities.table_cells import (
     RESERVED,
@@ -94,7 +96,7 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
     root = path if path.is_dir() else path.parent
     _check_repeated(samples)
     _check_files(root, samples)
-    modality = _modality(samples)
+    modality = _modality(samples, root)
     parts: dict[SplitName, list[int]] = {"train": [], "val": [], "test": [], "all": []}
     for number, sample in enumerate(samples):
         parts[sample.split].append(number)
@@ -104,9 +106,9 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
             f"{path} has no row of the split train. Without the column split, the rows are one split, called all."
         )
     classes = _classes(train, column, path, notes)
-    _check_classes(samples, classes, column)
+    known = {} if column == "target" else _known(samples, classes, path)
     names = Names.of(os.fsencode(sample.name) for sample in samples)
-    targets = _targets([sample.value for sample in samples], column, classes)
+    targets = _targets([sample.value for sample in samples], column, classes, known)
     if column == "target":
         _check_precision(samples, targets["target"])
     whole = TableDataset(root, names, modality, TASKS[column], classes, targets)
@@ -187,13 +189,17 @@ def _check_files(root: Path, samples: Sequence[_Sample]) -> None:
         )
 
 
-def _modality(samples: Sequence[_Sample]) -> str:
-    """ "image" or "audio", by the endings of all files."""
+def _modality(samples: Sequence[_Sample], root: Path) -> str:
+    """ "image" or "audio", by the endings of all files, or by the first bytes of those with another."""
     found: dict[str, _Sample] = {}
     for sample in samples:
         modality = _MODALITIES.get(os.path.splitext(sample.name)[1].lower())
+        if modality is None and (content := kind_of_content(root / sample.name)) is not None:
+            modality = content[0]
         if modality is None:
-            raise DataError(f"{sample.place}: {sample.name} has not the ending of an image or a sound.")
+            raise DataError(
+                f"{sample.place}: {sample.name} has not the ending of an image or a sound, nor the content."
+            )
         found.setdefault(modality, sample)
     if len(found) > 1:
         both = " and ".join(f"{sample.name} ({sample.place})" for sample in found.values())
@@ -207,29 +213,34 @@ def _classes(train: Sequence[_Sample], column: str, path: Path, notes: list[str]
     classes = tuple(sorted({name for sample in train for name in _labels(sample)}))
     if not classes:
         raise DataError(f"{path} has no label in any row of train.")
+    notes += note_on_alike(classes, str(path))
     if column == "label" and len(classes) == 1:
         notes.append(f"{path} has one class only, {classes[0]}: there is no other class to distinguish it from.")
     return classes
 
 
-def _check_classes(samples: Sequence[_Sample], classes: tuple[str, ...], column: str) -> None:
-    if column == "target":
-        return
-    known = frozenset(classes)
+def _known(samples: Sequence[_Sample], classes: tuple[str, ...], path: Path) -> dict[str, str]:
+    """The class of each label: itself, or the one that is the same but for form and blanks (`same_names`)."""
+    labels = sorted({name for sample in samples for name in _labels(sample)})
+    known = same_names(labels, classes, str(path), merged=True)
     strangers = [f"{s.place}: {name}" for s in samples for name in _labels(s) if name not in known]
     if strangers:
         shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
         raise DataError(f"{len(strangers):,} labels are nowhere in train, which has {shown}:\n  {_lines(strangers)}")
+    return known
 
 
 def _labels(sample: _Sample) -> tuple[str, ...]:
     return (sample.value,) if isinstance(sample.value, str) else sample.value  # type: ignore[return-value]
 
 
-def _targets(values: Sequence[Any], column: str, classes: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def _targets(
+    values: Sequence[Any], column: str, classes: tuple[str, ...], known: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
     if column == "target":
         return {"target": np.array(values, np.float32)}
-    number = {name: k for k, name in enumerate(classes)}
+    order = {name: k for k, name in enumerate(classes)}
+    number = {name: order[own] for name, own in known.items()}
     if column == "label":
         return {"labels": np.array([number[value] for value in values], np.int64)}
     labels = np.zeros((len(values), len(classes)), np.uint8)
