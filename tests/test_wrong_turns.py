@@ -7,7 +7,7 @@ import subprocess
 import unicodedata
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -128,7 +128,7 @@ def test_labels_of_a_table_in_another_form_are_the_same(photos: Path, tmp_path: 
     label = "größe"
     rows = ["path,label,split"]
     for split in ("train", "val"):
-        form = "NFC" if split == "train" else "NFD"
+        form: Literal["NFC", "NFD"] = "NFC" if split == "train" else "NFD"
         for color, name in (("red", label), ("blue", "blau")):
             rows += [f"{split}/{color}/{n}.jpg,{unicodedata.normalize(form, name)},{split}" for n in range(2)]
     (data / "table.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -285,27 +285,31 @@ def test_what_is_no_model_is_named_with_what_to_give(photos: Path, run: Path, tm
 def test_devices_are_refused_with_what_there_is(run: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("the machine has CUDA")
-    for device, why in {
+    refused: dict[Any, str] = {
         "cuda": "(finds no GPU with a driver|is built without CUDA)",
         "cuda:7": "(finds no GPU with a driver|is built without CUDA)",
         torch.device("cuda"): "(finds no GPU with a driver|is built without CUDA)",
         "gpu": "torch knows no such kind",
         "xpu": "XPU",
-    }.items():
+    }
+    for device, why in refused.items():
         with pytest.raises(UsageError, match=rf"^Device '{device}' cannot be used: .*{why}.*\. Choose auto"):
             resnets.load(run, device)
 
 
 def test_numbers_and_paths_of_other_libraries_are_taken(photos: Path, tmp_path: Path) -> None:
-    run = resnets.train(
-        "paper/cifar", *TINY, data=photos, epochs=np.float32(1), seed=np.int64(3), out=np.str_(tmp_path / "run"),
-        device=torch.device("cpu"), workers=torch.tensor(1), keep=np.array(1), tensorboard=np.bool_(False),
-    )  # fmt: skip
+    given: dict[str, Any] = {
+        "epochs": np.float32(1), "seed": np.int64(3), "out": np.str_(tmp_path / "run"), "device": torch.device("cpu"),
+        "workers": torch.tensor(1), "keep": np.array(1), "tensorboard": np.bool_(False),
+    }  # fmt: skip
+    run = resnets.train("paper/cifar", *TINY, data=photos, **given)
     recipe = resnets.load(run.folder).card.recipe
     assert (recipe["seed"], recipe["epochs"], recipe["data"]) == (3, 1.0, str(photos))
     image = photos / "val" / "red" / "0.jpg"
-    assert len(resnets.predict(str(run.folder), image, top=np.int8(1))[0]) == 1
-    assert resnets.create("resnet18", classes=np.int32(3), drop_path=np.float16(0.5)).spec.classes == 3
+    one: Any = np.int8(1)
+    assert len(resnets.predict(str(run.folder), image, top=one)[0]) == 1
+    fields: dict[str, Any] = {"classes": np.int32(3), "drop_path": np.float16(0.5)}
+    assert resnets.create("resnet18", **fields).spec.classes == 3
     spec = resnets.Spec(depths=np.array([1, 1]), widths=(np.int64(4), 8), classes=torch.tensor(3))  # type: ignore[arg-type]
     assert spec == resnets.Spec(depths=(1, 1), widths=(4, 8), classes=3)
     assert {type(each) for each in (*spec.depths, *spec.widths, spec.classes)} == {int}

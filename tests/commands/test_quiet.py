@@ -66,10 +66,10 @@ def test_other_calls_show_a_line(notebook: Display, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(progress, "DELAY", 0.0)
     train(tmp_path / "a", quiet=True)
     model = resnets.load(tmp_path / "a")
-    for options in ({}, {"quiet": True}):
-        resnets.evaluate(model, data="digits", **options)
-        resnets.predict(model, (noise(9, 9, seed=seed) for seed in range(5)), **options)
-        resnets.benchmark("cifar_resnet20", batch=2, steps=1, train=True, **options)
+    for quiet in (False, True):
+        resnets.evaluate(model, data="digits", quiet=quiet)
+        resnets.predict(model, (noise(9, 9, seed=seed) for seed in range(5)), quiet=quiet)
+        resnets.benchmark("cifar_resnet20", batch=2, steps=1, train=True, quiet=quiet)
     assert notebook.texts() == ["evaluate  360 of 360 images", "predict  5 images", "benchmark  training, 1 step"]
 
 

@@ -171,3 +171,56 @@ def test_a_value_that_python_cannot_show_is_refused_without_being_shown() -> Non
         deep = [deep]
     with pytest.raises(UsageError, match="not list too large to show"):
         conform(str, deep, "here")
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "found"),
+    [
+        (int, np.int64(3), 3),
+        (int, np.array(3, np.uint8), 3),
+        (int, torch.tensor(3), 3),
+        (float, np.float32(0.5), 0.5),
+        (float, np.float16(0.5), 0.5),
+        (float, np.array(2), 2.0),
+        (float | None, torch.tensor(0.25, dtype=torch.bfloat16), 0.25),
+        (bool, np.bool_(True), True),
+        (bool, np.array(False), False),
+        (str, np.str_("a"), "a"),
+        (str | None, np.array("a"), "a"),
+        (Literal["a", "b"], np.str_("b"), "b"),
+        (Literal[1, 2], np.int64(2), 2),
+        (tuple[int, ...], np.array([1, 2]), (1, 2)),
+        (tuple[int, ...], (np.int8(1), torch.tensor(2)), (1, 2)),
+        (tuple[float, ...] | None, torch.tensor([0.5, 1.0]), (0.5, 1.0)),
+    ],
+)
+def test_numbers_texts_and_arrays_of_numpy_and_torch_become_pythons_own(declared: Any, value: Any, found: Any) -> None:
+    converted = conform(declared, value, "x")
+    assert converted == found
+    assert type(converted) is type(found)
+    if isinstance(found, tuple):
+        assert [type(each) for each in converted] == [type(each) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        (int, np.float64(3.0)),
+        (int, np.bool_(True)),
+        (int, np.array([3])),
+        (float, np.complex64(1)),
+        (float, np.array(np.inf)),
+        (bool, np.int64(1)),
+        (str, np.bytes_(b"a")),
+        (str, np.array(["a"])),
+        (tuple[int, ...], np.array([1.5])),
+    ],
+)
+def test_those_of_another_kind_are_refused(declared: Any, value: Any) -> None:
+    with pytest.raises(UsageError, match="x"):
+        conform(declared, value, "x")
+
+
+def test_arrays_stay_where_anything_is_taken() -> None:
+    for value in (np.array(3), np.zeros(2), torch.zeros(2), np.str_("a")):
+        assert conform(Any, value, "x") is value

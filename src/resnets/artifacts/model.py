@@ -222,7 +222,7 @@ def load(
     *,
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
-    calibrate: str | None = None,
+    calibrate: str | Path | None = None,
 ) -> Model:
     """Load the model in a model file or a run folder; it has its classes and its preprocessing.
 
@@ -250,7 +250,7 @@ def load(
     load_strictly(network, state, str(path))
     # Inputs are laid out as in the evaluations of training, for the same last bit.
     network = (place(network, device) if card.spec.dimensions == 2 else network.to(device)).eval()
-    name = calibrate if calibrate is not None else card.recipe.get("data")
+    name = str(calibrate) if calibrate is not None else card.recipe.get("data")
     calibration = None if name is None else lambda: calibration_inputs(name, card.preprocessing)
     execute = runtimes.build(
         cast(ResNet, network),
@@ -258,6 +258,6 @@ def load(
         precision,
         keep=path,
         calibration=calibration,
-        calibrated_on="" if calibrate is None else calibration_digest(calibrate, card.preprocessing),
+        calibrated_on="" if calibrate is None else calibration_digest(str(calibrate), card.preprocessing),
     )
     return Model(execute, card, path)

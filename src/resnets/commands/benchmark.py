@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
@@ -21,7 +22,7 @@ from resnets.training.recipe import MAX_BATCH
 @checked_arguments
 @can_be_quiet
 def benchmark(
-    model: str | Spec,
+    model: str | Path | Spec,
     /,
     *,
     train: bool = False,
@@ -32,7 +33,7 @@ def benchmark(
     device: str = "auto",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
-    data: str | None = None,
+    data: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def benchmark(
             memory_limit=memory_limit,
         )
         found: dict[str, Any] = {
-            "model": model if isinstance(model, str) else "spec",
+            "model": str(model) if isinstance(model, str | Path) else "spec",
             "size": size,
             "peak_memory_bytes": training.peak_memory_bytes,
             "predicted_peak_memory_bytes": training.predicted_peak_memory_bytes,
@@ -97,7 +98,9 @@ def benchmark(
             found["inference"] = asdict(inference)
             threads = default_workers() if workers is None else workers
             line("benchmark  loading of images", now=True)
-            loading = loading_rate(data, batch=batch, size=size, steps=steps, workers=threads)
+            loading = loading_rate(
+                None if data is None else str(data), batch=batch, size=size, steps=steps, workers=threads
+            )
             found["loading"] = with_old_keys(asdict(loading), pictures="images")
     return found
 

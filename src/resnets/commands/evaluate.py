@@ -15,6 +15,7 @@ from resnets.core.errors import DataError, UsageError
 from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
+from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS, default_workers
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def evaluate(
     model: str | Path | Model,
     /,
     *ensemble: str | Path | Model,
-    data: str | None = None,
+    data: str | Path | None = None,
     format: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
     tta: str | None = None,
@@ -39,7 +40,7 @@ def evaluate(
     device: str = "auto",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
-    calibrate: str | None = None,
+    calibrate: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> Scores:
@@ -89,7 +90,7 @@ def evaluate(
         ]
         first = models[0]
         predictor = _predictor(models, tta, str(chosen))
-        name = data if data is not None else _training_data(first)
+        name = str(local_path(data, "data")) if data is not None else _training_data(first)
         if data is None and format is None:
             format = first.card.recipe.get("format")
         of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]

@@ -48,7 +48,7 @@ def predict(
     device: str = "cpu",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
-    calibrate: str | None = None,
+    calibrate: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
 ) -> list[Any]:

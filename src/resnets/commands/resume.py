@@ -11,6 +11,7 @@ from resnets.commands.training_run import Run, answer, finished_run, tensorboard
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
+from resnets.core.urls import local_path
 
 if TYPE_CHECKING:
     from resnets.training.events import Subscriber
@@ -24,7 +25,7 @@ def resume(
     run: str | Path,
     /,
     *,
-    data: str | None = None,
+    data: str | Path | None = None,
     epochs: str | None = None,
     memory_limit: str | None = None,
     rank_timeout: float = 45.0,
@@ -69,7 +70,7 @@ def resume(
     ):
         scores = runner.resume(
             folder,
-            data=data,
+            data=None if data is None else str(local_path(data, "data")),
             epochs=more,
             memory_limit=memory_limit,
             rank_timeout=rank_timeout,

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 @can_be_quiet
 @takes_settings(lambda: find_recipe("digits"))
 def train(
-    recipe: str | Recipe | None = None,
+    recipe: str | Path | Recipe | None = None,
     /,
     *overrides: str,
-    data: str | None = None,
+    data: str | Path | None = None,
     format: str | None = None,
-    model: str | Spec | None = None,
-    weights: str | None = None,
+    model: str | Path | Spec | None = None,
+    weights: str | Path | None = None,
     epochs: float | None = None,
     large_batch: int | None = None,
     memory_limit: str | None = None,
@@ -94,7 +94,8 @@ def train(
     if isinstance(recipe, str) and "=" in recipe:
         overrides = (recipe, *overrides)
         recipe = None
-    data, weights = local_path(data, "data"), local_path(weights, "a file of weights")
+    data = None if data is None else str(local_path(data, "data"))
+    weights = None if weights is None else str(local_path(weights, "a file of weights"))
     resolved = find_recipe(_default_recipe(data, format) if recipe is None else recipe)
     if data is not None:
         resolved = replace(resolved, data=data)
@@ -119,7 +120,7 @@ def train(
         resolved = enlarged(resolved, large_batch)
     check_range("workers", workers, 0, MAX_WORKERS)
     if model is not None:
-        note(*_notes_on_size(model if isinstance(model, str) else "The network", resolved))
+        note(*_notes_on_size(str(model) if isinstance(model, str | Path) else "The network", resolved))
 
     from resnets.tasks.catalog import SETTINGS
     from resnets.training import runner
