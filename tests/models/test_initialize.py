@@ -67,8 +67,25 @@ def test_zero_scales_are_refused_for_plain_nets_through_which_nothing_would_pass
     assert not resnets.large_batch(recipe, 256).initialization.zero_init_last  # whose nets of residuals start so
 
 
+def test_starts_that_standardised_weights_cannot_have_are_refused() -> None:
+    bit = replace(CATALOG["resnetv2_50x1_bit"], depths=(1,), widths=(8,), stem_width=8)
+    for how, message in {
+        Initialization(zero_init_last=True): "variance 1 as soon as they change.*zero_init_last=false",
+        Initialization(identity=True): "whose mean is 0.*identity=false",
+    }.items():
+        with pytest.raises(UsageError, match=message):
+            create(bit, how=how)
+    post = replace(bit, preactivation=False, stem_pool="max", depths=(2,))  # a norm's scale starts at 0
+    block = create(post, how=Initialization(zero_init_last=True)).get_submodule("layer1.1")
+    x = torch.rand(2, 32, 4, 4)
+    torch.testing.assert_close(block(x), x)
+    recipe = replace(resnets.list_recipes()["paper/cifar"], model=bit)
+    assert not resnets.large_batch(recipe, 256).initialization.zero_init_last
+
+
 def test_every_weight_and_buffer_is_set() -> None:
-    for spec in (CATALOG["seresnet50"], replace(CATALOG["resnet18"], norm="group"), CATALOG["resnet50d"]):
+    specs = [CATALOG[name] for name in ("seresnet50", "resnet50d", "resnetrs50", "resnetblur18", "resnetv2_50x1_bit")]
+    for spec in (*specs, replace(CATALOG["resnet18"], norm="group")):
         state = create(spec).state_dict()
         assert all(v.isfinite().all() and v.abs().max() < 1e3 for v in state.values())
 

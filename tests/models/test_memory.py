@@ -20,6 +20,7 @@ from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.models import memory
 from resnets.models.catalog import find
+from resnets.models.head_memory import head_activations
 from resnets.models.heads import FCNHead
 from resnets.models.initialize import create
 from resnets.models.memory import BytesPerElement, fit, predict
@@ -120,6 +121,13 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         ("resnet50d", 64, 1.1),
         ("cifar_fast", 32, 1.5),
         ("wrn40_4", 16, 1.1),
+        ("resnet26t", 64, 1.1),
+        ("resnetblur18", 64, 1.2),
+        ("resnetblur50", 64, 1.1),
+        ("resnetaa50d", 64, 1.1),
+        ("resnetrs50", 64, 1.2),
+        ("resnetv2_50d", 64, 1.1),
+        ("resnetv2_50x1_bit", 64, 1.1),
     ],
 )
 def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
@@ -141,6 +149,8 @@ def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
     assert logits.requires_grad
     found = sum(storage.nbytes() for storage in kept.values())
     predicted = memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
+    if spec.standardized:  # what convolutions keep in place of their weights
+        found -= 4 * sum(p.numel() for p in network.parameters() if p.ndim == 4)
     assert 0.98 <= predicted * len(images) * 4 / found <= most
 
 
@@ -168,7 +178,7 @@ def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, no
         losses = [F.cross_entropy(each, masks, reduction="none") for each in logits.values()]
     assert all(loss.requires_grad for loss in losses)
     found = sum(storage.nbytes() for storage in kept.values()) + sum(each.nbytes for each in logits.values())
-    heads = memory._heads(spec, size)
+    heads = head_activations(spec, size)
     assert heads is not None
     predicted = memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
     predicted += heads.saved + heads.pixels

@@ -32,6 +32,12 @@ SPECS = {
     "deep, gate, shortcut D": replace(SMALL, stem="deep", gate="se", shortcut="D", block="bottleneck"),
     "cifar, shortcut A": replace(SMALL, stem="cifar", shortcut="A", drop_path=0.1, dropout=0.1),
     "whitened": replace(CATALOG["cifar_fast"], widths=(8, 8, 8), stem_width=8),
+    "deep, blur": replace(SMALL, stem="deep", antialias="blur"),
+    "average": replace(SMALL, block="bottleneck", antialias="average"),
+    "pool with weights": replace(SMALL, stem="tiered", stem_pool="conv", shortcut="D"),
+    "standardized": replace(
+        SMALL, stem_pool="zero-padded max", norm="group", standardized=True, block="bottleneck", preactivation=True
+    ),
     "group norm, max pool": replace(SMALL, norm="group", pool="max", preactivation=True),
 }
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

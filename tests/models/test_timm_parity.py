@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from timm.models.resnetv2 import _create_resnetv2_bit
 from torch import nn
 
 import resnets
@@ -30,9 +31,18 @@ KINDS = (
     "resnet50t",
     "resnet50_gn",
     "resnext50d_32x4d",
+    "resnetv2_18",
+    "resnetv2_34d",
     "resnetv2_50d",
     "resnetv2_50t",
     "resnetv2_50d_gn",
+    "resnetblur18",
+    "resnetblur50d",
+    "resnetaa34d",
+    "resnetaa50",
+    "resnetrs50",
+    "resnetv2_50x1_bit",
+    "resnetv2_50x3_bit",
 )
 WHOLE = ("resnet14t", "resnet26d", "resnet26t", "resnet34d")
 LARGE = tuple(name for name in NAMES if name not in (*KINDS, *WHOLE))
@@ -49,8 +59,10 @@ def with_values(network: nn.Module) -> nn.Module:
 
 def theirs(name: str, depths: tuple[int, ...] | None) -> nn.Module:
     torch.manual_seed(0)
-    network: nn.Module = timm.create_model(name, **({"layers": depths} if depths else {}))
-    return with_values(network)
+    if depths and name.endswith("_bit"):  # whose builders of timm take no depths
+        factor = CATALOG[name].stem_width // 64
+        return with_values(_create_resnetv2_bit(name, layers=depths, width_factor=factor))
+    return with_values(timm.create_model(name, **({"layers": depths} if depths else {})))
 
 
 @pytest.mark.parametrize("name", NAMES)

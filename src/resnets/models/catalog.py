@@ -34,6 +34,23 @@ def _t(spec: Spec) -> Spec:
     return replace(spec, stem="tiered", shortcut="D")
 
 
+def _v2_basic(depths: tuple[int, ...]) -> Spec:
+    """Basic pre-activation blocks as timm has them."""
+    return replace(_basic(depths), preactivation=True, shares_first_activation=False)
+
+
+def _rs(depths: tuple[int, ...]) -> Spec:
+    """Bello et al. 2021 (2103.07579), table 3: ResNet-D with a convolution as the stem's pool, and gates."""
+    return replace(_d(_bottleneck(depths)), stem_pool="conv", gate="se", gate_reduction=4)
+
+
+def _bit(depths: tuple[int, ...], factor: int) -> Spec:
+    """Big Transfer (Kolesnikov et al. 2020, 1912.11370): standardised weights, group norm, `factor` times as wide."""
+    spec = replace(_bottleneck(depths), preactivation=True, norm="group", standardized=True)
+    widths = tuple(width * factor for width in spec.widths)
+    return replace(spec, widths=widths, stem_width=64 * factor, stem_pool="zero-padded max")
+
+
 def _cifar(layers: int) -> Spec:
     """He et al. 2015, section 4.2: 6n + 2 layers, option A throughout."""
     depths = ((layers - 2) // 6,) * 3
@@ -115,6 +132,10 @@ CATALOG: dict[str, Spec] = {
     "resnext101_32x4d": replace(_bottleneck(_101), groups=32, group_width=4),
     "resnext101_32x16d": replace(_bottleneck(_101), groups=32, group_width=16),
     "resnext101_32x32d": replace(_bottleneck(_101), groups=32, group_width=32),
+    "resnetv2_18": _v2_basic(_18),
+    "resnetv2_34": _v2_basic(_34),
+    "resnetv2_18d": _d(_v2_basic(_18)),
+    "resnetv2_34d": _d(_v2_basic(_34)),
     "resnetv2_101": replace(_bottleneck(_101), preactivation=True),
     "resnetv2_152": replace(_bottleneck(_152), preactivation=True),
     "resnetv2_50d": _d(replace(_bottleneck(_50), preactivation=True)),
@@ -140,6 +161,32 @@ CATALOG: dict[str, Spec] = {
     "cbam_resnet18": _basic(_18, gate="cbam"),
     "cbam_resnet50": replace(_bottleneck(_50), gate="cbam"),
     "gc_resnet50": replace(_bottleneck(_50), gate="gc", gate_reduction=8),
+    # low-pass filters in place of strides (Zhang 2019), timm's: a blur, or an average
+    "resnetblur18": replace(_basic(_18), antialias="blur"),
+    "resnetblur50": replace(_bottleneck(_50), antialias="blur"),
+    "resnetblur50d": replace(_d(_bottleneck(_50)), antialias="blur"),
+    "resnetblur101d": replace(_d(_bottleneck(_101)), antialias="blur"),
+    "resnetaa34d": replace(_d(_basic(_34)), antialias="average"),
+    "resnetaa50": replace(_bottleneck(_50), antialias="average"),
+    "resnetaa50d": replace(_d(_bottleneck(_50)), antialias="average"),
+    "resnetaa101d": replace(_d(_bottleneck(_101)), antialias="average"),
+    "seresnetaa50d": replace(_d(_bottleneck(_50)), antialias="average", gate="se"),
+    "seresnextaa101d_32x8d": replace(_d(_bottleneck(_101)), antialias="average", gate="se", groups=32, group_width=8),
+    # ResNet-RS: Bello et al. 2021
+    "resnetrs50": _rs(_50),
+    "resnetrs101": _rs(_101),
+    "resnetrs152": _rs(_152),
+    "resnetrs200": _rs(_200),
+    "resnetrs270": _rs((4, 29, 53, 4)),
+    "resnetrs350": _rs((4, 36, 72, 4)),
+    "resnetrs420": _rs((4, 44, 87, 4)),
+    # Big Transfer: Kolesnikov et al. 2020
+    "resnetv2_50x1_bit": _bit(_50, 1),
+    "resnetv2_50x3_bit": _bit(_50, 3),
+    "resnetv2_101x1_bit": _bit(_101, 1),
+    "resnetv2_101x3_bit": _bit(_101, 3),
+    "resnetv2_152x2_bit": _bit(_152, 2),
+    "resnetv2_152x4_bit": _bit(_152, 4),
     # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),

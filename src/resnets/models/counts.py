@@ -34,6 +34,8 @@ def behind_stem(spec: Spec, sides: Size) -> Size:
     conv_stride, pool_stride = STEM_STRIDES[spec.stem]
     if spec.stem == "whitened":
         return halved(tuple(n - 1 for n in sides))
+    if spec.antialias == "average" and pool_stride > 1:
+        return halved(strided(sides, conv_stride))
     return strided(strided(sides, conv_stride), pool_stride)
 
 
@@ -71,6 +73,9 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
         yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
     if not spec.preactivation:
         yield from walk.norms("bn1", spec.stem_width)
+    if spec.stem_pool == "conv":
+        yield walk.conv("maxpool.0", spec.stem_width, spec.stem_width, 3, stride=2)
+        yield from walk.norms("maxpool.1", spec.stem_width)
     walk.size = behind_stem(spec, size)
     channels = spec.stem_width
     maps: dict[int, tuple[int, Size]] = {}  # channels and size of each stage's output, the last stage last
@@ -100,7 +105,7 @@ def _fcn_head(walk: Walk, name: str, inputs: int) -> Iterator[Layer]:
 def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
     spec, size_in = walk.spec, walk.size
     if spec.block == "basic":
-        convs = [(block.inputs, block.inner, 3, 1 if block.pools else block.stride), (block.inner, block.outputs, 3, 1)]
+        convs = [(block.inputs, block.inner, 3, block.basic_stride), (block.inner, block.outputs, 3, 1)]
     else:
         stride_1, stride_2 = block.bottleneck_strides
         convs = [
@@ -118,6 +123,8 @@ def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
             walk.size = halved(walk.size)
         if not spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", outputs)
+        if block.antialias != "none" and i == len(convs) - 1:
+            walk.size = strided(walk.size, block.stride)
     yield from gate_layers(walk, f"{name}.se", block)
     if block.shortcut == "C" or (block.changes and block.shortcut in ("B", "D")):
         pooled = block.shortcut == "D"  # the pool has the stride and is the first module of the Sequential

@@ -16,7 +16,7 @@ from resnets.core.errors import UsageError
 from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.heads import LinearHead
-from resnets.models.initialization import Initialization
+from resnets.models.initialization import Initialization, ends_in_convolution
 from resnets.models.resnet import ResNet, backbone_of, prefix_of
 from resnets.models.spec import Spec
 from resnets.nn.layers import FrozenBatchNorm
@@ -105,7 +105,7 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
             nn.init.zeros_(module.bias)
     if how.zero_init_last:
         last = {"basic": 2, "bottleneck": 3}[spec.block]
-        kind = "conv" if spec.preactivation or spec.norm in ("none", "frozen") else "bn"
+        kind = "conv" if ends_in_convolution(spec) else "bn"
         for name, _ in spec.blocks():
             nn.init.zeros_(network.get_parameter(f"{prefix_of(network)}{name}.{kind}{last}.weight"))
 

@@ -17,7 +17,7 @@ from resnets.core.renamed import renamed_fields
 from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.counts import InputSize
-from resnets.models.heads import FCNHead
+from resnets.models.head_memory import head_activations
 from resnets.models.spec import Spec, stage_of
 from resnets.nn.shapes import Gate
 
@@ -106,7 +106,7 @@ def predict(
         if alive + own > kept + work:
             kept, work = alive, own
         before = recomputed
-    if (heads := _heads(spec, size)) is not None:
+    if (heads := head_activations(spec, size)) is not None:
         alive += heads.saved * one + heads.pixels * micro_batch * 4 + (heads.input * one if before else 0)
         own = max(
             _TEMPORARIES * max(heads.largest * one, heads.logits * micro_batch * 4), micro_batch * _DRAWN * heads.drawn
@@ -114,9 +114,10 @@ def predict(
         if alive + own > kept + work:
             kept, work = alive, own
     parameters = _parameters(spec)
+    # Autocast makes a copy in each step, and standardised weights are kept beside those that are learnt.
+    copies = (0 if numbers.activation == 4 else numbers.activation) + (4 if spec.standardized else 0)
     return StepMemory(
-        weights=parameters
-        * (4 if numbers.activation == 4 else 4 + numbers.activation),  # autocast makes a copy in each step
+        weights=parameters * (4 + copies),
         gradients=4 * parameters,
         optimizer=numbers.optimizer * parameters,
         average=numbers.average * parameters,
@@ -205,15 +206,18 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
         gate = _GATE_INPUTS[shape.gate] * convolutions[-1]
         # A max pool keeps its output (the norm's input) and the positions of the maxima as int64.
         pool = 5 * convolutions[-1] if shape.pools else 0
-        # A norm that is not frozen keeps its input. ReLU keeps its output, which is the next layer's input; GELU keeps
-        # its input as well.
+        if shape.antialias != "none":  # means keep their inputs, of which a blur has two
+            pool = convolutions[-2] // shape.stride**spec.dimensions + convolutions[-2] * (shape.antialias == "blur")
+        # A norm that is not frozen keeps its input. ReLU keeps its output, the next layer's input; GELU its input too.
         activated = sum(norms or convolutions)
         keeps_input = bool(norms) and spec.norm != "frozen"
         saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if keeps_input else 0)
         saved += gate + pool + (shortcut if keeps_input and not spec.preactivation else 0)
+        if shape.shortcut == "D" and shape.stride > 1:  # the convolution of the shortcut keeps what its pool gives
+            saved += inputs // shape.stride**spec.dimensions
         # Dropout keeps its mask, and the convolution after it keeps dropout's output. ReLU keeps its own output too;
         # GELU's output, which `activated` counts, is not needed then.
-        drawn = convolutions[-1 if shape.pools else 0] if shape.dropout else 0
+        drawn = convolutions[-1 if spec.block == "basic" and shape.basic_stride == 1 else 0] if shape.dropout else 0
         saved += drawn * (1 if spec.activation == "gelu" else 2)
         blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions), drawn))
         inputs = convolutions[-1]
@@ -227,57 +231,19 @@ def _stem(spec: Spec, size: InputSize) -> int:
     They are the outputs of convolutions, norms and activations that the backward pass reads, and of a pool its output
     and the positions of the maxima (int64).
     """
-    outputs = [
-        math.prod(la.shape) for la in counts.layers(spec, size) if la.name.startswith("conv1") and "conv" in la.kind
-    ]
-    pooled = 0 if spec.stem == "cifar" else outputs[-1] // 2**spec.dimensions
+    convolutions = {la.name: math.prod(la.shape) for la in counts.layers(spec, size) if la.kind.startswith("conv")}
+    outputs = [number for name, number in convolutions.items() if name.startswith("conv1")]
     copies = (2 if spec.activation == "gelu" else 1) + (spec.norm not in ("frozen", "none"))
-    return copies * sum(outputs) + 5 * pooled
-
-
-@dataclass(frozen=True)
-class _Heads:
-    """Activations of the heads on feature maps for one image, in numbers.
-
-    Args:
-        saved: kept for the backward pass.
-        pixels: of the logits for each pixel and of the loss on them, kept in float32.
-        input, largest, drawn, logits: of the head on the last stage: its input, its largest layer, its dropout mask,
-            and its logits for each pixel.
-    """
-
-    saved: int
-    pixels: int
-    input: int
-    largest: int
-    drawn: int
-    logits: int
-
-
-@lru_cache(maxsize=8)
-def _heads(spec: Spec, size: InputSize) -> _Heads | None:
-    """What `FCNHead` adds to the memory of a step; None for a linear head, whose activations are few."""
-    if not isinstance(spec.head, FCNHead):
-        return None
-    found = [la for la in counts.layers(spec, size) if la.name.startswith(spec.head.modules)]
-    inner = [math.prod(la.shape) for la in found if la.name.endswith(".0")]
-    coarse = [math.prod(la.shape) for la in found if la.name.endswith(".4")]
-    channels = list(reversed(spec.stage_channels.values()))
-    inputs = [n * places // spec.classes for n, places in zip(channels, coarse, strict=False)]
-    logits = spec.classes * math.prod(counts.sides(spec, size))
-    learns = spec.norm in ("batch", "group")
-    # ReLU keeps its output, dropout its mask, the last convolution dropout's output; a norm that learns, its input.
-    saved = (4 if learns else 3) * sum(inner) + sum(coarse)
-    if spec.preactivation:  # no block counts the last activation, nor an addition that no norm keeps
-        saved += inputs[0] + (0 if learns else sum(inputs[1:]))
-    return _Heads(
-        saved=saved,
-        pixels=2 * len(inner) * logits,  # the loss keeps the logarithms of the probabilities
-        input=inputs[0],
-        largest=max(*inputs, *inner),
-        drawn=max(inner),
-        logits=logits,
-    )
+    # In pre-activation nets neither norm nor activation follows the last convolution.
+    kept = copies * sum(outputs[:-1]) + outputs[-1] * (1 if spec.preactivation else copies)
+    if spec.stem == "cifar":
+        return kept
+    pooled = outputs[-1] // 2**spec.dimensions
+    if spec.stem_pool == "conv":
+        return kept + copies * convolutions["maxpool.0"]
+    if spec.antialias == "blur":  # the maxima at stride 1, and what is between the two means
+        return kept + 6 * outputs[-1] + pooled
+    return kept + (1 if spec.antialias == "average" else 5) * pooled
 
 
 def _units(blocks: Sequence[_Block], segments: Segments) -> Iterator[tuple[bool, list[_Block]]]:

@@ -24,7 +24,7 @@ _BLOCKS = {
 
 def layers_of(spec: Spec) -> Layers:
     """What builds the layers of a network of `spec`, of its head too."""
-    return Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation)
+    return Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation, spec.standardized)
 
 
 class ResNet(nn.Module):
@@ -44,7 +44,7 @@ class ResNet(nn.Module):
         self.spec = spec
         layers = layers_of(spec)
         block_class = _BLOCKS[spec.block, spec.preactivation]
-        self.conv1, pool = build_stem(layers, spec.stem, spec.channels, spec.stem_width)
+        self.conv1, pool = build_stem(layers, spec.stem, spec.channels, spec.stem_width, spec.stem_pool, spec.antialias)
         self.bn1 = nn.Identity() if spec.preactivation else layers.normalization(spec.stem_width)
         if not spec.preactivation:
             self.act = layers.nonlinearity()

@@ -11,7 +11,20 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import FCNHead, Head, LinearHead
-from resnets.nn.shapes import STEM_STRIDES, Activation, Block, BlockShape, Gate, Norm, Pool, Shortcut, Stem, StrideIn
+from resnets.nn.shapes import (
+    STEM_STRIDES,
+    Activation,
+    Antialias,
+    Block,
+    BlockShape,
+    Gate,
+    Norm,
+    Pool,
+    Shortcut,
+    Stem,
+    StemPool,
+    StrideIn,
+)
 
 # Far more than any published network has, and counted in under a second. Each stage halves the size.
 MOST_BLOCKS, MOST_STAGES, MOST_CHANNELS = 2_000, 32, 2**24
@@ -55,6 +68,16 @@ class Spec:
         classes: number of logits, of each pixel where the head is for pixels.
         gate_divisor: the gate's hidden channels are rounded to a multiple of it; 8 in timm's "se", which shows in
             narrow blocks.
+        stem_pool: the pool after a stem of stride 4: "max", "zero-padded max" as in BiT (Kolesnikov et al. 2020,
+            1912.11370), or "conv", a strided convolution with norm and activation (ResNet-RS: Bello et al. 2021,
+            2103.07579, section 4.2).
+        antialias: "blur" or "average" puts a low-pass filter after the activation of each 3x3 convolution that would
+            have a stride, which the filter has then, and in the stem's pool (Zhang 2019, 1904.11486; timm's resnetblur
+            and resnetaa). Shortcuts stay. Where `output_stride` takes a stride away, the filter keeps stride 1.
+        standardized: whether the weights of convolutions are standardised (Qiao et al. 2019, 1903.10520), as in BiT
+            with group norm.
+        shares_first_activation: whether the shortcut of a pre-activation net's first block starts after that block's
+            norm and activation even where it is the identity (He et al. 2016, appendix), or before (timm).
         head: what a task puts on the network.
 
     Raises:
@@ -85,6 +108,10 @@ class Spec:
     channels: int = 3
     classes: int = 1000
     gate_divisor: int = field(default=1, metadata=OMITTED_BY_DEFAULT)
+    stem_pool: StemPool = field(default="max", metadata=OMITTED_BY_DEFAULT)
+    antialias: Antialias = field(default="none", metadata=OMITTED_BY_DEFAULT)
+    standardized: bool = field(default=False, metadata=OMITTED_BY_DEFAULT)
+    shares_first_activation: bool = field(default=True, metadata=OMITTED_BY_DEFAULT)
     head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
@@ -119,6 +146,21 @@ class Spec:
             raise UsageError("stride_in 'max pool' belongs to basic blocks without pre-activation.")
         if self.stride_in == "max pool" and self.shortcut not in ("D", "none"):
             raise UsageError(f"stride_in 'max pool' needs a shortcut that pools too: D, or none, not {self.shortcut}.")
+        if self.stem_pool != "max" and STEM_STRIDES[self.stem] != (2, 2):
+            raise UsageError(f"stem_pool {self.stem_pool!r} belongs to a stem of stride 4; {self.stem} has another.")
+        if self.stem_pool == "conv" and self.preactivation:
+            raise UsageError("stem_pool 'conv' ends in a norm and an activation, which pre-activation nets have later.")
+        if self.antialias != "none" and (self.preactivation or self.stride_in != "3x3" or self.stem == "whitened"):
+            raise UsageError(
+                "antialias takes the stride of 3x3 convolutions: it needs stride_in '3x3', another stem than whitened, "
+                "and no preactivation."
+            )
+        if not self.shares_first_activation and not self.preactivation:
+            raise UsageError("shares_first_activation=false belongs to pre-activation nets (preactivation=true).")
+        if self.antialias != "none" and self.stem_pool != "max":
+            raise UsageError(
+                f"antialias has its own pool in the stem, not stem_pool {self.stem_pool!r}: leave one out."
+            )
         if self.drop_path and self.shortcut == "none":
             raise UsageError("drop_path drops residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:
@@ -143,9 +185,20 @@ class Spec:
     @property
     def least_size(self) -> int:
         """The smallest height and width at which no layer's output is empty, in pixels."""
-        reachable = self._reachable_strides()
-        behind_stem = (self.output_stride or reachable[-1]) // reachable[0] if self.stride_in == "max pool" else 1
-        return 2 * behind_stem + 1 if self.stem == "whitened" else reachable[0] * (behind_stem - 1) + 1
+        size = 1
+        for _, block in reversed(list(self.blocks())):
+            size = size * block.stride if block.pools else (size - 1) * block.stride + 1
+            averages = block.stride > 1 and (block.antialias == "average" or block.shortcut == "D")
+            if block.antialias == "blur" or (averages and self.dimensions == 3):  # a 3-D pool takes no smaller input
+                size = max(size, 2)
+        if self.stem == "whitened":
+            return 2 * size + 1
+        conv_stride, pool_stride = STEM_STRIDES[self.stem]
+        if pool_stride > 1:
+            size = size * pool_stride if self.antialias == "average" else (size - 1) * pool_stride + 1
+            if self.antialias == "blur":
+                size = max(size, 2)
+        return (size - 1) * conv_stride + 1
 
     @property
     def stage_channels(self) -> dict[str, int]:
@@ -212,7 +265,8 @@ class Spec:
                         gate_divisor=self.gate_divisor,
                         dropout=self.dropout,
                         drop_path=self.drop_path * index / total,
-                        first=index == 1,
+                        antialias=self.antialias if number == 0 and stage > 0 else "none",
+                        first=index == 1 and self.shares_first_activation,
                     ),
                 )
                 inputs = outputs

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from resnets.core.errors import FileError
 from resnets.models.heads import LinearHead
 from resnets.models.resnet import backbone_of, prefix_of
+from resnets.nn.convolutions import make_plain
 from resnets.nn.layers import FrozenBatchNorm
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -98,7 +99,8 @@ def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> 
     has not, or has otherwise; heads that `network` has not are left out. A classifier must have one.
 
     The first convolution is adapted to another number of input channels: its weights are summed over channels (for 1
-    channel), or repeated in turn and scaled, so that an image of equal channels gives the same outputs.
+    channel), or repeated in turn and scaled, so that an image of equal channels gives the same outputs (with
+    standardised weights, up to the scale of each filter).
 
     Returns:
         A line for each key that was not loaded as it is.
@@ -153,9 +155,11 @@ def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
 def fold_norms(network: Network) -> Network:
     """A copy in evaluation mode in which each batch norm after a convolution is folded into the convolution.
 
-    It computes the same function up to rounding. Norms after an addition (in pre-activation nets) stay.
+    It computes the same function up to rounding. Norms after an addition (in pre-activation nets) stay. Standardised
+    convolutions become plain ones.
     """
     folded = copy.deepcopy(network).eval()
+    make_plain(folded)
     for owner, convolution, norm in list(_folding(folded)):
         fused: nn.Module = fuse_conv_bn_eval(owner.get_submodule(convolution), owner.get_submodule(norm))  # type: ignore[type-var, arg-type]
         owner.set_submodule(convolution, fused)

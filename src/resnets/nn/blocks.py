@@ -26,16 +26,20 @@ def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
     )
 
 
+def _antialiasing(layers: Layers, shape: BlockShape) -> nn.Module:
+    return nn.Identity() if shape.antialias == "none" else layers.antialiasing(shape.antialias, shape.stride)
+
+
 class Basic(nn.Module):
     """Two 3x3 convolutions. (N, inputs, ...) to (N, outputs, ...)."""
 
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()
         s = shape
-        stride = 1 if s.pools else s.stride
-        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=stride, groups=s.groups, dilation=s.dilation)
+        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.basic_stride, groups=s.groups, dilation=s.dilation)
         self.pool = layers.halving_pool() if s.pools else nn.Identity()
         self.bn1 = layers.normalization(s.inner)
+        self.antialias = _antialiasing(layers, s)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
         self.se = build_gate(layers, s)
@@ -44,7 +48,7 @@ class Basic(nn.Module):
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, round_up=not s.pools)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.act(self.bn1(self.pool(self.conv1(x))))
+        y = self.antialias(self.act(self.bn1(self.pool(self.conv1(x)))))
         y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
         return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 
@@ -60,6 +64,7 @@ class Bottleneck(nn.Module):
         self.bn1 = layers.normalization(s.inner)
         self.conv2 = layers.conv(s.inner, s.inner, 3, stride=stride_2, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.inner)
+        self.antialias = _antialiasing(layers, s)
         self.conv3 = layers.conv(s.inner, s.outputs, 1)
         self.bn3 = layers.normalization(s.outputs)
         self.se = build_gate(layers, s)
@@ -69,7 +74,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.bn1(self.conv1(x)))
-        y = self.act(self.bn2(self.conv2(self.dropout(y))))
+        y = self.antialias(self.act(self.bn2(self.conv2(self.dropout(y)))))
         y = self.drop_path(self.se(self.bn3(self.conv3(y))))
         return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.nn.shapes import Activation, Norm, Pool
+from resnets.nn.convolutions import STANDARDIZED_CONV
+from resnets.nn.shapes import Activation, Antialias, Norm, Pool
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_ZEROS = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
 _AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _GLOBAL_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {
     1: nn.AdaptiveAvgPool1d,
@@ -102,6 +104,7 @@ class Layers:
         eps: number added to the variance.
         momentum: weight of a new batch in the running statistics of batch norm, in (0, 1].
         activation: "relu", or "gelu" (Hendrycks and Gimpel 2016, 1606.08415).
+        standardized: whether the weights of convolutions are standardised (Qiao et al. 2019; `nn.convolutions`).
     """
 
     dimensions: int = 2
@@ -109,6 +112,7 @@ class Layers:
     eps: float = 1e-5
     momentum: float = 0.1
     activation: Activation = "relu"
+    standardized: bool = False
 
     def conv(
         self,
@@ -121,8 +125,12 @@ class Layers:
         dilation: int = 1,
         bias: bool = False,
     ) -> nn.Module:
-        """A convolution; at stride 1 it keeps the size (odd `kernel`) or reduces it by 1 (even `kernel`)."""
-        return _CONV[self.dimensions](
+        """A convolution; at stride 1 it keeps the size (odd `kernel`) or reduces it by 1 (even `kernel`).
+
+        One with a bias, which gives logits or the numbers of a gate, is never standardised.
+        """
+        kinds = STANDARDIZED_CONV if self.standardized and not bias else _CONV
+        return kinds[self.dimensions](
             inputs,
             outputs,
             kernel,
@@ -146,9 +154,30 @@ class Layers:
     def nonlinearity(self) -> nn.Module:
         return _NONLINEARITY[self.activation]()
 
-    def max_pool(self) -> nn.Module:
-        """The max pool of window 3 and stride 2 after the ImageNet stem."""
-        return _MAX_POOL[self.dimensions](3, stride=2, padding=1)
+    def max_pool(self, stride: int = 2, *, zeros: bool = False) -> nn.Module:
+        """A max pool of window 3, such as after the ImageNet stem.
+
+        Args:
+            zeros: whether positions outside the image are 0 and count, as in BiT (Kolesnikov et al. 2020, 1912.11370),
+                or are left out. The maximum of numbers below 0 differs.
+        """
+        if zeros:
+            return nn.Sequential(_ZEROS[self.dimensions](1, 0.0), _MAX_POOL[self.dimensions](3, stride=stride))
+        return _MAX_POOL[self.dimensions](3, stride=stride, padding=1)
+
+    def antialiasing(self, antialias: Antialias, stride: int) -> nn.Module:
+        """A low-pass filter with a stride (Zhang 2019, 1904.11486): each spatial size is divided and rounded up.
+
+        "blur" weighs 3 positions by 1/4, 1/2 and 1/4 in each dimension, the image reflected at its edges (the paper's
+        Tri-3). It is computed as two means of 2 positions, the second without those outside: the same numbers. It needs
+        2 positions or more. "average" is the mean of a window of `stride`, and nothing at stride 1.
+        """
+        if antialias == "average":
+            return self.average_pool(stride) if stride > 1 else nn.Identity()
+        mean = _AVERAGE_POOL[self.dimensions]
+        if self.dimensions == 3:  # where torch's pool refuses an input that is smaller than the window without padding
+            return nn.Sequential(mean(2, 1), nn.ReplicationPad3d(1), mean(2, stride))
+        return nn.Sequential(mean(2, 1), mean(2, stride, padding=1, count_include_pad=False))
 
     def halving_pool(self) -> nn.Module:
         """A max pool of window and stride 2; the last position of an odd size is dropped."""

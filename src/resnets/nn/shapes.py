@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Activation = Literal["relu", "gelu"]
+Antialias = Literal["none", "blur", "average"]
 Block = Literal["basic", "bottleneck"]
 Gate = Literal["none", "se", "eca", "cbam", "gc"]
 Norm = Literal["batch", "frozen", "group", "none"]
 Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
 Stem = Literal["imagenet", "deep", "tiered", "cifar", "whitened"]
+StemPool = Literal["max", "zero-padded max", "conv"]
 StrideIn = Literal["1x1", "3x3", "max pool"]
 
 # Strides of a stem's convolutions and of the pool after them.
@@ -56,8 +58,10 @@ class BlockShape:
         stride_in: the layer that has the stride. In a bottleneck "1x1" (v1, the paper) or "3x3" (v1.5, torchvision
             and most others); in a basic block "3x3", the first convolution, or "max pool", a pool after it, which
             rounds the size down.
-        first: whether this is the network's first block, whose shortcut starts after the pre-activation as its
-            branch does (He et al. 2016, appendix).
+        antialias: the filter after the 3x3 convolution (the first one, in a basic block) and its activation, which has
+            the stride in place of the convolution (Zhang 2019, 1904.11486, section 3.2; `Layers.antialiasing`).
+        first: whether this is a network's first block whose shortcut starts after the pre-activation as its branch
+            does (He et al. 2016, appendix), even as the identity.
         gate, gate_reduction, gate_divisor: the gate on the branch's output; see `nn.gates`.
     """
 
@@ -74,6 +78,7 @@ class BlockShape:
     gate_divisor: int = 1
     dropout: float = 0.0
     drop_path: float = 0.0
+    antialias: Antialias = "none"
     first: bool = False
 
     @property
@@ -95,6 +100,13 @@ class BlockShape:
         return self.stride_in == "max pool" and self.stride > 1
 
     @property
+    def basic_stride(self) -> int:
+        """Stride of the first convolution of a basic block."""
+        return 1 if self.pools or self.antialias != "none" else self.stride
+
+    @property
     def bottleneck_strides(self) -> tuple[int, int]:
         """Strides of the first 1x1 convolution and of the 3x3 convolution of a bottleneck."""
+        if self.antialias != "none":
+            return 1, 1
         return (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)

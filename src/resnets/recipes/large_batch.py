@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from resnets.core.errors import UsageError
 from resnets.core.signatures import checked_arguments
+from resnets.models.initialization import can_start_as_shortcuts
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle, Warmup
 
@@ -48,5 +49,5 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
         optimizer=replace(recipe.optimizer, lr=recipe.optimizer.lr * scale),
         schedule=schedule,
         warmup=warmup,
-        initialization=replace(recipe.initialization, zero_init_last=recipe.model.shortcut != "none"),
+        initialization=replace(recipe.initialization, zero_init_last=can_start_as_shortcuts(recipe.model)),
     )

@@ -1,0 +1,62 @@
+"""Convolutions whose weights are standardised (Qiao et al. 2019, 1903.10520, equations 6 to 8).
+
+    w = (v - mean(v)) / sqrt(var(v) + eps)
+
+where v are the weights of one output channel, which are learnt, and w those that it convolves with. BiT (Kolesnikov et
+al. 2020, 1912.11370, section 2.1) has them with group norm. The keys of the `state_dict` are those of plain
+convolutions, with v.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPS = 1e-8  # as in BiT
+
+
+def _standardized(weight: Tensor, eps: float = EPS) -> Tensor:
+    """(outputs, inputs / groups, ...) to the same shape, each output channel with mean 0 and variance 1."""
+    rows = weight.flatten(1)
+    return F.layer_norm(rows, rows.shape[1:], eps=eps).reshape(weight.shape)
+
+
+class StandardizedConv1d(nn.Conv1d):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, _standardized(self.weight), self.bias)
+
+
+class StandardizedConv2d(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, _standardized(self.weight), self.bias)
+
+
+class StandardizedConv3d(nn.Conv3d):
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, _standardized(self.weight), self.bias)
+
+
+STANDARDIZED_CONV = {1: StandardizedConv1d, 2: StandardizedConv2d, 3: StandardizedConv3d}
+_PLAIN = {StandardizedConv1d: nn.Conv1d, StandardizedConv2d: nn.Conv2d, StandardizedConv3d: nn.Conv3d}
+
+
+@torch.no_grad()
+def make_plain(network: nn.Module) -> None:
+    """Replaces each standardised convolution in `network` by a plain one, with the weights that it convolves with."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, StandardizedConv1d | StandardizedConv2d | StandardizedConv3d):
+            conv = _PLAIN[type(module)](
+                module.in_channels,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                stride=module.stride,  # type: ignore[arg-type]
+                padding=module.padding,  # type: ignore[arg-type]
+                dilation=module.dilation,  # type: ignore[arg-type]
+                groups=module.groups,
+                bias=False,
+                device=module.weight.device,
+                dtype=module.weight.dtype,
+            )
+            conv.weight.copy_(_standardized(module.weight))
+            network.set_submodule(name, conv.train(module.training))
