@@ -160,6 +160,9 @@ def test_weights_of_another_network_are_refused(content: Any, message: str, tmp_
         {"stem_width": 16},
         {"activation": "gelu"},
         {"pool": "max"},
+        {"stem_pool": "zero-padded max"},
+        {"antialias": "blur"},
+        {"standardized": True},
     ],
     ids=str,
 )

@@ -125,7 +125,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         ("resnetblur18", 64, 1.2),
         ("resnetblur50", 64, 1.1),
         ("resnetaa50d", 64, 1.1),
-        ("resnetrs50", 64, 1.2),
+        ("resnetrs50", 96, 1.1),
         ("resnetv2_50d", 64, 1.1),
         ("resnetv2_50x1_bit", 64, 1.1),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from timm.layers import StdConv2d
+from timm.layers.std_conv import StdConv2d
 from torch import nn
 
 from resnets.nn.convolutions import make_plain
@@ -27,7 +27,9 @@ def test_it_is_timms_in_values_and_gradients(kernel: int, stride: int, groups: i
     y = ours(x)
     torch.testing.assert_close(y, theirs(x))
     weights = torch.randn_like(y)
-    found, expected = (torch.autograd.grad((net(x) * weights).sum(), (x, net.weight)) for net in (ours, theirs))
+    found, expected = (
+        torch.autograd.grad((net(x) * weights).sum(), (x, net.get_parameter("weight"))) for net in (ours, theirs)
+    )
     for own, their in zip(found, expected, strict=True):
         torch.testing.assert_close(own, their)
 

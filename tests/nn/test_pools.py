@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from timm.layers import BlurPool2d
+from timm.layers.blur_pool import BlurPool2d
 from torch import Tensor, nn
 
 from resnets.nn.blocks import Basic, Bottleneck

@@ -52,9 +52,10 @@ class Walk:
         weights = inputs // groups * outputs * kernel**self.spec.dimensions
         window = "x".join([str(kernel)] * self.spec.dimensions) + (f"/{stride}" if stride > 1 else "")
         grouped = f" in {groups} groups" if groups > 1 else ""
+        standardized = ", standardized" if self.spec.standardized and not bias else ""
         return Layer(
             name=name,
-            kind=f"conv {window}{grouped}",
+            kind=f"conv {window}{grouped}{standardized}",
             shape=(outputs, *output),
             parameters=weights + outputs * bias,
             multiply_adds=weights * math.prod(output),

@@ -24,17 +24,17 @@ def _standardized(weight: Tensor, eps: float = EPS) -> Tensor:
 
 class StandardizedConv1d(nn.Conv1d):
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)
+        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
 
 
 class StandardizedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)
+        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
 
 
 class StandardizedConv3d(nn.Conv3d):
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)
+        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
 
 
 STANDARDIZED_CONV = {1: StandardizedConv1d, 2: StandardizedConv2d, 3: StandardizedConv3d}
