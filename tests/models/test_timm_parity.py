@@ -44,7 +44,6 @@ KINDS = (
     "resnetaa50",
     "resnetrs50",
     "resnetv2_50x1_bit",
-    "resnetv2_50x3_bit",
 )
 WHOLE = ("resnet14t", "resnet26d", "resnet26t", "resnet34d")
 MOST_PARAMETERS = 200_000_000  # of a network whose gradients are compared at its whole depth
@@ -61,12 +60,13 @@ def with_values(network: nn.Module) -> nn.Module:
     return network
 
 
-def theirs(name: str, depths: tuple[int, ...] | None) -> nn.Module:
+def theirs(name: str, depths: tuple[int, ...] | None, **choices: Any) -> nn.Module:
     torch.manual_seed(0)
     if depths and name.endswith("_bit"):  # whose builders of timm take no depths
         factor = CATALOG[name].stem_width // 64
-        return with_values(_create_resnetv2_bit(name, layers=depths, width_factor=factor))
-    choices: dict[str, Any] = {"layers": depths} if depths else {}
+        return with_values(_create_resnetv2_bit(name, layers=depths, width_factor=factor, **choices))
+    if depths:
+        choices["layers"] = depths
     return with_values(timm.create_model(name, **choices))
 
 
@@ -112,3 +112,26 @@ def test_logits_and_gradients_are_timms_at_small_depth(name: str, tmp_path: Path
 def test_logits_and_gradients_are_timms(name: str, tmp_path: Path) -> None:
     too_large = counts.parameters(CATALOG[name]) > MOST_PARAMETERS
     check_logits_and_gradients(name, SHALLOW if too_large else None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "output_stride"),
+    [
+        ("resnetblur18", 75, 32),
+        ("resnetblur50", 41, 16),
+        ("resnetblur50", 41, 8),
+        ("resnetaa50", 66, 32),  # whose stem drops the last row and column of 33
+        ("resnetaa50", 66, 8),
+        ("resnetrs50", 45, 32),
+        ("resnetv2_50x1_bit", 51, 32),
+    ],
+)
+def test_logits_are_timms_at_odd_sizes_and_with_dilation(name: str, pixels: int, output_stride: int) -> None:
+    spec = replace(CATALOG[name], depths=SHALLOW, output_stride=output_stride)
+    peer = theirs(name, SHALLOW, output_stride=output_stride).eval()
+    network = resnets.create(spec).eval()
+    network.load_state_dict(rename(peer.state_dict(), network))
+    x = torch.randn(1, 3, pixels, pixels + 64)
+    with torch.inference_mode():
+        expected = peer(x)
+        assert (network(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
