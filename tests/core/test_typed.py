@@ -114,7 +114,8 @@ def test_every_public_function_refuses_it_too_before_anything_else(name: str, pa
         elif each.name == parameter:
             named[each.name] = wrong
         elif each.default is each.empty:
-            named[each.name] = {"step": 1, "recipe": RECIPES["digits"]()}.get(each.name, value)
+            known = {"step": 1, "recipe": RECIPES["digits"](), "network": torch.nn.Identity()}
+            named[each.name] = known.get(each.name, value)
     with pytest.raises(UsageError, match=f"^{parameter} takes "):
         function(*positional, **named)
 

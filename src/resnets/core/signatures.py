@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, Union, cast
 
 from resnets.core.errors import ArgumentError, UsageError, unknown
+from resnets.core.lazy import LazyModule
 from resnets.core.typed import conform, field_types
 
 P = ParamSpec("P")
@@ -174,14 +175,26 @@ def type_hints(function: Callable[..., Any], *, unloaded: Any) -> dict[str, Any]
     """The types of the parameters of `function`, whose module postpones its annotations (PEP 563).
 
     Args:
-        unloaded: stands for each type that the module imports for type checkers alone, so that a command line is read
-            without torch.
+        unloaded: stands for each type that the module imports for type checkers alone, or from a `LazyModule`, so that
+            a command line is read without torch.
     """
     plain = inspect.unwrap(function)
     texts = [text for text in plain.__annotations__.values() if isinstance(text, str)]
     names = {name for text in texts for name in compile(text, "<annotation>", "eval").co_names}
     missing = names - plain.__globals__.keys() - vars(builtins).keys()
-    return typing.get_type_hints(function, localns=dict.fromkeys(missing, unloaded))
+    lazy = {name for name in names if isinstance(plain.__globals__.get(name), LazyModule)}
+    stand_ins = dict.fromkeys(missing, unloaded) | dict.fromkeys(lazy, _Unloaded(unloaded))
+    return typing.get_type_hints(function, localns=stand_ins)
+
+
+class _Unloaded:
+    """Stands for a module all of whose names are `kind`."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        return self._kind
 
 
 def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, text: str) -> None:

@@ -50,6 +50,11 @@ def conform(declared: Any, value: Any, where: str, build: Build | None = None) -
     raise UsageError(f"{where or 'The value'} takes {_describe(members)}, not {short(value)}{_advice(members, value)}")
 
 
+def path_text(value: str | os.PathLike[str] | None) -> str | None:
+    """A name or a path as text; None stays."""
+    return None if value is None else os.fspath(value)
+
+
 def checked(cls: type[T]) -> type[T]:
     """Class decorator that checks and converts the fields of new instances; see `conform`.
 
@@ -141,6 +146,8 @@ def _as_member(member: Any, value: Any, where: str, build: Build | None) -> Any:
         return int(value) if whole and abs(value) <= MAX_INT else _WRONG
     if member is str and (isinstance(value, os.PathLike) or _is_torch_device(value)):
         return os.fsdecode(value) if isinstance(value, os.PathLike) else str(value)
+    if origin is os.PathLike:
+        return value if isinstance(value, os.PathLike) else _WRONG
     if isinstance(member, type) and member is not Any:
         return value if isinstance(value, member) else _WRONG
     return value  # Any, or a Callable, which only the type checker checks
@@ -179,6 +186,8 @@ def _describe(members: tuple[Any, ...]) -> str:
             names.append(" or ".join(repr(a) for a in typing.get_args(member)))
         elif typing.get_origin(member) is tuple:
             names.append("a list such as [1, 2]")
+        elif typing.get_origin(member) is os.PathLike:
+            names.append("a path")
         elif member is type(None):
             names.append("none")
         else:

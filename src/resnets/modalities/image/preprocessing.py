@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.errors import UsageError
+from resnets.core.lazy import LazyModule
 from resnets.core.typed import checked
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy import typing as npt
 
-    from resnets.modalities.base import DatasetSplits
+    from resnets.modalities import base
+else:
+    np, npt, base = LazyModule("numpy"), LazyModule("numpy.typing"), LazyModule("resnets.modalities.base")
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Color = Literal["RGB", "BGR", "L"]
@@ -85,33 +88,33 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
+        """Channels of the network's input."""
         return 1 if self.color == "L" else 3
 
     @property
     def summary(self) -> str:
+        """Such as "RGB, shorter side 256, centre 224, bilinear"."""
         return f"{self.color}, shorter side {self.resize}, centre {self.crop}, {self.interpolation}"
 
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Height and width of a training input."""
         return (size or self.crop, size or self.crop)
 
-    def for_data(self, splits: DatasetSplits) -> Preprocessing:
+    def for_data(self, splits: base.DatasetSplits) -> Preprocessing:
         """Grey where all images of the data are."""
         if splits.color != "L" or self.color == "L":
             return self
         return replace(self, color="L", mean=(0.5,), std=(0.5,), mean_image=None)
 
-    def with_statistics(self, how: str, mean: NDArray[np.float32], std: tuple[float, ...]) -> Preprocessing:
+    def with_statistics(self, how: str, mean: npt.NDArray[np.float32], std: tuple[float, ...]) -> Preprocessing:
         """With the statistics of the training set that `how` names; see `Normalize` and `Input.with_statistics`."""
         if how == "mean image":
             return replace(self, mean_image=encode_mean_image(mean), std=(1.0,) * self.channels)
         means = tuple(mean.mean((1, 2), dtype="float64").tolist())
         return replace(self, mean=means, std=tuple(max(s, 1e-6) for s in std), mean_image=None)
 
-    def mean_pixels(self) -> NDArray[np.float32]:
+    def mean_pixels(self) -> npt.NDArray[np.float32]:
         """The mean, to be broadcast over (channels, crop, crop)."""
-        import numpy as np
-
         if self.mean_image is None:
             return np.array(self.mean, np.float32).reshape(-1, 1, 1)
         try:
@@ -140,6 +143,6 @@ def check_levels(
         raise UsageError(f"background takes red, green and blue from 0 to 255, not {background}.")
 
 
-def encode_mean_image(pixels: NDArray[np.float32]) -> str:
+def encode_mean_image(pixels: npt.NDArray[np.float32]) -> str:
     """The text of `Preprocessing.mean_image` for `pixels` of shape (channels, crop, crop), from 0 to 1."""
     return base64.b64encode(pixels.astype("<f4").tobytes()).decode()
