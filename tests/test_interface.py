@@ -91,8 +91,9 @@ def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_public_names_of_python() -> None:
     functions = {"benchmark", "create", "describe", "evaluate", "large_batch", "list_experiments", "list_models",
-                 "list_recipes", "load", "predict", "replay", "reproduce", "resume", "train"}  # fmt: skip
-    data = {"CATALOG", "Model", "Preprocessing", "Recipe", "ResNet", "Spec", "__version__"}
+                 "list_recipes", "load", "predict", "replay", "reproduce", "resume", "save", "train"}  # fmt: skip
+    data = {"CATALOG", "Event", "Model", "Preprocessing", "Recipe", "ResNet", "Run", "Scores", "Spec", "Subscriber",
+            "__version__"}  # fmt: skip
     errors = {"DataError", "FileError", "PredictionError", "ResnetsError", "TrainingError", "UsageError"}
     assert set(resnets.__all__) == functions | data | errors
     assert all(callable(getattr(resnets, name)) for name in functions)

@@ -4,8 +4,13 @@ The public API, loaded on first use: `import resnets` does not import torch.
 
     net = resnets.create("resnet50", classes=10)
     run = resnets.train("digits", out="runs/first", seed=1)
-    model = resnets.load("runs/first")
+    scores = resnets.evaluate(run)
+    model = resnets.load(run)
     model.predict("seven.png", top=3)
+    features = model.embed(["seven.png"])  # (1, features)
+
+`Run` and `Scores` are what `train` and `evaluate` return. `train(..., subscribers=(function,))` calls each `Subscriber`
+with each `Event` of the run, a dictionary; `resnets.training.events` lists them.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from resnets.version import __version__
 if TYPE_CHECKING:
     from resnets.artifacts.create import create
     from resnets.artifacts.model import Model, load
+    from resnets.artifacts.save import save
     from resnets.commands.benchmark import benchmark
     from resnets.commands.describe import describe
     from resnets.commands.evaluate import evaluate
@@ -30,12 +36,15 @@ if TYPE_CHECKING:
     from resnets.commands.reproduce import reproduce
     from resnets.commands.resume import resume
     from resnets.commands.train import train
+    from resnets.commands.training_run import Run
     from resnets.core.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
+    from resnets.evaluation.scoring import Scores
     from resnets.modalities.image.preprocessing import Preprocessing
     from resnets.models.catalog import CATALOG
     from resnets.models.resnet import ResNet
     from resnets.models.spec import Spec
     from resnets.recipes.large_batch import large_batch
+    from resnets.training.events import Event, Subscriber
     from resnets.training.recipe import Recipe
 
 old_modules.install()
@@ -53,14 +62,19 @@ _HOMES = {
     "replay": "commands.replay",
     "reproduce": "commands.reproduce",
     "resume": "commands.resume",
+    "save": "artifacts.save",
     "train": "commands.train",
     "CATALOG": "models.catalog",
+    "Event": "training.events",
     "Model": "artifacts.model",
     "Preprocessing": "modalities.image.preprocessing",
     "Recipe": "training.recipe",
     "large_batch": "recipes.large_batch",
     "ResNet": "models.resnet",
+    "Run": "commands.training_run",
+    "Scores": "evaluation.scoring",
     "Spec": "models.spec",
+    "Subscriber": "training.events",
     "DataError": "core.errors",
     "FileError": "core.errors",
     "PredictionError": "core.errors",
@@ -72,6 +86,7 @@ _HOMES = {
 __all__ = [
     "CATALOG",
     "DataError",
+    "Event",
     "FileError",
     "Model",
     "PredictionError",
@@ -79,7 +94,10 @@ __all__ = [
     "Recipe",
     "ResNet",
     "ResnetsError",
+    "Run",
+    "Scores",
     "Spec",
+    "Subscriber",
     "TrainingError",
     "UsageError",
     "__version__",
@@ -96,16 +114,19 @@ __all__ = [
     "replay",
     "reproduce",
     "resume",
+    "save",
     "train",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in old_modules.MOVED:
-        return importlib.import_module(f"resnets.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'resnets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"resnets.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in old_modules.MOVED:
+            return importlib.import_module(f"resnets.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'resnets' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"resnets.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

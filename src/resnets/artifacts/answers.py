@@ -12,7 +12,7 @@ import torch
 
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.devices import full_float32
-from resnets.core.errors import DataError, UsageError
+from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
@@ -45,6 +45,19 @@ def answers_to(
     if top < 1:
         raise UsageError(f"top must be 1 or more, not {top}.")
     return _answers(inputs, predictor, card, top, batch, default_workers() if workers is None else max(1, workers))
+
+
+def without_errors(answers: Iterable[tuple[str, Any]]) -> list[Any]:
+    """What `answers_to` gives, without the names, where no answer is an error.
+
+    Raises:
+        PredictionError: some inputs cannot be read; the error has the answers to the others.
+    """
+    found = [answer for _, answer in answers]
+    failed = {number: each for number, each in enumerate(found) if isinstance(each, DataError)}
+    if failed:
+        raise PredictionError([None if number in failed else each for number, each in enumerate(found)], failed)
+    return found
 
 
 def _answers(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -21,15 +23,17 @@ from resnets.modalities.inputs import AnyInput, dataset_of, open_reader
 CALIBRATION = 300  # samples, as NNCF's own default
 
 
-def calibration_digest(name: str, settings: AnyInput) -> str:
+def calibration_digest(name: str | PathLike[str], settings: AnyInput) -> str:
     """A hash of the names and sizes of the samples in the folder `name`, or of the dataset's name."""
+    name = os.fspath(name)
     paths = map(Path, files_in(name, settings)) if Path(name).is_dir() else ()
     files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in paths]
     return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
-def calibration_inputs(name: str, settings: AnyInput) -> Iterator[Tensor]:
+def calibration_inputs(name: str | PathLike[str], settings: AnyInput) -> Iterator[Tensor]:
     """Inputs of a network, (1, C, ...) each: `CALIBRATION` of the folder or dataset `name`, evenly spaced."""
+    name = os.fspath(name)
     if Path(name).is_dir():
         dataset = dataset_of(settings, files_in(name, settings, notes=True))
     else:

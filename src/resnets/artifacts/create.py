@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields as fields_of
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from resnets.artifacts.pretrained import load_weights
@@ -28,7 +29,7 @@ def create(
     *,
     classes: int | None = None,
     channels: int | None = None,
-    weights: str | Path | None = None,
+    weights: str | PathLike[str] | None = None,
     weights_stride: StrideIn | None = None,
     seed: int = 0,
     **fields: Any,
@@ -64,7 +65,7 @@ def create(
     initialize(network, seed=seed)
     if weights is not None:
         library_name = name if isinstance(name, str) else None
-        for line in load_weights(network, weights, name=library_name, weights_stride=weights_stride):
+        for line in load_weights(network, os.fspath(weights), name=library_name, weights_stride=weights_stride):
             say(line, stream=sys.stderr)
     return network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from resnets.core.urls import local_path
@@ -11,7 +12,7 @@ _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".tar", ".h5", ".keras", ".npz")
 _GRAPHS = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "tflite", ".engine": "TensorRT"}
 
 
-def model_path(given: str | Path) -> Path:
+def model_path(given: str | PathLike[str]) -> Path:
     """`given` as a path.
 
     Raises:

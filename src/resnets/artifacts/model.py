@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from resnets.artifacts import model_file, runtimes
-from resnets.artifacts.answers import answers_to
+from resnets.artifacts import display, model_file, runtimes
+from resnets.artifacts.answers import answers_to, without_errors
 from resnets.artifacts.calibration import calibration_digest, calibration_inputs
-from resnets.artifacts.mistaken_model import mistaken_model, model_path
+from resnets.artifacts.find import find_model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.artifacts.runtimes.folded import Autocast
+from resnets.artifacts.tta import checked_tta, tta_of
 from resnets.core.devices import find_device
-from resnets.core.errors import DataError, FileError, PredictionError, UsageError, nearest
-from resnets.core.renamed import renamed_arguments, renamed_fields, stored
+from resnets.core.errors import DataError, UsageError
+from resnets.core.renamed import renamed_arguments, renamed_fields
 from resnets.core.signatures import checked_arguments
+from resnets.evaluation.embedding import PooledFeatures, feature_count
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.given import Given, given_inputs, is_several
 from resnets.modalities.image.datasets.given import ImageInput as ImageInput
-from resnets.modalities.inputs import open_reader
-from resnets.models.catalog import CATALOG
+from resnets.modalities.inputs import AnyInput, open_reader
 from resnets.models.resnet import ResNet
+from resnets.models.spec import Spec
 from resnets.models.surgery import load_strictly
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
+from resnets.tasks.classification.answers import Ranking as Ranking
 from resnets.tasks.forward import place
-
-Ranking = list[tuple[str, float]]
 
 
 @renamed_fields
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
-    """A model that predicts; `resnets.load` returns one.
+    """A model that predicts; `resnets.load` returns one. A notebook shows what it is.
 
     Args:
         network: in evaluation mode: a network of the task, or a runtime's module.
@@ -52,7 +54,71 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the logits."""
         return self.card.classes
+
+    @property
+    def spec(self) -> Spec:
+        """The architecture."""
+        return self.card.spec
+
+    @property
+    def preprocessing(self) -> AnyInput:
+        """From a sample, such as an image, to the network's input."""
+        return self.card.preprocessing
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+    def __repr__(self) -> str:
+        return display.line(self.card, self.device, self.file)
+
+    def _repr_html_(self) -> str:
+        return display.page(self.card, self.device, self.file)
+
+    def to(self, device: str | torch.device) -> Model:
+        """Moves the network to a device, as `torch.nn.Module.to` does, and returns this model.
+
+        Args:
+            device: "auto", "cpu", "cuda" or "mps", or torch's.
+
+        Raises:
+            UsageError: there is no such device, or the runtime of the model computes on the CPU alone.
+        """
+        if isinstance(device, torch.dtype):
+            raise UsageError(f"{device} is no device: a model computes in float32, or as load(precision=...) says.")
+        found = find_device(str(device))
+        if not isinstance(self.network, runtimes.ON_CPU):
+            _place(self.network, self.spec, found)
+        elif found.type != "cpu":
+            raise UsageError(f"This runtime computes on the CPU alone: load with runtime torch for {found}.")
+        return self
+
+    def embed(
+        self, inputs: Any, *, tta: str | None = None, batch: int | None = None, workers: int | None = None
+    ) -> Tensor:
+        """(N, features) float32 on the CPU: the last feature map of each input, pooled, as the classifier gets it.
+
+        Inputs are prepared as `evaluate` does, with their centre crop; the network computes in evaluation mode.
+
+        Args:
+            inputs: N of them: a list, an iterator or a batch of what `predict` takes, or one.
+            tta: the test-time augmentation over whose crops embeddings are averaged; None takes one crop.
+            batch: inputs at a time; None takes as many as `evaluate`.
+            workers: threads that decode; None is one for each usable core.
+
+        Raises:
+            PredictionError: some inputs cannot be read; the error has the embeddings of the others.
+            UsageError: the model has another runtime than torch in float32, or there is no such augmentation.
+        """
+        if isinstance(self.network, (*runtimes.ON_CPU, Autocast)):
+            raise UsageError("embed needs the layers of the network: load the model with runtime torch in fp32.")
+        predictor = self.predictor(self.card.preprocessing.tta[0] if tta is None else tta)
+        predictor.task = PooledFeatures(self.card.settings)
+        rows = without_errors(answers_to(self.given(inputs), predictor, self.card, 1, batch, workers))
+        return torch.stack(rows).float().cpu() if rows else torch.zeros(0, feature_count(self.spec))
 
     @property
     def task(self) -> Task:
@@ -62,9 +128,7 @@ class Model:
     @property
     def tta(self) -> str:
         """The test-time augmentation of the recipe that trained the model; none if there is no recipe."""
-        known = self.card.preprocessing.tta
-        recipe_tta = stored("Recipe", self.card.recipe, "tta")
-        return next((tta for tta in known if tta == recipe_tta), known[0])
+        return tta_of(self.card)
 
     def check_tta(self, tta: str | None) -> str:
         """Returns `tta`, or that of the recipe where it is None.
@@ -72,17 +136,7 @@ class Model:
         Raises:
             UsageError: the model's input or its task has no such test-time augmentation.
         """
-        if tta is None:
-            return self.tta
-        known, task = self.card.preprocessing.tta, self.card.settings
-        if tta not in known:
-            near = nearest(tta, known)
-            advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
-            noun = self.card.preprocessing.noun
-            raise UsageError(f"There is no test-time augmentation {tta!r} of {noun}s: {advice}")
-        if tta != known[0] and not task.averages:
-            raise UsageError(f"tta {tta} averages outputs, which cannot be done with those of {task.name}.")
-        return tta
+        return self.tta if tta is None else checked_tta(self.card, tta)
 
     def predictor(self, tta: str | None = None, device: torch.device | None = None) -> NetworkPredictor:
         """What gives the outputs of the model, on the device of its network.
@@ -95,11 +149,9 @@ class Model:
             UsageError: there is no such test-time augmentation for it.
         """
         tta = self.check_tta(tta)
-        own = next((p.device for p in self.network.parameters()), torch.device("cpu"))
         network = self.network if device is None else self.network.to(device)
-        return NetworkPredictor(
-            network, self.task, open_reader(self.card.preprocessing), tta=tta, device=device or own
-        )  # fmt: skip
+        reader = open_reader(self.card.preprocessing)
+        return NetworkPredictor(network, self.task, reader, tta=tta, device=device or self.device)
 
     @renamed_arguments(pictures="images")
     def probabilities(self, images: Any) -> Tensor:
@@ -168,11 +220,7 @@ class Model:
         Raises:
             PredictionError: some samples cannot be read; the error has the answers to the others.
         """
-        answers = [answer for _, answer in self.answers(self.given(images), top, batch, workers, tta)]
-        failed = {number: each for number, each in enumerate(answers) if isinstance(each, DataError)}
-        if failed:
-            raise PredictionError([None if number in failed else each for number, each in enumerate(answers)], failed)
-        return answers
+        return without_errors(self.answers(self.given(images), top, batch, workers, tta))
 
     def given(self, images: Any) -> Iterator[Given]:
         """Each of the inputs in `images`, when it is asked for; see `predict_many`."""
@@ -193,49 +241,39 @@ class Model:
         return answers_to(inputs, self.predictor(tta), self.card, top, batch, workers)
 
 
-def find_model_file(model: str | Path) -> Path:
-    """The path of the model file: `model` itself, or the model file in the run folder `model`.
-
-    Raises:
-        FileError: there is none.
-    """
-    path = model_path(model)
-    if reason := mistaken_model(path) if os.path.exists(path) else "":
-        raise FileError(reason)
-    if os.path.isdir(path):
-        if not (path / model_file.MODEL_NAME).is_file():
-            raise FileError(
-                f"{path} has no {model_file.MODEL_NAME}, which is written when training ends. If the run was "
-                f"interrupted: resnets resume {path}."
-            )
-        return path / model_file.MODEL_NAME
-    if not os.path.exists(path):
-        network = f": {path} is the name of a network, which has to be trained first" if str(path) in CATALOG else ""
-        raise FileError(f"There is no model file or run folder {path}{network}.")
-    return path
+def _place(network: nn.Module, spec: Spec, device: torch.device) -> nn.Module:
+    """Moves a network to a device; kernels are laid out as in the evaluations of training, for the same last bit."""
+    return place(network, device) if spec.dimensions == 2 else network.to(device)
 
 
 @checked_arguments
 def load(
-    model: str | Path,
+    model: str | PathLike[str],
     device: str | torch.device = "cpu",
     *,
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
-    calibrate: str | Path | None = None,
+    calibrate: str | PathLike[str] | None = None,
 ) -> Model:
     """Load the model in a model file or a run folder; it has its classes and its preprocessing.
 
     Args:
+        model: a model file, a run folder, or a Run.
         device: "auto", "cpu", "cuda" or "mps".
         runtime: "torch"; or, on the CPU, "folded" (batch norm folded into the convolutions), "compiled", "openvino" or
             "onnxruntime"; see `artifacts.runtimes`.
         precision: "auto" (bf16 where runtime and processor support it, else fp32), "fp32", "bf16" or "int8".
         calibrate: samples to calibrate int8 on: a folder or the name of a dataset; None takes the training data.
 
+    Returns:
+        The model, in evaluation mode: it predicts, embeds, and says what it is.
+
     Raises:
         FileError: if there is no model, or it is damaged.
         UsageError: if the device or the runtime is not available, not in this precision, or not for this task.
+
+    Example:
+        resnets.load(run).predict("seven.png", top=3)
     """
     device = find_device(str(device))
     if calibrate is not None and precision != "int8":
@@ -248,8 +286,7 @@ def load(
         )
     network = open_task(card.settings).build(card.spec)
     load_strictly(network, state, str(path))
-    # Inputs are laid out as in the evaluations of training, for the same last bit.
-    network = (place(network, device) if card.spec.dimensions == 2 else network.to(device)).eval()
+    network = _place(network, card.spec, device).eval()
     name = str(calibrate) if calibrate is not None else card.recipe.get("data")
     calibration = None if name is None else lambda: calibration_inputs(name, card.preprocessing)
     execute = runtimes.build(

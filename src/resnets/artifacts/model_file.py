@@ -23,9 +23,11 @@ import torch
 from torch import Tensor
 
 from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST, decode, encode
+from resnets.core.display import names
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain, parse_json, to_json, write_bytes
 from resnets.core.typed import dataclasses_in
+from resnets.core.units import show_count
 from resnets.modalities.inputs import AnyInput
 from resnets.models import counts
 from resnets.models.spec import Spec
@@ -42,7 +44,7 @@ _FIRST_INPUT = dataclasses_in(AnyInput)[0]
 _NORMS_OF_FORMAT_1 = ("batch", "group", "none")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ModelCard:
     """What a model file has besides the weights.
 
@@ -79,6 +81,9 @@ class ModelCard:
         if self.settings.model_for(self.spec, len(self.classes)) != self.spec:
             raise UsageError(f"the network does not fit the task {self.task}: its head is {self.spec.head}.")
 
+    def __repr__(self) -> str:
+        return f"ModelCard({', '.join(description(self).values())})"
+
     @property
     def task(self) -> str:
         """The name of the task."""
@@ -92,6 +97,18 @@ class ModelCard:
         plain = encode(self.spec).keys().isdisjoint(later) and self.spec.norm in _NORMS_OF_FORMAT_1
         first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
         return 1 if plain and first else 2
+
+
+def description(card: ModelCard) -> dict[str, str]:
+    """What a model is, in a few words each: its task, classes, network and input."""
+    spec = card.spec
+    blocks = f"{spec.block} blocks {'-'.join(map(str, spec.depths))}"
+    return {
+        "task": card.task,
+        "classes": f"{show_count(len(card.classes), 'class', 'classes')}: {names(card.classes)}",
+        "network": f"{blocks}, {show_count(counts.parameters(spec), 'parameter')}",
+        "input": card.preprocessing.summary,
+    }
 
 
 def save(path: Path, state: dict[str, Tensor], card: ModelCard) -> None:

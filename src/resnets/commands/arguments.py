@@ -6,6 +6,7 @@ import contextlib
 import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from resnets.training.recipe import Recipe
 
 
-def find_recipe(recipe: str | Path | Recipe) -> Recipe:
+def find_recipe(recipe: str | PathLike[str] | Recipe) -> Recipe:
     """Returns the recipe that `recipe` stands for: a name, a recipe.json, or the recipe itself.
 
     Raises:
         UsageError: if no recipe has this name.
         FileError: if the file cannot be read.
     """
-    if not isinstance(recipe, str | Path):
+    if not isinstance(recipe, str | PathLike):
         return recipe
-    recipe = str(recipe)
+    recipe = os.fspath(recipe)
     if recipe.endswith(".json"):
         from resnets.training.plan import read_plan
 
@@ -41,16 +42,16 @@ def find_recipe(recipe: str | Path | Recipe) -> Recipe:
     return recipes.find(recipe)
 
 
-def find_spec(model: str | Path | Spec) -> Spec:
+def find_spec(model: str | PathLike[str] | Spec) -> Spec:
     """Returns the spec that `model` stands for: a name, a JSON file, or the spec itself.
 
     Raises:
         UsageError: if no model has this name.
         FileError: if the file cannot be read.
     """
-    if not isinstance(model, str | Path):
+    if not isinstance(model, str | PathLike):
         return model
-    model = str(model)
+    model = os.fspath(model)
     if model.endswith(".json"):
         from resnets.core.config import decode
         from resnets.core.files import read_json
@@ -67,11 +68,11 @@ def find_spec(model: str | Path | Spec) -> Spec:
     return catalog.find(model)
 
 
-def is_trained(model: str | Path | Spec) -> bool:
+def is_trained(model: str | PathLike[str] | Spec) -> bool:
     """Returns whether `model` is a model file or a run folder, not a name or a spec."""
     from resnets.models.catalog import CATALOG
 
-    if not isinstance(model, str | Path) or str(model) in CATALOG:
+    if not isinstance(model, str | PathLike) or os.fspath(model) in CATALOG:
         return False
     return Path(model).suffix != ".json" and os.path.exists(model)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from resnets.training.recipe import MAX_BATCH
 @checked_arguments
 @can_be_quiet
 def benchmark(
-    model: str | Path | Spec,
+    model: str | PathLike[str] | Spec,
     /,
     *,
     train: bool = False,
@@ -60,13 +61,16 @@ def benchmark(
 
     Raises:
         UsageError: if there is no such model, or a training step does not fit into the limit.
+
+    Example:
+        resnets.benchmark("cifar_resnet20", batch=2, steps=2)["training"]["images_per_second"]
     """
     check_range("batch", batch, 1, MAX_BATCH)
     check_range("size", size, 1, MAX_SIZE)
     check_range("steps", steps, 1, 10**6)
     check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts import model_file
-    from resnets.artifacts.model import find_model_file
+    from resnets.artifacts.find import find_model_file
     from resnets.experiments.benchmark import inference_rate, loading_rate, training_rate
 
     spec = model_file.load(find_model_file(str(model)))[1].spec if is_trained(model) else find_spec(model)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
+from os import PathLike
 from typing import Any, Literal
 
 from resnets.commands.arguments import check_range, find_spec, is_trained
 from resnets.commands.command import Answer, Command, Invocation
+from resnets.core import display
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.renamed import with_old_keys
@@ -23,9 +24,9 @@ from resnets.models.spec import Spec
 from resnets.training.recipe import MAX_BATCH
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description:
-    """What `describe` returns.
+    """What `describe` returns. A notebook shows it with a table of the layers.
 
     Args:
         size: of the input in pixels: one number, or (height, width) where they differ.
@@ -52,10 +53,31 @@ class Description:
     memory: StepMemory | None = None
     recomputed: Segments = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        counted = f"{self.parameters:,} parameters, {self.multiply_adds:,} multiply-adds"
+        return f"Description({self.name!r}, {counted} at {show_size(self.size)} px)"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "parameters": f"{self.parameters:,}",
+            "multiply-adds": f"{self.multiply_adds:,} at {show_size(self.size)} px",
+        }
+        if self.classes:
+            rows["classes"] = display.names(self.classes)
+        if self.memory is not None:
+            rows["memory of a step"] = show_bytes(self.memory.peak)
+        layers = [
+            (each.name, each.kind, " x ".join(map(str, each.shape)), f"{each.parameters:,}", f"{each.multiply_adds:,}")
+            for each in self.layers
+        ]
+        heading = ("layer", "kind", "output", "parameters", "multiply-adds")
+        listed = display.table(heading, layers, show_count(len(layers), "layer"), most=200)
+        return display.facts(self.name, rows, None, listed)
+
 
 @checked_arguments
 def describe(
-    model: str | Path | Spec,
+    model: str | PathLike[str] | Spec,
     /,
     *,
     size: int | tuple[int, int] | str | None = None,
@@ -67,7 +89,8 @@ def describe(
     """Show layers, shapes, parameters and multiply-adds of a model, and the memory of a training step.
 
     Args:
-        model: a name from `resnets models`, a model file, a run folder, or a JSON file with a spec.
+        model: a name from `resnets models`, a model file, a run folder, or a JSON file with a spec; in Python also a
+            Run or a Spec.
         size: WIDTHxHEIGHT of the input in pixels, or one number for both; in Python also (height, width) (default: the
             model file's, else 224, or 32 for a CIFAR stem).
         batch: batch size of the training step; needs --train.
@@ -77,9 +100,16 @@ def describe(
             checkpointing) to keep within it.
         precision: fp32 or bf16, of the training step.
 
+    Returns:
+        The description: `parameters`, `multiply_adds` and `layers`, and of a model file what it says of itself.
+
     Raises:
         UsageError: if there is no such model, or the step does not fit into the limit.
         FileError: if a model file is damaged.
+
+    Example:
+        resnets.describe("resnet50").parameters  # 25557032
+        resnets.describe(run).classes
     """
     if train != (batch is not None) or (memory_limit is not None and not train):
         raise UsageError("The memory of a training step needs --batch and --train together.")
@@ -98,7 +128,7 @@ def describe(
     return dataclasses.replace(found, memory=memory, recomputed=segments)
 
 
-def _described_spec(model: str | Path | Spec, size: InputSize | None) -> Description:
+def _described_spec(model: str | PathLike[str] | Spec, size: InputSize | None) -> Description:
     if isinstance(model, Spec):
         return _described("spec", model, model.usual_size if size is None else size)
     spec = find_spec(str(model))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from resnets.commands.arguments import check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError
+from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
@@ -19,37 +21,41 @@ from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS, default_workers
 
 if TYPE_CHECKING:
+    from resnets.artifacts import model as trained
     from resnets.artifacts.model import Model
+    from resnets.evaluation import scoring
     from resnets.evaluation.predictor import Predictor
     from resnets.evaluation.scoring import Scores
     from resnets.modalities.base import Dataset, DatasetSplits
+else:
+    trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
 
 
 @renamed_arguments(views="tta")
 @checked_arguments
 @can_be_quiet
 def evaluate(
-    model: str | Path | Model,
+    model: str | PathLike[str] | trained.Model,
     /,
-    *ensemble: str | Path | Model,
+    *ensemble: str | PathLike[str] | trained.Model,
     data: str | Path | None = None,
     format: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
     tta: str | None = None,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     device: str = "auto",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
     calibrate: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
-) -> Scores:
+) -> scoring.Scores:
     """Evaluate a model on a split of a dataset: every sample once, in float32.
 
     Under torchrun the ranks share the samples.
 
     Args:
-        model: a model file or a run folder.
+        model: a model file or a run folder; in Python also a Run or a Model.
         ensemble: more of them; their probabilities are averaged with the first one's.
         data: a dataset or folder (default: what the model was trained on, with the split of its run).
         format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
@@ -65,10 +71,17 @@ def evaluate(
         workers: threads that decode; the result does not depend on it (default: one for each usable core).
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
+    Returns:
+        The scores: `scores.metrics["accuracy"]` or `scores.accuracy`, and the records of each sample as arrays.
+
     Raises:
         UsageError: if there is no such split or augmentation, or the models of an ensemble do not fit one another.
         DataError: if the data is missing, is for another task, or has classes that the model does not know.
         FileError: if a model file is missing or damaged.
+
+    Example:
+        scores = resnets.evaluate(run, split="test")
+        scores.accuracy, scores.records["confidence"].mean()
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts.model import Model, load

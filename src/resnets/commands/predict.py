@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,14 +15,17 @@ from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.core.console import say
 from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.signatures import checked_arguments
 from resnets.core.units import show_count
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from resnets.artifacts.model import Model
+    from resnets.artifacts import model as trained
     from resnets.modalities.given import Given
+else:
+    trained = LazyModule("resnets.artifacts.model")
 
 
 class Predictions(list[Any]):
@@ -39,12 +43,12 @@ class Predictions(list[Any]):
 @checked_arguments
 @can_be_quiet
 def predict(
-    model: str | Path | Model,
+    model: str | PathLike[str] | trained.Model,
     /,
     *images: Any,
     top: int = 5,
     tta: str | None = None,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
@@ -55,7 +59,7 @@ def predict(
     """Predict what is in images or recordings of any size.
 
     Args:
-        model: a model file or a run folder.
+        model: a model file or a run folder; in Python also a Run or a Model.
         images: files, folders of them, or globs in quotes; in Python also what `Model.predict` takes, and lists and
             iterators of it.
         top: number of classes to show, where they are ranked.
@@ -77,6 +81,9 @@ def predict(
     Raises:
         PredictionError: if some inputs cannot be read; the exception has the predictions for all others.
         DataError: if a folder or a glob has no inputs of the model.
+
+    Example:
+        resnets.predict(run, "seven.png", top=3)  # [[("7", 0.98), ("1", 0.01), ("9", 0.01)]]
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     check_out(None if out is None else Path(out))

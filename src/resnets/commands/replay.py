@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.command import Answer, Command, Invocation
 from resnets.core.console import printable
+from resnets.core.lazy import LazyModule
 from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
 
 if TYPE_CHECKING:
-    from resnets.training.diagnosis import Diagnosis
+    from resnets.training import diagnosis
+else:
+    diagnosis = LazyModule("resnets.training.diagnosis")
 
 
 @checked_arguments
-def replay(run: str | Path, /, *, step: int) -> Diagnosis:
+def replay(run: str | PathLike[str], /, *, step: int) -> diagnosis.Diagnosis:
     """Repeat one step of a run and find the first value that is not finite.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; in Python also a Run.
         step: number of the step, from 1.
+
+    Returns:
+        What the step did: its loss, its gradient, its images, and where a value first was not finite.
+
+    Raises:
+        UsageError: if there is no run in the folder, or it has no such step.
+        DataError: if the data is missing or is not what the run began with.
+        FileError: if the recipe or all checkpoints are damaged.
+
+    Example:
+        resnets.replay(run, step=1).loss
     """
     from resnets.training import runner
     from resnets.training.run_folder import RunFolder
@@ -30,7 +45,7 @@ def replay(run: str | Path, /, *, step: int) -> Diagnosis:
 
 
 def _answer(invocation: Invocation) -> Answer:
-    found: Diagnosis = invocation.call()
+    found: diagnosis.Diagnosis = invocation.call()
     lines = [f"step {found.step}: loss {found.loss:.6g}, gradient norm {found.gradient_norm:.6g}"]
     if found.layer:
         lines.append(f"first not finite in the {found.during} pass of {found.layer}")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.console import say
+from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from resnets.experiments.reproduce import Reproduction
+    from resnets.experiments import reproduce as experiments
+else:
+    experiments = LazyModule("resnets.experiments.reproduce")
 
 
 @renamed_arguments(tell="log")
@@ -30,14 +34,14 @@ def reproduce(
     seeds: int = 3,
     models: str | None = None,
     epochs: float | None = None,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     device: str = "auto",
     workers: int | None = None,
     jobs: int | None = None,
-    runs: str | Path | None = None,
+    runs: str | PathLike[str] | None = None,
     log: Callable[[str], None] | None = None,
     quiet: bool = False,
-) -> Reproduction:
+) -> experiments.Reproduction:
     """Run an experiment and compare its results with the published ones.
 
     Args:
@@ -56,8 +60,14 @@ def reproduce(
         log: called with a line of text at each step forward (default: shows the last one).
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
+    Returns:
+        The finished experiment: its folder, its table and its results.
+
     Raises:
         UsageError: if a name or a value is wrong, or the folder holds another experiment.
+
+    Example:
+        resnets.reproduce("figure6", data="digits", seeds=1)
     """
     check_range("seeds", seeds, 1, 1000)
     check_range("jobs", jobs, 1, MAX_WORKERS)
@@ -92,7 +102,7 @@ def _answer(invocation: Invocation) -> Answer:
             with contextlib.suppress(OSError):  # a closed terminal does not end the runs
                 say(line, stream=stream)
 
-    found: Reproduction = invocation.call(log=log)
+    found: experiments.Reproduction = invocation.call(log=log)
     widths = [max(map(len, column)) for column in zip(*found.table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in found.table]
     return Answer([*lines, f"page    {found.folder / 'index.html'}"], found.results)

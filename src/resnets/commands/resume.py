@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.urls import local_path
+from resnets.training.events import Subscriber
 
 if TYPE_CHECKING:
-    from resnets.training.events import Subscriber
     from resnets.training.run_folder import RunFolder
 
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @checked_arguments
 @can_be_quiet
 def resume(
-    run: str | Path,
+    run: str | PathLike[str],
     /,
     *,
     data: str | Path | None = None,
@@ -35,7 +36,7 @@ def resume(
     """Continue an interrupted run, bit for bit, or train a finished one longer.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; in Python also a Run.
         data: where the run's data is now, if it was moved; it must be the same data.
         epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
             schedule.
@@ -46,11 +47,17 @@ def resume(
             the run.
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
+    Returns:
+        The finished run; `was_finished` says that there was nothing left to do.
+
     Raises:
         UsageError: if there is no run in the folder, or an argument is wrong.
         DataError: if the data is missing or is not what the run began with.
         FileError: if the recipe or all checkpoints are damaged.
         TrainingError: if training cannot go on.
+
+    Example:
+        resnets.resume(run, epochs="+1").metrics["accuracy"]
     """
     from resnets.training import runner
     from resnets.training.distributed import is_main

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range, find_recipe, find_spec
 from resnets.commands.command import Command, can_be_quiet
@@ -15,14 +15,13 @@ from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments, takes_settings
+from resnets.core.typed import path_text
 from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
+from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
-
-if TYPE_CHECKING:
-    from resnets.training.events import Subscriber
 
 
 @renamed_arguments(best="monitor", listeners="subscribers")
@@ -30,17 +29,17 @@ if TYPE_CHECKING:
 @can_be_quiet
 @takes_settings(lambda: find_recipe("digits"))
 def train(
-    recipe: str | Path | Recipe | None = None,
+    recipe: str | PathLike[str] | Recipe | None = None,
     /,
     *overrides: str,
     data: str | Path | None = None,
     format: str | None = None,
-    model: str | Path | Spec | None = None,
-    weights: str | Path | None = None,
+    model: str | PathLike[str] | Spec | None = None,
+    weights: str | PathLike[str] | None = None,
     epochs: float | None = None,
     large_batch: int | None = None,
     memory_limit: str | None = None,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     seed: int | None = None,
     device: str = "auto",
     precision: Precision | None = None,
@@ -82,15 +81,23 @@ def train(
             or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
-        subscribers: callables that get each event of the run; an exception in one is reported once and does not end
-            the run.
+        subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an
+            exception in one is reported once and does not end the run.
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
+
+    Returns:
+        The finished run: its folder, its metrics, its model file and its report.
 
     Raises:
         UsageError: if a name, a setting or a value is wrong.
         DataError: if the data is missing, damaged or inconsistent.
         TrainingError: if training cannot go on, such as after a loss that is not finite.
+
+    Example:
+        run = resnets.train("digits", "optimizer.lr=0.05", seed=1)
+        run.metrics["accuracy"]
     """
+    out = path_text(out)
     if isinstance(recipe, str) and "=" in recipe:
         overrides = (recipe, *overrides)
         recipe = None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.commands.command import Answer, Invocation
-from resnets.core.console import note
+from resnets.core.console import note, printable
 from resnets.core.errors import UsageError
-from resnets.core.units import show_count
-from resnets.tasks.catalog import find
+from resnets.evaluation.display import headline, page
 
 if TYPE_CHECKING:
     from resnets.evaluation.scoring import Scores
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from resnets.training.run_folder import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A finished training run.
+    """A finished training run, as `train` and `resume` return it.
+
+    It is a path, that of its folder: wherever a model file or a run folder is taken, such as by `load`, `evaluate`,
+    `predict`, `describe`, `resume` and `replay`, a run can be given. A notebook shows its metrics and a link to its
+    report.
 
     Args:
         folder: holds recipe.json, log.jsonl, model.safetensors and report.html.
@@ -40,11 +44,26 @@ class Run:
 
     @property
     def model(self) -> Path:
+        """The model file."""
         return self.folder / "model.safetensors"
 
     @property
     def report(self) -> Path:
+        """The report, a page that needs no other file."""
         return self.folder / "report.html"
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {headline(self.metrics.get('task', ''), self.metrics, self.noun)})"
+
+    def _repr_html_(self) -> str:
+        task, test = self.metrics.get("task", ""), self.metrics.get("test")
+        title = f"Run {printable(str(self.folder))}: {headline(task, self.metrics, self.noun)}"
+        of_test = page(f"test of {self.metrics.get('data')}", task, test, noun=self.noun) if test else ""
+        links = {"report": self.report, "model": self.model, "log": self.folder / "log.jsonl"}
+        return page(title, task, self.metrics, noun=self.noun, links=links, below=of_test)
 
 
 def finished_run(folder: RunFolder, scores: Scores) -> Run:
@@ -69,17 +88,10 @@ def answer(invocation: Invocation) -> Answer:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
         run: Run = invocation.call(subscribers=subscribers)
     lines = ["The run was finished already; nothing was done."] if run.was_finished else []
-    lines += [_line(each, run) for each in (run.metrics, run.metrics.get("test")) if each]
+    task, both = run.metrics["task"], (run.metrics, run.metrics.get("test"))
+    lines += [headline(task, each, run.noun) for each in both if each]
     lines += [f"model   {run.model}", f"report  {run.report}"]
     return Answer(lines, {"folder": run.folder, "model": run.model, "report": run.report, **run.metrics})
-
-
-def _line(metrics: Mapping[str, Any], run: Run) -> str:
-    """Returns the first metric of the run's task, of one split."""
-    headline = find(run.metrics["task"]).metrics[0]
-    name = " ".join(filter(None, [metrics.get("split"), headline.name]))  # version 0.1.0 does not say the split
-    value = headline.show(metrics.get(headline.name))
-    return f"{name} {value} {'of' if headline.percent else 'on'} {show_count(metrics['samples'], run.noun)}"
 
 
 @contextlib.contextmanager

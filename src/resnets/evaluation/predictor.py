@@ -23,10 +23,25 @@ from resnets.modalities.base import Dataset
 from resnets.modalities.batch import Batch, Loaded
 from resnets.modalities.reader import Reader
 from resnets.nn.modes import evaluation_mode
-from resnets.tasks.base import Task
+from resnets.tasks.base import Network, TaskSettings
 from resnets.tasks.forward import lay_out
 
 BATCH = 128  # samples
+
+
+class Outputs(Protocol):
+    """What a network is asked for: a task, or its features; see `Task` for the methods."""
+
+    @property
+    def settings(self) -> TaskSettings: ...
+
+    def predict(self, network: Network, batch: Batch) -> Any: ...
+
+    def to_mean(self, outputs: Any) -> Any: ...
+
+    def from_mean(self, means: Sequence[Tensor]) -> Any: ...
+
+    def answers(self, outputs: Any, classes: tuple[str, ...], top: int) -> list[Any]: ...
 
 
 class Predictor(Protocol):
@@ -61,7 +76,7 @@ class NetworkPredictor:
     def __init__(
         self,
         network: nn.Module,
-        task: Task,
+        task: Outputs,
         reader: Reader,
         *,
         tta: str = "center",

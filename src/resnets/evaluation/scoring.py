@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnets.core import display
+from resnets.core.console import printable
 from resnets.core.devices import full_float32
-from resnets.core.errors import DataError
+from resnets.core.errors import DataError, unknown
 from resnets.data.prefetch import prefetch
-from resnets.evaluation.predictor import BATCH, Predictor
+from resnets.evaluation.display import headline, page
+from resnets.evaluation.predictor import BATCH, Outputs, Predictor
 from resnets.modalities.base import NOUNS, Arrays, Dataset, SplitName
 from resnets.modalities.batch import Batch
 from resnets.modalities.class_names import same_names
@@ -24,15 +27,19 @@ Gather = Callable[[Any], list[Any]]
 RAGGED_BATCH = 4  # samples of any size, which are read at a time: their outputs, such as masks, are large
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
-    """The result of an evaluation.
+    """The result of an evaluation: metrics, and what is known of each of the N samples.
+
+    `scores.metrics["accuracy"]` and `scores.accuracy` are the same number. A notebook shows the metrics.
 
     Args:
-        ids: (N,) indices of the images that were scored, in ascending order.
-        records: the task's records of these images, (N,) each.
-        metrics: the task's figures over these images.
-        excluded: the error message by index, for images that could not be read. They are in no other field.
+        ids: (N,) indices of the samples that were scored, in ascending order.
+        records: the task's records of these samples by name, (N, ...) each: of a classifier "label", "predicted",
+            "confidence", "loss" and what else its metrics need.
+        metrics: the task's figures over these samples, by the names of `evaluate --json`, ready for JSON: fractions of
+            1; "classes" has those of each class by its name.
+        excluded: the error message by index, for samples that could not be read. They are in no other field.
         split: the split that was scored.
         task: the name of the task, as in the model file.
         data: what `--data` names, where that is known.
@@ -52,13 +59,33 @@ class Scores:
     damaged: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        """A metric by its name, such as `scores.accuracy`."""
-        if name != "metrics" and name in self.metrics:
+        """A metric by its name, such as `scores.accuracy`.
+
+        Raises:
+            AttributeError: there is no such metric; the message has the nearest, or all.
+        """
+        if name.startswith("__") or name == "metrics":
+            raise AttributeError(name)
+        if name in self.metrics:
             return self.metrics[name]
-        raise AttributeError(name)
+        raise AttributeError(str(unknown("metric of these scores", name, self.metrics)), name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(name for name in self.metrics if name.isidentifier())})
+
+    def __repr__(self) -> str:
+        of_data = "" if self.data is None else f" of {printable(self.data)}"
+        return f"Scores({headline(self.task, self.summary())}{of_data})"
+
+    def _repr_html_(self) -> str:
+        of_data = "" if self.data is None else f" of {printable(self.data)}"
+        title = f"{self.split}{of_data}: {headline(self.task, self.metrics)}"
+        rows = [(printable(name), printable(reason)) for name, reason in self.damaged.items()]
+        damaged = display.table(["cannot be read", "why"], rows, f"{len(rows):,} cannot be read") if rows else ""
+        return page(title, self.task, self.metrics, below=damaged)
 
     def summary(self) -> dict[str, Any]:
-        """The metrics, the number of images excluded, the split and the damaged files, ready for JSON."""
+        """The metrics, the number of samples excluded, the split and the damaged files, ready for JSON."""
         return {**self.metrics, "excluded": len(self.excluded), "split": self.split, "damaged": self.damaged}
 
 
@@ -132,7 +159,7 @@ def score(
     return Scores(ids, records, metrics, excluded, split, task.settings.name, damaged=damaged)
 
 
-def batch_of(task: Task) -> int:
+def batch_of(task: Outputs) -> int:
     """How many samples are read and predicted at a time."""
     return BATCH if task.settings.fixed else RAGGED_BATCH
 

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from resnets.core import display
 from resnets.core.config import decode, encode
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import read_json, write_json
+from resnets.core.units import show_count
 from resnets.core.workers import usable_cores
 from resnets.experiments import catalog, measures, process_pool
 from resnets.experiments.experiment import Experiment, Measured, Outcome
@@ -30,9 +32,9 @@ from resnets.training.recipe import Recipe
 Log = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reproduction:
-    """A finished experiment.
+    """A finished experiment. A notebook shows its table and a link to its page.
 
     Args:
         folder: holds README.md, index.html, figure.png, results.json and the runs.
@@ -43,6 +45,14 @@ class Reproduction:
     folder: Path
     table: list[list[str]]
     results: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Reproduction({str(self.folder)!r}, a table of {show_count(len(self.table) - 1, 'row')})"
+
+    def _repr_html_(self) -> str:
+        heading, *rows = self.table
+        links = {"page": self.folder / "index.html", "figure": self.folder / "figure.png"}
+        return display.facts(self.folder.name, {}, links, display.table(heading, rows, most=200))
 
 
 def reproduce(

@@ -22,8 +22,19 @@ def large_batch(recipe: Recipe, batch: int) -> Recipe:
     norm keeps its batch (`bn_batch`), and the last scale of each residual branch starts at zero (a plain net has none).
     Goyal et al. 2017 (1706.02677, sections 2 and 5.1), who found no loss of accuracy on ImageNet up to 8,192.
 
+    Args:
+        recipe: which trains with SGD.
+        batch: samples a step, a multiple of the recipe's `bn_batch`.
+
+    Returns:
+        The recipe with another batch, rate and warm-up.
+
     Raises:
         UsageError: another optimiser than SGD, a recipe with a warm-up, or a batch that is no multiple of `bn_batch`.
+
+    Example:
+        recipe = resnets.large_batch(resnets.list_recipes()["digits"], 512)
+        recipe.optimizer.lr
     """
     if not isinstance(recipe.optimizer, SGD):
         raise UsageError("large_batch scales SGD's learning rate; for another optimiser no such rule is established.")

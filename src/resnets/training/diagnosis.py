@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resnets.core.display import names
 from resnets.core.errors import TrainingError
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
@@ -23,7 +24,7 @@ class NonFiniteError(TrainingError):
 
 
 @renamed_fields
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What one step did.
 
@@ -45,6 +46,13 @@ class Diagnosis:
     images: tuple[str, ...]
     blamed: int
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        where = f", not finite in the {self.during} pass of {self.layer}" if self.layer else ""
+        return (
+            f"Diagnosis(step {self.step}, loss {self.loss:.6g}, gradient norm {self.gradient_norm:.6g}{where}; images "
+            f"{names(self.images, 3)})"
+        )
 
     def advice(self) -> str:
         """Returns a message on what happened and what to do."""

@@ -10,6 +10,18 @@ Every event has a key "event" that names its kind:
 - "extension": where a finished run is trained longer; see `training.extension`
 - "warning": a message
 - "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions
+
+Both names are public: `resnets.Event` and `resnets.Subscriber`. Kinds and keys are added, and not removed; a subscriber
+passes over kinds that it does not know:
+
+    def print_loss(event: resnets.Event) -> None:
+        if event["event"] == "step":
+            print(event["step"], event["loss"])
+
+    resnets.train("digits", subscribers=(print_loss,))
+
+A subscriber is called between steps, on rank 0 alone, and the run waits for it. An exception in one is reported once
+and does not end the run, unless it is no `Exception`, such as KeyboardInterrupt.
 """
 
 from __future__ import annotations

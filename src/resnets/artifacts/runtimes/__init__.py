@@ -31,6 +31,8 @@ from resnets.core.devices import has_bf16
 from resnets.core.errors import UsageError, unknown
 from resnets.nn.modes import evaluation_mode
 
+ON_CPU = (Folded, OnnxRuntime, OpenVINO)  # modules that compute on the CPU alone
+
 
 def build(
     network: nn.Module,
