@@ -44,3 +44,8 @@ def test_no_file_was_added_by_accident() -> None:
     for path in tracked():
         if path.is_file() and path.name != "__init__.py":
             assert path.stat().st_size, f"{path} is empty"
+
+
+def test_type_checkers_of_users_read_the_types_of_the_package() -> None:
+    assert ROOT / "src" / "resnets" / "py.typed" in tracked()  # PEP 561; the wheel has every file of the package
+    assert "wheel" not in project()["tool"]["hatch"]["build"]["targets"]
