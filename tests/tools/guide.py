@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md, run as they stand there."""
+"""The examples of docs/clients.md and docs/tools.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from types import ModuleType
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "clients.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def sections() -> dict[str, str]:
+def sections(file: str) -> dict[str, str]:
     """The Python of each section by its heading, with as many empty lines before it as tracebacks need."""
     found: dict[str, str] = {}
-    text = GUIDE.read_text()
+    text = (DOCS / file).read_text()
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         headings = re.findall(r"^## (.+)$", text[: match.start()], re.MULTILINE)
         found[headings[-1]] = "\n" * text[: match.start(1)].count("\n") + match[1]
     return found
 
 
-def run(section: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def run(section: str, folder: Path, monkeypatch: pytest.MonkeyPatch, file: str = "clients.md") -> ModuleType:
     """Runs the example of a section in `folder`, and returns the module that it makes."""
     module = ModuleType("example_of_guide")  # in sys.modules, since classes are pickled and inspected by their module
+    module.__file__ = str(DOCS / file)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.chdir(folder)
-    exec(compile(sections()[section], GUIDE, "exec"), module.__dict__)
+    exec(compile(sections(file)[section], DOCS / file, "exec"), module.__dict__)
     return module

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from captum.attr import (
-    DeepLift, GuidedBackprop, GuidedGradCam, IntegratedGradients, LayerConductance, LayerGradCam, Occlusion,
-)  # fmt: skip
-from torch import nn
-from torch.fx import GraphModule, symbolic_trace
+    DeepLift,
+    GuidedBackprop,
+    GuidedGradCam,
+    IntegratedGradients,
+    LayerConductance,
+    LayerGradCam,
+    Occlusion,
+)
 
 from resnets.models.catalog import CATALOG
 from resnets.models.spec import Spec
+from tests.tools import guide
 from tests.tools.small import SPECS, images, trained
 
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-
-
-def one_module_per_use(network: nn.Module) -> GraphModule:
-    """The network with a copy of an activation for each place that calls it; docs/tools.md has this example."""
-    graph = symbolic_trace(network)
-    called = set()
-    for node in graph.graph.nodes:
-        if node.op == "call_module" and node.target in called:
-            name = f"{node.name}_again"
-            graph.add_submodule(name, copy.deepcopy(graph.get_submodule(node.target)))
-            node.target = name
-        elif node.op == "call_module":
-            called.add(node.target)
-    graph.recompile()
-    return graph
 
 
 @EACH
@@ -48,12 +38,14 @@ def test_integrated_gradients_add_up_to_the_difference_of_logits(spec: Spec) -> 
 
 # Products and overlapping max pools are left out: DeepLift's rules hold for them only approximately.
 @pytest.mark.parametrize("spec", [replace(each, stem="cifar", gate="none") for each in SPECS.values()], ids=SPECS)
-def test_deep_lift_adds_up_when_each_module_is_used_once(spec: Spec) -> None:
+def test_deep_lift_adds_up_when_each_module_is_used_once(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, x = trained(spec).double(), images().double()
     with pytest.raises(RuntimeError, match="used more than once"):
         DeepLift(network).attribute(x, torch.zeros_like(x), target=1)
     network = trained(spec).double()  # the failed call leaves its hooks behind
-    single = one_module_per_use(network)
+    single = guide.run("DeepLift", tmp_path, monkeypatch, "tools.md").one_module_per_use(network)
     found = DeepLift(single).attribute(x, torch.zeros_like(x), target=1)
     with torch.no_grad():
         assert torch.equal(single(x), network(x))

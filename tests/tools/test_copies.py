@@ -7,12 +7,14 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-import torch.distributed.checkpoint as distributed_checkpoint
 from torch import nn
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -52,16 +54,16 @@ def test_safetensors_and_distributed_checkpoints_bring_weights_back(spec: Spec, 
     safetensors.torch.load_model(other, tmp_path / "model.safetensors")
     assert torch.equal(other(images()), network(images()))
     other = trained(spec, seed=2)
-    distributed_checkpoint.save(network.state_dict(), checkpoint_id=tmp_path / "dcp")
+    save(network.state_dict(), checkpoint_id=tmp_path / "dcp")
     state = other.state_dict()
-    distributed_checkpoint.load(state, checkpoint_id=tmp_path / "dcp")
+    load(state, checkpoint_id=tmp_path / "dcp")
     other.load_state_dict(state)
     assert torch.equal(other(images()), network(images()))
 
 
 def test_the_average_of_weights_and_its_statistics() -> None:
     network = trained()
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.75))
+    average: Any = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.75))
     average.update_parameters(network)
     before = network.fc.weight.detach().clone()
     with torch.no_grad():

@@ -38,7 +38,7 @@ def test_heat_maps_are_those_of_torchvisions_network(method: str) -> None:
     found = []
     for network in (ours, theirs):
         torch.manual_seed(0)
-        with getattr(pytorch_grad_cam, method)(network, [network.layer4[-1]]) as cam:
+        with getattr(pytorch_grad_cam, method)(network, [network.get_submodule("layer4")[-1]]) as cam:  # type: ignore[index]
             found.append(cam(images(1, 64), [ClassifierOutputTarget(3)]))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 

@@ -42,7 +42,7 @@ def test_the_step_of_an_accelerator_is_that_of_torch() -> None:
     accelerator.backward(prepared(images()).square().mean())
     optimizer.step()
     expected = networks[0].state_dict()
-    assert SMALL == accelerator.unwrap_model(prepared).spec
+    assert accelerator.unwrap_model(prepared).spec == SMALL
     assert all(torch.equal(value, expected[name]) for name, value in networks[1].state_dict().items())
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()

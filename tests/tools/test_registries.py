@@ -1,7 +1,7 @@
 """detectron2's and MMDetection's registries with the wrappers of docs/clients.md.
 
-Neither installs from wheels, so that stand-ins of the same shape take their places: detectron2's `Registry` is fvcore's, and
-MMDetection's is mmengine's, which are used where they are installed (`scripts/tools`).
+Neither installs from wheels, so that stand-ins of the same shape take their places. detectron2's `Registry` is fvcore's
+and MMDetection's is mmengine's: they are used where they are installed (`scripts/tools`).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class BaseModule(nn.Module):
 
     def init_weights(self) -> None:
         for module in self.children():
-            if hasattr(module, "init_weights"):
-                module.init_weights()
+            if callable(initialize := getattr(module, "init_weights", None)):
+                initialize()
 
 
 @dataclass(frozen=True)

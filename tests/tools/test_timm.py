@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import timm.utils
 import torch
-from timm.utils.model import ActivationStatsHook, freeze_batch_norm_2d
+from timm.layers.norm_act import freeze_batch_norm_2d
+from timm.utils.model import ActivationStatsHook, freeze, unfreeze
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from tests.tools import guide
@@ -27,7 +28,7 @@ def test_the_guides_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_average_of_weights_follows_the_network() -> None:
     network = trained()
-    average = timm.utils.ModelEmaV3(network, decay=0.75)
+    average = ModelEmaV3(network, decay=0.75)
     before = network.fc.weight.detach().clone()
     with torch.no_grad():
         network.fc.weight.add_(1)
@@ -38,10 +39,10 @@ def test_the_average_of_weights_follows_the_network() -> None:
 
 def test_parts_are_frozen_and_unfrozen() -> None:
     network = trained()
-    timm.utils.freeze(network, ["layer1"])
+    freeze(network, ["layer1"])
     assert not any(p.requires_grad for p in network.get_submodule("layer1").parameters())
     assert network.fc.weight.requires_grad
-    timm.utils.unfreeze(network, ["layer1"])
+    unfreeze(network, ["layer1"])
     assert all(p.requires_grad for p in network.parameters())
     network = trained()
     expected = network(images())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+
 import torch
 from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig, quantize_
 
@@ -14,7 +15,7 @@ from tests.tools.small import SPECS, images, trained
 def test_logits_stay_within_the_step_of_eight_bits() -> None:
     for spec in SPECS.values():
         for config in (Int8WeightOnlyConfig(), Int8DynamicActivationInt8WeightConfig()):
-            check(spec, config)
+            check(replace(spec, widths=(32, 32)), config)  # smaller layers stay as they are
 
 
 def check(spec: Spec, config: Int8WeightOnlyConfig | Int8DynamicActivationInt8WeightConfig) -> None:
@@ -26,4 +27,3 @@ def check(spec: Spec, config: Int8WeightOnlyConfig | Int8DynamicActivationInt8We
         found = network(images())
     error = ((found - expected).norm() / expected.norm()).item()
     assert 0 < error < 0.03
-    assert error == pytest.approx(0, abs=0.03)
