@@ -22,6 +22,7 @@ from resnets.core.errors import FileError, UsageError
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.initialize import create as create_network
 from resnets.models.spec import Spec
+from resnets.nn.middles import SplitAttention
 from tests.artifacts.conftest import ThirdParty
 
 SMALL = Spec(depths=(1, 1), widths=(8, 16), classes=5)
@@ -261,3 +262,13 @@ class TestTorchvision:
     ) -> None:
         with pytest.raises(UsageError, match=message):
             resnets.create(name, weights=weights)
+
+
+def test_a_file_of_another_middle_is_refused_where_the_weights_are_the_same(tmp_path: Path) -> None:
+    last = replace(V15, widths=(32, 32), middle=SplitAttention(radix=1))
+    save_as_run(tmp_path / "theirs.safetensors", last)
+    resnets.create(last, weights=tmp_path / "theirs.safetensors")
+    with pytest.raises(FileError, match="holds a network with middle SplitAttention"):
+        resnets.create(
+            replace(last, middle=SplitAttention(radix=1, pool_first=True)), weights=tmp_path / "theirs.safetensors"
+        )

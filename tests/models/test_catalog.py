@@ -72,10 +72,6 @@ def on_meta(spec: Spec) -> ResNet | FCN:
         return build_network(spec)
 
 
-def side(spec: Spec) -> int:
-    return spec.usual_size
-
-
 @pytest.mark.parametrize("name", each(n for n in CATALOG if n not in DEEPEST))
 def test_every_network_runs_forward_and_backward(name: str) -> None:
     spec = CATALOG[name]
@@ -99,7 +95,7 @@ def test_counts_are_those_of_the_built_network(name: str) -> None:
     spec = CATALOG[name]
     network = on_meta(spec)
     own = {k.removeprefix("backbone."): p.numel() for k, p in network.named_parameters()}
-    listed = {layer.name: layer.parameters for layer in counts.layers(spec, side(spec))}
+    listed = {layer.name: layer.parameters for layer in counts.layers(spec, spec.usual_size)}
     by_layer: dict[str, int] = {}
     for key, number in own.items():
         layer = key.rpartition(".")[0]
@@ -112,8 +108,8 @@ def test_counts_are_those_of_the_built_network(name: str) -> None:
 def test_multiply_adds_are_what_a_profiler_counts(name: str) -> None:
     spec = CATALOG[name]
     with FlopCounterMode(display=False) as profiler:
-        on_meta(spec).eval()(torch.empty(1, 3, side(spec), side(spec), device="meta"))
-    assert counts.multiply_adds(spec, side(spec)) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
+        on_meta(spec).eval()(torch.empty(1, 3, spec.usual_size, spec.usual_size, device="meta"))
+    assert counts.multiply_adds(spec, spec.usual_size) == pytest.approx(profiler.get_total_flops() / 2, rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())

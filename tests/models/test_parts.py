@@ -1,10 +1,10 @@
-"""The parts that a block can have: gates. Each network with one is as counted, planned, folded and initialised."""
+"""The parts that a block can have: gates and middles. Networks with each are as counted, planned and folded."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.models.surgery import fold_norms
 from resnets.nn.layers import FrozenBatchNorm
+from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 from resnets.nn.shapes import Norm
 
 BASIC = Spec(depths=(1, 2), widths=(16, 32), stem_width=16, classes=5)
@@ -30,10 +31,17 @@ SPECS = {
     "se, rounded": replace(BASIC, gate="se", gate_divisor=8),
     "eca": replace(BOTTLENECK, gate="eca"),
     "eca, pre-activation": replace(BASIC, gate="eca", preactivation=True),
-    "cbam": replace(BASIC, gate="cbam"),
+    "cbam": replace(BASIC, gate="cbam", gate_reduction=2),
     "gc": replace(BOTTLENECK, gate="gc", gate_reduction=8),
+    "sk, basic": replace(BASIC, middle=SelectiveKernel(reduction=2)),
+    "sk, whole": replace(BOTTLENECK, middle=SelectiveKernel(split=False), groups=4, gate="se", gate_reduction=2),
+    "res2net": replace(BOTTLENECK, middle=Res2Net(scale=3), shortcut="D"),
+    "res2next": replace(BOTTLENECK, middle=Res2Net(), groups=2),
+    "resnest": replace(BOTTLENECK, middle=SplitAttention(), shortcut="D"),
+    "resnest, pool first": replace(BOTTLENECK, middle=SplitAttention(radix=4, pool_first=True), groups=2),
+    "resnest, one map": replace(BOTTLENECK, middle=SplitAttention(radix=1)),
 }
-WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1}
+WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1, "middle": None}
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 NORMS: tuple[Norm, ...] = ("batch", "frozen", "group", "none")
 
@@ -64,7 +72,8 @@ def test_it_runs_and_is_counted_in_every_dimension_with_every_norm(spec: Spec, n
     logits.square().sum().backward()
     assert logits.shape == (2, spec.classes)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
-    assert any(gate.grad.any() for name, gate in network.named_parameters() if ".se." in name and gate.grad is not None)
+    learnt = {name: p.grad.any() for name, p in network.named_parameters() if p.grad is not None}
+    assert all(found for name, found in learnt.items() if name.endswith("weight") and "conv_attn" not in name)
 
     by_layer: dict[str, int] = {}
     for key, parameter in network.named_parameters():
@@ -167,7 +176,7 @@ def test_what_a_part_keeps_for_the_backward_pass_is_predicted(spec: Spec, choice
 def test_a_spec_survives_json_and_says_only_what_is_new(spec: Spec) -> None:
     data = json.loads(json.dumps(encode(spec)))
     assert decode(Spec, data) == spec
-    assert not {"gate_divisor"} & encode(BASIC).keys()
+    assert not {"gate_divisor", "middle"} & encode(BASIC).keys()
 
 
 @pytest.mark.parametrize(
@@ -176,6 +185,16 @@ def test_a_spec_survives_json_and_says_only_what_is_new(spec: Spec) -> None:
         ({"gate_divisor": 8}, "gate none has none"),
         ({"gate": "eca", "gate_divisor": 8}, "gate eca has none"),
         ({"gate": "se", "gate_divisor": 0}, "1 or more"),
+        ({"middle": Res2Net(scale=1), "block": "bottleneck"}, "scale from 2"),
+        ({"middle": SplitAttention(radix=0), "block": "bottleneck"}, "radix from 1"),
+        ({"middle": SelectiveKernel(divisor=2000)}, "divisor from 1 to 1,024"),
+        ({"middle": SelectiveKernel(reduction=cast(Any, "x"))}, "middle.reduction takes"),
+        ({"middle": Res2Net()}, "belongs to bottlenecks"),
+        ({"middle": SelectiveKernel(), "preactivation": True}, "without pre-activation"),
+        ({"middle": Res2Net(), "block": "bottleneck", "stride_in": "1x1"}, "needs stride_in '3x3'"),
+        ({"middle": SelectiveKernel(), "widths": (15, 16)}, "splits channels in two"),
+        ({"middle": SelectiveKernel(), "stem_width": 15}, "splits channels in two"),
+        ({"middle": SplitAttention(radix=3), "block": "bottleneck"}, "divides 16 channels|divides 8 channels"),
     ],
 )
 def test_impossible_parts_are_refused(choices: dict[str, Any], message: str) -> None:

@@ -59,6 +59,7 @@ def test_a_pool_that_strides_leaves_out_what_is_odd_and_so_does_its_shortcut() -
     shape = BlockShape(inputs=2, outputs=4, inner=4, stride=2, stride_in="max pool", shortcut="D")
     block = Basic(Layers(2, activation="gelu"), shape)
     x = torch.randn(3, 2, 7, 5)
+    assert block.bn1 is not None
     branch = F.gelu(block.bn1(F.max_pool2d(block.conv1(x)[:, :, :6, :4], 2)))
     shortcut = block.downsample[2](block.downsample[1](F.avg_pool2d(x[:, :, :6, :4], 2)))  # type: ignore[index]
     expected = F.gelu(block.bn2(block.conv2(branch)) + shortcut)
@@ -70,6 +71,7 @@ def test_a_plain_block_is_its_residual_branch_alone() -> None:
     shape = BlockShape(inputs=4, outputs=4, inner=4, shortcut="none")
     plain = Basic(Layers(2), shape).eval()
     x = torch.randn(2, 4, 6, 6)
+    assert plain.bn1 is not None
     branch = plain.bn2(plain.conv2(F.relu(plain.bn1(plain.conv1(x)))))
     torch.testing.assert_close(plain(x), F.relu(branch))
 

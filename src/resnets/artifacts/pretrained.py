@@ -177,7 +177,7 @@ def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> N
 
 
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
-    shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions")
+    shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions", "middle")
     stride = ("stride_in",) if own.block == "basic" else ()  # for bottlenecks, `_check_stride` has the better message
     functions = ("activation", "pool", "stem_pool", "antialias", "standardized", "shares_first_activation")
     for choice in (*shapes, *functions, *stride):
@@ -188,7 +188,7 @@ def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
 
 
 def _has_strided_bottlenecks(spec: Spec) -> bool:
-    return spec.block == "bottleneck" and len(spec.depths) > 1
+    return spec.block == "bottleneck" and len(spec.depths) > 1 and spec.middle is None  # else never in the 1x1
 
 
 def _check_stride(spec: Spec, known: StrideIn | None, given: StrideIn | None, origin: str) -> None:

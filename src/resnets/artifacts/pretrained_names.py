@@ -17,6 +17,9 @@ _HUGGING_FACE = r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\."
 # Patterns of other libraries' keys and our keys; the first that matches counts, of those that give a key of the network
 # where there is one.
 _NAMES = (
+    (r"(layer\d+\.\d+\.conv\d)\.conv\.(.*)", r"\1.\2"),  # timm's selective kernels, this line and the next
+    (r"(layer\d+\.\d+)\.conv(\d)\.bn\.(.*)", r"\1.bn\2.\3"),
+    (r"(layer\d+\.\d+)\.((?:convs|bns)\..*)", r"\1.conv2.\2"),  # Res2Net
     (r"linear\.(.*)", r"fc.\1"),  # open CIFAR implementations
     (r"stem\.conv\.(.*)", r"conv1.\1"),  # timm's pre-activation nets, this line and the next eleven
     (r"stem\.conv1\.(.*)", r"conv1.0.\1"),

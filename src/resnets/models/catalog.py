@@ -8,11 +8,12 @@ from functools import cache
 from resnets.core.errors import lookup
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
+from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
 
 # Depths of table 1 of He et al. 2015.
 _18, _34, _101, _152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
 _26, _50 = _18, _34
-_14, _200 = (1, 1, 1, 1), (3, 24, 36, 3)
+_14, _200, _269 = (1, 1, 1, 1), (3, 24, 36, 3), (3, 30, 48, 8)
 _CIFAR_WIDTHS = (16, 32, 64)
 
 
@@ -49,6 +50,10 @@ def _bit(depths: tuple[int, ...], factor: int) -> Spec:
     spec = replace(_bottleneck(depths), preactivation=True, norm="group", standardized=True)
     widths = tuple(width * factor for width in spec.widths)
     return replace(spec, widths=widths, stem_width=64 * factor, stem_pool="zero-padded max")
+
+
+def _with(spec: Spec, middle: Middle, **choices: int) -> Spec:
+    return replace(spec, middle=middle, **choices)  # type: ignore[arg-type]
 
 
 def _cifar(layers: int) -> Spec:
@@ -149,15 +154,24 @@ CATALOG: dict[str, Spec] = {
     "seresnet101": replace(_bottleneck(_101), gate="se"),
     "seresnet152": replace(_bottleneck(_152), gate="se"),
     "seresnet152d": replace(_d(_bottleneck(_152)), gate="se"),
-    "seresnext26d_32x4d": replace(_d(_bottleneck(_18)), gate="se", groups=32, group_width=4),
+    "seresnext26d_32x4d": replace(_d(_bottleneck(_26)), gate="se", groups=32, group_width=4),
     "seresnext50_32x4d": replace(_bottleneck(_50), gate="se", groups=32, group_width=4),
     "seresnext101_32x4d": replace(_bottleneck(_101), gate="se", groups=32, group_width=4),
     "seresnext101_32x8d": replace(_bottleneck(_101), gate="se", groups=32, group_width=8),
     "seresnext101d_32x8d": replace(_d(_bottleneck(_101)), gate="se", groups=32, group_width=8),
     "seresnext101_64x4d": replace(_bottleneck(_101), gate="se", groups=64, group_width=4),
+    "seresnet50t": replace(_t(_bottleneck(_50)), gate="se"),
+    "seresnet200d": replace(_d(_bottleneck(_200)), gate="se"),
+    "seresnet269d": replace(_d(_bottleneck(_269)), gate="se"),
+    "seresnext26t_32x4d": replace(_t(_bottleneck(_26)), gate="se", groups=32, group_width=4),
     "ecaresnetlight": replace(_bottleneck((1, 1, 11, 3)), gate="eca", shortcut="D"),
     "ecaresnet50d": replace(_d(_bottleneck(_50)), gate="eca"),
     "ecaresnet101d": replace(_d(_bottleneck(_101)), gate="eca"),
+    "ecaresnet200d": replace(_d(_bottleneck(_200)), gate="eca"),
+    "ecaresnet269d": replace(_d(_bottleneck(_269)), gate="eca"),
+    "ecaresnet26t": replace(_t(_bottleneck(_26)), gate="eca"),
+    "ecaresnet50t": replace(_t(_bottleneck(_50)), gate="eca"),
+    "ecaresnext26t_32x4d": replace(_t(_bottleneck(_26)), gate="eca", groups=32, group_width=4),
     "cbam_resnet18": _basic(_18, gate="cbam"),
     "cbam_resnet50": replace(_bottleneck(_50), gate="cbam"),
     "gc_resnet50": replace(_bottleneck(_50), gate="gc", gate_reduction=8),
@@ -187,6 +201,33 @@ CATALOG: dict[str, Spec] = {
     "resnetv2_101x3_bit": _bit(_101, 3),
     "resnetv2_152x2_bit": _bit(_152, 2),
     "resnetv2_152x4_bit": _bit(_152, 4),
+    # other middles of blocks (see `nn.middles`)
+    "skresnet18": _with(_basic(_18), SelectiveKernel(reduction=8, divisor=16)),
+    "skresnet34": _with(_basic(_34), SelectiveKernel(reduction=8, divisor=16)),
+    "skresnet50": _with(_bottleneck(_50), SelectiveKernel()),
+    "skresnet50d": _with(_d(_bottleneck(_50)), SelectiveKernel()),
+    "skresnext50_32x4d": _with(_bottleneck(_50), SelectiveKernel(split=False, divisor=32), groups=32, group_width=4),
+    "res2net50_26w_4s": _with(_bottleneck(_50), Res2Net(scale=4), group_width=26),
+    "res2net50_26w_6s": _with(_bottleneck(_50), Res2Net(scale=6), group_width=26),
+    "res2net50_26w_8s": _with(_bottleneck(_50), Res2Net(scale=8), group_width=26),
+    "res2net50_48w_2s": _with(_bottleneck(_50), Res2Net(scale=2), group_width=48),
+    "res2net50_14w_8s": _with(_bottleneck(_50), Res2Net(scale=8), group_width=14),
+    "res2net101_26w_4s": _with(_bottleneck(_101), Res2Net(scale=4), group_width=26),
+    "res2net50d": _with(_d(_bottleneck(_50)), Res2Net(scale=4), group_width=26),
+    "res2net101d": _with(_d(_bottleneck(_101)), Res2Net(scale=4), group_width=26),
+    "res2next50": _with(_bottleneck(_50), Res2Net(scale=4), groups=8, group_width=4),
+    "resnest14d": _with(_d(_bottleneck(_14)), SplitAttention()),
+    "resnest26d": _with(_d(_bottleneck(_26)), SplitAttention()),
+    "resnest50d": _with(_d(_bottleneck(_50)), SplitAttention()),
+    "resnest101e": _with(_d(_bottleneck(_101)), SplitAttention(), stem_width=128),
+    "resnest200e": _with(_d(_bottleneck(_200)), SplitAttention(), stem_width=128),
+    "resnest269e": _with(_d(_bottleneck(_269)), SplitAttention(), stem_width=128),
+    "resnest50d_4s2x40d": _with(
+        _d(_bottleneck(_50)), SplitAttention(radix=4, pool_first=True), groups=2, group_width=40
+    ),
+    "resnest50d_1s4x24d": _with(
+        _d(_bottleneck(_50)), SplitAttention(radix=1, pool_first=True), groups=4, group_width=24
+    ),
     # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),

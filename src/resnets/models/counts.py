@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from resnets.core.errors import UsageError
 from resnets.core.units import show_size
 from resnets.models.heads import FCNHead
-from resnets.models.part_counts import gate_layers
+from resnets.models.part_counts import gate_layers, middle_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
 from resnets.models.walk import Size, Walk, halved, strided
@@ -109,11 +109,15 @@ def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
     else:
         stride_1, stride_2 = block.bottleneck_strides
         convs = [
-            (block.inputs, block.inner, 1, stride_1),
-            (block.inner, block.inner, 3, stride_2),
-            (block.inner, block.outputs, 1, 1),
+            (block.inputs, block.reduced, 1, stride_1),
+            (block.reduced, block.inner, 3, stride_2),
+            (block.reduced, block.outputs, 1, 1),
         ]
+    middle = None if block.middle is None else len(convs) - 1
     for i, (inputs, outputs, kernel, stride) in enumerate(convs, start=1):
+        if i == middle:
+            yield from middle_layers(walk, f"{name}.conv{i}", block, inputs, stride)
+            continue
         if spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", inputs)
         yield walk.conv(

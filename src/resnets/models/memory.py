@@ -18,15 +18,13 @@ from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.counts import InputSize
 from resnets.models.head_memory import head_activations
+from resnets.models.part_memory import GATE_INPUTS, kept_by_middle
 from resnets.models.spec import Spec, stage_of
-from resnets.nn.shapes import Gate
 
 Segments = dict[str, tuple[int, ...]]  # by stage: lengths of the recomputed segments, from its first block on
 
 # Tensors of the size of the largest layer in a backward pass: the incoming gradient, the outgoing one, one between.
 _TEMPORARIES = 3
-# Tensors of the size of its input that a gate keeps.
-_GATE_INPUTS: dict[Gate, int] = {"none": 0, "se": 1, "eca": 1, "cbam": 2, "gc": 1}
 # Bytes of temporary memory for each number of a dropout mask: three int64 (`nn.stochastic`).
 _DRAWN = 24
 
@@ -199,11 +197,12 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
     inputs = spec.stem_width * math.prod(counts.behind_stem(spec, counts.sides(spec, size)))
     blocks = []
     for name, shape in spec.blocks():
-        layers = [layer for layer in by_block[name] if ".se." not in layer.name]
+        # Of middles and gates, the names have further parts.
+        layers = [la for la in by_block[name] if la.name.count(".") == 2 or ".downsample" in la.name]
         convolutions = [math.prod(layer.shape) for layer in layers if ".conv" in layer.name]
         norms = [math.prod(layer.shape) for layer in layers if ".bn" in layer.name]
         shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
-        gate = _GATE_INPUTS[shape.gate] * convolutions[-1]
+        gate = GATE_INPUTS[shape.gate] * convolutions[-1]
         # A max pool keeps its output (the norm's input) and the positions of the maxima as int64.
         pool = 5 * convolutions[-1] if shape.pools else 0
         if shape.antialias != "none":  # means keep their inputs, of which a blur has two
@@ -216,10 +215,16 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
         if shape.shortcut == "D" and shape.stride > 1:  # the convolution of the shortcut keeps what its pool gives
             saved += inputs // shape.stride**spec.dimensions
         # Dropout keeps its mask, and the convolution after it keeps dropout's output. ReLU keeps its own output too;
-        # GELU's output, which `activated` counts, is not needed then.
+        # GELU's output, which `activated` counts, is not needed then; nor is a middle's before a convolution.
         drawn = convolutions[-1 if spec.block == "basic" and shape.basic_stride == 1 else 0] if shape.dropout else 0
-        saved += drawn * (1 if spec.activation == "gelu" else 2)
-        blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, max(inputs, *convolutions), drawn))
+        spared = spec.activation == "gelu" or (shape.middle is not None and spec.block == "basic")
+        saved += drawn * (1 if spared else 2)
+        largest = max(inputs, *convolutions)
+        if shape.middle is not None:
+            gelu, of_block = spec.activation == "gelu", by_block[name]
+            more, of_middle = kept_by_middle(name, shape, of_block, keeps_input=keeps_input, gelu=gelu)
+            saved, largest = saved + more, max(largest, of_middle)
+        blocks.append(_Block(f"layer{stage_of(name)}", saved, inputs, largest, drawn))
         inputs = convolutions[-1]
     return tuple(blocks)
 

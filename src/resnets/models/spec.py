@@ -11,6 +11,8 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import FCNHead, Head, LinearHead
+from resnets.models.middle_rules import check_middle
+from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
     STEM_STRIDES,
     Activation,
@@ -78,6 +80,9 @@ class Spec:
             with group norm.
         shares_first_activation: whether the shortcut of a pre-activation net's first block starts after that block's
             norm and activation even where it is the identity (He et al. 2016, appendix), or before (timm).
+        middle: what stands in place of a bottleneck's 3x3 convolution (of the first one, in basic blocks):
+            `SelectiveKernel`, `Res2Net` or `SplitAttention` (ResNeSt); see `nn.middles`. With `Res2Net` the 1x1
+            convolutions have `scale` times the channels that widths, groups and group_width give.
         head: what a task puts on the network.
 
     Raises:
@@ -112,6 +117,7 @@ class Spec:
     antialias: Antialias = field(default="none", metadata=OMITTED_BY_DEFAULT)
     standardized: bool = field(default=False, metadata=OMITTED_BY_DEFAULT)
     shares_first_activation: bool = field(default=True, metadata=OMITTED_BY_DEFAULT)
+    middle: Middle | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
@@ -171,6 +177,9 @@ class Spec:
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:
             raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
+        if self.middle is not None:
+            shapes = (shape for _, shape in self.blocks())
+            check_middle(self.middle, shapes, basic=self.block == "basic", preactivation=self.preactivation)
         if self.output_stride is not None and self.output_stride not in self._reachable_strides():
             known = ", ".join(map(str, self._reachable_strides()))
             raise UsageError(
@@ -263,6 +272,7 @@ class Spec:
                         gate=self.gate,
                         gate_reduction=self.gate_reduction,
                         gate_divisor=self.gate_divisor,
+                        middle=self.middle,
                         dropout=self.dropout,
                         drop_path=self.drop_path * index / total,
                         antialias=self.antialias if number == 0 and stage > 0 else "none",

@@ -16,11 +16,14 @@ from resnets.models.heads import LinearHead
 from resnets.models.resnet import backbone_of, prefix_of
 from resnets.nn.convolutions import make_plain
 from resnets.nn.layers import FrozenBatchNorm
+from resnets.nn.res2net import HierarchicalConv
 
 Network = TypeVar("Network", bound=nn.Module)
 
 # Names that heads have here, in torchvision and in OpenMMLab.
 HEADS = ("fc", "classifier", "aux_classifier", "decode_head", "auxiliary_head")
+# Convolutions and their norms in the parts of blocks.
+_OF_PARTS = (("fc_reduce", "bn"), ("conv", "bn0"), ("fc1", "bn1"))
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, FrozenBatchNorm)
@@ -173,7 +176,7 @@ def _folding(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     shift = 1 if backbone.spec.preactivation else 0
     for module in network.modules():
         children = list(module.named_children())
-        pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)]
+        pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)] + list(_OF_PARTS)
         if isinstance(getattr(module, "pool", None), nn.modules.pooling._MaxPoolNd):
             pairs.remove(
                 ("conv1", f"bn{1 + shift}")
@@ -181,6 +184,8 @@ def _folding(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
         if module is backbone:
             last = f"conv1.{len(module.conv1) - 1}" if isinstance(module.conv1, nn.Sequential) else "conv1"
             pairs = [(last, "bn1")]
+        if isinstance(module, HierarchicalConv):
+            pairs = [(f"convs.{number}", f"bns.{number}") for number in range(len(module.convs))]
         if isinstance(module, nn.Sequential):
             pairs = [(name, after) for (name, _), (after, _) in itertools.pairwise(children)]
         for convolution, norm in pairs:

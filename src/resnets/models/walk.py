@@ -61,9 +61,10 @@ class Walk:
             multiply_adds=weights * math.prod(output),
         )
 
-    def norms(self, name: str, channels: int) -> Iterator[Layer]:
+    def norms(self, name: str, channels: int, size: Size | None = None) -> Iterator[Layer]:
+        """The norm of an input of `self.size`, or of `size`, if the network has norms."""
         if self.spec.norm != "none":
-            shape = (channels, *self.size)
+            shape = (channels, *(self.size if size is None else size))
             own = 0 if self.spec.norm == "frozen" else 2 * channels
             yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=own, multiply_adds=0)
 

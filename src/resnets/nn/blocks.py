@@ -9,12 +9,18 @@ Without shortcuts they are the blocks of plain nets. Attribute names are torchvi
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from torch import Tensor, nn
 
 from resnets.nn.gates import build_gate
 from resnets.nn.layers import Layers
+from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
+from resnets.nn.res2net import HierarchicalConv
+from resnets.nn.selective_kernel import SelectiveKernelConv
 from resnets.nn.shapes import BlockShape
 from resnets.nn.shortcuts import build_shortcut
+from resnets.nn.split_attention import SplitAttentionConv
 from resnets.nn.stochastic import Dropout, DropPath
 
 
@@ -30,15 +36,37 @@ def _antialiasing(layers: Layers, shape: BlockShape) -> nn.Module:
     return nn.Identity() if shape.antialias == "none" else layers.antialiasing(shape.antialias, shape.stride)
 
 
+class _Options(TypedDict):
+    """Keyword arguments of a 3x3 convolution, and of what stands in its place."""
+
+    stride: int
+    dilation: int
+    groups: int
+
+
+def _middle(layers: Layers, shape: BlockShape, inputs: int, stride: int) -> tuple[nn.Module, nn.Module | None]:
+    """A 3x3 convolution to `shape.inner` channels and its norm, or what stands in its place, which has its norms and
+    activations within."""
+    s, width = shape, shape.inner
+    options = _Options(stride=stride, dilation=s.dilation, groups=s.groups)
+    if isinstance(s.middle, SelectiveKernel):
+        return SelectiveKernelConv(layers, inputs, width, s.middle, **options), None
+    if isinstance(s.middle, Res2Net):
+        return HierarchicalConv(layers, width, s.middle, changes=s.changes, **options), None
+    if isinstance(s.middle, SplitAttention):
+        return SplitAttentionConv(layers, width, s.middle, **options), None
+    return layers.conv(inputs, width, 3, **options), layers.normalization(width)
+
+
 class Basic(nn.Module):
     """Two 3x3 convolutions. (N, inputs, ...) to (N, outputs, ...)."""
 
     def __init__(self, layers: Layers, shape: BlockShape) -> None:
         super().__init__()
         s = shape
-        self.conv1 = layers.conv(s.inputs, s.inner, 3, stride=s.basic_stride, groups=s.groups, dilation=s.dilation)
+        self.conv1, norm = _middle(layers, s, s.inputs, s.basic_stride)
         self.pool = layers.halving_pool() if s.pools else nn.Identity()
-        self.bn1 = layers.normalization(s.inner)
+        self.bn1 = norm
         self.antialias = _antialiasing(layers, s)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
@@ -48,7 +76,9 @@ class Basic(nn.Module):
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, round_up=not s.pools)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.antialias(self.act(self.bn1(self.pool(self.conv1(x)))))
+        y = self.pool(self.conv1(x))
+        if self.bn1 is not None:
+            y = self.antialias(self.act(self.bn1(y)))
         y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
         return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 
@@ -60,12 +90,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         s = shape
         stride_1, stride_2 = s.bottleneck_strides
-        self.conv1 = layers.conv(s.inputs, s.inner, 1, stride=stride_1)
-        self.bn1 = layers.normalization(s.inner)
-        self.conv2 = layers.conv(s.inner, s.inner, 3, stride=stride_2, groups=s.groups, dilation=s.dilation)
-        self.bn2 = layers.normalization(s.inner)
+        self.conv1 = layers.conv(s.inputs, s.reduced, 1, stride=stride_1)
+        self.bn1 = layers.normalization(s.reduced)
+        self.conv2, self.bn2 = _middle(layers, s, s.reduced, stride_2)
         self.antialias = _antialiasing(layers, s)
-        self.conv3 = layers.conv(s.inner, s.outputs, 1)
+        self.conv3 = layers.conv(s.reduced, s.outputs, 1)
         self.bn3 = layers.normalization(s.outputs)
         self.se = build_gate(layers, s)
         self.act = layers.nonlinearity()
@@ -74,7 +103,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.bn1(self.conv1(x)))
-        y = self.antialias(self.act(self.bn2(self.conv2(self.dropout(y)))))
+        y = self.conv2(self.dropout(y))
+        if self.bn2 is not None:
+            y = self.antialias(self.act(self.bn2(y)))
         y = self.drop_path(self.se(self.bn3(self.conv3(y))))
         return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
 

@@ -141,13 +141,20 @@ class Layers:
             bias=bias,
         )
 
-    def normalization(self, channels: int) -> nn.Module:
+    def normalization(self, channels: int, *, pooled: bool = False) -> nn.Module:
+        """The norm of (N, channels, ...).
+
+        Args:
+            pooled: whether each channel has one position. Group norm has one group then: a group of one channel would
+                leave nothing of it.
+        """
         if self.norm == "batch":
             return _BATCH_NORM[self.dimensions](channels, eps=self.eps, momentum=self.momentum)
         if self.norm == "frozen":
             return FrozenBatchNorm(channels, eps=self.eps)
         if self.norm == "group":
-            groups = next(g for g in range(min(GROUPS_OF_GROUP_NORM, channels), 0, -1) if channels % g == 0)
+            most = 1 if pooled else min(GROUPS_OF_GROUP_NORM, channels)
+            groups = next(g for g in range(most, 0, -1) if channels % g == 0)
             return nn.GroupNorm(groups, channels, eps=self.eps)
         return nn.Identity()
 
@@ -190,6 +197,10 @@ class Layers:
             round_up: whether a window that overlaps the edge gives the mean of what it holds; else it is dropped.
         """
         return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=round_up, count_include_pad=False)
+
+    def smoothing_pool(self, stride: int) -> nn.Module:
+        """An average pool of window 3, padded with zeros that count."""
+        return _AVERAGE_POOL[self.dimensions](3, stride, padding=1)
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
         """A pool over all positions: (N, C, ...) to (N, C, 1, ...)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
+
+from resnets.nn.middles import Middle, Res2Net
 
 Activation = Literal["relu", "gelu"]
 Antialias = Literal["none", "blur", "average"]
@@ -43,7 +44,7 @@ def eca_kernel(channels: int) -> int:
     Wang et al. 2020 (1910.03151), equation 12 with gamma = 2 and b = 1; as in timm, rounded down, and up where that is
     even.
     """
-    rounded_down = int((math.log2(channels) + 1) / 2)
+    rounded_down = ((2 * channels).bit_length() - 1) // 2
     return max(3, rounded_down if rounded_down % 2 else rounded_down + 1)
 
 
@@ -53,7 +54,7 @@ class BlockShape:
 
     Args:
         inputs, outputs: channels of x and y.
-        inner: channels of the 3x3 convolution (of the first one, in a basic block).
+        inner: channels of the 3x3 convolution (of the first one, in a basic block; of each, in `Res2Net`).
         stride: of the block; each spatial size is divided by it.
         stride_in: the layer that has the stride. In a bottleneck "1x1" (v1, the paper) or "3x3" (v1.5, torchvision
             and most others); in a basic block "3x3", the first convolution, or "max pool", a pool after it, which
@@ -62,6 +63,7 @@ class BlockShape:
             the stride in place of the convolution (Zhang 2019, 1904.11486, section 3.2; `Layers.antialiasing`).
         first: whether this is a network's first block whose shortcut starts after the pre-activation as its branch
             does (He et al. 2016, appendix), even as the identity.
+        middle: what stands in place of the 3x3 convolution (of the first one, in a basic block); None for itself.
         gate, gate_reduction, gate_divisor: the gate on the branch's output; see `nn.gates`.
     """
 
@@ -76,6 +78,7 @@ class BlockShape:
     gate: Gate = "none"
     gate_reduction: int = 16
     gate_divisor: int = 1
+    middle: Middle | None = None
     dropout: float = 0.0
     drop_path: float = 0.0
     antialias: Antialias = "none"
@@ -85,6 +88,11 @@ class BlockShape:
     def changes(self) -> bool:
         """Whether the output has another shape than the input."""
         return self.stride != 1 or self.inputs != self.outputs
+
+    @property
+    def reduced(self) -> int:
+        """Channels between the 1x1 convolutions of a bottleneck."""
+        return self.inner * self.middle.scale if isinstance(self.middle, Res2Net) else self.inner
 
     @property
     def gate_channels(self) -> int:

@@ -1,0 +1,60 @@
+"""Which blocks can have which middle (see `nn.middles`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resnets.core.errors import UsageError
+from resnets.core.typed import conform, field_types
+from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
+from resnets.nn.shapes import BlockShape
+
+_MOST = 1024  # far more than in any published network
+
+
+def check_middle(middle: Middle, shapes: Iterable[BlockShape], *, basic: bool, preactivation: bool) -> None:
+    """Checks that blocks of `shapes`, all of which have this middle, can be built.
+
+    Args:
+        basic: whether they are basic blocks.
+
+    Raises:
+        UsageError: they cannot, or a number of `middle` is out of range.
+    """
+    name = type(middle).__name__
+    for field, declared in field_types(type(middle)).items():
+        value = conform(declared, getattr(middle, field), f"middle.{field}")
+        least = 2 if isinstance(middle, Res2Net) else 1
+        if not isinstance(value, bool) and not least <= value <= _MOST:
+            raise UsageError(f"{name} needs a {field} from {least} to {_MOST:,}, not {value}.")
+    if preactivation:
+        raise UsageError(f"middle {name} belongs to blocks without pre-activation.")
+    if basic and not isinstance(middle, SelectiveKernel):
+        raise UsageError(f"middle {name} belongs to bottlenecks; basic blocks can have SelectiveKernel.")
+    for shape in shapes:
+        if shape.stride_in != "3x3":
+            raise UsageError(f"middle {name} has the block's stride: it needs stride_in '3x3', not {shape.stride_in}.")
+        if shape.antialias != "none":
+            raise UsageError(f"middle {name} has the block's stride, which antialias would take; leave one out.")
+        if isinstance(middle, SelectiveKernel):
+            _check_selective_kernel(middle, shape, shape.inputs if basic else shape.inner)
+        if isinstance(middle, SplitAttention):
+            _check_split_attention(middle, shape)
+
+
+def _check_selective_kernel(middle: SelectiveKernel, shape: BlockShape, inputs: int) -> None:
+    if middle.split and inputs % (2 * shape.groups):
+        raise UsageError(
+            f"middle SelectiveKernel splits channels in two; {inputs} channels in {shape.groups} groups do not split. "
+            "Set middle.split=false or other widths."
+        )
+
+
+def _check_split_attention(middle: SplitAttention, shape: BlockShape) -> None:
+    for channels, parts in ((shape.inner, shape.groups * middle.radix), (middle.hidden(shape.inner), shape.groups)):
+        if channels % parts:
+            raise UsageError(
+                f"middle SplitAttention divides {shape.inner} channels by {shape.groups} groups and radix "
+                f"{middle.radix}, and its {middle.hidden(shape.inner)} hidden channels by the groups: choose widths "
+                "that are multiples of both."
+            )
