@@ -39,9 +39,12 @@ SPECS = {
     "res2next": replace(BOTTLENECK, middle=Res2Net(), groups=2),
     "resnest": replace(BOTTLENECK, middle=SplitAttention(), shortcut="D"),
     "resnest, pool first": replace(BOTTLENECK, middle=SplitAttention(radix=4, pool_first=True), groups=2),
+    "ibn a, basic": replace(BASIC, ibn="a"),
+    "ibn a": replace(BOTTLENECK, ibn="a", gate="se", gate_reduction=2),
+    "ibn b": replace(BOTTLENECK, depths=(2, 3), ibn="b"),
     "resnest, one map": replace(BOTTLENECK, middle=SplitAttention(radix=1)),
 }
-WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1, "middle": None}
+WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1, "middle": None, "ibn": "none"}
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 NORMS: tuple[Norm, ...] = ("batch", "frozen", "group", "none")
 
@@ -66,6 +69,10 @@ def trained(spec: Spec) -> ResNet:
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_it_runs_and_is_counted_in_every_dimension_with_every_norm(spec: Spec, norm: Norm, dimensions: int) -> None:
+    if spec.ibn != "none" and norm not in ("batch", "frozen"):
+        with pytest.raises(UsageError, match=f"not {norm}"):
+            replace(spec, norm=norm)
+        return
     spec = replace(spec, norm=norm, dimensions=dimensions, channels=2)
     network = create(spec)
     logits = network(images(spec))
@@ -164,19 +171,19 @@ def test_what_a_part_keeps_for_the_backward_pass_is_predicted(spec: Spec, choice
     plain = replace(spec, **WITHOUT)
 
     def predicted(spec: Spec) -> int:
-        return sum(block.saved for block in memory._blocks(spec, size))
+        return memory._stem(spec, size) + sum(block.saved for block in memory._blocks(spec, size))
 
     found, of_plain = kept_by_autograd(spec, size), kept_by_autograd(plain, size)
     more, expected = predicted(spec) - predicted(plain), found - of_plain
     assert abs(more - expected) <= 0.03 * found
-    assert abs(expected) > 0.03 * found
+    assert abs(expected) > 0.015 * found
 
 
 @EACH
 def test_a_spec_survives_json_and_says_only_what_is_new(spec: Spec) -> None:
     data = json.loads(json.dumps(encode(spec)))
     assert decode(Spec, data) == spec
-    assert not {"gate_divisor", "middle"} & encode(BASIC).keys()
+    assert not {"gate_divisor", "middle", "ibn"} & encode(BASIC).keys()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +196,10 @@ def test_a_spec_survives_json_and_says_only_what_is_new(spec: Spec) -> None:
         ({"middle": SplitAttention(radix=0), "block": "bottleneck"}, "radix from 1"),
         ({"middle": SelectiveKernel(divisor=2000)}, "divisor from 1 to 1,024"),
         ({"middle": SelectiveKernel(reduction=cast(Any, "x"))}, "middle.reduction takes"),
+        ({"ibn": "a", "preactivation": True}, "without pre-activation"),
+        ({"ibn": "b", "middle": SelectiveKernel()}, "without pre-activation, middle, anti"),
+        ({"ibn": "b", "antialias": "blur"}, "without pre-activation, middle, anti"),
+        ({"middle": SelectiveKernel(), "antialias": "blur"}, "which antialias would take"),
         ({"middle": Res2Net()}, "belongs to bottlenecks"),
         ({"middle": SelectiveKernel(), "preactivation": True}, "without pre-activation"),
         ({"middle": Res2Net(), "block": "bottleneck", "stride_in": "1x1"}, "needs stride_in '3x3'"),
@@ -208,3 +219,13 @@ def test_hidden_channels_of_a_gate_are_rounded_as_timms() -> None:
     wide = replace(BASIC, gate="se", widths=(24, 40), gate_reduction=2)
     assert [b.gate_channels for _, b in wide.blocks()] == [12, 20, 20]
     assert [b.gate_channels for _, b in replace(wide, gate_divisor=8).blocks()] == [16, 24, 24]
+
+
+@pytest.mark.parametrize("name", ["ibn a", "ibn a, basic", "ibn b"])
+@pytest.mark.parametrize("depths", [(1, 2), (2, 2, 2, 2)])
+def test_the_least_size_leaves_instance_norms_more_than_one_position(name: str, depths: tuple[int, ...]) -> None:
+    spec = replace(SPECS[name], depths=depths, widths=(8,) * len(depths))
+    network, least = create(spec).eval(), spec.least_size
+    network(images(spec, size=least))
+    with pytest.raises(ValueError, match="more than 1 spatial element"):
+        network(images(spec, size=least - 1))

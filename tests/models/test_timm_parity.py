@@ -58,7 +58,7 @@ KINDS = (
     "resnest50d_1s4x24d",
 )
 # timm has these gates, and no name for networks with them.
-UNNAMED = {"cbam_resnet18": BasicBlock, "cbam_resnet50": Bottleneck, "gc_resnet50": Bottleneck}
+UNNAMED: dict[str, Any] = {"cbam_resnet18": BasicBlock, "cbam_resnet50": Bottleneck, "gc_resnet50": Bottleneck}
 WHOLE = ("resnet14t", "resnet26d", "resnet26t", "resnet34d")
 MOST_PARAMETERS = 200_000_000  # of a network whose gradients are compared at its whole depth
 ELSEWHERE = (*test_parity.TORCHVISION, *test_parity.TIMM)

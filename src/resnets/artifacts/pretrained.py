@@ -177,7 +177,7 @@ def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> N
 
 
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
-    shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions", "middle")
+    shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions", "middle", "ibn")
     stride = ("stride_in",) if own.block == "basic" else ()  # for bottlenecks, `_check_stride` has the better message
     functions = ("activation", "pool", "stem_pool", "antialias", "standardized", "shares_first_activation")
     for choice in (*shapes, *functions, *stride):

@@ -228,6 +228,15 @@ CATALOG: dict[str, Spec] = {
     "resnest50d_1s4x24d": _with(
         _d(_bottleneck(_50)), SplitAttention(radix=1, pool_first=True), groups=4, group_width=24
     ),
+    # IBN-Net (see `nn.instance_batch`)
+    "resnet18_ibn_a": _basic(_18, ibn="a"),
+    "resnet34_ibn_a": _basic(_34, ibn="a"),
+    "resnet50_ibn_a": replace(_bottleneck(_50), ibn="a"),
+    "resnet101_ibn_a": replace(_bottleneck(_101), ibn="a"),
+    "resnet18_ibn_b": _basic(_18, ibn="b"),
+    "resnet34_ibn_b": _basic(_34, ibn="b"),
+    "resnet50_ibn_b": replace(_bottleneck(_50), ibn="b"),
+    "resnet101_ibn_b": replace(_bottleneck(_101), ibn="b"),
     # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),

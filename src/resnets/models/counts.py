@@ -71,7 +71,9 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
     else:
         kernel = 7 if spec.stem == "imagenet" else 3
         yield walk.conv("conv1", spec.channels, spec.stem_width, kernel, stride=conv_stride)
-    if not spec.preactivation:
+    if spec.ibn == "b":
+        yield walk.instance_norm("bn1", spec.stem_width)
+    elif not spec.preactivation:
         yield from walk.norms("bn1", spec.stem_width)
     if spec.stem_pool == "conv":
         yield walk.conv("maxpool.0", spec.stem_width, spec.stem_width, 3, stride=2)
@@ -125,7 +127,10 @@ def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         )
         if i == 1 and block.pools:
             walk.size = halved(walk.size)
-        if not spec.preactivation:
+        if i == 1 and block.ibn == "a":
+            yield walk.instance_norm(f"{name}.bn1.IN", outputs // 2)
+            yield from walk.norms(f"{name}.bn1.BN", outputs - outputs // 2)
+        elif not spec.preactivation:
             yield from walk.norms(f"{name}.bn{i}", outputs)
         if block.antialias != "none" and i == len(convs) - 1:
             walk.size = strided(walk.size, block.stride)
@@ -144,6 +149,8 @@ def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:
         )
         if not spec.preactivation:
             yield from walk.norms(f"{name}.downsample.{place + 1}", block.outputs)
+    if block.ibn == "b":
+        yield walk.instance_norm(f"{name}.IN", block.outputs)
 
 
 def parameters(spec: Spec) -> int:

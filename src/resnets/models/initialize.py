@@ -25,6 +25,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 MOST_PARAMETERS = 2**33  # 32 GiB in float32
 
+_SCALED = nn.GroupNorm | nn.LayerNorm | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
+
 WHITENING_EPS = 5e-4  # added to each variance
 
 
@@ -95,7 +97,7 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
             module.weight.copy_(torch.from_numpy(normal).mul_(std))
             if how.identity and module.groups == 1:
                 nn.init.dirac_(module.weight[: module.in_channels])
-        elif isinstance(module, nn.GroupNorm | nn.LayerNorm | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+        elif isinstance(module, _SCALED | nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.ones_(module.weight)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.reset_running_stats()

@@ -18,7 +18,7 @@ from resnets.core.units import show_bytes
 from resnets.models import counts
 from resnets.models.counts import InputSize
 from resnets.models.head_memory import head_activations
-from resnets.models.part_memory import GATE_INPUTS, kept_by_middle
+from resnets.models.part_memory import GATE_INPUTS, kept_by_instance_norm, kept_by_middle
 from resnets.models.spec import Spec, stage_of
 
 Segments = dict[str, tuple[int, ...]]  # by stage: lengths of the recomputed segments, from its first block on
@@ -198,7 +198,9 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
     blocks = []
     for name, shape in spec.blocks():
         # Of middles and gates, the names have further parts.
-        layers = [la for la in by_block[name] if la.name.count(".") == 2 or ".downsample" in la.name]
+        layers = [
+            la for la in by_block[name] if la.name.count(".") == 2 or ".downsample." in la.name or ".bn1." in la.name
+        ]
         convolutions = [math.prod(layer.shape) for layer in layers if ".conv" in layer.name]
         norms = [math.prod(layer.shape) for layer in layers if ".bn" in layer.name]
         shortcut = sum(math.prod(la.shape) for la in layers if ".downsample" in la.name and "conv" in la.kind)
@@ -211,6 +213,7 @@ def _blocks(spec: Spec, size: InputSize) -> tuple[_Block, ...]:
         activated = sum(norms or convolutions)
         keeps_input = bool(norms) and spec.norm != "frozen"
         saved = activated * (2 if spec.activation == "gelu" else 1) + (sum(convolutions) if keeps_input else 0)
+        saved += kept_by_instance_norm(shape, convolutions)
         saved += gate + pool + (shortcut if keeps_input and not spec.preactivation else 0)
         if shape.shortcut == "D" and shape.stride > 1:  # the convolution of the shortcut keeps what its pool gives
             saved += inputs // shape.stride**spec.dimensions
@@ -238,7 +241,7 @@ def _stem(spec: Spec, size: InputSize) -> int:
     """
     convolutions = {la.name: math.prod(la.shape) for la in counts.layers(spec, size) if la.kind.startswith("conv")}
     outputs = [number for name, number in convolutions.items() if name.startswith("conv1")]
-    copies = (2 if spec.activation == "gelu" else 1) + (spec.norm not in ("frozen", "none"))
+    copies = (2 if spec.activation == "gelu" else 1) + (spec.norm not in ("frozen", "none") or spec.ibn == "b")
     # In pre-activation nets neither norm nor activation follows the last convolution.
     kept = copies * sum(outputs[:-1]) + outputs[-1] * (1 if spec.preactivation else copies)
     if spec.stem == "cifar":

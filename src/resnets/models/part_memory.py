@@ -34,3 +34,8 @@ def kept_by_middle(
     if isinstance(block.middle, SplitAttention) and block.stride > 1:  # the pool keeps its input
         kept += sum(maps) // block.middle.radix
     return kept, largest
+
+
+def kept_by_instance_norm(block: BlockShape, convolutions: Sequence[int]) -> int:
+    """Numbers that instance norm keeps beyond what the block's other norms keep: a copy of its half, or the sum."""
+    return {"none": 0, "a": convolutions[0] // 2, "b": convolutions[-1]}[block.ibn]

@@ -45,7 +45,8 @@ class ResNet(nn.Module):
         layers = layers_of(spec)
         block_class = _BLOCKS[spec.block, spec.preactivation]
         self.conv1, pool = build_stem(layers, spec.stem, spec.channels, spec.stem_width, spec.stem_pool, spec.antialias)
-        self.bn1 = nn.Identity() if spec.preactivation else layers.normalization(spec.stem_width)
+        norm = layers.instance_norm if spec.ibn == "b" else layers.normalization
+        self.bn1 = nn.Identity() if spec.preactivation else norm(spec.stem_width)
         if not spec.preactivation:
             self.act = layers.nonlinearity()
         self.maxpool = pool

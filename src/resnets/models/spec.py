@@ -11,9 +11,10 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import FCNHead, Head, LinearHead
-from resnets.models.middle_rules import check_middle
+from resnets.models.part_rules import check_ibn, check_middle
 from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
+    IBN,
     STEM_STRIDES,
     Activation,
     Antialias,
@@ -26,6 +27,7 @@ from resnets.nn.shapes import (
     Stem,
     StemPool,
     StrideIn,
+    ibn_of_block,
 )
 
 # Far more than any published network has, and counted in under a second. Each stage halves the size.
@@ -83,6 +85,8 @@ class Spec:
         middle: what stands in place of a bottleneck's 3x3 convolution (of the first one, in basic blocks):
             `SelectiveKernel`, `Res2Net` or `SplitAttention` (ResNeSt); see `nn.middles`. With `Res2Net` the 1x1
             convolutions have `scale` times the channels that widths, groups and group_width give.
+        ibn: "a" or "b" puts instance norm beside batch norm in all stages but the last, or at the end of the first two
+            (IBN-Net: Pan et al. 2018, 1807.09441); see `nn.instance_batch`.
         head: what a task puts on the network.
 
     Raises:
@@ -118,6 +122,7 @@ class Spec:
     standardized: bool = field(default=False, metadata=OMITTED_BY_DEFAULT)
     shares_first_activation: bool = field(default=True, metadata=OMITTED_BY_DEFAULT)
     middle: Middle | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    ibn: IBN = field(default="none", metadata=OMITTED_BY_DEFAULT)
     head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
@@ -177,6 +182,8 @@ class Spec:
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:
             raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
+        if self.ibn != "none":
+            check_ibn([shape for _, shape in self.blocks()], self.norm, preactivation=self.preactivation)
         if self.middle is not None:
             shapes = (shape for _, shape in self.blocks())
             check_middle(self.middle, shapes, basic=self.block == "basic", preactivation=self.preactivation)
@@ -193,13 +200,13 @@ class Spec:
 
     @property
     def least_size(self) -> int:
-        """The smallest height and width at which no layer's output is empty, in pixels."""
+        """The smallest height and width at which no layer's output is empty, in pixels.
+
+        Instance norm needs more than one position in each map.
+        """
         size = 1
         for _, block in reversed(list(self.blocks())):
-            size = size * block.stride if block.pools else (size - 1) * block.stride + 1
-            averages = block.stride > 1 and (block.antialias == "average" or block.shortcut == "D")
-            if block.antialias == "blur" or (averages and self.dimensions == 3):  # a 3-D pool takes no smaller input
-                size = max(size, 2)
+            size = block.least_input(size, self.dimensions, basic=self.block == "basic")
         if self.stem == "whitened":
             return 2 * size + 1
         conv_stride, pool_stride = STEM_STRIDES[self.stem]
@@ -207,6 +214,8 @@ class Spec:
             size = size * pool_stride if self.antialias == "average" else (size - 1) * pool_stride + 1
             if self.antialias == "blur":
                 size = max(size, 2)
+        if self.ibn == "b":
+            size = max(size, 2)
         return (size - 1) * conv_stride + 1
 
     @property
@@ -273,6 +282,7 @@ class Spec:
                         gate_reduction=self.gate_reduction,
                         gate_divisor=self.gate_divisor,
                         middle=self.middle,
+                        ibn=ibn_of_block(self.ibn, self.depths, stage, number),
                         dropout=self.dropout,
                         drop_path=self.drop_path * index / total,
                         antialias=self.antialias if number == 0 and stage > 0 else "none",

@@ -68,6 +68,10 @@ class Walk:
             own = 0 if self.spec.norm == "frozen" else 2 * channels
             yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=own, multiply_adds=0)
 
+    def instance_norm(self, name: str, channels: int) -> Layer:
+        shape = (channels, *self.size)
+        return Layer(name=name, kind="instance norm", shape=shape, parameters=2 * channels, multiply_adds=0)
+
 
 def strided(size: Size, stride: int) -> Size:
     """The output's size of a padded layer of `stride`."""

@@ -14,6 +14,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from resnets.nn.gates import build_gate
+from resnets.nn.instance_batch import InstanceBatchNorm
 from resnets.nn.layers import Layers
 from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 from resnets.nn.res2net import HierarchicalConv
@@ -58,6 +59,15 @@ def _middle(layers: Layers, shape: BlockShape, inputs: int, stride: int) -> tupl
     return layers.conv(inputs, width, 3, **options), layers.normalization(width)
 
 
+def _first_norm(layers: Layers, shape: BlockShape, channels: int) -> nn.Module:
+    return InstanceBatchNorm(layers, channels) if shape.ibn == "a" else layers.normalization(channels)
+
+
+def _last_norm(layers: Layers, shape: BlockShape) -> nn.Module | None:
+    """The instance norm after the addition, if there is one."""
+    return layers.instance_norm(shape.outputs) if shape.ibn == "b" else None
+
+
 class Basic(nn.Module):
     """Two 3x3 convolutions. (N, inputs, ...) to (N, outputs, ...)."""
 
@@ -66,7 +76,7 @@ class Basic(nn.Module):
         s = shape
         self.conv1, norm = _middle(layers, s, s.inputs, s.basic_stride)
         self.pool = layers.halving_pool() if s.pools else nn.Identity()
-        self.bn1 = norm
+        self.bn1 = norm if s.ibn == "none" else _first_norm(layers, s, s.inner)
         self.antialias = _antialiasing(layers, s)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
@@ -74,13 +84,15 @@ class Basic(nn.Module):
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride, round_up=not s.pools)
+        self.IN = _last_norm(layers, s)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.pool(self.conv1(x))
         if self.bn1 is not None:
             y = self.antialias(self.act(self.bn1(y)))
         y = self.drop_path(self.se(self.bn2(self.conv2(self.dropout(y)))))
-        return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
+        y = y if self.downsample is None else y + self.downsample(x)
+        return self.act(y if self.IN is None else self.IN(y))  # type: ignore[no-any-return]
 
 
 class Bottleneck(nn.Module):
@@ -91,7 +103,7 @@ class Bottleneck(nn.Module):
         s = shape
         stride_1, stride_2 = s.bottleneck_strides
         self.conv1 = layers.conv(s.inputs, s.reduced, 1, stride=stride_1)
-        self.bn1 = layers.normalization(s.reduced)
+        self.bn1 = _first_norm(layers, s, s.reduced)
         self.conv2, self.bn2 = _middle(layers, s, s.reduced, stride_2)
         self.antialias = _antialiasing(layers, s)
         self.conv3 = layers.conv(s.reduced, s.outputs, 1)
@@ -100,6 +112,7 @@ class Bottleneck(nn.Module):
         self.act = layers.nonlinearity()
         self.dropout, self.drop_path = _regularizers(s)
         self.downsample = build_shortcut(layers, s.shortcut, s.inputs, s.outputs, s.stride)
+        self.IN = _last_norm(layers, s)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.bn1(self.conv1(x)))
@@ -107,7 +120,8 @@ class Bottleneck(nn.Module):
         if self.bn2 is not None:
             y = self.antialias(self.act(self.bn2(y)))
         y = self.drop_path(self.se(self.bn3(self.conv3(y))))
-        return self.act(y if self.downsample is None else y + self.downsample(x))  # type: ignore[no-any-return]
+        y = y if self.downsample is None else y + self.downsample(x)
+        return self.act(y if self.IN is None else self.IN(y))  # type: ignore[no-any-return]
 
 
 def _shares_activation(shape: BlockShape) -> bool:

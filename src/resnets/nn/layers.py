@@ -19,6 +19,7 @@ from resnets.nn.shapes import Activation, Antialias, Norm, Pool
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _ZEROS = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
 _AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
@@ -157,6 +158,10 @@ class Layers:
             groups = next(g for g in range(most, 0, -1) if channels % g == 0)
             return nn.GroupNorm(groups, channels, eps=self.eps)
         return nn.Identity()
+
+    def instance_norm(self, channels: int) -> nn.Module:
+        """Instance norm with a scale and a shift (Ulyanov et al. 2016, 1607.08022)."""
+        return _INSTANCE_NORM[self.dimensions](channels, eps=self.eps, affine=True)
 
     def nonlinearity(self) -> nn.Module:
         return _NONLINEARITY[self.activation]()

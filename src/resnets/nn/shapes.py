@@ -11,6 +11,7 @@ Activation = Literal["relu", "gelu"]
 Antialias = Literal["none", "blur", "average"]
 Block = Literal["basic", "bottleneck"]
 Gate = Literal["none", "se", "eca", "cbam", "gc"]
+IBN = Literal["none", "a", "b"]
 Norm = Literal["batch", "frozen", "group", "none"]
 Pool = Literal["average", "max"]
 Shortcut = Literal["none", "A", "B", "C", "D"]
@@ -48,6 +49,12 @@ def eca_kernel(channels: int) -> int:
     return max(3, rounded_down if rounded_down % 2 else rounded_down + 1)
 
 
+def ibn_of_block(option: IBN, depths: tuple[int, ...], stage: int, number: int) -> IBN:
+    """The option of IBN-Net in block `number` of `stage`, both from 0; see `nn.instance_batch`."""
+    has_a, has_b = stage < len(depths) - 1, stage < 2 and 0 < number == depths[stage] - 1
+    return option if (option == "a" and has_a) or (option == "b" and has_b) else "none"
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
     """Everything that the construction of a block depends on.
@@ -64,6 +71,7 @@ class BlockShape:
         first: whether this is a network's first block whose shortcut starts after the pre-activation as its branch
             does (He et al. 2016, appendix), even as the identity.
         middle: what stands in place of the 3x3 convolution (of the first one, in a basic block); None for itself.
+        ibn: instance norm in this block; see `nn.instance_batch`.
         gate, gate_reduction, gate_divisor: the gate on the branch's output; see `nn.gates`.
     """
 
@@ -79,6 +87,7 @@ class BlockShape:
     gate_reduction: int = 16
     gate_divisor: int = 1
     middle: Middle | None = None
+    ibn: IBN = "none"
     dropout: float = 0.0
     drop_path: float = 0.0
     antialias: Antialias = "none"
@@ -118,3 +127,16 @@ class BlockShape:
         if self.antialias != "none":
             return 1, 1
         return (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
+
+    def least_input(self, output: int, dimensions: int, *, basic: bool) -> int:
+        """The smallest size of the input, in one dimension, for which the output's is at least `output`.
+
+        Blurs need 2 positions, and so do instance norms and 3-D average pools with a stride.
+        """
+        normalizes_strided = self.ibn == "a" and (basic or self.stride_in == "1x1")
+        size = max(output, 2) if self.ibn == "b" or normalizes_strided else output
+        size = size * self.stride if self.pools else (size - 1) * self.stride + 1
+        averages = self.stride > 1 and (self.antialias == "average" or self.shortcut == "D")
+        if self.antialias == "blur" or self.ibn == "a" or (averages and dimensions == 3):
+            size = max(size, 2)
+        return size

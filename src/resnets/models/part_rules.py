@@ -1,13 +1,14 @@
-"""Which blocks can have which middle (see `nn.middles`)."""
+"""Which blocks can have which parts: middles (see `nn.middles`) and instance norm (see `nn.instance_batch`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import conform, field_types
 from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
-from resnets.nn.shapes import BlockShape
+from resnets.nn.shapes import BlockShape, Norm
 
 _MOST = 1024  # far more than in any published network
 
@@ -21,8 +22,9 @@ def check_middle(middle: Middle, shapes: Iterable[BlockShape], *, basic: bool, p
     Raises:
         UsageError: they cannot, or a number of `middle` is out of range.
     """
-    name = type(middle).__name__
-    for field, declared in field_types(type(middle)).items():
+    kind: Any = type(middle)
+    name = kind.__name__
+    for field, declared in field_types(kind).items():
         value = conform(declared, getattr(middle, field), f"middle.{field}")
         least = 2 if isinstance(middle, Res2Net) else 1
         if not isinstance(value, bool) and not least <= value <= _MOST:
@@ -40,6 +42,18 @@ def check_middle(middle: Middle, shapes: Iterable[BlockShape], *, basic: bool, p
             _check_selective_kernel(middle, shape, shape.inputs if basic else shape.inner)
         if isinstance(middle, SplitAttention):
             _check_split_attention(middle, shape)
+
+
+def check_ibn(shapes: Iterable[BlockShape], norm: Norm, *, preactivation: bool) -> None:
+    """Checks that blocks of `shapes`, some of which have instance norm, can be built.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if norm not in ("batch", "frozen"):
+        raise UsageError(f"ibn puts instance norm beside batch norm: it needs norm batch or frozen, not {norm}.")
+    if preactivation or any(s.middle is not None or s.pools or s.antialias != "none" for s in shapes):
+        raise UsageError("ibn belongs to blocks without pre-activation, middle, antialias and max pools.")
 
 
 def _check_selective_kernel(middle: SelectiveKernel, shape: BlockShape, inputs: int) -> None:
