@@ -1,5 +1,4 @@
-"""Names of files and classes that are not as usual: read where it is clear what they mean, else answered with what mends
-it."""
+"""Unusual names of files and classes are read where their meaning is clear, else answered with what mends them."""
 
 from __future__ import annotations
 

@@ -27,5 +27,7 @@ def test_networks_are_encoders_of_every_decoder(tmp_path: Path, monkeypatch: pyt
         for name in ("UnetPlusPlus", "FPN", "PSPNet", "Linknet", "MAnet", "UPerNet", "Segformer"):
             network = getattr(example.smp, name)("resnets-resnet18", encoder_weights=None, classes=2).eval()
             assert network(images(1, 64)).shape == (1, 2, 64, 64), name
-        pan = example.smp.PAN("resnets-resnet50d", encoder_weights=None, classes=2).eval()  # dilates, and has shortcut D
+        pan = example.smp.PAN(
+            "resnets-resnet50d", encoder_weights=None, classes=2
+        ).eval()  # dilates, and has shortcut D
         assert pan(images(1, 128)).shape == (1, 2, 128, 128)

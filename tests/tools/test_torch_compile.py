@@ -35,7 +35,9 @@ def whole(network: ResNet, backend: str) -> ResNet:
 Way = Callable[[ResNet, str], ResNet]
 
 
-@pytest.mark.parametrize(("how", "spec"), list(zip((whole, by_stage), SPECS.values(), strict=False)), ids=["whole", "stages"])
+@pytest.mark.parametrize(
+    ("how", "spec"), list(zip((whole, by_stage), SPECS.values(), strict=False)), ids=["whole", "stages"]
+)
 def test_a_traced_network_has_the_same_logits_gradients_and_statistics(spec: Spec, how: Way) -> None:
     check(spec, how, "eager")
 

@@ -46,7 +46,9 @@ def test_a_detector_gives_losses_and_answers(kind: type[nn.Module], spec: Spec) 
     backbone = BackboneWithFPN(network, layers, channels, 8, LastLevelMaxPool())
     anchors = AnchorGenerator(((16,),) * 3, ((1.0,),) * 3)
     name = "rpn_anchor_generator" if kind is MaskRCNN else "anchor_generator"
-    few = {"box_detections_per_img": 4, "box_batch_size_per_image": 8} if kind is MaskRCNN else {"detections_per_img": 4}
+    few = (
+        {"box_detections_per_img": 4, "box_batch_size_per_image": 8} if kind is MaskRCNN else {"detections_per_img": 4}
+    )
     detector = kind(backbone, num_classes=3, min_size=64, max_size=64, **{name: anchors}, **few)
     mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
     mask[:, 8:40, 8:40] = 1

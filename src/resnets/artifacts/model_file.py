@@ -1,8 +1,8 @@
 """The model file: one `.safetensors` with the weights and a description of the model.
 
 Its metadata has, as JSON under the key "resnets": format version, library version, task, spec, class names,
-preprocessing, recipe, environment and metrics. Nothing in it is ever executed. The key "format" has "pt", as in files of
-Hugging Face: accelerate and transformers refuse weights without it. Older files have none, and load all the same.
+preprocessing, recipe, environment and metrics. Nothing in it is ever executed. The key "format" has "pt", as in files
+of Hugging Face: accelerate and transformers refuse weights without it. Older files have none, and load all the same.
 
 Format 2 has the settings of the task too, and any task, input and head. A file has the lowest format that can say what
 it holds: format 1 is a classifier of square images, which versions 0.1 and 0.2 read as well.
