@@ -23,7 +23,6 @@ from resnets.models.resnet import backbone_of, prefix_of
 from resnets.models.spec import Spec
 from resnets.models.surgery import load_strictly, mismatches
 from resnets.tasks.catalog import SETTINGS, AnyTask, open_task
-from resnets.tasks.multilabel.settings import MultiLabel
 
 # What wrappers put between the names of modules: torch.compile, DDP and DataParallel, activation checkpointing.
 _WRAPPERS = {"_orig_mod", "module", "_checkpoint_wrapped_module"}
@@ -220,9 +219,7 @@ def _task_of(spec: Spec) -> AnyTask:
 
 def _fitted(card: ModelCard, classes: tuple[str, ...]) -> AnyTask:
     """The settings of the task of `card`; those of each class, such as thresholds, only where the classes are its."""
-    if isinstance(card.settings, MultiLabel) and classes != card.classes:
-        return replace(card.settings, thresholds=None)
-    return card.settings
+    return card.settings if classes == card.classes else card.settings.for_other_classes()
 
 
 def _check_input(card: ModelCard) -> None:

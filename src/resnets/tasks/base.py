@@ -72,6 +72,10 @@ class TaskSettings(Protocol):
         """
         ...
 
+    def for_other_classes(self) -> TaskSettings:
+        """The settings without what belongs to each class, such as thresholds."""
+        ...
+
     def for_data(self, dataset: Dataset) -> TaskSettings:
         """The settings with what the training data decides.
 

@@ -40,5 +40,8 @@ class Classify:
     def adapt(self, splits: DatasetSplits) -> DatasetSplits:
         return splits
 
+    def for_other_classes(self) -> Classify:
+        return self
+
     def for_data(self, dataset: Dataset) -> Classify:
         return self

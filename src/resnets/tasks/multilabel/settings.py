@@ -54,5 +54,8 @@ class MultiLabel:
     def adapt(self, splits: DatasetSplits) -> DatasetSplits:
         return splits
 
+    def for_other_classes(self) -> MultiLabel:
+        return replace(self, thresholds=None)
+
     def for_data(self, dataset: Dataset) -> MultiLabel:
         return self

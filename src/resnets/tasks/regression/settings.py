@@ -61,6 +61,9 @@ class Regress:
     def adapt(self, splits: DatasetSplits) -> DatasetSplits:
         return splits
 
+    def for_other_classes(self) -> Regress:
+        return self
+
     def for_data(self, dataset: Dataset) -> Regress:
         """The settings with the mean and the standard deviation of the target of `dataset`.
 

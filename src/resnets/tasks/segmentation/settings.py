@@ -72,6 +72,9 @@ class Segment:
                 "--model, such as resnet18."
             ) from None
 
+    def for_other_classes(self) -> Segment:
+        return self
+
     def for_data(self, dataset: Dataset) -> Segment:
         return self
 
