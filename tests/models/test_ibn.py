@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,8 +77,8 @@ def test_weights_of_a_file_give_the_authors_logits_and_gradients(name: str, tmp_
         if value.ndim == 1 and value.is_floating_point() and not key.startswith("fc."):
             value.uniform_(0.5, 1.5) if key.endswith(("var", "weight")) else value.normal_(0, 0.1)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
-    stride = "3x3" if spec.block == "bottleneck" else None
-    network = resnets.create(name, weights=tmp_path / "weights.pth", weights_stride=stride).eval()
+    stride: Any = {"weights_stride": "3x3"} if spec.block == "bottleneck" else {}
+    network = resnets.create(name, weights=tmp_path / "weights.pth", **stride).eval()
     images = torch.randn(2, 3, 48, 48)
     state = network.state_dict()
     with torch.no_grad():

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import conform, field_types
 from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
-from resnets.nn.shapes import BlockShape, Norm
+from resnets.nn.shapes import IBN, BlockShape, Norm
 
 _MOST = 1024  # far more than in any published network
 
 
-def check_middle(middle: Middle, shapes: Iterable[BlockShape], *, basic: bool, preactivation: bool) -> None:
-    """Checks that blocks of `shapes`, all of which have this middle, can be built.
+def check_parts(shapes: Sequence[BlockShape], ibn: IBN, norm: Norm, *, basic: bool, preactivation: bool) -> None:
+    """Checks that the blocks of a network, all of which have one middle, can be built.
 
     Args:
+        ibn: the network's option; only some blocks have it.
         basic: whether they are basic blocks.
 
     Raises:
-        UsageError: they cannot, or a number of `middle` is out of range.
+        UsageError: they cannot, or a number of the middle is out of range.
     """
+    if (middle := shapes[0].middle) is not None:
+        _check_middle(middle, shapes, basic=basic, preactivation=preactivation)
+    if ibn != "none":
+        _check_ibn(shapes, norm, preactivation=preactivation)
+
+
+def _check_middle(middle: Middle, shapes: Sequence[BlockShape], *, basic: bool, preactivation: bool) -> None:
     kind: Any = type(middle)
     name = kind.__name__
     for field, declared in field_types(kind).items():
@@ -44,12 +52,7 @@ def check_middle(middle: Middle, shapes: Iterable[BlockShape], *, basic: bool, p
             _check_split_attention(middle, shape)
 
 
-def check_ibn(shapes: Iterable[BlockShape], norm: Norm, *, preactivation: bool) -> None:
-    """Checks that blocks of `shapes`, some of which have instance norm, can be built.
-
-    Raises:
-        UsageError: they cannot.
-    """
+def _check_ibn(shapes: Sequence[BlockShape], norm: Norm, *, preactivation: bool) -> None:
     if norm not in ("batch", "frozen"):
         raise UsageError(f"ibn puts instance norm beside batch norm: it needs norm batch or frozen, not {norm}.")
     if preactivation or any(s.middle is not None or s.pools or s.antialias != "none" for s in shapes):

@@ -11,7 +11,7 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import FCNHead, Head, LinearHead
-from resnets.models.part_rules import check_ibn, check_middle
+from resnets.models.part_rules import check_parts
 from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
     IBN,
@@ -182,11 +182,9 @@ class Spec:
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
         if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:
             raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
-        if self.ibn != "none":
-            check_ibn([shape for _, shape in self.blocks()], self.norm, preactivation=self.preactivation)
-        if self.middle is not None:
-            shapes = (shape for _, shape in self.blocks())
-            check_middle(self.middle, shapes, basic=self.block == "basic", preactivation=self.preactivation)
+        if self.ibn != "none" or self.middle is not None:
+            shapes = [shape for _, shape in self.blocks()]
+            check_parts(shapes, self.ibn, self.norm, basic=self.block == "basic", preactivation=self.preactivation)
         if self.output_stride is not None and self.output_stride not in self._reachable_strides():
             known = ", ".join(map(str, self._reachable_strides()))
             raise UsageError(
@@ -208,7 +206,7 @@ class Spec:
         for _, block in reversed(list(self.blocks())):
             size = block.least_input(size, self.dimensions, basic=self.block == "basic")
         if self.stem == "whitened":
-            return 2 * size + 1
+            return 2 * (max(size, 2) if self.ibn == "b" else size) + 1
         conv_stride, pool_stride = STEM_STRIDES[self.stem]
         if pool_stride > 1:
             size = size * pool_stride if self.antialias == "average" else (size - 1) * pool_stride + 1
