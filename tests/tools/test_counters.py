@@ -19,8 +19,16 @@ def size_for(spec: Spec) -> int:
     return 32 if spec.stem in ("cifar", "whitened") else 64
 
 
-@pytest.mark.parametrize(  # deeper ones have more of the same blocks
-    "name", [name for name, spec in CATALOG.items() if spec.dimensions == 2 and sum(spec.depths) <= 16]
+FAST = ("resnet18", "resnext50_32x4d", "skresnet18", "ecaresnet50d", "cifar_fast", "fcn_resnet50")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+        for name, spec in CATALOG.items()
+        if spec.dimensions == 2 and sum(spec.depths) <= 16  # deeper ones have more of the same blocks
+    ],
 )
 def test_torchs_flop_counter_counts_two_for_each_multiply_add(name: str) -> None:
     spec = CATALOG[name]
