@@ -19,6 +19,9 @@ from tests.tools.small import SMALL, images, trained
 def test_a_network_is_trained_saved_and_dispatched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = guide.run("Hugging Face", tmp_path, monkeypatch)
     assert example.trainer.state.global_step == 4
+    fresh = example.ResNetsForImageClassification(example.ResNetsConfig()).model.state_dict()
+    state = resnets.create("cifar_resnet20", classes=3).state_dict()
+    assert all(torch.equal(fresh[name], value) for name, value in state.items())  # as created, not drawn anew
     assert json.loads((tmp_path / "trained" / "config.json").read_text())["name"] == "cifar_resnet20"
     example.model.eval()
     with torch.inference_mode():
