@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from PIL import Image
 
 import resnets
 from tests.command_line import call, write_photos
@@ -44,6 +45,18 @@ def test_images_under_another_name_stay_out_of_a_run_and_a_note_says_so(
     again = train(more, tmp_path / "run")
     assert "files called .jfif, such as red/9.jfif, are images by their content" in again.out
     assert resnets.describe(tmp_path / "run").weights_sha256 == resnets.describe(run).weights_sha256
+
+
+def test_an_image_with_a_mask_under_another_name_is_named_with_the_command(tmp_path: Path) -> None:
+    for number in range(2):
+        for folder, mode in (("images", "RGB"), ("masks", "L")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new(mode, (8, 8), number).save(tmp_path / folder / f"{number}.{'jpg' if mode == 'RGB' else 'png'}")
+    (tmp_path / "images" / "1.jpg").rename(tmp_path / "images" / "1.jfif")
+    found = call("train", "--data", tmp_path)
+    assert found.code == 1
+    assert "1.png is a mask without an image" in found.err
+    assert f"rename them: find {tmp_path / 'images'} -type f -iname '*.jfif'" in found.err
 
 
 def test_a_table_reads_images_of_any_name(photos: Path, tmp_path: Path) -> None:

@@ -191,9 +191,10 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
     """The pairs in two folders of `root`."""
     of_images, of_masks = Listing(root / images), Listing(root / masks)
     image_files, mask_files = _stems(of_images, ENDINGS), _stems(of_masks, MASK_ENDINGS)
-    notes += [*of_images.notes(classes=False), *of_masks.notes(classes=False)]
+    left_out = [*of_images.notes(classes=False), *of_masks.notes(classes=False)]
+    notes += left_out
     if not image_files:
-        raise DataError(f"{root / images} holds no images ({', '.join(sorted(ENDINGS))}).")
+        raise DataError("\n".join([f"{root / images} holds no images ({', '.join(sorted(ENDINGS))}).", *left_out]))
     pairs, alone = [], []
     for stem, image in image_files.items():
         names = (stem, *(stem + after.encode() for after in _AFTER_STEM))
@@ -210,10 +211,11 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
         )
     if mask_files:
         orphans = [root / masks / os.fsdecode(name) for name in mask_files.values()]
-        raise DataError(
+        reason = (
             f"{_some(orphans)} {'is a mask' if len(orphans) == 1 else 'are masks'} without an image in "
             f"{root / images}. Add the images, or take the masks out."
         )
+        raise DataError("\n".join([reason, *left_out]))
     return pairs
 
 
