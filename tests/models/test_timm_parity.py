@@ -66,10 +66,16 @@ LARGE = tuple(name for name in NAMES if name not in (*KINDS, *WHOLE, *ELSEWHERE)
 
 
 def with_values(network: nn.Module) -> nn.Module:
-    """`network` with scales, shifts and running statistics that are nowhere trivial."""
+    """`network` with scales, shifts and running statistics that are nowhere trivial.
+
+    Branches of bottlenecks are scaled down at their end. In a hundred blocks with gates, numbers would grow so far that
+    float32 differs from float64 in the first digits, whoever computes it.
+    """
     torch.manual_seed(0)
     for name, value in network.state_dict().items():
-        if value.ndim == 1 and not name.endswith(("fc.bias", "fc1.bias", "fc2.bias")):
+        if name.endswith("bn3.weight"):
+            value.uniform_(0.1, 0.3)
+        elif value.ndim == 1 and not name.endswith(("fc.bias", "fc1.bias", "fc2.bias")):
             value.uniform_(0.5, 1.5) if name.endswith(("var", "weight")) else value.normal_(0, 0.1)
     return network
 
@@ -104,10 +110,12 @@ def check_logits_and_gradients(name: str, depths: tuple[int, ...] | None, folder
     network = resnets.create(spec, weights=folder / "theirs.pth", **stride)
 
     x = torch.randn(2, 3, pixels, pixels)
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = peer.eval()(x)
-        assert (network.eval()(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
-        assert (fold_norms(network)(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        exact = peer.double()(x.double())
+        most = max(1e-5 * expected.abs().max(), (expected - exact).abs().max())  # or timm's own error, where it is more
+        assert (network.eval()(x) - expected).abs().max() <= most
+        assert (fold_norms(network)(x) - expected).abs().max() <= most
 
     x, labels = x.double(), torch.tensor([3, 500])
     logits = [net.double().train()(x) for net in (network, peer)]

@@ -1,4 +1,5 @@
-"""Which blocks can have which parts: middles (see `nn.middles`) and instance norm (see `nn.instance_batch`)."""
+"""Which networks can have which parts: pools (see `nn.stems`), filters in place of strides, middles (see `nn.middles`)
+and instance norm (see `nn.instance_batch`)."""
 
 from __future__ import annotations
 
@@ -8,9 +9,36 @@ from typing import Any
 from resnets.core.errors import UsageError
 from resnets.core.typed import conform, field_types
 from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
-from resnets.nn.shapes import IBN, BlockShape, Norm
+from resnets.nn.shapes import IBN, STEM_STRIDES, BlockShape, Norm, Stem, StemPool, StrideIn
 
 _MOST = 1024  # far more than in any published network
+
+
+def check_stem_pool(stem_pool: StemPool, stem: Stem, *, preactivation: bool) -> None:
+    """Checks that a network can have this pool in its stem.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if stem_pool != "max" and STEM_STRIDES[stem] != (2, 2):
+        raise UsageError(f"stem_pool {stem_pool!r} belongs to a stem of stride 4; {stem} has another.")
+    if stem_pool == "conv" and preactivation:
+        raise UsageError("stem_pool 'conv' ends in a norm and an activation, which pre-activation nets have later.")
+
+
+def check_antialias(stem_pool: StemPool, stem: Stem, stride_in: StrideIn, *, preactivation: bool) -> None:
+    """Checks that filters can take the strides of a network.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if preactivation or stride_in != "3x3" or stem == "whitened":
+        raise UsageError(
+            "antialias takes the stride of 3x3 convolutions: it needs stride_in '3x3', another stem than whitened, and "
+            "no preactivation."
+        )
+    if stem_pool != "max":
+        raise UsageError(f"antialias has its own pool in the stem, not stem_pool {stem_pool!r}: leave one out.")
 
 
 def check_parts(shapes: Sequence[BlockShape], ibn: IBN, norm: Norm, *, basic: bool, preactivation: bool) -> None:

@@ -11,7 +11,7 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import FCNHead, Head, LinearHead
-from resnets.models.part_rules import check_parts
+from resnets.models.part_rules import check_antialias, check_parts, check_stem_pool
 from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
     IBN,
@@ -157,21 +157,11 @@ class Spec:
             raise UsageError("stride_in 'max pool' belongs to basic blocks without pre-activation.")
         if self.stride_in == "max pool" and self.shortcut not in ("D", "none"):
             raise UsageError(f"stride_in 'max pool' needs a shortcut that pools too: D, or none, not {self.shortcut}.")
-        if self.stem_pool != "max" and STEM_STRIDES[self.stem] != (2, 2):
-            raise UsageError(f"stem_pool {self.stem_pool!r} belongs to a stem of stride 4; {self.stem} has another.")
-        if self.stem_pool == "conv" and self.preactivation:
-            raise UsageError("stem_pool 'conv' ends in a norm and an activation, which pre-activation nets have later.")
-        if self.antialias != "none" and (self.preactivation or self.stride_in != "3x3" or self.stem == "whitened"):
-            raise UsageError(
-                "antialias takes the stride of 3x3 convolutions: it needs stride_in '3x3', another stem than whitened, "
-                "and no preactivation."
-            )
+        check_stem_pool(self.stem_pool, self.stem, preactivation=self.preactivation)
+        if self.antialias != "none":
+            check_antialias(self.stem_pool, self.stem, self.stride_in, preactivation=self.preactivation)
         if not self.shares_first_activation and not self.preactivation:
             raise UsageError("shares_first_activation=false belongs to pre-activation nets (preactivation=true).")
-        if self.antialias != "none" and self.stem_pool != "max":
-            raise UsageError(
-                f"antialias has its own pool in the stem, not stem_pool {self.stem_pool!r}: leave one out."
-            )
         if self.drop_path and self.shortcut == "none":
             raise UsageError("drop_path drops residual branches; a plain net (shortcut none) has none.")
         if self.stem == "deep" and self.stem_width % 2:

@@ -17,9 +17,12 @@ EPS = 1e-8  # as in BiT
 
 
 def _standardized(weight: Tensor, eps: float = EPS) -> Tensor:
-    """(outputs, inputs / groups, ...) to the same shape, each output channel with mean 0 and variance 1."""
-    rows = weight.flatten(1)
-    return F.layer_norm(rows, rows.shape[1:], eps=eps).reshape(weight.shape)
+    """(outputs, inputs / groups, ...) to the same shape, each output channel with mean 0 and variance 1.
+
+    Batch norm of the rows gives timm's numbers to the bit, which a layer norm rounds otherwise.
+    """
+    rows = weight.flatten(1).unsqueeze(0)  # (1, outputs, weights of one)
+    return F.batch_norm(rows, None, None, training=True, eps=eps).reshape(weight.shape)
 
 
 class StandardizedConv1d(nn.Conv1d):
