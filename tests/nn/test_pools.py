@@ -78,6 +78,7 @@ def test_a_filter_has_the_stride_of_its_block(block: type[nn.Module], dimensions
 def test_a_filter_stays_where_dilation_takes_its_stride() -> None:
     shape = BlockShape(inputs=4, outputs=8, inner=4, dilation=2, antialias="blur")
     module, x = Bottleneck(Layers(2), shape).eval(), torch.randn(1, 4, 7, 6)
+    assert module.bn2 is not None
     branch = F.relu(module.bn2(module.conv2(F.relu(module.bn1(module.conv1(x))))))
     branch = module.bn3(module.conv3(BlurPool2d(4, stride=1)(branch)))
     assert module.downsample is not None

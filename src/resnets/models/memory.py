@@ -246,7 +246,7 @@ def _stem(spec: Spec, size: InputSize) -> int:
     kept = copies * sum(outputs[:-1]) + outputs[-1] * (1 if spec.preactivation else copies)
     if spec.stem == "cifar":
         return kept
-    pooled = outputs[-1] // 2**spec.dimensions
+    pooled = outputs[-1] // int(2**spec.dimensions)
     if spec.stem_pool == "conv":
         return kept + copies * convolutions["maxpool.0"]
     if spec.antialias == "blur":  # the maxima at stride 1, and what is between the two means
