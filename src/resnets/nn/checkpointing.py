@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -27,7 +29,9 @@ def checkpoint_blocks(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
         return contextlib.nullcontext(), _frozen_running_statistics(blocks)
 
-    result: Tensor = checkpoint(forward, x, use_reentrant=False, context_fn=contexts)
+    # A compiled graph recomputes without side effects, and torch.compile knows no context of this kind.
+    context: dict[str, Any] = {} if torch.compiler.is_compiling() else {"context_fn": contexts}
+    result: Tensor = checkpoint(forward, x, use_reentrant=False, **context)
     return result
 
 

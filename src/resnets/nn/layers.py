@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,11 @@ class GlobalMaxPool(nn.Module):
         self.dimensions = dimensions
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            largest = x.flatten(2).max(2)[0]
+            for _ in range(self.dimensions):
+                largest = largest.unsqueeze(-1)
+            return largest
         if torch.are_deterministic_algorithms_enabled() or torch.compiler.is_exporting():
             return x.flatten(2).max(2).values.reshape(x.shape[0], x.shape[1], *[1] * self.dimensions)
         return _GLOBAL_MAX[self.dimensions](x, 1)
@@ -64,16 +69,21 @@ class FrozenBatchNorm(nn.Module):
     Weights of a batch norm load; its `num_batches_tracked` is left out. (N, channels, ...) to the same shape and dtype.
 
     It is no subclass of torch's batch norm: what combines or recomputes running statistics leaves it alone.
+
+    Args:
+        dimensions: spatial dimensions of the input.
     """
 
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
+    if TYPE_CHECKING:  # at run time TorchScript would read them, and does not know types in quotation marks
+        weight: Tensor
+        bias: Tensor
+        running_mean: Tensor
+        running_var: Tensor
 
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5, dimensions: int = 2) -> None:
         super().__init__()
         self.eps = eps
+        self.like_x = [1, -1] + [1] * dimensions
         self.register_buffer("weight", torch.ones(channels))
         self.register_buffer("bias", torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -83,8 +93,7 @@ class FrozenBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        like_x = (1, -1) + (1,) * (x.ndim - 2)
-        return x * scale.to(x.dtype).reshape(like_x) + shift.to(x.dtype).reshape(like_x)
+        return x * scale.to(x.dtype).reshape(self.like_x) + shift.to(x.dtype).reshape(self.like_x)
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}, eps={self.eps}"
@@ -152,7 +161,7 @@ class Layers:
         if self.norm == "batch":
             return _BATCH_NORM[self.dimensions](channels, eps=self.eps, momentum=self.momentum)
         if self.norm == "frozen":
-            return FrozenBatchNorm(channels, eps=self.eps)
+            return FrozenBatchNorm(channels, self.eps, self.dimensions)
         if self.norm == "group":
             most = 1 if pooled else min(GROUPS_OF_GROUP_NORM, channels)
             groups = next(g for g in range(most, 0, -1) if channels % g == 0)
@@ -208,10 +217,7 @@ class Layers:
         return _AVERAGE_POOL[self.dimensions](3, stride, padding=1)
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
-        """A pool over all positions: (N, C, ...) to (N, C, 1, ...)."""
+        """A pool over all positions: (N, C, ...) to (N, C, 1, ...); "none" leaves them as they are."""
+        if pool == "none":
+            return nn.Identity()
         return GlobalMaxPool(self.dimensions) if pool == "max" else _GLOBAL_AVERAGE_POOL[self.dimensions](1)
-
-
-def broadcast(values: Tensor, like: Tensor) -> Tensor:
-    """`values`, (N,) or (N, C), reshaped with trailing dimensions of 1 so that it broadcasts over `like`."""
-    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

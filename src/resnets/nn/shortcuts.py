@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from resnets.nn.layers import Layers
 from resnets.nn.shapes import Shortcut
 
-_AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class ZeroPad(nn.Module):
@@ -35,16 +35,16 @@ class ZeroPad(nn.Module):
         super().__init__()
         if outputs < inputs:
             raise ValueError(f"shortcut A can add channels but not drop them ({inputs} to {outputs})")
-        self.stride = stride
-        self.dimensions = dimensions
-        self.before = (outputs - inputs) // 2
-        self.after = outputs - inputs - self.before
-
-    def forward(self, x: Tensor) -> Tensor:
         # A pool of window 1 gives what a slice would, but its gradient keeps the memory format. The gradient of a slice
         # has another one than the branch's, so that every operation before it would mix the two.
-        subsampled = _AVERAGE_POOL[self.dimensions](x, 1, self.stride)
-        return F.pad(subsampled, (0, 0) * self.dimensions + (self.before, self.after))
+        self.subsample = _AVERAGE_POOL[dimensions](1, stride)
+        self.stride = stride
+        self.before = (outputs - inputs) // 2
+        self.after = outputs - inputs - self.before
+        self.padding = [0, 0] * dimensions + [self.before, self.after]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.subsample(x), self.padding)
 
 
 def build_shortcut(

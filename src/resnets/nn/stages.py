@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +19,21 @@ class Stage(nn.Sequential):
     Attributes:
         recomputed: lengths of the segments of blocks, from the first block on, that are recomputed in the backward
             pass (activation checkpointing). Only time and memory change: gradients are the same, running statistics
-            are updated once, and stochastic layers draw the same masks from their keys.
+            are updated once, and stochastic layers draw the same masks from their keys. `torch.jit.script` ignores it.
     """
+
+    __jit_ignored_attributes__: ClassVar = ["recomputed"]
 
     recomputed: tuple[int, ...] = ()
 
     def forward(self, input: Tensor) -> Tensor:
-        blocks, first, x = list(self), 0, input
+        x = input
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            # TorchScript has no lists of modules.
+            for block in self:
+                x = block(x)
+            return x
+        blocks, first = list(self), 0
         if self.training and torch.is_grad_enabled():
             for length in self.recomputed:
                 x = checkpoint_blocks(blocks[first : first + length], x)

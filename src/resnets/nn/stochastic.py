@@ -3,15 +3,14 @@
 A mask is a hash of the sample's key, the layer's number and the position, in 64-bit integers. The same keys give the
 same masks on any device, in any micro-batch, and when a segment is recomputed (activation checkpointing). The training
 loop sets the keys with `set_rng_keys`; without keys, a layer draws them from torch's global generator, as torch's own
-layers do.
+layers do. Under `torch.jit.script`, whose language has no integers of this size, the numbers themselves are torch's.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.fx
 from torch import Tensor, nn
-
-from resnets.nn.layers import broadcast
 
 # Odd constants of the SplitMix64 generator (Steele et al. 2014), as signed 64-bit integers.
 _STEP = 0x9E3779B97F4A7C15 - 2**64
@@ -49,6 +48,23 @@ def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
     return _shift_right(bits, 40).float() * 2.0**-24
 
 
+@torch.fx.wrap  # symbolic tracing keeps a call as it is, since shapes are not known while it traces
+def draw(x: Tensor, keys: Tensor | None, layer: int, for_each_sample: bool) -> Tensor:
+    """Uniform numbers in [0, 1): (N, 1, ...) with the dimensions of `x` where `for_each_sample`, else of its shape.
+
+    Args:
+        x: (N, ...).
+        keys: (N,) int64, one for each sample; None draws them from torch's global generator.
+        layer: number of the layer that draws.
+    """
+    shape = [x.shape[0]] + [1] * (x.ndim - 1) if for_each_sample else list(x.shape)
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.rand(shape, device=x.device)
+    if keys is None:
+        keys = torch.randint(2**62, (x.shape[0],), device=x.device)
+    return uniforms(keys, layer, 1 if for_each_sample else x[0].numel()).view(shape)
+
+
 class Stochastic(nn.Module):
     """A layer that is random in training.
 
@@ -64,12 +80,6 @@ class Stochastic(nn.Module):
         self.layer = 0
         self.keys: Tensor | None = None
 
-    def _uniforms(self, x: Tensor, count: int) -> Tensor:
-        keys = self.keys
-        if keys is None:
-            keys = torch.randint(2**62, (x.shape[0],), device=x.device)
-        return uniforms(keys, self.layer, count)
-
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
 
@@ -83,8 +93,8 @@ class DropPath(Stochastic):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        keep = (self._uniforms(x, 1)[:, 0] >= self.rate).to(x.dtype) / (1 - self.rate)
-        return x * broadcast(keep, x)
+        keep = draw(x, self.keys, self.layer, True) >= self.rate
+        return x * (keep.to(x.dtype) / (1 - self.rate))
 
 
 class Dropout(Stochastic):
@@ -97,7 +107,7 @@ class Dropout(Stochastic):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        keep = self._uniforms(x, x[0].numel()).view(x.shape) >= self.rate
+        keep = draw(x, self.keys, self.layer, False) >= self.rate
         return x * (keep.to(x.dtype) / (1 - self.rate))
 
 
