@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, overload
 
 from resnets.artifacts.pretrained import load_weights
 from resnets.core.console import say
@@ -15,6 +16,7 @@ from resnets.core.errors import UsageError, unknown
 from resnets.core.rng import MAX_SEED
 from resnets.core.signatures import checked_arguments
 from resnets.models import catalog
+from resnets.models.features import FeatureNet, feature_net
 from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
@@ -23,6 +25,31 @@ from resnets.tasks.networks import build_network
 from resnets.tasks.segmentation.network import FCN
 
 
+@overload
+def create(
+    name: str | Spec,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    weights: str | PathLike[str] | None = None,
+    weights_stride: StrideIn | None = None,
+    seed: int = 0,
+    features_only: Literal[False] = False,
+    **fields: Any,
+) -> ResNet | FCN: ...
+@overload
+def create(
+    name: str | Spec,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    weights: str | PathLike[str] | None = None,
+    weights_stride: StrideIn | None = None,
+    seed: int = 0,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = None,
+    **fields: Any,
+) -> FeatureNet: ...
 @checked_arguments
 def create(
     name: str | Spec,
@@ -32,25 +59,30 @@ def create(
     weights: str | PathLike[str] | None = None,
     weights_stride: StrideIn | None = None,
     seed: int = 0,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
     **fields: Any,
-) -> ResNet | FCN:
+) -> ResNet | FCN | FeatureNet:
     """Create a network as a torch module, new or with pretrained weights.
 
     Args:
         name: from `CATALOG`, or a Spec.
         classes, channels: instead of the spec's; pretrained weights are adapted, and what was adapted is printed to
-            standard error.
+            standard error. 0 classes leave the classifier out: `net(x)` returns pooled features (N, net.num_features),
+            and with `pool="none"` the last feature map.
         weights: a model file, a run folder, any `.pth` or `.safetensors` file, "torchvision:NAME" or "timm:TAG". None
             initialises new ones.
         weights_stride: for a file of bottlenecks that does not say which convolution has the stride: "1x1" or "3x3".
         seed: of new weights.
+        features_only: return the feature maps alone, as a list, from a network without a classifier.
+        out_indices: which of them: 0 for the stem's, 1 for the first stage's and so on; None is all.
         fields: other fields of the spec, or of its head, instead of the spec's: `norm="frozen"`, `output_stride=16`,
             `drop_path=0.1`, `auxiliary=True`.
 
     Returns:
         A `ResNet` in training mode: `net(x)` returns logits, `net.features(x)` the stages by name; `net.spec` is the
         spec. For segmentation an `FCN`, whose logits have the input's size; `net.all_logits(x)` returns those of the
-        auxiliary head, too.
+        auxiliary head, too. With `features_only` a `FeatureNet`, whose `feature_info` has channels and strides.
 
     Raises:
         UsageError: if the name or a field is unknown or a value is out of range.
@@ -67,6 +99,10 @@ def create(
         library_name = name if isinstance(name, str) else None
         for line in load_weights(network, os.fspath(weights), name=library_name, weights_stride=weights_stride):
             say(line, stream=sys.stderr)
+    if features_only:
+        return feature_net(network, out_indices)
+    if out_indices is not None:
+        raise UsageError("out_indices chooses feature maps: give features_only=True too.")
     return network
 
 

@@ -71,6 +71,8 @@ class ModelCard:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.spec.classes:
+            raise UsageError("a network with 0 classes has no classifier, and a model file is of one that answers.")
         if len(self.classes) != self.spec.classes:
             raise UsageError(f"there are {len(self.classes)} class names for {self.spec.classes} classes.")
         if self.preprocessing.channels != self.spec.channels:

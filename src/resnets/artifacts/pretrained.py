@@ -179,7 +179,8 @@ def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> N
 def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
     shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions", "middle", "ibn")
     stride = ("stride_in",) if own.block == "basic" else ()  # for bottlenecks, `_check_stride` has the better message
-    functions = ("activation", "pool", "stem_pool", "antialias", "standardized", "shares_first_activation")
+    pool = ("pool",) if own.pool != "none" else ()  # which a network without a classifier may have
+    functions = ("activation", *pool, "stem_pool", "antialias", "standardized", "shares_first_activation")
     for choice in (*shapes, *functions, *stride):
         if getattr(own, choice) != getattr(theirs, choice):
             raise FileError(

@@ -90,7 +90,7 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
     if isinstance(spec.head, FCNHead):
         for name, (inputs, walk.size) in zip(spec.head.modules, reversed(maps.values()), strict=False):
             yield from _fcn_head(walk, name, inputs)
-    else:
+    elif spec.classes:
         yield Layer(
             name="fc", kind="linear", shape=(spec.classes,),
             parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,

@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.nn.shapes import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
     """A global pool and a linear layer (He et al. 2015, table 1): one vector for each sample."""
+
+    def check(self, classes: int, pool: Pool, stages: int) -> None:
+        """Checks that a network with so many classes and stages can have this head.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if pool == "none" and classes:
+            raise UsageError(
+                f"A classifier of {classes} classes needs a pool, average or max: pool none is for classes=0."
+            )
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -43,6 +56,17 @@ class FCNHead:
         return max(1, channels // 4)
 
     auxiliary: bool = False
+
+    def check(self, classes: int, pool: Pool, stages: int) -> None:
+        """Checks that a network with so many classes and stages can have this head.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if not classes:
+            raise UsageError("A network for segmentation needs classes; without a head create its backbone instead.")
+        if self.auxiliary and stages < 2:
+            raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
 
     @property
     def modules(self) -> tuple[str, ...]:

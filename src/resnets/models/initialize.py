@@ -87,7 +87,7 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
     how = how or Initialization()
     spec = backbone_of(network).spec
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) or name in spec.head.output_layers:
+        if isinstance(module, nn.Linear) or (name in spec.head.output_layers and spec.classes):
             _initialize_output(module, _generator(seed, name), how)
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             inputs, outputs = nn.init._calculate_fan_in_and_fan_out(module.weight)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.models.heads import FCNHead, Head, LinearHead
+from resnets.models.heads import Head, LinearHead
 from resnets.models.part_rules import check_antialias, check_parts, check_stem_pool
 from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
@@ -66,10 +66,10 @@ class Spec:
         dropout: rate between a block's convolutions (Zagoruyko and Komodakis 2016).
         drop_path: rate of the last block's stochastic depth; it rises linearly to there (Huang et al. 2016, eq. 4).
         output_stride: where given, later stages dilate instead of striding beyond it (Chen et al. 2017).
-        pool: the global pool before the classifier, "average" or "max".
+        pool: the global pool before the classifier, "average" or "max"; "none" (needs 0 classes) leaves it out.
         dimensions: spatial dimensions of the input: 1, 2 or 3.
         channels: of the input.
-        classes: number of logits, of each pixel where the head is for pixels.
+        classes: number of logits, of each pixel where the head is for pixels; 0 leaves the classifier out.
         gate_divisor: the gate's hidden channels are rounded to a multiple of it; 8 in timm's "se", which shows in
             narrow blocks.
         stem_pool: the pool after a stem of stride 4: "max", "zero-padded max" as in BiT (Kolesnikov et al. 2020,
@@ -127,10 +127,10 @@ class Spec:
 
     def __post_init__(self) -> None:
         counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)
-        if not all(n >= 1 for n in (*counts, self.gate_reduction, self.gate_divisor, self.channels, self.classes)):
-            raise UsageError(
-                "depths, widths, groups, gate_reduction, gate_divisor, channels and classes must be 1 or more."
-            )
+        if not all(n >= 1 for n in (*counts, self.gate_reduction, self.gate_divisor, self.channels)):
+            raise UsageError("depths, widths, groups, gate_reduction, gate_divisor and channels must be 1 or more.")
+        if self.classes < 0:
+            raise UsageError(f"classes must be 0 (no classifier) or more, not {self.classes}.")
         if max(len(self.depths), len(self.widths)) > MOST_STAGES or sum(self.depths) > MOST_BLOCKS:
             raise UsageError(
                 f"{sum(self.depths):,} blocks in {len(self.depths):,} stages are too many: at most "
@@ -170,8 +170,7 @@ class Spec:
             raise UsageError(f"the tiered stem needs a stem_width that is a multiple of 8, not {self.stem_width}.")
         if self.shortcut == "A" and any(b < a for a, b in itertools.pairwise(self.stage_channels.values())):
             raise UsageError("shortcut A can add channels but not drop them; widen the stages or use B.")
-        if isinstance(self.head, FCNHead) and self.head.auxiliary and len(self.depths) < 2:
-            raise UsageError("head.auxiliary needs a stage before the last, and this network has one stage.")
+        self.head.check(self.classes, self.pool, len(self.depths))
         if self.ibn != "none" or self.middle is not None:
             shapes = [shape for _, shape in self.blocks()]
             check_parts(shapes, self.ibn, self.norm, basic=self.block == "basic", preactivation=self.preactivation)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resnets.core.errors import FileError
+from resnets.core.errors import FileError, UsageError
 from resnets.models.heads import LinearHead
 from resnets.models.resnet import backbone_of, prefix_of
 from resnets.nn.convolutions import make_plain
@@ -113,7 +115,7 @@ def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> 
     """
     _check_values(network, state, origin)
     state, own, spec = dict(state), network.state_dict(), backbone_of(network).spec
-    notes = [] if isinstance(spec.head, LinearHead) else _fit_heads(network, state)
+    notes = [] if isinstance(spec.head, LinearHead) and spec.classes else _fit_heads(network, state)
     for name in own:
         is_output = name.rpartition(".")[0] in spec.head.output_layers
         if name in state and is_output and state[name].shape != own[name].shape:
@@ -198,6 +200,33 @@ def _find(module: nn.Module, name: str) -> nn.Module | None:
         return module.get_submodule(name)
     except AttributeError:
         return None
+
+
+@torch.no_grad()
+def to_frozen_batch_norm(network: Network) -> Network:
+    """A copy whose batch norms are frozen: scales, shifts and statistics are constants, as detectors train them.
+
+    It computes what `network` computes in evaluation, in every mode, and its `spec` has norm "frozen".
+
+    Args:
+        network: a `ResNet`, or a task's network with one as its `backbone`.
+
+    Raises:
+        UsageError: its norms are of another kind.
+    """
+    if (norm := backbone_of(network).spec.norm) not in ("batch", "frozen"):
+        raise UsageError(f"Only batch norm can be frozen, and this network has norm {norm}.")
+    frozen = copy.deepcopy(network)
+    norms = [(name, module) for name, module in frozen.named_modules() if isinstance(module, _BatchNorm)]
+    for name, module in norms:
+        state = {key: value for key, value in module.state_dict().items() if not key.startswith("num_batches")}
+        new = FrozenBatchNorm(module.num_features, module.eps, backbone_of(frozen).spec.dimensions)
+        new.load_state_dict(state, assign=True)
+        frozen.set_submodule(name, new.train(module.training))
+    owners: tuple[Any, ...] = (frozen, backbone_of(frozen))
+    for owner in owners:
+        owner.spec = replace(backbone_of(network).spec, norm="frozen")
+    return frozen
 
 
 def _recolor(weight: Tensor, channels: int) -> Tensor:

@@ -4,15 +4,20 @@ Long et al. 2015 (1411.4038). Keys of the `state_dict` and values are those of t
 `fcn_resnet101`.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: tracing copies those of `forward`, and TorchScript needs them as types.
+
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
+from resnets.models.feature_info import FeatureInfo
 from resnets.models.heads import FCNHead
 from resnets.models.initialize import allocate
 from resnets.models.memory import Segments
+from resnets.models.parameter_groups import parameter_groups
 from resnets.models.resnet import ResNet, layers_of
 from resnets.models.spec import Spec
 from resnets.nn.layers import Layers
@@ -33,6 +38,8 @@ class FCN(nn.Module):
         aux_classifier: the head on the stage before it, where `spec.head.auxiliary`.
     """
 
+    __jit_unused_properties__: ClassVar = ["recomputed", "num_features", "num_classes", "feature_info"]
+
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         if not isinstance(spec.head, FCNHead):
@@ -43,6 +50,7 @@ class FCN(nn.Module):
         self.classifier = _head(layers, last, spec.classes)
         if spec.head.auxiliary:
             self.aux_classifier = _head(layers, before_last, spec.classes)
+        self.interpolation = _INTERPOLATION[spec.dimensions]
         number_stochastic_layers(self)
 
     @property
@@ -54,6 +62,66 @@ class FCN(nn.Module):
     def recomputed(self, segments: Segments) -> None:
         self.backbone.recomputed = segments
 
+    @property
+    def num_features(self) -> int:
+        """Channels of the last feature map."""
+        return self.backbone.num_features
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits of each pixel."""
+        return self.spec.classes
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """Channels, strides and modules of the backbone's feature maps."""
+        return self.backbone.feature_info
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Sets whether every block of the backbone is recomputed in the backward pass."""
+        self.backbone.set_grad_checkpointing(enable)
+
+    def freeze(self, stages: int) -> Self:
+        """Freezes the first parts of the backbone; see `Freezable.freeze`."""
+        self.backbone.freeze(stages)
+        return self
+
+    def parameter_groups(
+        self,
+        *,
+        lr: float | None = None,
+        weight_decay: float = 0.0,
+        layer_decay: float = 1.0,
+        decay_norms_and_biases: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Groups for an optimiser, the heads in the last; see `models.parameter_groups`."""
+        return parameter_groups(
+            self, self.spec, "backbone.", lr=lr, weight_decay=weight_decay, layer_decay=layer_decay,
+            decay_norms_and_biases=decay_norms_and_biases,
+        )  # fmt: skip
+
+    def get_classifier(self) -> nn.Module:
+        """The head on the last stage."""
+        return self.classifier
+
+    def reset_classifier(self, classes: int) -> None:
+        """Replaces the layer of logits of each head by a new one with torch's own initialisation; `spec` follows.
+
+        Raises:
+            UsageError: `classes` is below 1.
+        """
+        self.spec = self.backbone.spec = replace(self.spec, classes=classes)
+        layers, weight = layers_of(self.spec), next(self.parameters())
+        for name in self.spec.head.output_layers:
+            inputs = self.get_parameter(f"{name}.weight").shape[1]
+            new = layers.conv(inputs, classes, 1, bias=True).to(weight.device, weight.dtype)
+            self.set_submodule(name, new.train(self.training))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, channels, ...) to the backbone's last feature map."""
+        last: Tensor = self.backbone(x)
+        return last
+
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The feature maps of the backbone by name; see `ResNet.features`."""
         return self.backbone.features(x)
@@ -61,14 +129,13 @@ class FCN(nn.Module):
     def all_logits(self, x: Tensor) -> dict[str, Tensor]:
         """The logits of each head at the size of `x`: "out", and "aux" where there is an auxiliary head."""
         *_, before_last, last = self.features(x).values()
-        logits = {"out": _enlarged(self.classifier(last), x)}
+        logits = {"out": _enlarged(self.classifier(last), x, self.interpolation)}
         if "aux_classifier" in self._modules:
-            logits["aux"] = _enlarged(self.aux_classifier(before_last), x)
+            logits["aux"] = _enlarged(self.aux_classifier(before_last), x, self.interpolation)
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        *_, last = self.features(x).values()
-        return _enlarged(self.classifier(last), x)
+        return _enlarged(self.classifier(self.backbone(x)), x, self.interpolation)
 
 
 def _head(layers: Layers, inputs: int, classes: int) -> nn.Sequential:
@@ -83,9 +150,9 @@ def _head(layers: Layers, inputs: int, classes: int) -> nn.Sequential:
     )
 
 
-def _enlarged(logits: Tensor, x: Tensor) -> Tensor:
+def _enlarged(logits: Tensor, x: Tensor, mode: str) -> Tensor:
     """`logits` by linear interpolation at the size of `x`, whose outermost pixels' edges they share."""
-    return F.interpolate(logits, x.shape[2:], mode=_INTERPOLATION[x.ndim - 2], align_corners=False)
+    return F.interpolate(logits, x.shape[2:], mode=mode, align_corners=False)
 
 
 def build(spec: Spec) -> FCN:
