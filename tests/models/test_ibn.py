@@ -91,8 +91,9 @@ def test_weights_of_a_file_give_the_authors_logits_and_gradients(name: str, tmp_
     logits = network(images)
     assert (logits - expected).abs().max() <= 1e-10 * expected.abs().max()
     gradients = [torch.autograd.grad(F.cross_entropy(each, labels), list(own.values())) for each in (logits, expected)]
+    largest = max(float(known.abs().max()) for known in gradients[1])  # that of a shift before instance norm is 0
     for key, found, known in zip(own, *gradients, strict=True):
-        assert (found - known).abs().max() <= 1e-10 * known.abs().max() + 1e-14, key
+        assert (found - known).abs().max() <= 1e-10 * known.abs().max() + 1e-14 * largest, key
 
 
 def test_the_keys_are_the_authors() -> None:
