@@ -18,7 +18,6 @@ from resnets.core.signatures import checked_arguments, takes_settings
 from resnets.core.typed import path_text
 from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
-from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
@@ -170,7 +169,7 @@ def train(
 def _notes_on_size(name: str, recipe: Recipe) -> tuple[str, ...]:
     """A note where the recipe's images have half the size that the network is made for or less, or twice or more."""
     usual, size = recipe.model.usual_size, max(recipe.largest_shape)
-    if not isinstance(recipe.preprocessing, Preprocessing) or usual / 2 < size < usual * 2:
+    if not recipe.preprocessing.square or usual / 2 < size < usual * 2:
         return ()
     change = f"preprocessing.resize={usual * 8 // 7 if usual == 224 else usual} preprocessing.crop={usual}"
     return (f"{name} is made for images of {usual} px, and trains at {size} px here: {change} changes that.",)
@@ -193,11 +192,4 @@ def _default_recipe(data: str | None, format: str | None) -> str:
     return name
 
 
-COMMAND = Command(
-    train,
-    answer,
-    python_only=(
-        "subscribers",
-        "quiet",
-    ),
-)
+COMMAND = Command(train, answer, python_only=("subscribers", "quiet"))

@@ -48,6 +48,7 @@ class LogMel:
     modality: ClassVar[str] = "audio"
     noun: ClassVar[str] = "recording"
     fixed: ClassVar[bool] = True
+    square: ClassVar[bool] = False
     tta: ClassVar[tuple[str, ...]] = ("center",)
     remarks: ClassVar[tuple[str, ...]] = ("resampled", "averaged", "cut", "silent")
 

@@ -60,6 +60,7 @@ class Canvas:
     modality: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     fixed: ClassVar[bool] = False
+    square: ClassVar[bool] = False
     tta: ClassVar[tuple[str, ...]] = ("center", "flip")  # "center" is the image as it is
     remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
 

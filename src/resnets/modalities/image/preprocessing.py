@@ -74,6 +74,7 @@ class Preprocessing:
     modality: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     fixed: ClassVar[bool] = True
+    square: ClassVar[bool] = True  # every image is made a square of the recipe's size
     tta: ClassVar[tuple[str, ...]] = get_args(TestTimeAugmentation)
     remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
 
