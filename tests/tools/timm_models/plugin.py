@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 import timm
+from torch import nn
 
 from resnets.artifacts.create import create
 from resnets.models import counts
@@ -25,6 +27,9 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from tests.tools.timm_models.names import NAMES
 
+# Blocks above which a new network overflows in evaluation, where statistics are not yet those of any data. There every
+# block starts as its shortcut, as all of timm's do.
+DEEP = 100
 POOLS = {"": "none", "avg": "average", "max": "max"}
 CHOSEN = os.environ.get("RESNETS_TIMM_NAMES", ",".join(NAMES)).split(",")
 
@@ -46,7 +51,7 @@ def default_cfg(spec: Spec) -> dict[str, Any]:
     layers = counts.layers(replace(spec, classes=0), size)
     return {
         "input_size": (spec.channels, size, size),
-        "pool_size": next(layer.shape[1:] for layer in reversed(layers) if ".conv" in layer.name),
+        "pool_size": next(layer.shape[1:] for layer in reversed(layers) if re.search(r"\.conv\d$", layer.name)),
         "num_classes": spec.classes,
         "classifier": "fc",
         "first_conv": layers[0].name,
@@ -64,8 +69,13 @@ def create_model(
 ) -> ResNet | FeatureNet:
     fields: dict[str, Any] = {} if global_pool is None else {"pool": POOLS[global_pool]}
     network = cast(Any, create)(name, classes=num_classes, features_only=features_only, **fields)
+    spec = CATALOG[name]
+    if sum(spec.depths) > DEEP and spec.shortcut != "none":
+        kind = f"{'conv' if spec.preactivation else 'bn'}{2 if spec.block == 'basic' else 3}"
+        for block, _ in spec.blocks():
+            nn.init.zeros_(network.get_parameter(f"{block}.{kind}.weight"))
     network.__class__ = TimmFeatureNet if features_only else TimmResNet
-    network.default_cfg = default_cfg(CATALOG[name])
+    network.default_cfg = default_cfg(spec)
     return network  # type: ignore[no-any-return]
 
 
