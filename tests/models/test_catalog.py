@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -22,11 +20,10 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.networks import build_network
 from resnets.tasks.segmentation.network import FCN
+from tests.models.kinds import each
 
 SIDE = 17
 DEEPEST = ("cifar_resnet1202", "cifar_preact1001")
-# More than ResNet-101 has; smaller ones of the same parts are in the fast suite.
-LARGE = [name for name, spec in CATALOG.items() if counts.parameters(spec) > counts.parameters(CATALOG["resnet101"])]
 # He et al. 2015 as the reference implementations count them, and the successors' own papers or implementations.
 PARAMETERS = {
     "resnet18": 11_689_512,
@@ -62,25 +59,34 @@ BILLIONS = {  # table 1, for the paper's own bottlenecks
 }
 
 
-def each(names: Iterable[str]) -> list[Any]:
-    """`names`, the large ones of which are slow."""
-    return [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in names]
-
-
 def on_meta(spec: Spec) -> ResNet | FCN:
     with torch.device("meta"):
         return build_network(spec)
 
 
-@pytest.mark.parametrize("name", each(n for n in CATALOG if n not in DEEPEST))
-def test_every_network_runs_forward_and_backward(name: str) -> None:
-    spec = CATALOG[name]
+def run_forward_and_backward(spec: Spec, size: int) -> ResNet | FCN:
     network = resnets.create(spec)
-    size = max(8, spec.least_size) if spec.usual_size == 32 else 17
     logits = network(torch.randn(2, 3, size, size))
     assert logits.shape == ((2, spec.classes) if isinstance(spec.head, LinearHead) else (2, spec.classes, size, size))
+    assert logits.isfinite().all()
     logits.square().sum().backward()
+    return network
+
+
+@pytest.mark.parametrize("name", each())
+def test_every_network_of_one_block_a_stage_runs_forward_and_backward(name: str) -> None:
+    spec = replace(CATALOG[name], depths=(1,) * len(CATALOG[name].depths))
+    network = run_forward_and_backward(spec, max(8, spec.least_size) if spec.usual_size == 32 else 33)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in CATALOG if n not in DEEPEST])
+def test_every_network_runs_forward_and_backward(name: str) -> None:
+    spec = CATALOG[name]
+    network = run_forward_and_backward(spec, max(8, spec.least_size) if spec.usual_size == 32 else 64)
+    # At this size a batch has few positions, so that the gradients of very deep networks overflow.
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("name", DEEPEST)
@@ -90,7 +96,7 @@ def test_the_deepest_networks_run_at_small_size(name: str) -> None:
     assert all(p.grad is not None for p in network.parameters())
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", each())
 def test_counts_are_those_of_the_built_network(name: str) -> None:
     spec = CATALOG[name]
     network = on_meta(spec)
