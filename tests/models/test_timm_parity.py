@@ -21,6 +21,7 @@ from resnets.models.catalog import CATALOG
 from resnets.models.surgery import fold_norms
 from resnets.tasks.networks import build_network
 from tests.models import test_parity
+from tests.models.kinds import each
 
 NAMES = [name for name in CATALOG if timm.is_model(name)]
 SHALLOW = (2, 1, 1, 1)
@@ -93,7 +94,7 @@ def theirs(name: str, depths: tuple[int, ...] | None, **choices: Any) -> nn.Modu
     return with_values(timm.create_model(name, **choices))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each(NAMES))
 def test_every_weight_has_timms_key_and_shape(name: str) -> None:
     with torch.device("meta"):
         network, peer = build_network(CATALOG[name]), timm.create_model(name)
@@ -124,8 +125,8 @@ def check_logits_and_gradients(name: str, depths: tuple[int, ...] | None, folder
         assert (folded - expected).abs().max() <= 1e-10 * expected.abs().max()
     logits = [net.double().train()(x) for net in (network, peer)]
     assert (logits[0] - logits[1]).abs().max() <= 1e-10 * logits[1].abs().max()
-    for each in logits:
-        F.cross_entropy(each, labels).backward()  # type: ignore[no-untyped-call]
+    for output in logits:
+        F.cross_entropy(output, labels).backward()  # type: ignore[no-untyped-call]
     gradients = rename({key: p.grad for key, p in peer.named_parameters() if p.grad is not None}, network)
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None
