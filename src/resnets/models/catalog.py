@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from resnets.core.errors import lookup
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
-from resnets.nn.middles import Middle, Res2Net, SelectiveKernel, SplitAttention
+from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 
 # Depths of table 1 of He et al. 2015.
 _18, _34, _101, _152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
@@ -17,12 +18,12 @@ _14, _200, _269 = (1, 1, 1, 1), (3, 24, 36, 3), (3, 30, 48, 8)
 _CIFAR_WIDTHS = (16, 32, 64)
 
 
-def _basic(depths: tuple[int, ...], **choices: str) -> Spec:
-    return replace(Spec(block="basic", depths=depths), **choices)  # type: ignore[arg-type]
+def _basic(depths: tuple[int, ...], **fields: Any) -> Spec:
+    return Spec(block="basic", depths=depths, **fields)
 
 
-def _bottleneck(depths: tuple[int, ...]) -> Spec:
-    return Spec(block="bottleneck", depths=depths)
+def _bottleneck(depths: tuple[int, ...], **fields: Any) -> Spec:
+    return Spec(block="bottleneck", depths=depths, **fields)
 
 
 def _d(spec: Spec) -> Spec:
@@ -37,23 +38,19 @@ def _t(spec: Spec) -> Spec:
 
 def _v2_basic(depths: tuple[int, ...]) -> Spec:
     """Basic pre-activation blocks as timm has them."""
-    return replace(_basic(depths), preactivation=True, shares_first_activation=False)
+    return _basic(depths, preactivation=True, shares_first_activation=False)
 
 
 def _rs(depths: tuple[int, ...]) -> Spec:
     """Bello et al. 2021 (2103.07579), table 3: ResNet-D with a convolution as the stem's pool, and gates."""
-    return replace(_d(_bottleneck(depths)), stem_pool="conv", gate="se", gate_reduction=4)
+    return _d(_bottleneck(depths, stem_pool="conv", gate="se", gate_reduction=4))
 
 
 def _bit(depths: tuple[int, ...], factor: int) -> Spec:
     """Big Transfer (Kolesnikov et al. 2020, 1912.11370): standardised weights, group norm, `factor` times as wide."""
-    spec = replace(_bottleneck(depths), preactivation=True, norm="group", standardized=True)
+    spec = _bottleneck(depths, preactivation=True, norm="group", standardized=True)
     widths = tuple(width * factor for width in spec.widths)
     return replace(spec, widths=widths, stem_width=64 * factor, stem_pool="zero-padded max")
-
-
-def _with(spec: Spec, middle: Middle, **choices: int) -> Spec:
-    return replace(spec, middle=middle, **choices)  # type: ignore[arg-type]
 
 
 def _cifar(layers: int) -> Spec:
@@ -96,32 +93,32 @@ CATALOG: dict[str, Spec] = {
     "resnet50": _bottleneck(_50),
     "resnet101": _bottleneck(_101),
     "resnet152": _bottleneck(_152),
-    "resnet50_v1": replace(_bottleneck(_50), stride_in="1x1"),
-    "resnet101_v1": replace(_bottleneck(_101), stride_in="1x1"),
-    "resnet152_v1": replace(_bottleneck(_152), stride_in="1x1"),
+    "resnet50_v1": _bottleneck(_50, stride_in="1x1"),
+    "resnet101_v1": _bottleneck(_101, stride_in="1x1"),
+    "resnet152_v1": _bottleneck(_152, stride_in="1x1"),
     # plain nets of the same depths, and the shortcut options of table 3
     "plain18": _basic(_18, shortcut="none"),
     "plain34": _basic(_34, shortcut="none"),
     "resnet34_a": _basic(_34, shortcut="A"),
     "resnet34_c": _basic(_34, shortcut="C"),
     # successors on ImageNet
-    "resnext50_32x4d": replace(_bottleneck(_50), groups=32, group_width=4),
-    "resnext101_32x8d": replace(_bottleneck(_101), groups=32, group_width=8),
-    "resnext101_64x4d": replace(_bottleneck(_101), groups=64, group_width=4),
-    "wide_resnet50_2": replace(_bottleneck(_50), group_width=128),
-    "wide_resnet101_2": replace(_bottleneck(_101), group_width=128),
-    "seresnet50": replace(_bottleneck(_50), gate="se"),
+    "resnext50_32x4d": _bottleneck(_50, groups=32, group_width=4),
+    "resnext101_32x8d": _bottleneck(_101, groups=32, group_width=8),
+    "resnext101_64x4d": _bottleneck(_101, groups=64, group_width=4),
+    "wide_resnet50_2": _bottleneck(_50, group_width=128),
+    "wide_resnet101_2": _bottleneck(_101, group_width=128),
+    "seresnet50": _bottleneck(_50, gate="se"),
     "resnet50d": _d(_bottleneck(_50)),
-    "resnetv2_50": replace(_bottleneck(_50), preactivation=True),
+    "resnetv2_50": _bottleneck(_50, preactivation=True),
     # timm's: other depths, deep stems (c; s: twice as wide), with pooled shortcuts (d), tiered (t), group norm
     "resnet26": _bottleneck(_26),
     "resnet200": _bottleneck(_200),
-    "resnet50c": replace(_bottleneck(_50), stem="deep"),
-    "resnet101c": replace(_bottleneck(_101), stem="deep"),
-    "resnet152c": replace(_bottleneck(_152), stem="deep"),
-    "resnet50s": replace(_bottleneck(_50), stem="deep", stem_width=128),
-    "resnet101s": replace(_bottleneck(_101), stem="deep", stem_width=128),
-    "resnet152s": replace(_bottleneck(_152), stem="deep", stem_width=128),
+    "resnet50c": _bottleneck(_50, stem="deep"),
+    "resnet101c": _bottleneck(_101, stem="deep"),
+    "resnet152c": _bottleneck(_152, stem="deep"),
+    "resnet50s": _bottleneck(_50, stem="deep", stem_width=128),
+    "resnet101s": _bottleneck(_101, stem="deep", stem_width=128),
+    "resnet152s": _bottleneck(_152, stem="deep", stem_width=128),
     "resnet18d": _d(_basic(_18)),
     "resnet34d": _d(_basic(_34)),
     "resnet26d": _d(_bottleneck(_26)),
@@ -132,60 +129,60 @@ CATALOG: dict[str, Spec] = {
     "resnet14t": _t(_bottleneck(_14)),
     "resnet26t": _t(_bottleneck(_26)),
     "resnet50t": _t(_bottleneck(_50)),
-    "resnet50_gn": replace(_bottleneck(_50), norm="group"),
-    "resnext50d_32x4d": _d(replace(_bottleneck(_50), groups=32, group_width=4)),
-    "resnext101_32x4d": replace(_bottleneck(_101), groups=32, group_width=4),
-    "resnext101_32x16d": replace(_bottleneck(_101), groups=32, group_width=16),
-    "resnext101_32x32d": replace(_bottleneck(_101), groups=32, group_width=32),
+    "resnet50_gn": _bottleneck(_50, norm="group"),
+    "resnext50d_32x4d": _d(_bottleneck(_50, groups=32, group_width=4)),
+    "resnext101_32x4d": _bottleneck(_101, groups=32, group_width=4),
+    "resnext101_32x16d": _bottleneck(_101, groups=32, group_width=16),
+    "resnext101_32x32d": _bottleneck(_101, groups=32, group_width=32),
     "resnetv2_18": _v2_basic(_18),
     "resnetv2_34": _v2_basic(_34),
     "resnetv2_18d": _d(_v2_basic(_18)),
     "resnetv2_34d": _d(_v2_basic(_34)),
-    "resnetv2_101": replace(_bottleneck(_101), preactivation=True),
-    "resnetv2_152": replace(_bottleneck(_152), preactivation=True),
-    "resnetv2_50d": _d(replace(_bottleneck(_50), preactivation=True)),
-    "resnetv2_101d": _d(replace(_bottleneck(_101), preactivation=True)),
-    "resnetv2_152d": _d(replace(_bottleneck(_152), preactivation=True)),
-    "resnetv2_50t": _t(replace(_bottleneck(_50), preactivation=True)),
-    "resnetv2_50d_gn": _d(replace(_bottleneck(_50), preactivation=True, norm="group")),
+    "resnetv2_101": _bottleneck(_101, preactivation=True),
+    "resnetv2_152": _bottleneck(_152, preactivation=True),
+    "resnetv2_50d": _d(_bottleneck(_50, preactivation=True)),
+    "resnetv2_101d": _d(_bottleneck(_101, preactivation=True)),
+    "resnetv2_152d": _d(_bottleneck(_152, preactivation=True)),
+    "resnetv2_50t": _t(_bottleneck(_50, preactivation=True)),
+    "resnetv2_50d_gn": _d(_bottleneck(_50, preactivation=True, norm="group")),
     # gates (see `nn.gates`)
-    "seresnet18": replace(_basic(_18), gate="se", gate_divisor=8),
-    "seresnet34": replace(_basic(_34), gate="se", gate_divisor=8),
-    "seresnet101": replace(_bottleneck(_101), gate="se"),
-    "seresnet152": replace(_bottleneck(_152), gate="se"),
-    "seresnet152d": replace(_d(_bottleneck(_152)), gate="se"),
-    "seresnext26d_32x4d": replace(_d(_bottleneck(_26)), gate="se", groups=32, group_width=4),
-    "seresnext50_32x4d": replace(_bottleneck(_50), gate="se", groups=32, group_width=4),
-    "seresnext101_32x4d": replace(_bottleneck(_101), gate="se", groups=32, group_width=4),
-    "seresnext101_32x8d": replace(_bottleneck(_101), gate="se", groups=32, group_width=8),
-    "seresnext101d_32x8d": replace(_d(_bottleneck(_101)), gate="se", groups=32, group_width=8),
-    "seresnext101_64x4d": replace(_bottleneck(_101), gate="se", groups=64, group_width=4),
-    "seresnet50t": replace(_t(_bottleneck(_50)), gate="se"),
-    "seresnet200d": replace(_d(_bottleneck(_200)), gate="se"),
-    "seresnet269d": replace(_d(_bottleneck(_269)), gate="se"),
-    "seresnext26t_32x4d": replace(_t(_bottleneck(_26)), gate="se", groups=32, group_width=4),
-    "ecaresnetlight": replace(_bottleneck((1, 1, 11, 3)), gate="eca", shortcut="D"),
-    "ecaresnet50d": replace(_d(_bottleneck(_50)), gate="eca"),
-    "ecaresnet101d": replace(_d(_bottleneck(_101)), gate="eca"),
-    "ecaresnet200d": replace(_d(_bottleneck(_200)), gate="eca"),
-    "ecaresnet269d": replace(_d(_bottleneck(_269)), gate="eca"),
-    "ecaresnet26t": replace(_t(_bottleneck(_26)), gate="eca"),
-    "ecaresnet50t": replace(_t(_bottleneck(_50)), gate="eca"),
-    "ecaresnext26t_32x4d": replace(_t(_bottleneck(_26)), gate="eca", groups=32, group_width=4),
+    "seresnet18": _basic(_18, gate="se", gate_divisor=8),
+    "seresnet34": _basic(_34, gate="se", gate_divisor=8),
+    "seresnet101": _bottleneck(_101, gate="se"),
+    "seresnet152": _bottleneck(_152, gate="se"),
+    "seresnet152d": _d(_bottleneck(_152, gate="se")),
+    "seresnext26d_32x4d": _d(_bottleneck(_26, gate="se", groups=32, group_width=4)),
+    "seresnext50_32x4d": _bottleneck(_50, gate="se", groups=32, group_width=4),
+    "seresnext101_32x4d": _bottleneck(_101, gate="se", groups=32, group_width=4),
+    "seresnext101_32x8d": _bottleneck(_101, gate="se", groups=32, group_width=8),
+    "seresnext101d_32x8d": _d(_bottleneck(_101, gate="se", groups=32, group_width=8)),
+    "seresnext101_64x4d": _bottleneck(_101, gate="se", groups=64, group_width=4),
+    "seresnet50t": _t(_bottleneck(_50, gate="se")),
+    "seresnet200d": _d(_bottleneck(_200, gate="se")),
+    "seresnet269d": _d(_bottleneck(_269, gate="se")),
+    "seresnext26t_32x4d": _t(_bottleneck(_26, gate="se", groups=32, group_width=4)),
+    "ecaresnetlight": _bottleneck((1, 1, 11, 3), gate="eca", shortcut="D"),
+    "ecaresnet50d": _d(_bottleneck(_50, gate="eca")),
+    "ecaresnet101d": _d(_bottleneck(_101, gate="eca")),
+    "ecaresnet200d": _d(_bottleneck(_200, gate="eca")),
+    "ecaresnet269d": _d(_bottleneck(_269, gate="eca")),
+    "ecaresnet26t": _t(_bottleneck(_26, gate="eca")),
+    "ecaresnet50t": _t(_bottleneck(_50, gate="eca")),
+    "ecaresnext26t_32x4d": _t(_bottleneck(_26, gate="eca", groups=32, group_width=4)),
     "cbam_resnet18": _basic(_18, gate="cbam"),
-    "cbam_resnet50": replace(_bottleneck(_50), gate="cbam"),
-    "gc_resnet50": replace(_bottleneck(_50), gate="gc", gate_reduction=8),
+    "cbam_resnet50": _bottleneck(_50, gate="cbam"),
+    "gc_resnet50": _bottleneck(_50, gate="gc", gate_reduction=8),
     # low-pass filters in place of strides (Zhang 2019), timm's: a blur, or an average
-    "resnetblur18": replace(_basic(_18), antialias="blur"),
-    "resnetblur50": replace(_bottleneck(_50), antialias="blur"),
-    "resnetblur50d": replace(_d(_bottleneck(_50)), antialias="blur"),
-    "resnetblur101d": replace(_d(_bottleneck(_101)), antialias="blur"),
-    "resnetaa34d": replace(_d(_basic(_34)), antialias="average"),
-    "resnetaa50": replace(_bottleneck(_50), antialias="average"),
-    "resnetaa50d": replace(_d(_bottleneck(_50)), antialias="average"),
-    "resnetaa101d": replace(_d(_bottleneck(_101)), antialias="average"),
-    "seresnetaa50d": replace(_d(_bottleneck(_50)), antialias="average", gate="se"),
-    "seresnextaa101d_32x8d": replace(_d(_bottleneck(_101)), antialias="average", gate="se", groups=32, group_width=8),
+    "resnetblur18": _basic(_18, antialias="blur"),
+    "resnetblur50": _bottleneck(_50, antialias="blur"),
+    "resnetblur50d": _d(_bottleneck(_50, antialias="blur")),
+    "resnetblur101d": _d(_bottleneck(_101, antialias="blur")),
+    "resnetaa34d": _d(_basic(_34, antialias="average")),
+    "resnetaa50": _bottleneck(_50, antialias="average"),
+    "resnetaa50d": _d(_bottleneck(_50, antialias="average")),
+    "resnetaa101d": _d(_bottleneck(_101, antialias="average")),
+    "seresnetaa50d": _d(_bottleneck(_50, antialias="average", gate="se")),
+    "seresnextaa101d_32x8d": _d(_bottleneck(_101, antialias="average", gate="se", groups=32, group_width=8)),
     # ResNet-RS: Bello et al. 2021
     "resnetrs50": _rs(_50),
     "resnetrs101": _rs(_101),
@@ -202,41 +199,41 @@ CATALOG: dict[str, Spec] = {
     "resnetv2_152x2_bit": _bit(_152, 2),
     "resnetv2_152x4_bit": _bit(_152, 4),
     # other middles of blocks (see `nn.middles`)
-    "skresnet18": _with(_basic(_18), SelectiveKernel(reduction=8, divisor=16)),
-    "skresnet34": _with(_basic(_34), SelectiveKernel(reduction=8, divisor=16)),
-    "skresnet50": _with(_bottleneck(_50), SelectiveKernel()),
-    "skresnet50d": _with(_d(_bottleneck(_50)), SelectiveKernel()),
-    "skresnext50_32x4d": _with(_bottleneck(_50), SelectiveKernel(split=False, divisor=32), groups=32, group_width=4),
-    "res2net50_26w_4s": _with(_bottleneck(_50), Res2Net(scale=4), group_width=26),
-    "res2net50_26w_6s": _with(_bottleneck(_50), Res2Net(scale=6), group_width=26),
-    "res2net50_26w_8s": _with(_bottleneck(_50), Res2Net(scale=8), group_width=26),
-    "res2net50_48w_2s": _with(_bottleneck(_50), Res2Net(scale=2), group_width=48),
-    "res2net50_14w_8s": _with(_bottleneck(_50), Res2Net(scale=8), group_width=14),
-    "res2net101_26w_4s": _with(_bottleneck(_101), Res2Net(scale=4), group_width=26),
-    "res2net50d": _with(_d(_bottleneck(_50)), Res2Net(scale=4), group_width=26),
-    "res2net101d": _with(_d(_bottleneck(_101)), Res2Net(scale=4), group_width=26),
-    "res2next50": _with(_bottleneck(_50), Res2Net(scale=4), groups=8, group_width=4),
-    "resnest14d": _with(_d(_bottleneck(_14)), SplitAttention()),
-    "resnest26d": _with(_d(_bottleneck(_26)), SplitAttention()),
-    "resnest50d": _with(_d(_bottleneck(_50)), SplitAttention()),
-    "resnest101e": _with(_d(_bottleneck(_101)), SplitAttention(), stem_width=128),
-    "resnest200e": _with(_d(_bottleneck(_200)), SplitAttention(), stem_width=128),
-    "resnest269e": _with(_d(_bottleneck(_269)), SplitAttention(), stem_width=128),
-    "resnest50d_4s2x40d": _with(
-        _d(_bottleneck(_50)), SplitAttention(radix=4, pool_first=True), groups=2, group_width=40
+    "skresnet18": _basic(_18, middle=SelectiveKernel(reduction=8, divisor=16)),
+    "skresnet34": _basic(_34, middle=SelectiveKernel(reduction=8, divisor=16)),
+    "skresnet50": _bottleneck(_50, middle=SelectiveKernel()),
+    "skresnet50d": _d(_bottleneck(_50, middle=SelectiveKernel())),
+    "skresnext50_32x4d": _bottleneck(_50, middle=SelectiveKernel(split=False, divisor=32), groups=32, group_width=4),
+    "res2net50_26w_4s": _bottleneck(_50, middle=Res2Net(scale=4), group_width=26),
+    "res2net50_26w_6s": _bottleneck(_50, middle=Res2Net(scale=6), group_width=26),
+    "res2net50_26w_8s": _bottleneck(_50, middle=Res2Net(scale=8), group_width=26),
+    "res2net50_48w_2s": _bottleneck(_50, middle=Res2Net(scale=2), group_width=48),
+    "res2net50_14w_8s": _bottleneck(_50, middle=Res2Net(scale=8), group_width=14),
+    "res2net101_26w_4s": _bottleneck(_101, middle=Res2Net(scale=4), group_width=26),
+    "res2net50d": _d(_bottleneck(_50, middle=Res2Net(scale=4), group_width=26)),
+    "res2net101d": _d(_bottleneck(_101, middle=Res2Net(scale=4), group_width=26)),
+    "res2next50": _bottleneck(_50, middle=Res2Net(scale=4), groups=8, group_width=4),
+    "resnest14d": _d(_bottleneck(_14, middle=SplitAttention())),
+    "resnest26d": _d(_bottleneck(_26, middle=SplitAttention())),
+    "resnest50d": _d(_bottleneck(_50, middle=SplitAttention())),
+    "resnest101e": _d(_bottleneck(_101, middle=SplitAttention(), stem_width=128)),
+    "resnest200e": _d(_bottleneck(_200, middle=SplitAttention(), stem_width=128)),
+    "resnest269e": _d(_bottleneck(_269, middle=SplitAttention(), stem_width=128)),
+    "resnest50d_4s2x40d": _d(
+        _bottleneck(_50, middle=SplitAttention(radix=4, pool_first=True), groups=2, group_width=40)
     ),
-    "resnest50d_1s4x24d": _with(
-        _d(_bottleneck(_50)), SplitAttention(radix=1, pool_first=True), groups=4, group_width=24
+    "resnest50d_1s4x24d": _d(
+        _bottleneck(_50, middle=SplitAttention(radix=1, pool_first=True), groups=4, group_width=24)
     ),
     # IBN-Net (see `nn.instance_batch`)
     "resnet18_ibn_a": _basic(_18, ibn="a"),
     "resnet34_ibn_a": _basic(_34, ibn="a"),
-    "resnet50_ibn_a": replace(_bottleneck(_50), ibn="a"),
-    "resnet101_ibn_a": replace(_bottleneck(_101), ibn="a"),
+    "resnet50_ibn_a": _bottleneck(_50, ibn="a"),
+    "resnet101_ibn_a": _bottleneck(_101, ibn="a"),
     "resnet18_ibn_b": _basic(_18, ibn="b"),
     "resnet34_ibn_b": _basic(_34, ibn="b"),
-    "resnet50_ibn_b": replace(_bottleneck(_50), ibn="b"),
-    "resnet101_ibn_b": replace(_bottleneck(_101), ibn="b"),
+    "resnet50_ibn_b": _bottleneck(_50, ibn="b"),
+    "resnet101_ibn_b": _bottleneck(_101, ibn="b"),
     # CIFAR: He et al. 2015, section 4.2, and the plain nets of figure 6
     "cifar_resnet20": _cifar(20),
     "cifar_resnet32": _cifar(32),
