@@ -33,10 +33,6 @@ def _regularizers(shape: BlockShape) -> tuple[nn.Module, nn.Module]:
     )
 
 
-def _antialiasing(layers: Layers, shape: BlockShape) -> nn.Module:
-    return nn.Identity() if shape.antialias == "none" else layers.antialiasing(shape.antialias, shape.stride)
-
-
 class _Options(TypedDict):
     """Keyword arguments of a 3x3 convolution, and of what stands in its place."""
 
@@ -59,10 +55,6 @@ def _middle(layers: Layers, shape: BlockShape, inputs: int, stride: int) -> tupl
     return layers.conv(inputs, width, 3, **options), layers.normalization(width)
 
 
-def _first_norm(layers: Layers, shape: BlockShape, channels: int) -> nn.Module:
-    return InstanceBatchNorm(layers, channels) if shape.ibn == "a" else layers.normalization(channels)
-
-
 def _last_norm(layers: Layers, shape: BlockShape) -> nn.Module | None:
     """The instance norm after the addition, if there is one."""
     return layers.instance_norm(shape.outputs) if shape.ibn == "b" else None
@@ -76,8 +68,8 @@ class Basic(nn.Module):
         s = shape
         self.conv1, norm = _middle(layers, s, s.inputs, s.basic_stride)
         self.pool = layers.halving_pool() if s.pools else nn.Identity()
-        self.bn1 = norm if s.ibn == "none" else _first_norm(layers, s, s.inner)
-        self.antialias = _antialiasing(layers, s)
+        self.bn1 = InstanceBatchNorm(layers, s.inner) if s.ibn == "a" else norm
+        self.antialias = layers.antialiasing(s.antialias, s.stride)
         self.conv2 = layers.conv(s.inner, s.outputs, 3, groups=s.groups, dilation=s.dilation)
         self.bn2 = layers.normalization(s.outputs)
         self.se = build_gate(layers, s)
@@ -103,9 +95,9 @@ class Bottleneck(nn.Module):
         s = shape
         stride_1, stride_2 = s.bottleneck_strides
         self.conv1 = layers.conv(s.inputs, s.reduced, 1, stride=stride_1)
-        self.bn1 = _first_norm(layers, s, s.reduced)
+        self.bn1 = InstanceBatchNorm(layers, s.reduced) if s.ibn == "a" else layers.normalization(s.reduced)
         self.conv2, self.bn2 = _middle(layers, s, s.reduced, stride_2)
-        self.antialias = _antialiasing(layers, s)
+        self.antialias = layers.antialiasing(s.antialias, s.stride)
         self.conv3 = layers.conv(s.reduced, s.outputs, 1)
         self.bn3 = layers.normalization(s.outputs)
         self.se = build_gate(layers, s)

@@ -36,10 +36,6 @@ def build_gate(layers: Layers, shape: BlockShape) -> nn.Module:
     return nn.Identity()
 
 
-def _positions(layers: Layers) -> tuple[int, ...]:
-    return tuple(range(2, 2 + layers.dimensions))
-
-
 class SqueezeExcitation(nn.Module):
     """s = sigmoid(W2 relu(W1 mean(x))); y = s * x (equations 2 to 4).
 
@@ -49,7 +45,7 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, layers: Layers, channels: int, hidden: int) -> None:
         super().__init__()
-        self.positions = _positions(layers)
+        self.positions = layers.positions
         self.fc1 = layers.conv(channels, hidden, 1, bias=True)
         self.fc2 = layers.conv(hidden, channels, 1, bias=True)
 
@@ -63,7 +59,7 @@ class EfficientChannelAttention(nn.Module):
 
     def __init__(self, layers: Layers, channels: int) -> None:
         super().__init__()
-        self.positions = _positions(layers)
+        self.positions = layers.positions
         self.like_x = [-1, channels] + [1] * layers.dimensions
         kernel = eca_kernel(channels)
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
@@ -78,7 +74,7 @@ class ChannelAttention(nn.Module):
 
     def __init__(self, layers: Layers, channels: int, hidden: int) -> None:
         super().__init__()
-        self.positions = _positions(layers)
+        self.positions = layers.positions
         self.fc1 = layers.conv(channels, hidden, 1)
         self.fc2 = layers.conv(hidden, channels, 1)
 

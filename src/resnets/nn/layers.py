@@ -22,7 +22,7 @@ _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _ZEROS = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
-_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _GLOBAL_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {
     1: nn.AdaptiveAvgPool1d,
     2: nn.AdaptiveAvgPool2d,
@@ -124,6 +124,11 @@ class Layers:
     activation: Activation = "relu"
     standardized: bool = False
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The numbers of the spatial dimensions of (N, channels, ...)."""
+        return tuple(range(2, 2 + self.dimensions))
+
     def conv(
         self,
         inputs: int,
@@ -191,11 +196,13 @@ class Layers:
 
         "blur" weighs 3 positions by 1/4, 1/2 and 1/4 in each dimension, the image reflected at its edges (the paper's
         Tri-3). It is computed as two means of 2 positions, the second without those outside: the same numbers. It needs
-        2 positions or more. "average" is the mean of a window of `stride`, and nothing at stride 1.
+        2 positions or more. "average" is the mean of a window of `stride`. That at stride 1 and "none" change nothing.
         """
+        if antialias == "none" or (antialias == "average" and stride == 1):
+            return nn.Identity()
         if antialias == "average":
-            return self.average_pool(stride) if stride > 1 else nn.Identity()
-        mean = _AVERAGE_POOL[self.dimensions]
+            return self.average_pool(stride)
+        mean = AVERAGE_POOL[self.dimensions]
         if self.dimensions == 3:  # where torch's pool refuses an input that is smaller than the window without padding
             return nn.Sequential(mean(2, 1), nn.ReplicationPad3d(1), mean(2, stride))
         return nn.Sequential(mean(2, 1), mean(2, stride, padding=1, count_include_pad=False))
@@ -210,11 +217,11 @@ class Layers:
         Args:
             round_up: whether a window that overlaps the edge gives the mean of what it holds; else it is dropped.
         """
-        return _AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=round_up, count_include_pad=False)
+        return AVERAGE_POOL[self.dimensions](stride, stride, ceil_mode=round_up, count_include_pad=False)
 
     def smoothing_pool(self, stride: int) -> nn.Module:
         """An average pool of window 3, padded with zeros that count."""
-        return _AVERAGE_POOL[self.dimensions](3, stride, padding=1)
+        return AVERAGE_POOL[self.dimensions](3, stride, padding=1)
 
     def global_pool(self, pool: Pool = "average") -> nn.Module:
         """A pool over all positions: (N, C, ...) to (N, C, 1, ...); "none" leaves them as they are."""

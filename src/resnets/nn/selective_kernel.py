@@ -19,7 +19,7 @@ class SelectiveKernelAttention(nn.Module):
 
     def __init__(self, layers: Layers, channels: int, hidden: int) -> None:
         super().__init__()
-        self.positions = tuple(range(2, 2 + layers.dimensions))
+        self.positions = layers.positions
         self.shape = [-1, 2, channels] + [1] * layers.dimensions
         self.fc_reduce = layers.conv(channels, hidden, 1)
         self.bn = layers.normalization(hidden, pooled=True)

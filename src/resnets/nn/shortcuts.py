@@ -13,15 +13,11 @@ D is "ResNet-D" of He et al. 2019 (1812.01187, figure 2c). In pre-activation net
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.nn.layers import Layers
+from resnets.nn.layers import AVERAGE_POOL, Layers
 from resnets.nn.shapes import Shortcut
-
-_AVERAGE_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class ZeroPad(nn.Module):
@@ -37,7 +33,7 @@ class ZeroPad(nn.Module):
             raise ValueError(f"shortcut A can add channels but not drop them ({inputs} to {outputs})")
         # A pool of window 1 gives what a slice would, but its gradient keeps the memory format. The gradient of a slice
         # has another one than the branch's, so that every operation before it would mix the two.
-        self.subsample = _AVERAGE_POOL[dimensions](1, stride)
+        self.subsample = AVERAGE_POOL[dimensions](1, stride)
         self.stride = stride
         self.before = (outputs - inputs) // 2
         self.after = outputs - inputs - self.before

@@ -25,7 +25,7 @@ class SplitAttentionConv(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.radix = channels, settings.radix
-        self.positions = tuple(range(2, 2 + layers.dimensions))
+        self.positions = layers.positions
         ones, maps = [1] * layers.dimensions, channels * settings.radix
         self.by_group = [-1, groups, settings.radix, channels // groups]
         self.like_maps = [-1, maps, *ones]
