@@ -23,7 +23,7 @@ from resnets.core.devices import find_device
 from resnets.core.errors import DataError, UsageError
 from resnets.core.renamed import renamed_arguments, renamed_fields
 from resnets.core.signatures import checked_arguments
-from resnets.evaluation.embedding import PooledFeatures, feature_count
+from resnets.evaluation.embedding import PooledFeatures
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.given import Given, given_inputs, is_several
 from resnets.modalities.image.datasets.given import ImageInput as ImageInput
@@ -118,7 +118,7 @@ class Model:
         predictor = self.predictor(self.card.preprocessing.tta[0] if tta is None else tta)
         predictor.task = PooledFeatures(self.card.settings)
         rows = without_errors(answers_to(self.given(inputs), predictor, self.card, 1, batch, workers))
-        return torch.stack(rows).float().cpu() if rows else torch.zeros(0, feature_count(self.spec))
+        return torch.stack(rows).float().cpu() if rows else torch.zeros(0, self.spec.num_features)
 
     @property
     def task(self) -> Task:

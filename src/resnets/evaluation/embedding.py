@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from resnets.modalities.batch import Batch
 from resnets.models.resnet import backbone_of, layers_of
-from resnets.models.spec import Spec
 from resnets.tasks.base import TaskSettings
 
 
@@ -38,11 +37,6 @@ class PooledFeatures:
     def answers(self, outputs: Any, classes: tuple[str, ...], top: int) -> list[Any]:
         """The embedding of each sample, (features,)."""
         return list(outputs)
-
-
-def feature_count(spec: Spec) -> int:
-    """How many features an embedding by a network of `spec` has: the channels of its last stage."""
-    return list(spec.stage_channels.values())[-1]
 
 
 def pooled_features(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from resnets.core.errors import UsageError
 from resnets.models.feature_info import FeatureInfo
 from resnets.models.freezing import HEAD, Freezable
 from resnets.models.resnet import ResNet
+from resnets.models.spec import stage_of
 
 
 class FeatureNet(Freezable):
@@ -47,7 +48,7 @@ class FeatureNet(Freezable):
         """Sets whether every block is recomputed in the backward pass; see `ResNet.recomputed`."""
         for name, child in self.named_children():
             if name.startswith("layer"):
-                child.recomputed = (1,) * self.spec.depths[int(name.removeprefix("layer")) - 1] if enable else ()  # type: ignore[assignment]
+                child.recomputed = (1,) * self.spec.depths[stage_of(name) - 1] if enable else ()  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found: list[Tensor] = []

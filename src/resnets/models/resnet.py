@@ -206,7 +206,7 @@ class ResNet(Freezable):
     @property
     def num_features(self) -> int:
         """Channels of the last feature map."""
-        return list(self.spec.stage_channels.values())[-1]
+        return self.spec.num_features
 
     @property
     def head_hidden_size(self) -> int:

@@ -212,6 +212,11 @@ class Spec:
         return {"C1": self.stem_width} | {f"C{i + 2}": w * expansion for i, w in enumerate(self.widths)}
 
     @property
+    def num_features(self) -> int:
+        """Channels of the last feature map."""
+        return list(self.stage_channels.values())[-1]
+
+    @property
     def stage_strides(self) -> dict[str, int]:
         """The stride of each feature map of `ResNet.features`: input pixels per pixel of the feature map.
 
