@@ -108,11 +108,4 @@ def _answer(invocation: Invocation) -> Answer:
     return Answer([*lines, f"page    {found.folder / 'index.html'}"], found.results)
 
 
-COMMAND = Command(
-    reproduce,
-    _answer,
-    python_only=(
-        "log",
-        "quiet",
-    ),
-)
+COMMAND = Command(reproduce, _answer, python_only=("log", "quiet"))

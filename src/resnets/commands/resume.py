@@ -98,11 +98,4 @@ def _as_it_was(folder: RunFolder) -> Run:
     return Run(folder.path, metrics, was_finished=True, noun=card.preprocessing.noun)
 
 
-COMMAND = Command(
-    resume,
-    answer,
-    python_only=(
-        "subscribers",
-        "quiet",
-    ),
-)
+COMMAND = Command(resume, answer, python_only=("subscribers", "quiet"))
