@@ -28,28 +28,6 @@ OMITTED_BY_DEFAULT = {"omitted by default": True}
 # It held only the first of its dataclasses before: that one is written and read without a kind.
 UNTAGGED_FIRST = {"untagged first": True}
 _PLAIN: Mapping[str, Any] = {}
-# What torch, timm, Keras, fastai and ultralytics call settings, and their dotted names here.
-_SIZES = ("preprocessing.resize", "preprocessing.crop")
-_USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "learning_rate": ("optimizer.lr",),
-    "lr0": ("optimizer.lr",),
-    "base_lr": ("optimizer.lr",),
-    "max_lr": ("optimizer.lr",),
-    "wd": ("optimizer.weight_decay",),
-    "batch_size": ("batch",),
-    "bs": ("batch",),
-    "epoch": ("epochs",),
-    "num_epochs": ("epochs",),
-    "n_epochs": ("epochs",),
-    "max_epochs": ("epochs",),
-    "max_steps": ("steps",),
-    "smoothing": ("label_smoothing",),
-    "drop_path_rate": ("model.drop_path",),
-    "clip_grad": ("clip_norm",),
-    "gradient_clip_val": ("clip_norm",),
-    "random_state": ("seed",),
-    **dict.fromkeys(("size", "image_size", "img_size", "imgsz", "input_size"), _SIZES),
-}
 
 
 def encode(value: Any, declared: Any = None, metadata: Mapping[str, Any] = _PLAIN, *, original: bool = False) -> Any:
@@ -128,12 +106,13 @@ def settings_called(value: Any, name: str, text: str) -> str:
     """What to write for the setting `name=text`, which `value` does not have under that name; empty where unknown.
 
     Found are settings deeper in `value` that are called so, such as `optimizer.lr` for `lr`, else those that other
-    libraries call so. Of these there may be several, which are set together, such as the two sizes of a crop.
+    libraries call so, by the table `USUAL_NAMES` of its class. Of these there may be several, which are set together,
+    such as the two sizes of a crop.
     """
     names = list(_all_settings(value))
     if found := [each for each in names if each.endswith(f".{name}")]:
         return " or ".join(f"{each}={text}" for each in found)
-    usual = _USUAL_NAMES.get(name.lower().replace("-", "_"), ())
+    usual = getattr(value, "USUAL_NAMES", {}).get(name.lower().replace("-", "_"), ())
     return " ".join(f"{each}={text}" for each in usual if each in names)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from resnets.core import config
 from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
@@ -25,6 +25,7 @@ from resnets.training.optimizer_settings import SGD as SGD
 from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
 from resnets.training.schedules import Cosine, Schedule, Warmup
+from resnets.training.usual_names import USUAL_NAMES
 
 Precision = Literal["auto", "fp32", "bf16"]
 # Far beyond any run that ends: larger values are mistakes, and would fill the memory or never end.
@@ -84,6 +85,8 @@ class Recipe:
     Raises:
         UsageError: a value is out of range, or two exclude each other.
     """
+
+    USUAL_NAMES: ClassVar[Mapping[str, tuple[str, ...]]] = USUAL_NAMES  # for messages; see `core.config`
 
     name: str
     data: str
