@@ -1,26 +1,20 @@
 """What a notebook shows of an object: self-contained HTML in the colours of the page, so that it suits dark ones too.
 
-Every text is escaped, and control characters appear as escapes.
+It is rendered by the template `display.html` with autoescape, and control characters appear as escapes.
 """
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from resnets.core.console import printable
 
 MOST_ROWS = 20
-_LINE = "border-bottom:1px solid rgba(128,128,128,.35);padding:.15em .8em;text-align:"
-_TABLE = "border-collapse:collapse;margin:.3em 0;background:none;color:inherit"
-
-
-def text(value: object) -> str:
-    """`value` as escaped HTML."""
-    return html.escape(printable(str(value)))
 
 
 def facts(title: str, rows: Mapping[str, object], links: Mapping[str, Path] | None = None, *below: str) -> str:
@@ -30,20 +24,10 @@ def facts(title: str, rows: Mapping[str, object], links: Mapping[str, Path] | No
         links: what each link is called, and its file; files that do not exist are left out.
         below: HTML that follows, such as that of `table`.
     """
-    lines = "".join(
-        f'<tr><th style="{_LINE}left;font-weight:normal;opacity:.7">{text(name)}</th>'
-        f'<td style="{_LINE}left">{text(value)}</td></tr>'
-        for name, value in rows.items()
-    )
-    found = {name: path for name, path in (links or {}).items() if path.exists()}
-    listed = " · ".join(
-        f'<a style="color:inherit" href="{html.escape(_address(path))}">{text(name)}</a>'
-        for name, path in found.items()
-    )
-    return (
-        f'<div style="color:inherit;line-height:1.5;margin:.4em 0;overflow-x:auto"><strong>{text(title)}</strong>'
-        f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>{listed}{"".join(below)}</div>'
-    )
+    from markupsafe import Markup
+
+    found = [(name, _address(path)) for name, path in (links or {}).items() if path.exists()]
+    return str(_macros().facts(title, list(rows.items()), found, [Markup(each) for each in below]))
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", most: int = MOST_ROWS) -> str:
@@ -52,10 +36,8 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]], title: str =
     Of more than `most` rows, it has the first, and says how many more there are.
     """
     rows = list(rows)
-    cells = [_row("th", heading), *(_row("td", row) for row in rows[:most])]
-    more = f"<div>and {len(rows) - most:,} more</div>" if len(rows) > most else ""
-    shown = f'<table style="{_TABLE}">{"".join(cells)}</table>{more}'
-    return f"<details><summary>{text(title)}</summary>{shown}</details>" if title else shown
+    hidden = f"{len(rows) - most:,}" if len(rows) > most else ""
+    return str(_macros().table(heading, rows[:most], title, hidden))
 
 
 def names(values: Sequence[str], most: int = 6) -> str:
@@ -64,12 +46,20 @@ def names(values: Sequence[str], most: int = 6) -> str:
     return listed if len(values) <= most else f"{listed} and {len(values) - most:,} more"
 
 
-def _row(tag: str, cells: Sequence[object]) -> str:
-    aligned = (
-        f'<{tag} style="white-space:nowrap;{_LINE}{"right" if number else "left"}">{text(cell)}</{tag}>'
-        for number, cell in enumerate(cells)
+@cache
+def _macros() -> Any:
+    """The macros of the template."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return f"<tr>{''.join(aligned)}</tr>"
+    return environment.from_string(Path(__file__).with_suffix(".html").read_text("utf-8")).module
+
+
+def _shown(value: object) -> object:
+    """`value` as the template shows it: HTML, which macros return, as it is."""
+    return value if hasattr(value, "__html__") else printable(str(value))
 
 
 def _address(path: Path) -> str:
