@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
@@ -176,7 +176,7 @@ def _read(file: Any, name: str) -> Given:
     return Given(name, bytes(content))
 
 
-def _refused(value: Any, noun: str) -> Iterator[Any]:
+def _refused(value: Any, noun: str) -> NoReturn:
     """Raises UsageError for what is no input."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     advice = " Give what is in it, one by one." if isinstance(value, Mapping) else ""
