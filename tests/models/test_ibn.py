@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,21 @@ def ibn_net(state: State, option: str, depths: tuple[int, ...], x: Tensor) -> Te
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "depths"),
     [
-        *("resnet18_ibn_a", "resnet18_ibn_b", "resnet50_ibn_a", "resnet50_ibn_b"),
-        *(pytest.param(f"resnet{depth}_ibn_{o}", marks=pytest.mark.slow) for depth in (34, 101) for o in "ab"),
+        *((f"resnet{layers}_ibn_{option}", (2, 2, 1, 1)) for layers in (18, 50) for option in "ab"),
+        *(
+            pytest.param(f"resnet{layers}_ibn_{option}", None, marks=pytest.mark.slow)
+            for layers in (18, 34, 50, 101)
+            for option in "ab"
+        ),
     ],
 )
-def test_weights_of_a_file_give_the_authors_logits_and_gradients(name: str, tmp_path: Path) -> None:
+def test_weights_of_a_file_give_the_authors_logits_and_gradients(
+    name: str, depths: tuple[int, ...] | None, tmp_path: Path
+) -> None:
     spec, option = CATALOG[name], name[-1]
+    spec = replace(spec, depths=depths or spec.depths)
     source = create(spec, seed=1)
     torch.manual_seed(0)
     for key, value in source.state_dict().items():
@@ -78,7 +86,7 @@ def test_weights_of_a_file_give_the_authors_logits_and_gradients(name: str, tmp_
             value.uniform_(0.5, 1.5) if key.endswith(("var", "weight")) else value.normal_(0, 0.1)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     stride: Any = {"weights_stride": "3x3"} if spec.block == "bottleneck" else {}
-    network = resnets.create(name, weights=tmp_path / "weights.pth", **stride).eval()
+    network = resnets.create(name, depths=spec.depths, weights=tmp_path / "weights.pth", **stride).eval()
     images = torch.randn(2, 3, 48, 48)
     state = network.state_dict()
     with torch.no_grad():

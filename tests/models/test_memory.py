@@ -27,6 +27,7 @@ from resnets.models.memory import BytesPerElement, fit, predict
 from resnets.nn.shapes import Activation, Norm
 from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.segmentation.network import FCN
+from tests.models.saved import saved_tensors
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process in /proc")
 
@@ -111,40 +112,41 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         parse_bytes(text)
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
+# Of each network its size in pixels, and how far beyond the truth a prediction may be.
+KEPT = {
+    "cifar_resnet20": (32, 1.1),
+    "cifar_preact164": (16, 1.1),
+    "resnet50d": (64, 1.1),
+    "cifar_fast": (32, 1.5),
+    "wrn40_4": (16, 1.1),
+    "resnet26t": (64, 1.1),
+    "resnetblur18": (64, 1.2),
+    "resnetblur50": (64, 1.1),
+    "resnetaa50d": (64, 1.1),
+    "resnetrs50": (96, 1.1),
+    "resnetv2_50d": (64, 1.1),
+    "resnetv2_50x1_bit": (64, 1.1),
+}
+# Dropout, activation, and whether only a block of each kind is tried so in the fast suite.
+WAYS = ((0.0, "relu", False), (0.3, "gelu", False), (0.3, "relu", True), (0.0, "gelu", True))
+IN_ALL_WAYS = ("cifar_resnet20", "resnet50d", "cifar_fast", "wrn40_4")
+
+
 @pytest.mark.parametrize(
-    ("name", "size", "most"),
+    ("name", "dropout", "activation"),
     [
-        ("cifar_resnet20", 32, 1.1),
-        ("cifar_preact164", 16, 1.1),
-        ("resnet50d", 64, 1.1),
-        ("cifar_fast", 32, 1.5),
-        ("wrn40_4", 16, 1.1),
-        ("resnet26t", 64, 1.1),
-        ("resnetblur18", 64, 1.2),
-        ("resnetblur50", 64, 1.1),
-        ("resnetaa50d", 64, 1.1),
-        ("resnetrs50", 96, 1.1),
-        ("resnetv2_50d", 64, 1.1),
-        ("resnetv2_50x1_bit", 64, 1.1),
+        pytest.param(name, dropout, activation, marks=[pytest.mark.slow] * (name not in IN_ALL_WAYS and rare))
+        for name in KEPT
+        for dropout, activation, rare in WAYS
     ],
 )
 def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
-    name: str, size: int, most: float, dropout: float, activation: Activation
+    name: str, dropout: float, activation: Activation
 ) -> None:
+    size, most = KEPT[name]
     spec = replace(find(name), activation=activation, dropout=dropout)
     network, images = create(spec), torch.randn(2, 3, size, size)
-    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images)}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in others:
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with saved_tensors([*network.parameters(), *network.buffers(), images]) as kept:
         logits = network(images)
     assert logits.requires_grad
     found = sum(storage.nbytes() for storage in kept.values())
@@ -164,16 +166,7 @@ def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, no
     assert isinstance(network, FCN)
     images, masks = torch.randn(count, 3, *size), torch.randint(11, (count, *size))
     set_rng_keys(network, torch.arange(count))
-    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images, masks)}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in others:
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with saved_tensors([*network.parameters(), *network.buffers(), images, masks]) as kept:
         logits = network.all_logits(images)
         losses = [F.cross_entropy(each, masks, reduction="none") for each in logits.values()]
     assert all(loss.requires_grad for loss in losses)

@@ -30,7 +30,8 @@ TORCHVISION = (
     "wide_resnet101_2",
 )
 TIMM = ("seresnet50", "resnet50d", "resnetv2_50")
-LARGE = ("resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2")  # of kinds that smaller ones have, too
+# Of kinds that smaller ones have, too.
+LARGE = ("resnet34", "resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2")
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in TORCHVISION + TIMM]
 PIXELS = 24
 

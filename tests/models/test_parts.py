@@ -24,6 +24,7 @@ from resnets.models.surgery import fold_norms
 from resnets.nn.layers import FrozenBatchNorm
 from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 from resnets.nn.shapes import Norm
+from tests.models.saved import saved_tensors
 
 BASIC = Spec(depths=(1, 2), widths=(16, 32), stem_width=16, classes=5)
 BOTTLENECK = replace(BASIC, block="bottleneck", widths=(8, 16))
@@ -46,7 +47,15 @@ SPECS = {
 }
 WITHOUT: dict[str, Any] = {"gate": "none", "gate_divisor": 1, "middle": None, "ibn": "none"}
 EACH = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+# One of each part; those left out differ in numbers.
+ONE_OF_EACH = ("eca", "cbam", "gc", "sk, whole", "res2net", "resnest", "ibn a", "ibn b")
 NORMS: tuple[Norm, ...] = ("batch", "frozen", "group", "none")
+# Each norm on images, and batch norm in each number of dimensions; the others among the slow tests.
+NORMS_AND_DIMENSIONS = [
+    pytest.param(norm, dimensions, marks=[pytest.mark.slow] * (norm != "batch" and dimensions != 2))
+    for norm in NORMS
+    for dimensions in (1, 2, 3)
+]
 
 
 def images(spec: Spec, count: int = 2, size: int = 33) -> Tensor:
@@ -66,8 +75,7 @@ def trained(spec: Spec) -> ResNet:
 
 
 @EACH
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize(("norm", "dimensions"), NORMS_AND_DIMENSIONS)
 def test_it_runs_and_is_counted_in_every_dimension_with_every_norm(spec: Spec, norm: Norm, dimensions: int) -> None:
     if spec.ibn != "none" and norm not in ("batch", "frozen"):
         with pytest.raises(UsageError, match=f"not {norm}"):
@@ -120,7 +128,10 @@ def test_folded_norms_give_the_same_function(spec: Spec) -> None:
     assert left < total
 
 
-@EACH
+@pytest.mark.parametrize(
+    "spec",
+    [pytest.param(spec, id=name, marks=[pytest.mark.slow] * (name not in ONE_OF_EACH)) for name, spec in SPECS.items()],
+)
 def test_it_is_traced_scripted_and_exported(spec: Spec) -> None:
     network, x = trained(spec), images(spec)
     modules = {module: feature for feature, module in spec.stage_modules.items()}
@@ -149,16 +160,7 @@ def test_with_zero_scales_each_block_starts_as_its_shortcut(spec: Spec) -> None:
 def kept_by_autograd(spec: Spec, size: int) -> float:
     """Numbers for each image that autograd keeps for the backward pass."""
     network, x = create(spec), images(spec, size=size)
-    others = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), x)}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in others:
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with saved_tensors([*network.parameters(), *network.buffers(), x]) as kept:
         logits = network(x)
     assert logits.requires_grad
     return sum(storage.nbytes() for storage in kept.values()) / 4 / len(x)

@@ -32,11 +32,13 @@ def whole(network: ResNet, backend: str) -> ResNet:
 
 
 Way = Callable[[ResNet, str], ResNet]
-# Each spec in one way, since compiling takes a minute; the first two are traced in the fast suite.
+# Each spec in one way, since compiling takes a minute; one is traced in the fast suite.
 BOTH = list(zip((whole, by_stage, whole, by_stage), SPECS.values(), strict=True))
 
 
-@pytest.mark.parametrize(("how", "spec"), BOTH[:2], ids=["whole", "stages"])
+@pytest.mark.parametrize(
+    ("how", "spec"), [pytest.param(*BOTH[0], marks=pytest.mark.slow), BOTH[1]], ids=["whole", "stages"]
+)
 def test_a_traced_network_has_the_same_logits_gradients_and_statistics(spec: Spec, how: Way) -> None:
     check(spec, how, "eager")
 
