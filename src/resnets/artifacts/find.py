@@ -6,9 +6,10 @@ import os
 from os import PathLike
 from pathlib import Path
 
-from resnets.artifacts.mistaken_model import mistaken_model, model_path
+from resnets.artifacts.mistaken_model import mistaken_model
 from resnets.artifacts.model_file import MODEL_NAME
 from resnets.core.errors import FileError
+from resnets.core.urls import local_path
 from resnets.models.catalog import CATALOG
 
 
@@ -17,8 +18,9 @@ def find_model_file(model: str | PathLike[str]) -> Path:
 
     Raises:
         FileError: there is none.
+        UsageError: `model` is an address on the network.
     """
-    path = model_path(model)
+    path = Path(local_path(model, "a model"))
     if reason := mistaken_model(path) if os.path.exists(path) else "":
         raise FileError(reason)
     if os.path.isdir(path):

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from pathlib import Path
 
-from resnets.core.urls import local_path
 from resnets.modalities.file_signatures import kind_of_content
 
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".tar", ".h5", ".keras", ".npz")
 _GRAPHS = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "tflite", ".engine": "TensorRT"}
-
-
-def model_path(given: str | PathLike[str]) -> Path:
-    """`given` as a path.
-
-    Raises:
-        UsageError: it is an address on the network.
-    """
-    return Path(local_path(given, "a model"))
 
 
 def mistaken_model(path: Path) -> str:

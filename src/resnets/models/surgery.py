@@ -180,9 +180,8 @@ def _folding(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
         children = list(module.named_children())
         pairs = [(f"conv{number}", f"bn{number + shift}") for number in (1, 2, 3)] + list(_OF_PARTS)
         if isinstance(getattr(module, "pool", None), nn.modules.pooling._MaxPoolNd):
-            pairs.remove(
-                ("conv1", f"bn{1 + shift}")
-            )  # of the max pool between them a negative scale would make a min pool
+            # Of the max pool between them a negative scale would make a min pool.
+            pairs.remove(("conv1", f"bn{1 + shift}"))
         if module is backbone:
             last = f"conv1.{len(module.conv1) - 1}" if isinstance(module.conv1, nn.Sequential) else "conv1"
             pairs = [(last, "bn1")]
