@@ -16,31 +16,18 @@ import resnets
 from resnets.core.errors import UsageError
 from resnets.models import counts
 from resnets.models.heads import FCNHead
-from resnets.models.initialize import initialize
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.models.surgery import to_frozen_batch_norm
 from resnets.nn.layers import FrozenBatchNorm
-from resnets.tasks.networks import build_network
+from tests.models.built import built, scramble
 
 SMALL = Spec(depths=(1, 2), widths=(8, 16), stem_width=8, classes=5)
 X = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def build(spec: Spec) -> Any:
-    """A network in evaluation mode whose weights and statistics are nowhere trivial."""
-    network = build_network(spec)
-    initialize(network, seed=1)
-    scramble(network)
-    return network.eval()
-
-
-def scramble(network: nn.Module) -> None:
-    g = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.is_floating_point() and value.ndim == 1:
-                value.add_(torch.rand(value.shape, generator=g) * 0.3)
+    return built(spec).eval()
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,8 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from resnets.models.catalog import CATALOG
 from resnets.models.features import FeatureNet
 from resnets.models.heads import FCNHead
-from resnets.models.initialize import initialize
 from resnets.models.spec import Spec
-from resnets.tasks.networks import build_network
+from tests.models.built import built
 
 SMALL = Spec(depths=(1, 1), widths=(8, 8), stem_width=8, classes=5)
 KINDS = {
@@ -55,18 +54,6 @@ def each(fast: tuple[str, ...]) -> pytest.MarkDecorator:
     )
 
 
-def build(spec: Spec) -> nn.Module:
-    """A network whose weights and statistics are nowhere trivial."""
-    network = build_network(spec)
-    initialize(network, seed=1)
-    g = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.is_floating_point() and value.ndim == 1:
-                value.add_(torch.rand(value.shape, generator=g) * 0.3)
-    return network
-
-
 def inputs(spec: Spec, size: int = 0) -> Tensor:
     size = size or (16 if spec.usual_size == 32 else 32)
     return torch.randn(2, spec.channels, *[size] * spec.dimensions, generator=torch.Generator().manual_seed(3))
@@ -100,7 +87,7 @@ def draws_like(tool: Callable[[nn.Module], Any], spec: Spec) -> bool:
 @each(fast=FAST)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_what_the_tools_make_gives_the_same(spec: Spec, training: bool) -> None:
-    network, x = build(spec).train(training), inputs(spec)
+    network, x = built(spec).train(training), inputs(spec)
     state = {name: value.clone() for name, value in network.state_dict().items()}
     for tool in TOOLS if not training else (traced, scripted):
         found = []
@@ -116,7 +103,7 @@ def test_what_the_tools_make_gives_the_same(spec: Spec, training: bool) -> None:
 
 @each(fast=FAST)
 def test_an_exported_network_takes_other_batches(spec: Spec) -> None:
-    network, x = build(spec).eval(), inputs(spec)
+    network, x = built(spec).eval(), inputs(spec)
     program = torch.export.export(network, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},))
     three = torch.cat([x, 2 * x[:1]])
     with torch.no_grad():
@@ -125,7 +112,7 @@ def test_an_exported_network_takes_other_batches(spec: Spec) -> None:
 
 @each(fast=("basic",))
 def test_every_stage_compiles_by_itself(spec: Spec) -> None:
-    network, x = build(spec).eval(), inputs(spec)
+    network, x = built(spec).eval(), inputs(spec)
     expected = network(x)
     backbone: Any = getattr(network, "backbone", network)
     for name in backbone.stage_names:
@@ -136,7 +123,7 @@ def test_every_stage_compiles_by_itself(spec: Spec) -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_feature_maps_are_traced_and_scripted(tool: Callable[[nn.Module], Any], preactivation: bool) -> None:
-    network = cast(Any, build(replace(SMALL, preactivation=preactivation, norm="frozen")))
+    network = built(replace(SMALL, preactivation=preactivation, norm="frozen"))
     features, x = FeatureNet(network, (0, -1)).eval(), inputs(SMALL)
     found = tool(features)(x)
     assert len(found) == 2
@@ -144,7 +131,7 @@ def test_feature_maps_are_traced_and_scripted(tool: Callable[[nn.Module], Any], 
 
 
 def test_a_scripted_network_is_scripted_inside_others_and_keeps_its_names() -> None:
-    network = build(SMALL).eval()
+    network = built(SMALL).eval()
     outer = nn.Sequential(network, nn.ReLU())
     made = torch.jit.script(outer)
     assert list(made.state_dict()) == list(outer.state_dict())
@@ -155,7 +142,7 @@ def test_a_scripted_network_is_scripted_inside_others_and_keeps_its_names() -> N
 @pytest.mark.parametrize("training", [True, False])
 def test_recomputed_blocks_are_traced_scripted_and_compiled(training: bool) -> None:
     spec, x = replace(SMALL, drop_path=0.3), inputs(SMALL)
-    network: Any = build(spec).train(training)
+    network: Any = built(spec).train(training)
     network.set_grad_checkpointing()
     state = {name: value.clone() for name, value in network.state_dict().items()}
 
@@ -186,7 +173,7 @@ def quantized(network: nn.Module, x: Tensor) -> Tensor:
 def test_fx_quantization_stays_near(spec: Spec) -> None:
     if spec.dimensions == 1 or spec.norm == "group":
         pytest.skip("torch quantises images and volumes, without group norm")
-    network, x = build(spec).eval(), inputs(spec)
+    network, x = built(spec).eval(), inputs(spec)
     with torch.no_grad():
         expected = network(x)
         found = quantized(network, x)
@@ -199,7 +186,7 @@ def test_fx_quantization_stays_near(spec: Spec) -> None:
 def test_every_network_of_the_catalog(name: str) -> None:
     """Tracing by torch and torchvision, quantisation, scripting, export and compilation, whole."""
     spec = replace(CATALOG[name], classes=5)
-    network, x = build(spec).train(), inputs(spec)
+    network, x = built(spec).train(), inputs(spec)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0  # statistics of the inputs: with others a thousand layers overflow
