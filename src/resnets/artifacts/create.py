@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from os import PathLike
@@ -106,6 +106,20 @@ def create(
     return network
 
 
+# What timm and torchvision call arguments, and what to write for them.
+_USUAL_NAMES: Mapping[str, str] = {
+    "num_classes": "classes",
+    "in_chans": "channels",
+    "in_channels": "channels",
+    "drop_path_rate": "drop_path",
+    "global_pool": "pool",
+    "act_layer": "activation",
+    "norm_layer": "norm",
+    "checkpoint_path": "weights",
+    "pretrained": 'weights, such as weights="torchvision:DEFAULT" or weights="timm:a1_in1k"',
+}
+
+
 def _changed(spec: Spec, fields: dict[str, Any]) -> Spec:
     """`spec` with other values of its fields, or of its head's.
 
@@ -115,6 +129,8 @@ def _changed(spec: Spec, fields: dict[str, Any]) -> Spec:
     own, of_head = ({field.name for field in fields_of(each)} for each in (spec, spec.head))
     for name in fields:
         if name not in own | of_head:
+            if name in _USUAL_NAMES:
+                raise UsageError(f"No argument of create is called {name!r}: did you mean {_USUAL_NAMES[name]}?")
             raise unknown("field of the spec", name, sorted(own | of_head))
     head = {name: value for name, value in fields.items() if name not in own}
     spec = replace(spec, **{name: value for name, value in fields.items() if name in own})

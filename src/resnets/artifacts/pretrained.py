@@ -107,7 +107,7 @@ def load_weights(
     Args:
         network: a `ResNet`, or a task's network with one as its `backbone`.
         weights: a model file, a run folder, a `.pth` or `.safetensors` file of any origin, "torchvision:NAME" or
-            "timm:TAG".
+            "timm:TAG"; before the tag may stand the network's name and a point, as timm writes it.
         name: the network's name in the catalog, which torchvision and timm share.
         weights_stride: the convolution of bottlenecks that has the stride, for a file that does not say it: "1x1" (v1:
             the paper, Caffe, detectron) or "3x3" (v1.5: torchvision, timm, nearly all others).
@@ -140,7 +140,7 @@ def _read(
         library, _, tag = origin.partition(":")
         if name is None:  # as in training, whose recipe has a spec without a name
             raise UsageError(f"{origin} needs a network's name, as resnets.create(NAME, weights=...) has: give a file.")
-        state = _LIBRARIES[library](name, tag)
+        state = _LIBRARIES[library](name, "" if tag == name else tag.removeprefix(f"{name}."))
     else:
         state, spec = read_weights(path)
         known = spec.stride_in if spec else _stride_by_names(state)

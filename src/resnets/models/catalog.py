@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from resnets.core.errors import lookup
+from resnets.core.errors import UsageError, lookup
 from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
 from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
@@ -265,7 +265,13 @@ def find(name: str) -> Spec:
     Raises:
         UsageError: there is none; the message has the most similar names.
     """
-    return CATALOG[name] if name in CATALOG else lookup(_with_heads(), name, "model")
+    if name in CATALOG:
+        return CATALOG[name]
+    network, point, tag = name.removeprefix("timm/").partition(".")
+    if name not in _with_heads() and network in CATALOG:  # timm's and its Hub's names of weights
+        given = f", weights={f'timm:{tag}'!r}" if point else ""
+        raise UsageError(f"No model is called {name!r}: did you mean resnets.create({network!r}{given})?")
+    return lookup(_with_heads(), name, "model")
 
 
 @cache
