@@ -85,3 +85,38 @@ def test_numbers_and_paths_of_other_libraries_are_taken(photos: Path, tmp_path: 
     assert {type(each) for each in (*spec.depths, *spec.widths, spec.classes)} == {int}
     mean = resnets.Preprocessing(mean=torch.tensor([0.25, 0.5, 0.5])).mean  # type: ignore[arg-type]
     assert mean == (0.25, 0.5, 0.5)
+
+
+def test_a_network_is_no_model(run: Path, tmp_path: Path) -> None:
+    net = resnets.create("cifar_resnet20")
+    saved = r"model takes a model file, a run or a Model, not a ResNet: write .* by resnets.save\(network, FILE, "
+    with pytest.raises(UsageError, match=saved):
+        resnets.evaluate(net)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=saved):
+        resnets.predict(net, "seven.png")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"not a list: give several one by one"):
+        resnets.evaluate([run, run])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^model takes a text or a path or Spec, not of type ResNet.$"):
+        resnets.describe(net)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^network takes Module, not of type Tensor.$"):
+        resnets.save(torch.ones(3, 3), tmp_path / "a.safetensors")  # type: ignore[arg-type]
+
+
+def test_arguments_of_other_libraries(tmp_path: Path) -> None:
+    for given, meant in (("verbose", "quiet"), ("progress", "quiet"), ("callbacks", "subscribers")):
+        with pytest.raises(ArgumentError, match=f"^No argument of train is called '{given}': did you mean {meant}\\?$"):
+            resnets.train("digits", **{given: False})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^subscribers takes a list, not <built-in function print>.$"):
+        resnets.train("digits", subscribers=print)  # type: ignore[arg-type]
+
+
+def test_what_a_model_predicts_is_checked_as_the_command_checks_it(run: Path) -> None:
+    model = resnets.load(run)
+    with pytest.raises(
+        UsageError, match=r"https://x.y/z.png is an address, and each image is read from this machine's"
+    ):
+        model.predict("https://x.y/z.png")
+    with pytest.raises(UsageError, match=r"https://x.y/z.png is an address"):
+        model.embed(["https://x.y/z.png"])
+    with pytest.raises(UsageError, match=r"^top takes a whole number, not '3'.$"):
+        model.predict(np.zeros((8, 8), np.uint8), top="3")  # type: ignore[arg-type]

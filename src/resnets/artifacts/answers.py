@@ -13,6 +13,7 @@ import torch
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.devices import full_float32
 from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.core.typed import conform
 from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
@@ -42,6 +43,7 @@ def answers_to(
     Raises:
         UsageError: `top` is below 1.
     """
+    top = conform(int, top, "top")
     if top < 1:
         raise UsageError(f"top must be 1 or more, not {top}.")
     return _answers(inputs, predictor, card, top, batch, default_workers() if workers is None else max(1, workers))

@@ -94,3 +94,15 @@ def check_range(name: str, value: int | None, low: int, high: int) -> None:
     """Raises UsageError if `value` is given and not from `low` to `high`."""
     if value is not None and not low <= value <= high:
         raise UsageError(f"{name} must be from {low} to {high}, not {value}.")
+
+
+def check_path(model: object) -> None:
+    """Raises UsageError if `model`, which is no `Model`, is no path either; the message says how to get one."""
+    if isinstance(model, str | PathLike):
+        return
+    advice = ""
+    if hasattr(model, "state_dict"):
+        advice = ": write the network's model file by resnets.save(network, FILE, classes=..., preprocessing=...) first"
+    elif isinstance(model, list | tuple):
+        advice = ": give several one by one"
+    raise UsageError(f"model takes a model file, a run or a Model, not a {type(model).__name__}{advice}.")

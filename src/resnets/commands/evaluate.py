@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_range, device_for, threads_for
+from resnets.commands.arguments import check_path, check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError
@@ -93,6 +93,9 @@ def evaluate(
     from resnets.training.distributed import process_group
     from resnets.training.run_split import for_evaluation
 
+    for each in (model, *ensemble):
+        if not isinstance(each, Model):
+            check_path(each)
     with process_group(device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
         models = [

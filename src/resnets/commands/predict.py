@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_range, device_for, threads_for
+from resnets.commands.arguments import check_path, check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.core.console import say
@@ -91,6 +91,8 @@ def predict(
     from resnets.artifacts.model import Model, load
     from resnets.modalities.given import given_inputs
 
+    if not isinstance(model, Model):
+        check_path(model)
     if not images:
         raise UsageError("Give at least one image.")
     name = str(model.file if isinstance(model, Model) else model)

@@ -26,6 +26,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+# What other libraries call arguments, and their names here.
+_USUAL_NAMES: Mapping[str, str] = {
+    "verbose": "quiet",
+    "progress": "quiet",
+    "progress_bar": "quiet",
+    "callbacks": "subscribers",
+}
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `UsageError`, and names the nearest option.
 
@@ -117,6 +126,10 @@ def _no_such_argument(
         return None
     from resnets.core.config import settings_called
 
+    if name in _USUAL_NAMES and _USUAL_NAMES[name] in known:
+        return ArgumentError(
+            f"No argument of {function.__name__} is called {name!r}: did you mean {_USUAL_NAMES[name]}?"
+        )
     title, base = function.__name__, function.__dict__.get("settings_base")
     if base is not None and (meant := settings_called(base(), name, str(given[name]))):
         return ArgumentError(f"{title} has no argument {name!r}: did you mean the setting {meant!r}, as a text?")

@@ -107,11 +107,13 @@ def item_type(declared: Any) -> Any:
 
 
 def short(value: Any) -> str:
-    """`value` for a message, at most 60 characters."""
+    """`value` for a message, at most 60 characters; what takes several lines, such as a network, by its type."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a whole number of more digits than Python shows
         return f"{type(value).__name__} too large to show"
+    if "\n" in text:
+        return f"of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -185,7 +187,8 @@ def _describe(members: tuple[Any, ...]) -> str:
         if typing.get_origin(member) is Literal:
             names.append(" or ".join(repr(a) for a in typing.get_args(member)))
         elif typing.get_origin(member) is tuple:
-            names.append("a list such as [1, 2]")
+            numbers_alone = typing.get_args(member)[0] in (int, float)
+            names.append("a list such as [1, 2]" if numbers_alone else "a list")
         elif typing.get_origin(member) is os.PathLike:
             names.append("a path")
         elif member is type(None):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from resnets.core.errors import DataError, UsageError
+from resnets.core.urls import local_path
 from resnets.modalities.base import NOUNS
 
 _NUMBERS = "buif"  # kinds of NumPy's types
@@ -53,7 +54,7 @@ def given_inputs(
         paths: the inputs that a path stands for, such as the files in a folder.
 
     Raises:
-        UsageError: something is no input and none of these.
+        UsageError: something is no input and none of these, or it is a URL.
     """
     numbers = itertools.count()
     for each in inputs:
@@ -71,7 +72,7 @@ def _flat(
     """
     noun = NOUNS[modality]
     if isinstance(value, str | os.PathLike):
-        for path in paths(str(value) if isinstance(value, str) else value):
+        for path in paths(local_path(str(value) if isinstance(value, str) else value, f"each {noun}")):
             next(numbers)
             yield Given(os.fsdecode(path), path)
     elif isinstance(value, bytes | bytearray | memoryview):
