@@ -21,6 +21,7 @@ from resnets.core.typed import short
 from resnets.modalities.inputs import AnyInput
 from resnets.models.resnet import backbone_of, prefix_of
 from resnets.models.spec import Spec
+from resnets.models.structure import other_layers
 from resnets.models.surgery import load_strictly, mismatches
 from resnets.tasks.catalog import SETTINGS, AnyTask, open_task
 
@@ -104,7 +105,7 @@ def save(
     )
     _check_input(written)
     fresh = open_task(settings).build(spec)
-    if wrong := mismatches(fresh, state):
+    if wrong := mismatches(fresh, state) or other_layers(network, fresh, _WRAPPERS):
         raise UsageError(
             f"The network is not the one that its spec describes: {'; '.join(wrong[:3])}"
             f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}. Layers other than the first and the last must "
