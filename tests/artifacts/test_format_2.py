@@ -15,7 +15,10 @@ from resnets.artifacts.model_file import ModelCard
 from resnets.core.errors import FileError, UsageError
 from resnets.modalities.audio.log_mel import LogMel
 from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.heads import FCNHead
+from resnets.models.spec import Spec
+from resnets.nn.middles import SelectiveKernel
 from resnets.tasks.catalog import open_task
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.multilabel.settings import MultiLabel
@@ -123,3 +126,26 @@ def test_weights_of_another_head_are_refused(model: Model, tmp_path: Path) -> No
     model_file.save(path, model.network.state_dict(), card)
     with pytest.raises((FileError, UsageError), match=str(path)):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "format"),
+    [
+        ({}, 1),
+        ({"gate": "se"}, 1),
+        ({"gate": "eca"}, 2),
+        ({"gate": "cbam"}, 2),
+        ({"gate": "gc"}, 2),
+        ({"stem": "tiered"}, 2),
+        ({"stem": "deep"}, 1),
+        ({"stem_pool": "conv"}, 2),
+        ({"antialias": "blur"}, 2),
+        ({"standardized": True}, 2),
+        ({"middle": SelectiveKernel()}, 2),
+        ({"ibn": "a"}, 2),
+        ({"norm": "frozen"}, 2),
+    ],
+)
+def test_a_network_that_version_0_2_does_not_know_has_format_2(fields: dict[str, Any], format: int) -> None:
+    spec = Spec(classes=2, **fields)
+    assert ModelCard(spec=spec, classes=("a", "b"), preprocessing=Preprocessing()).format == format

@@ -41,7 +41,12 @@ MODEL_NAME = "model.safetensors"
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
 _FIRST_TASK: Callable[[], AnyTask] = SETTINGS[0]
 _FIRST_INPUT = dataclasses_in(AnyInput)[0]
-_NORMS_OF_FORMAT_1 = ("batch", "group", "none")
+# Choices of a spec that format 1 knows, of those that have got more.
+_OF_FORMAT_1 = {
+    "norm": ("batch", "group", "none"),
+    "gate": ("none", "se"),
+    "stem": ("imagenet", "deep", "cifar", "whitened"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -96,7 +101,8 @@ class ModelCard:
         """The lowest format of a file that can hold this card."""
         # Fields of a spec that are left out at their default came after format 1.
         later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
-        plain = encode(self.spec).keys().isdisjoint(later) and self.spec.norm in _NORMS_OF_FORMAT_1
+        known = all(getattr(self.spec, name) in choices for name, choices in _OF_FORMAT_1.items())
+        plain = known and encode(self.spec).keys().isdisjoint(later)
         first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
         return 1 if plain and first else 2
 
