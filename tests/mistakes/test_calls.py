@@ -99,7 +99,7 @@ def test_a_network_is_no_model(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^model takes a text or a path or Spec, not of type ResNet.$"):
         resnets.describe(net)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"^network takes Module, not of type Tensor.$"):
-        resnets.save(torch.ones(3, 3), tmp_path / "a.safetensors")  # type: ignore[arg-type]
+        resnets.save(torch.ones(3, 3), tmp_path / "a.safetensors")  # type: ignore[call-overload]
 
 
 def test_arguments_of_other_libraries(tmp_path: Path) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnets.core.typed import checked
-
 
 def divisible(channels: float, divisor: int) -> int:
     """`channels` rounded to a multiple of `divisor` that is at least `divisor` and nine tenths of `channels`.
@@ -24,7 +22,6 @@ def divisible(channels: float, divisor: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-@checked
 class SelectiveKernel:
     """Two 3x3 convolutions, one of them with twice the dilation, weighted by attention.
 
@@ -44,7 +41,6 @@ class SelectiveKernel:
 
 
 @dataclass(frozen=True, kw_only=True)
-@checked
 class Res2Net:
     """3x3 convolutions of parts of the channels, each of which also gets the output of the one before.
 
@@ -56,7 +52,6 @@ class Res2Net:
 
 
 @dataclass(frozen=True, kw_only=True)
-@checked
 class SplitAttention:
     """A 3x3 convolution to `radix` maps for each channel, weighted by attention.
 
