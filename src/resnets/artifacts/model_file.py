@@ -102,9 +102,8 @@ class ModelCard:
         # Fields of a spec that are left out at their default came after format 1.
         later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
         known = all(getattr(self.spec, name) in choices for name, choices in _OF_FORMAT_1.items())
-        plain = known and encode(self.spec).keys().isdisjoint(later)
         first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
-        return 1 if plain and first else 2
+        return 1 if known and first and encode(self.spec).keys().isdisjoint(later) else 2
 
 
 def description(card: ModelCard) -> dict[str, str]:
