@@ -51,6 +51,8 @@ def test_whatever_an_image_is_given_in_its_answer_is_that_of_the_file(model: Mod
     given: dict[str, Any] = {
         "text": str(file),
         "NumPy's text": np.str_(file),
+        "an array of one text": np.array(str(file)),
+        "an address of this machine": file.as_uri(),
         "bytes": content,
         "bytearray": bytearray(content),
         "memoryview": memoryview(content),
@@ -151,6 +153,15 @@ def test_what_is_no_image_is_refused(model: Model, file: Path) -> None:
         model.predict({"image": file})
     with pytest.raises(UsageError, match=r"2 or 3 dimensions, and a batch of them 4; this one has the shape \(1, 2, 3"):
         model.predict(np.zeros((1, 2, 3, 4, 5), np.uint8))
+    for tensor in (torch.rand(9, 9).to_sparse(), torch.empty(9, 9, device="meta")):
+        with pytest.raises(UsageError, match=r"A tensor of torch.float32 is not dense numbers .*: give a dense one"):
+            model.predict(tensor)
+    with pytest.raises(
+        UsageError, match=r"each image is read from this machine's files: .* curl -LO https://a.org/b.png"
+    ):
+        model.predict("https://a.org/b.png")
+    with pytest.raises(PredictionError, match="image 0 has 0 x 5 pixels, which is no image"):
+        model.predict(Image.new("RGB", (0, 5)))
     as_text = pytest.raises(UsageError, match=r"is open as text: open it as bytes, open\('.*it.png', 'rb'\)")
     with as_text, file.open(encoding="latin-1") as text:
         model.predict(text)

@@ -71,6 +71,7 @@ def _flat(
         lasting: whether it stays as it is until all inputs have been read.
     """
     noun = NOUNS[modality]
+    value = _text(value)
     if isinstance(value, str | os.PathLike):
         for path in paths(local_path(str(value) if isinstance(value, str) else value, f"each {noun}")):
             next(numbers)
@@ -97,6 +98,7 @@ def _flat(
 
 def is_several(value: Any, modality: str) -> bool:
     """Whether `value` stands for any number of inputs, not for one; see `given_inputs`."""
+    value = _text(value)
     if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or hasattr(value, "read"):
         return False
     if modality == "audio" and sound_pair(value) is not None:
@@ -105,13 +107,29 @@ def is_several(value: Any, modality: str) -> bool:
     return array is None or array.ndim == 4
 
 
+def _text(value: Any) -> Any:
+    """The text in an array of one text without dimensions; anything else as it is."""
+    is_text = isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in _TEXTS
+    return value.item() if is_text else value
+
+
 def as_array(value: Any) -> np.ndarray[Any, Any] | None:
-    """`value` as an array of numbers, without a copy where there need be none; None where it is no array or tensor."""
+    """`value` as an array of numbers, without a copy where there need be none; None where it is no array or tensor.
+
+    Raises:
+        UsageError: it is a tensor of another kind than dense numbers, such as a sparse one.
+    """
     if isinstance(value, Image.Image):
         return None
     if hasattr(value, "detach"):  # a tensor of torch, anywhere
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+        try:
+            dense = value.detach().cpu()
+            value = (dense.float() if str(dense.dtype) == "torch.bfloat16" else dense).numpy()
+        except (TypeError, NotImplementedError, RuntimeError) as error:
+            raise UsageError(
+                f"A tensor of {value.dtype} is not dense numbers that can be read ({str(error).splitlines()[0]}): give "
+                "a dense one of uint8, or of floats from 0 to 1."
+            ) from error
     if not hasattr(value, "__array__") and not hasattr(value, "__array_interface__"):
         return None
     array = np.asarray(value)

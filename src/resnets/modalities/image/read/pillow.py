@@ -56,6 +56,8 @@ def open_image(
         kind = image.format
         if kind == "EPS":  # opened by the caller; to decode it would run it as a program
             raise UnidentifiedImageError
+        if 0 in image.size:
+            raise DataError(f"{name} has {image.width} x {image.height} pixels, which is no image.")
         decode_memory.reserve_for(image, name, background is not None)
         image.load()
         return _convert(upright(image), kind, "L" if color == "L" else "RGB", background, name)
