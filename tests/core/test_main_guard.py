@@ -31,6 +31,10 @@ def run(tmp_path: Path, ending: str, *options: str) -> subprocess.CompletedProce
         'if __name__ == "__main__":\n    experiment()\n',
         "def main():\n    experiment()\n\nif __name__ == '__main__' and True:\n    main()\n",
         'if __name__ != "__main__":\n    raise SystemExit\nexperiment()\n',
+        'try:\n    if __name__ == "__main__":\n        experiment()\nfinally:\n    pass\n',
+        'is_script = __name__ == "__main__"\nif is_script:\n    experiment()\n',
+        'match __name__:\n    case "__main__":\n        experiment()\n',
+        '__name__ == "__main__" and experiment()\n',
         "from threading import Thread\nt = Thread(target=experiment)\nt.start()\nt.join()\n",  # it cannot be seen there
     ],
 )
@@ -39,7 +43,10 @@ def test_guarded_scripts_pass(tmp_path: Path, ending: str) -> None:
     assert (found.stdout, found.stderr) == ("reached\n", "")
 
 
-@pytest.mark.parametrize("ending", ["experiment()\n", "def main():\n    experiment()\n\nmain()\n"])
+@pytest.mark.parametrize(
+    "ending",
+    ["name = __name__\nexperiment()\n", "if __name__:\n    pass\ndef main():\n    experiment()\n\nmain()\n"],
+)
 @pytest.mark.parametrize("options", [(), ("-m", "script")])
 def test_others_are_refused_with_the_guard_to_write(tmp_path: Path, ending: str, options: tuple[str, ...]) -> None:
     found = run(tmp_path, ending, *options)

@@ -6,6 +6,7 @@ import ast
 import multiprocessing
 import sys
 from types import FrameType
+from typing import Any
 
 from resnets.core.errors import UsageError
 
@@ -39,21 +40,37 @@ def check_main_guard(name: str) -> None:
         return
     try:
         with open(path, "rb") as file:
-            statements = ast.parse(file.read()).body
+            nodes = list(ast.walk(ast.parse(file.read())))
     except (OSError, SyntaxError, ValueError):
         return
-    if not any(_asks_for_name(each) and _reaches(each, frame.f_lineno) for each in statements):
+    if not any(_asks_for_name(each) and _reaches(each, frame.f_lineno) for each in nodes):
         raise UsageError(f"{path}, line {frame.f_lineno}: {name} starts processes. {_ADVICE}")
 
 
-def _asks_for_name(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and any(
-        isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test)
-    )
+def _asks_for_name(node: ast.AST) -> bool:
+    """Whether what the node does depends on `__name__`, or it keeps the answer for later."""
+    question: ast.AST | None = None
+    if isinstance(node, ast.If | ast.IfExp):
+        question = node.test
+    elif isinstance(node, ast.Match):
+        question = node.subject
+    elif isinstance(node, ast.BoolOp) or _keeps_answer(node):
+        question = node
+    return question is not None and any(_is_name(each) for each in ast.walk(question))
 
 
-def _reaches(statement: ast.stmt, line: int) -> bool:
-    """Whether the statement holds the line, or may have ended a process before it, as `!=` does."""
-    if isinstance(statement, ast.If) and any(isinstance(node, ast.NotEq) for node in ast.walk(statement.test)):
-        return statement.lineno <= line
-    return statement.lineno <= line <= (statement.end_lineno or statement.lineno)
+def _is_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "__name__"
+
+
+def _keeps_answer(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Compare)
+
+
+def _reaches(node: Any, line: int) -> bool:
+    """Whether the node holds the line, or comes before it and may have ended a process, as `!=` does, or has the answer
+    that a later one asks for."""
+    negated = isinstance(node, ast.If) and any(isinstance(each, ast.NotEq) for each in ast.walk(node.test))
+    if negated or isinstance(node, ast.Assign):
+        return bool(node.lineno <= line)
+    return bool(node.lineno <= line <= (node.end_lineno or node.lineno))
