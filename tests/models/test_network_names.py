@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import timm
 import timm.optim
@@ -53,6 +54,10 @@ def test_methods_give_what_timms_give(twins: tuple[Any, ResNet]) -> None:
         found, maps = ours.forward_intermediates(X, indices, output_fmt="NCHW")
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(maps, expected_maps)
+    torch.testing.assert_close(
+        ours.forward_intermediates(X, np.int64(2)),  # type: ignore[call-overload]
+        ours.forward_intermediates(X, 2),
+    )
     early = theirs.forward_intermediates(X, [0, 2], stop_early=True, intermediates_only=True)
     torch.testing.assert_close(ours.forward_intermediates(X, [0, 2], stop_early=True, intermediates_only=True), early)
     for name in ("num_features", "num_classes", "head_hidden_size"):
@@ -175,7 +180,9 @@ def test_frozen_stages_stay_as_they_are_in_training(stages: int, head: Any) -> N
 def test_freezing_leaves_what_others_froze_and_refuses_what_is_not_there() -> None:
     network = cast(ResNet, resnets.create("cifar_fast"))
     assert not network.get_parameter("conv1.0.weight").requires_grad
-    network.freeze(2).freeze(1).freeze(0)
+    network.freeze(2).freeze(np.int64(1))  # type: ignore[arg-type]
+    assert network.frozen == 1
+    network.freeze(0)
     assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["conv1.0.weight"]
     for stages in (5, -1, True):
         with pytest.raises(UsageError, match="from 0"):

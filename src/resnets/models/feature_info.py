@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -75,8 +76,8 @@ def take_indices(indices: int | Sequence[int] | None, count: int) -> tuple[int, 
     Raises:
         UsageError: one is out of range, or there is none.
     """
-    if isinstance(indices, int):
-        wanted: Sequence[int] = range(count - indices, count)
+    if isinstance(indices, numbers.Integral):
+        wanted: Sequence[int] = range(count - int(indices), count)
     else:
         wanted = range(count) if indices is None else [i + count if i < 0 else i for i in indices]
     if not wanted or not all(0 <= i < count for i in wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Self
 
 from torch import nn
@@ -41,10 +42,11 @@ class Freezable(nn.Module):
             UsageError: there are not so many.
         """
         parts = self._parts()
-        if isinstance(stages, bool) or not isinstance(stages, int) or not 0 <= stages <= len(parts):
+        if isinstance(stages, bool) or not isinstance(stages, numbers.Integral) or not 0 <= stages <= len(parts):
             raise UsageError(
                 f"freeze takes a number from 0 (nothing) to {len(parts)} (the stem and every stage), not {stages!r}."
             )
+        stages = int(stages)
         parameters = dict(self.named_parameters())
         for name in self._frozen_names & parameters.keys():
             parameters[name].requires_grad_(True)
