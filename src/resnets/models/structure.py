@@ -46,7 +46,7 @@ def _by_plain_name(network: nn.Module, wrappers: set[str]) -> dict[str, nn.Modul
 
 
 def _norms_alike(theirs: nn.Module, ours: nn.Module) -> bool:
-    return isinstance(theirs, nn.SyncBatchNorm) and isinstance(ours, _BatchNorm)
+    return isinstance(theirs, _BatchNorm) and isinstance(ours, _BatchNorm)
 
 
 def _other_settings(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
