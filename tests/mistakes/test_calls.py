@@ -120,3 +120,37 @@ def test_what_a_model_predicts_is_checked_as_the_command_checks_it(run: Path) ->
         model.embed(["https://x.y/z.png"])
     with pytest.raises(UsageError, match=r"^top takes a whole number, not '3'.$"):
         model.predict(np.zeros((8, 8), np.uint8), top="3")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["--lr", "0.01"], "'--lr': did you mean the setting optimizer.lr=0.01, without dashes?"),
+        (["--lr=0.01"], "'--lr': did you mean the setting optimizer.lr=0.01, without dashes?"),
+        (["--batch-size", "32"], "'--batch-size': did you mean the setting batch=32, without dashes?"),
+        (["--batch", "32"], "'--batch': did you mean the setting batch=32, without dashes?"),
+        (["--weight-decay", "--quiet"], "did you mean the setting optimizer.weight_decay=VALUE, without dashes?"),
+        (["--epoch", "3"], "'--epoch': did you mean --epochs"),
+        (["--verbose"], "'--verbose': did you mean --quiet?"),
+        (["--gpu"], "'--gpu': did you mean --device?"),
+        (["--pretrained"], "'--pretrained': did you mean --weights?"),
+    ],
+)
+def test_flags_of_other_programs(given: list[str], meant: str) -> None:
+    found = call("train", "digits", *given)
+    assert found.code == 2
+    assert found.err.startswith("resnets: No option of resnets train is called ")
+    assert meant in found.err
+
+
+def test_a_network_as_a_setting(tmp_path: Path) -> None:
+    found = call("train", "digits", "model=resnet18", "--out", tmp_path / "run")
+    expected = "resnets: The network is no setting: give --model resnet18, in Python model='resnet18'.\n"
+    assert (found.code, found.err) == (2, expected)
+
+
+@pytest.mark.parametrize("command", ["describe", "benchmark"])
+@pytest.mark.parametrize("name", ["runs/none", "none.safetensors"])
+def test_a_missing_run_is_no_unknown_network(command: str, name: str) -> None:
+    found = call(command, name)
+    assert (found.code, found.err) == (1, f"resnets: There is no model file or run folder {name}.\n")

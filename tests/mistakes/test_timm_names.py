@@ -24,6 +24,8 @@ from resnets.core.errors import UsageError
         ({"global_pool": "avg"}, "did you mean pool?"),
         ({"act_layer": "silu"}, "did you mean activation?"),
         ({"checkpoint_path": "a.pth"}, "did you mean weights?"),
+        ({"device": "cuda"}, 'did you mean create(...).to("cuda")?'),
+        ({"feature_only": True}, "did you mean features_only?"),
     ],
 )
 def test_arguments(given: dict[str, Any], meant: str) -> None:

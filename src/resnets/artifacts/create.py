@@ -108,6 +108,7 @@ def create(
 
 # What timm and torchvision call arguments, and what to write for them.
 _USUAL_NAMES: Mapping[str, str] = {
+    "device": 'create(...).to("cuda")',
     "num_classes": "classes",
     "in_chans": "channels",
     "in_channels": "channels",
@@ -118,6 +119,7 @@ _USUAL_NAMES: Mapping[str, str] = {
     "checkpoint_path": "weights",
     "pretrained": 'weights, such as weights="torchvision:DEFAULT" or weights="timm:a1_in1k"',
 }
+_OWN_ARGUMENTS = {"weights", "weights_stride", "seed", "features_only", "out_indices"}
 
 
 def _changed(spec: Spec, fields: dict[str, Any]) -> Spec:
@@ -131,7 +133,7 @@ def _changed(spec: Spec, fields: dict[str, Any]) -> Spec:
         if name not in own | of_head:
             if name in _USUAL_NAMES:
                 raise UsageError(f"No argument of create is called {name!r}: did you mean {_USUAL_NAMES[name]}?")
-            raise unknown("field of the spec", name, sorted(own | of_head))
+            raise unknown("field of the spec", name, sorted(own | of_head | _OWN_ARGUMENTS))
     head = {name: value for name, value in fields.items() if name not in own}
     spec = replace(spec, **{name: value for name, value in fields.items() if name in own})
     return replace(spec, head=replace(spec.head, **head)) if head else spec

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import Runtime
-from resnets.core.errors import UsageError
+from resnets.core.errors import FileError, UsageError
 from resnets.core.urls import local_path
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find_spec(model: str | PathLike[str] | Spec) -> Spec:
 
     Raises:
         UsageError: if no model has this name.
-        FileError: if the file cannot be read.
+        FileError: if the file is missing or cannot be read.
     """
     if not isinstance(model, str | PathLike):
         return model
@@ -65,6 +65,8 @@ def find_spec(model: str | PathLike[str] | Spec) -> Spec:
             f"{model} is no name of a network, which `resnets models` lists. To start from the weights in it: "
             f"--weights {model}"
         )
+    if "/" in model.removeprefix("timm/") or os.sep in model or model.endswith((".safetensors", ".pth", ".pt")):
+        raise FileError(f"There is no model file or run folder {model}.")
     return catalog.find(model)
 
 

@@ -119,6 +119,11 @@ def train(
         resolved = replace(resolved, precision=precision)
     if memory_limit is not None:
         resolved = replace(resolved, memory_limit=memory_limit)
+    for name, _, value in (each.partition("=") for each in overrides):
+        if name.strip() == "model" and not value.lstrip().startswith("{"):
+            raise UsageError(
+                f"The network is no setting: give --model {value.strip()}, in Python model={value.strip()!r}."
+            )
     resolved = resolved.with_overrides(overrides)
     if large_batch is not None:
         from resnets.recipes.large_batch import large_batch as enlarged

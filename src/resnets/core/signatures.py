@@ -28,10 +28,18 @@ R = TypeVar("R")
 
 # What other libraries call arguments, and their names here.
 _USUAL_NAMES: Mapping[str, str] = {
-    "verbose": "quiet",
-    "progress": "quiet",
-    "progress_bar": "quiet",
+    "amp": "precision",
     "callbacks": "subscribers",
+    "cuda": "device",
+    "early_stopping": "patience",
+    "gpu": "device",
+    "map_location": "device",
+    "n_jobs": "workers",
+    "output_dir": "out",
+    "pretrained": "weights",
+    "progress": "quiet",
+    "save_dir": "out",
+    "verbose": "quiet",
 }
 
 
@@ -40,9 +48,11 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         renamed: old names of options, which are refused, each with the new one.
+        settings_base: see `takes_settings`.
     """
 
     renamed: Mapping[str, str] = types.MappingProxyType({})
+    settings_base: Callable[[], Any] | None = None
 
     def error(self, message: str) -> NoReturn:
         # In intermixed parsing, argparse counts those that may be left out among the arguments that are required.
@@ -65,8 +75,25 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{self.prog} has no place for {rest[0]!r}. See {self.prog} --help.")
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            raise unknown(f"option of {self.prog}", rest[0].split("=")[0], flags)
+            raise self._unknown_option(rest[0], argv, flags)
         return parsed
+
+    def _unknown_option(self, given: str, argv: Sequence[str], flags: Sequence[str]) -> UsageError:
+        """The error for the option `given` of `argv`, which is none of `flags`."""
+        flag, equals, value = given.partition("=")
+        kind, name = f"option of {self.prog}", flag.lstrip("-").replace("-", "_")
+        if (usual := _flag(_USUAL_NAMES.get(name, ""))) in flags:
+            return UsageError(f"No {kind} is called {flag!r}: did you mean {usual}?")
+        if self.settings_base is not None:
+            from resnets.core.config import settings_called
+
+            base, after = self.settings_base(), [*argv, ""][list(argv).index(given) + 1]
+            value = value if equals else "VALUE" if not after or after.startswith("--") else after
+            own = f"{name}={value}" if name in field_types(cast(Any, type(base))) else ""
+            meant = own or settings_called(base, name, value)
+            if meant and _flag(meant.partition("=")[0]) not in flags:
+                return UsageError(f"No {kind} is called {flag!r}: did you mean the setting {meant}, without dashes?")
+        return unknown(kind, flag, flags)
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
@@ -147,6 +174,7 @@ def parser_of(function: Callable[..., Any], prog: str, *, skip: tuple[str, ...] 
     summary, helps = read_docstring(inspect.getdoc(function) or "")
     parser = Parser(prog=prog, description=summary, allow_abbrev=False)
     old: dict[str, str] = getattr(function, "renamed_arguments", {})  # by `core.renamed.renamed_arguments`
+    parser.settings_base = function.__dict__.get("settings_base")
     parser.renamed = {_flag(name): _flag(new) for name, new in old.items() if new not in skip}
     hints = type_hints(function, unloaded=object)
     for parameter in inspect.signature(function).parameters.values():

@@ -278,4 +278,7 @@ def find(name: str) -> Spec:
 def _with_heads() -> dict[str, Spec]:
     """`CATALOG`, and each of its classifiers on ImageNet with the head of a task."""
     on_imagenet = {name: spec for name, spec in CATALOG.items() if spec.usual_size == 224 and spec.classes == 1000}
-    return {**{f"fcn_{name}": _fcn(spec) for name, spec in on_imagenet.items()}, **CATALOG}
+    return {
+        **CATALOG,
+        **{f"fcn_{name}": _fcn(spec) for name, spec in on_imagenet.items() if f"fcn_{name}" not in CATALOG},
+    }
