@@ -20,6 +20,7 @@ from resnets.core.signatures import type_hints
 from resnets.core.typed import MAX_INT, conform, dataclasses_in, field_types, item_type, members_of
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.spec import Spec
+from resnets.nn.middles import Middle
 from resnets.recipes.catalog import RECIPES
 from resnets.training.plan import CheckpointPolicy, Plan
 from resnets.training.recipe import Recipe
@@ -59,8 +60,14 @@ def test_every_field_of_every_config_refuses_what_it_cannot_hold(config: type) -
         for value in (wrong, [], object()):
             if isinstance(value, list) and item_type(declared) is not None:
                 continue
-            with pytest.raises(UsageError, match=f"^{name} takes "):
-                config(**_valid(config, others) | {name: value})
+            with pytest.raises(UsageError, match=rf"^(middle\.)?{name} takes "):
+                _build(config, _valid(config, others) | {name: value})
+
+
+def _build(config: type, values: dict[str, Any]) -> None:
+    built = config(**values)
+    if isinstance(built, Middle):  # declared in nn, which checks nothing: the spec does
+        Spec(block="bottleneck", middle=built)
 
 
 def _any(field: dataclasses.Field[Any]) -> Any:

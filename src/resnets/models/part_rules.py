@@ -4,6 +4,7 @@ and instance norm (see `nn.instance_batch`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from resnets.core.errors import UsageError
@@ -49,7 +50,7 @@ def check_parts(shapes: Sequence[BlockShape], ibn: IBN, norm: Norm, *, basic: bo
         basic: whether they are basic blocks.
 
     Raises:
-        UsageError: they cannot, or a number of the middle is out of range.
+        UsageError: they cannot.
     """
     if (middle := shapes[0].middle) is not None:
         _check_middle(middle, shapes, basic=basic, preactivation=preactivation)
@@ -57,14 +58,23 @@ def check_parts(shapes: Sequence[BlockShape], ibn: IBN, norm: Norm, *, basic: bo
         _check_ibn(shapes, norm, preactivation=preactivation)
 
 
-def _check_middle(middle: Middle, shapes: Sequence[BlockShape], *, basic: bool, preactivation: bool) -> None:
+def checked_middle(middle: Middle) -> Middle:
+    """`middle` with its numbers as Python's own: `nn`, where it is declared, checks nothing.
+
+    Raises:
+        UsageError: a number is of another type or out of range.
+    """
     kind: Any = type(middle)
-    name = kind.__name__
+    least, found = 2 if isinstance(middle, Res2Net) else 1, {}
     for field, declared in field_types(kind).items():
-        value = conform(declared, getattr(middle, field), f"middle.{field}")
-        least = 2 if isinstance(middle, Res2Net) else 1
+        found[field] = value = conform(declared, getattr(middle, field), f"middle.{field}")
         if not isinstance(value, bool) and not least <= value <= _MOST:
-            raise UsageError(f"{name} needs a {field} from {least} to {_MOST:,}, not {value}.")
+            raise UsageError(f"{kind.__name__} needs a {field} from {least} to {_MOST:,}, not {value}.")
+    return replace(middle, **found)
+
+
+def _check_middle(middle: Middle, shapes: Sequence[BlockShape], *, basic: bool, preactivation: bool) -> None:
+    name = type(middle).__name__
     if preactivation:
         raise UsageError(f"middle {name} belongs to blocks without pre-activation.")
     if basic and not isinstance(middle, SelectiveKernel):

@@ -11,7 +11,7 @@ from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import Head, LinearHead
-from resnets.models.part_rules import check_antialias, check_parts, check_stem_pool
+from resnets.models.part_rules import check_antialias, check_parts, check_stem_pool, checked_middle
 from resnets.nn.middles import Middle
 from resnets.nn.shapes import (
     IBN,
@@ -126,6 +126,8 @@ class Spec:
     head: Head = field(default=LinearHead(), metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
 
     def __post_init__(self) -> None:
+        if self.middle is not None:
+            object.__setattr__(self, "middle", checked_middle(self.middle))
         counts = (*self.depths, *self.widths, self.stem_width, self.groups, self.group_width)
         if not all(n >= 1 for n in (*counts, self.gate_reduction, self.gate_divisor, self.channels)):
             raise UsageError("depths, widths, groups, gate_reduction, gate_divisor and channels must be 1 or more.")

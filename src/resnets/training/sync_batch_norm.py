@@ -38,7 +38,7 @@ class SynchronizedBatchNorm(_BatchNorm):
         """(N, C, ...) to the same shape."""
         if not self.training:
             return super().forward(input)
-        x = input.float()
+        x = input if input.dtype == torch.float64 else input.float()
         over = [0, *range(2, x.ndim)]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = x.numel() // x.shape[1] * self.process_group.size()
