@@ -14,7 +14,8 @@ from resnets.training.sync_batch_norm import synchronize
 
 @pytest.fixture
 def one_rank() -> Iterator[dist.ProcessGroup]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     group = dist.group.WORLD
     assert group is not None
     yield group

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from resnets.core.errors import UsageError
+from resnets.core.typed import conform
 from resnets.models.spec import Spec
 
 
@@ -76,10 +76,13 @@ def take_indices(indices: int | Sequence[int] | None, count: int) -> tuple[int, 
     Raises:
         UsageError: one is out of range, or there is none.
     """
-    if isinstance(indices, numbers.Integral):
-        wanted: Sequence[int] = range(count - int(indices), count)
+    if indices is None:
+        wanted: Sequence[int] = range(count)
+    elif isinstance(indices, Iterable):
+        numbers = [conform(int, each, "indices") for each in indices]
+        wanted = [number + count if number < 0 else number for number in numbers]
     else:
-        wanted = range(count) if indices is None else [i + count if i < 0 else i for i in indices]
+        wanted = range(count - conform(int, indices, "indices"), count)
     if not wanted or not all(0 <= i < count for i in wanted):
         raise UsageError(
             f"The network has {count} feature maps, so that indices are from {-count} to {count - 1} (or a number from "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Self
 
 from torch import nn
 
 from resnets.core.errors import UsageError
+from resnets.core.typed import conform
 
 HEAD = ("avgpool", "fc")
 
@@ -42,11 +42,11 @@ class Freezable(nn.Module):
             UsageError: there are not so many.
         """
         parts = self._parts()
-        if isinstance(stages, bool) or not isinstance(stages, numbers.Integral) or not 0 <= stages <= len(parts):
+        stages = conform(int, stages, "stages")
+        if not 0 <= stages <= len(parts):
             raise UsageError(
-                f"freeze takes a number from 0 (nothing) to {len(parts)} (the stem and every stage), not {stages!r}."
+                f"freeze takes a number from 0 (nothing) to {len(parts)} (the stem and every stage), not {stages}."
             )
-        stages = int(stages)
         parameters = dict(self.named_parameters())
         for name in self._frozen_names & parameters.keys():
             parameters[name].requires_grad_(True)
