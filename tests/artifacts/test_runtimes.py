@@ -210,7 +210,7 @@ def test_a_trained_model_is_benchmarked_one_image_at_a_time(file: Path) -> None:
 
 def test_a_trained_model_is_no_architecture_to_train(file: Path, tmp_path: Path) -> None:
     data = make_images(tmp_path / "data", train=4, val=2)
-    with pytest.raises(UsageError, match="No model is called"):  # its weights would be left out without a word
+    with pytest.raises(UsageError, match="is no name of a network"):  # its weights would be left out without a word
         resnets.train("paper/cifar", data=str(data), model=str(file), out=tmp_path / "run")
 
 

@@ -162,6 +162,7 @@ GONE: dict[str, set[str]] = {
     "artifacts.model_file": {"TASK"},  # there are several
     "lab.figures": {"is_plain", "layers_of"},
     "models.surgery": {"CLASSIFIER"},  # it depends on the network
+    "nn.layers": {"broadcast"},  # a line of the random layers
 }
 
 

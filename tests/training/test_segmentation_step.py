@@ -62,7 +62,7 @@ def test_micro_batches_change_nothing(bn_batch: int) -> None:
     assert_equal(step(Ranks(), "frozen", bn_batch), step(Ranks(), "frozen", BATCH))
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_change_nothing(world: int, tmp_path: Path) -> None:
     assert_equal(on_ranks(world, tmp_path, "frozen", 1), step(Ranks(), "frozen", BATCH))
 

@@ -77,6 +77,7 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(data: Path, whole: Path, tmp
     assert curve(out) == curve(whole)
 
 
+@pytest.mark.slow
 def test_two_ranks_train_on_the_batches_of_one(data: Path, whole: Path, tmp_path: Path) -> None:
     argv = ["train", "audio/logmel", *SMALL, "--data", str(data), "--out", str(tmp_path / "r"), "--epochs", "3"]
     code, _, err = finish(start([*argv, "--device", "cpu"], ranks=2))

@@ -49,7 +49,9 @@ def test_micro_batches_change_nothing(bn_batch: int, damaged: bool) -> None:
     check((float(loss), gradients), damaged)
 
 
-@pytest.mark.parametrize(("world", "bn_batches"), [(2, (12, 6, 3, 2)), (3, (12, 4, 2))])
+@pytest.mark.parametrize(
+    ("world", "bn_batches"), [(2, (12, 6, 3, 2)), pytest.param(3, (12, 4, 2), marks=pytest.mark.slow)]
+)
 def test_ranks_change_nothing(world: int, bn_batches: tuple[int, ...], tmp_path: Path) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     argv = [*launcher, "-m", "tests.training.weighted", str(tmp_path / "found.pt"), *map(str, bn_batches)]
