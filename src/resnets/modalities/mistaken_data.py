@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from itertools import islice
 from pathlib import Path
 
 from resnets.modalities.base import NOUNS
@@ -79,7 +80,8 @@ def _mistaken_folder(path: Path) -> str:
 
 def only_folder(path: Path) -> Path | None:
     """The folder in `path`, where there is one only and no visible file beside it."""
-    visible = [entry for entry in os.scandir(path) if not entry.name.startswith((".", "__"))]
+    with os.scandir(path) as entries:  # a folder of data may have a million: two are enough
+        visible = list(islice((each for each in entries if not each.name.startswith((".", "__"))), 2))
     return Path(visible[0].path) if len(visible) == 1 and visible[0].is_dir() else None
 
 

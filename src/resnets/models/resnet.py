@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, overload
+from typing import ClassVar, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from resnets.models.feature_info import FeatureInfo, take_indices
 from resnets.models.freezing import Freezable
 from resnets.models.heads import LinearHead
 from resnets.models.memory import Segments
-from resnets.models.parameter_groups import parameter_groups
+from resnets.models.parameter_groups import ParameterGroups
 from resnets.models.spec import Spec, stage_of
 from resnets.nn.blocks import Basic, Bottleneck, PreActBasic, PreActBottleneck
 from resnets.nn.layers import Layers
@@ -38,7 +38,7 @@ def layers_of(spec: Spec) -> Layers:
     return Layers(spec.dimensions, spec.norm, spec.norm_eps, spec.norm_momentum, spec.activation, spec.standardized)
 
 
-class ResNet(Freezable):
+class ResNet(Freezable, ParameterGroups):
     """The network that `spec` describes, with torch's own initialisation; `models.initialize` has the papers'.
 
     The keys of the `state_dict` are torchvision's, for the networks that torchvision has. Children are registered in
@@ -257,20 +257,6 @@ class ResNet(Freezable):
         """Sets whether every block is recomputed in the backward pass; `recomputed` chooses which."""
         depths = zip(self.stage_names, self.spec.depths, strict=True)
         self.recomputed = {name: (1,) * depth for name, depth in depths} if enable else {}
-
-    def parameter_groups(
-        self,
-        *,
-        lr: float | None = None,
-        weight_decay: float = 0.0,
-        layer_decay: float = 1.0,
-        decay_norms_and_biases: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Groups for an optimiser; see `models.parameter_groups`."""
-        return parameter_groups(
-            self, self.spec, lr=lr, weight_decay=weight_decay, layer_decay=layer_decay,
-            decay_norms_and_biases=decay_norms_and_biases,
-        )  # fmt: skip
 
 
 def backbone_of(network: nn.Module) -> ResNet:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 EPS = 1e-8  # as in BiT
 
@@ -25,19 +26,18 @@ def _standardized(weight: Tensor, eps: float = EPS) -> Tensor:
     return F.batch_norm(rows, None, None, training=True, eps=eps).reshape(weight.shape)
 
 
-class StandardizedConv1d(nn.Conv1d):
+class _Standardized(_ConvNd):
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
+        return self._conv_forward(input, _standardized(self.weight), self.bias)
 
 
-class StandardizedConv2d(nn.Conv2d):
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
+class StandardizedConv1d(_Standardized, nn.Conv1d): ...
 
 
-class StandardizedConv3d(nn.Conv3d):
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, _standardized(self.weight), self.bias)  # type: ignore[no-any-return]
+class StandardizedConv2d(_Standardized, nn.Conv2d): ...
+
+
+class StandardizedConv3d(_Standardized, nn.Conv3d): ...
 
 
 STANDARDIZED_CONV = {1: StandardizedConv1d, 2: StandardizedConv2d, 3: StandardizedConv3d}
@@ -48,7 +48,7 @@ _PLAIN = {StandardizedConv1d: nn.Conv1d, StandardizedConv2d: nn.Conv2d, Standard
 def make_plain(network: nn.Module) -> None:
     """Replaces each standardised convolution in `network` by a plain one, with the weights that it convolves with."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, StandardizedConv1d | StandardizedConv2d | StandardizedConv3d):
+        if isinstance(module, _Standardized):
             conv = _PLAIN[type(module)](
                 module.in_channels,
                 module.out_channels,

@@ -7,7 +7,7 @@ Long et al. 2015 (1411.4038). Keys of the `state_dict` and values are those of t
 # Without `from __future__ import annotations`: tracing copies those of `forward`, and TorchScript needs them as types.
 
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from resnets.models.feature_info import FeatureInfo
 from resnets.models.heads import FCNHead
 from resnets.models.initialize import allocate
 from resnets.models.memory import Segments
-from resnets.models.parameter_groups import parameter_groups
+from resnets.models.parameter_groups import ParameterGroups
 from resnets.models.resnet import ResNet, layers_of
 from resnets.models.spec import Spec
 from resnets.nn.layers import Layers
@@ -26,7 +26,7 @@ from resnets.nn.stochastic import Dropout, number_stochastic_layers
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by spatial dimensions
 
 
-class FCN(nn.Module):
+class FCN(ParameterGroups):
     """Logits for each pixel: those of the last stage, enlarged to the size of the input.
 
     (N, spec.channels, H, W) to (N, spec.classes, H, W), for any height and width, in training and evaluation alike.
@@ -39,6 +39,7 @@ class FCN(nn.Module):
     """
 
     __jit_unused_properties__: ClassVar = ["recomputed", "num_features", "num_classes", "feature_info"]
+    backbone_prefix: ClassVar[str] = "backbone."
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -85,20 +86,6 @@ class FCN(nn.Module):
         """Freezes the first parts of the backbone; see `Freezable.freeze`."""
         self.backbone.freeze(stages)
         return self
-
-    def parameter_groups(
-        self,
-        *,
-        lr: float | None = None,
-        weight_decay: float = 0.0,
-        layer_decay: float = 1.0,
-        decay_norms_and_biases: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Groups for an optimiser, the heads in the last; see `models.parameter_groups`."""
-        return parameter_groups(
-            self, self.spec, "backbone.", lr=lr, weight_decay=weight_decay, layer_decay=layer_decay,
-            decay_norms_and_biases=decay_norms_and_biases,
-        )  # fmt: skip
 
     def get_classifier(self) -> nn.Module:
         """The head on the last stage."""

@@ -1,7 +1,7 @@
 """From an array to an image: the shapes and numbers that are read, by one rule for NumPy and torch.
 
-Shapes: (height, width) is grey; (height, width, channels) and (channels, height, width) are told apart by which end is
-1, 3 or 4 (the last may be 2): grey, RGB, RGB with alpha; 2 is grey with alpha. A shape that is both is refused. The
+Shapes: (height, width) is grey; (height, width, channels) and (channels, height, width) differ in which end is 1, 3 or
+4 (the last may be 2): grey, RGB, RGB with alpha; 2 is grey with alpha. A shape that is both is refused. The
 order of colours is red, green, blue, so that OpenCV's images have to be reversed, `array[..., ::-1]`.
 
 Numbers: uint8 from 0 to 255; uint16 as a file of 16 bits, whose lower byte is dropped; bool as black and white; floats
