@@ -48,11 +48,12 @@ class ImageReader:
 
     @property
     def numbers(self) -> int:
-        return self.augmentations.crop.numbers if self.augmentations.crop else 0
+        crop, policy = self.augmentations.crop, self.augmentations.auto_augment
+        return (crop.numbers if crop else 0) + (policy.numbers if policy else 0)
 
     @property
     def resident(self) -> bool:
-        return self.augmentations.crop is None
+        return self.augmentations.holds
 
     @property
     def mixes(self) -> bool:
@@ -73,13 +74,13 @@ class ImageReader:
         return {"inputs": Slot((self.settings.channels, side, side), np.float32 if self._early else np.uint8)}
 
     def draw(self, rng: BatchRNG) -> Draws:
-        # The text "crop" is part of the data format: another one gives other batches.
-        u = rng.generator("crop").random((rng.batch, self.numbers), np.float32)
-        return Draws(u, self.augmentations.flipped(rng) if self._early else None)
+        return Draws(self.augmentations.decoding_numbers(rng), self.augmentations.flipped(rng) if self._early else None)
 
     def sample(self, dataset: Any, index: int, u: NDArray[np.float32], size: int | None) -> Arrays:
         """As `Reader.sample`: "inputs", (channels, size, size) uint8."""
         p, crop = self.settings, self.augmentations.crop
+        cropped = crop.numbers if crop else 0
+        u, of_policy = u[:cropped], u[cropped:]
         if size is not None and size != p.crop:
             p = replace(p, crop=size, resize=max(size, p.resize))
         dataset, index = whole(dataset, index)
@@ -87,15 +88,24 @@ class ImageReader:
             data = dataset.encoded(index) if crop is not None and crop.takes_pixels(p) else None
             pixels = jpeg.decode(data) if data is not None else None
             if crop is not None and pixels is not None:
-                return {"inputs": crop.crop_pixels(pixels, u, p).numpy()}
+                return self._changed(crop.crop_pixels(pixels, u, p).numpy(), of_policy)
             name = dataset.name(index)
             if data is not None:
                 image = open_image(data, p.color, background=p.background, name=name)
             else:
                 image = dataset.image(index, p.color, p.background)
             if crop is None:
-                return {"inputs": prepare(image, p, name)}
-            return {"inputs": to_pixels(crop(image, u, p), p.color)}
+                return self._changed(prepare(image, p, name), of_policy)
+            return self._changed(to_pixels(crop(image, u, p), p.color), of_policy)
+
+    def _changed(self, pixels: NDArray[np.uint8], u: NDArray[np.float32]) -> Arrays:
+        """The "inputs" of a cropped image, (channels, size, size), after `auto_augment`."""
+        if (policy := self.augmentations.auto_augment) is None:
+            return {"inputs": pixels}
+        color = self.settings.color
+        upright = pixels[::-1] if color == "BGR" else pixels
+        image = Image.fromarray(upright[0] if color == "L" else np.ascontiguousarray(upright.transpose(1, 2, 0)))
+        return {"inputs": to_pixels(policy(image, u), color)}
 
     def write(self, sample: Arrays, into: Arrays, numbers: Any) -> None:
         """As `Reader.write`.

@@ -4,7 +4,7 @@ The names below are read without torch or NumPy, as recipes are; `resize` and `n
 """
 
 from resnets.modalities.image.transforms.affine import Affine
-from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Transform
+from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Policy, Transform
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
@@ -15,6 +15,7 @@ from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
+from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
 
 __all__ = [
     "Affine",
@@ -28,8 +29,10 @@ __all__ = [
     "Mixup",
     "PCAColor",
     "PaddedCrop",
+    "Policy",
     "ProgressiveResize",
     "RandomResizedCrop",
     "ScaledCrop",
     "Transform",
+    "TrivialAugmentWide",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Color, Preprocessing
@@ -20,6 +21,7 @@ from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
+from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
 from resnets.modalities.rng import BatchRNG
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 # JSON names each augmentation by its class.
 Crop = RandomResizedCrop | ScaledCrop
+Policy = TrivialAugmentWide
 Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
 
@@ -37,11 +40,12 @@ Mix = Mixup | CutMix
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Augmentations:
-    """Random changes of the training images: a crop as each is decoded, transforms of the batch, then a mix.
+    """Random changes of the training images: a crop and a policy as each is decoded, transforms of the batch, a mix.
 
     Args:
         crop: without one, images are resized and cropped as in evaluation.
         progressive_resize: sizes of the crops; without it, they are as large as in evaluation.
+        auto_augment: a policy of operations on each image after its crop, before `transforms`, on the CPU by Pillow.
         transforms: applied in this order, before images are normalised.
         mix: one of these, drawn evenly for each step, applied after images are normalised.
     """
@@ -50,6 +54,7 @@ class Augmentations:
     progressive_resize: ProgressiveResize | None = None
     transforms: tuple[Transform, ...] = ()
     mix: tuple[Mix, ...] = ()
+    auto_augment: Policy | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         require(
@@ -59,7 +64,7 @@ class Augmentations:
 
     @property
     def holds(self) -> bool:
-        return self.crop is None
+        return self.crop is None and self.auto_augment is None
 
     @property
     def decodes_jpeg(self) -> bool:
@@ -109,6 +114,17 @@ class Augmentations:
                     f"Cutout's square of {transform.size} px can cover images of {smallest} px; the maximum is "
                     f"{smallest - 1} px.",
                 )
+
+    def decoding_numbers(self, rng: BatchRNG) -> NDArray[np.float32]:
+        """(batch, numbers) uniform numbers in [0, 1) of the global batch: of the crop, then of `auto_augment`."""
+        import numpy as np
+
+        # The text "crop" is part of the data format: another one gives other batches.
+        drawn = [rng.generator("crop").random((rng.batch, self.crop.numbers if self.crop else 0), np.float32)]
+        if (policy := self.auto_augment) is not None:
+            generator = rng.generator(f"auto augment {type(policy).__name__}")
+            drawn.append(generator.random((rng.batch, policy.numbers), np.float32))
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, 1)
 
     def apply_to_batch(self, images_NCHW: Tensor, rng: BatchRNG, color: Color = "RGB") -> Tensor:  # noqa: N803
         """`images_NCHW` (uint8 from 0 to 255) after all `transforms`: uint8, or float32 from 0 to 1.

@@ -1,11 +1,11 @@
-"""What an augmentation is: the three protocols, and the random numbers that they are given.
+"""What an augmentation is: the four protocols, and the random numbers that they are given.
 
 Every augmentation is one frozen dataclass in one file of this package: its fields are its settings, which recipes and
 model files hold as JSON under the name of the class, and its `__call__` is a pure function of images and of uniform
 numbers drawn beforehand. torchvision's random classes draw from torch's global generator, so they cannot serve here;
 their functional forms are what the tests compare with.
 
-To add one, write its file, and add its class to the union `Crop`, `Transform` or `Mix` in `augmentations.py`.
+To add one, write its file, and add its class to the union `Crop`, `Policy`, `Transform` or `Mix` in `augmentations.py`.
 
 Recipes are read without torch or NumPy: modules of augmentations import them inside methods.
 """
@@ -56,6 +56,37 @@ class RandomCrop(Protocol):
     def crop_pixels(self, pixels_CHW: Tensor, u: Uniforms, preprocessing: Preprocessing) -> Tensor:  # noqa: N803
         """As `__call__`, of a decoded (3, height, width) uint8 tensor."""
         raise TypeError(f"{type(self).__name__} takes images of Pillow only.")
+
+
+class ImagePolicy(Protocol):
+    """Random operations on one image, after its crop, by the thread that decodes it."""
+
+    fill: tuple[int, int, int]  # red, green and blue of what geometric operations leave empty
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.fill) == 3 and all(0 <= level <= 255 for level in self.fill),
+            f"fill takes red, green and blue from 0 to 255, not {self.fill}.",
+        )
+
+    @property
+    def numbers(self) -> int:
+        """Uniform numbers for an image."""
+        ...
+
+    def __call__(self, image: Image.Image, u: Uniforms) -> Image.Image:
+        """The changed image, of the same size.
+
+        Args:
+            image: of mode "RGB" or "L".
+            u: (numbers,) uniform numbers in [0, 1).
+        """
+        ...
+
+
+def pick(u: np.float32, count: int) -> int:
+    """The choice from 0 to `count` - 1 that a uniform number in [0, 1) makes."""
+    return int(float(u) * count)
 
 
 class BatchTransform(Protocol):
