@@ -13,6 +13,7 @@ from resnets.modalities.image.transforms.mixup import Mixup
 from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
+from resnets.modalities.image.transforms.rand_augment import RandAugment
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
 from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
@@ -31,6 +32,7 @@ __all__ = [
     "PaddedCrop",
     "Policy",
     "ProgressiveResize",
+    "RandAugment",
     "RandomResizedCrop",
     "ScaledCrop",
     "Transform",

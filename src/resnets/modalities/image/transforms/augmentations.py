@@ -19,6 +19,7 @@ from resnets.modalities.image.transforms.mixup import Mixup
 from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
+from resnets.modalities.image.transforms.rand_augment import RandAugment
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
 from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 # JSON names each augmentation by its class.
 Crop = RandomResizedCrop | ScaledCrop
-Policy = TrivialAugmentWide
+Policy = RandAugment | TrivialAugmentWide
 Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
 
