@@ -5,6 +5,7 @@ The names below are read without torch or NumPy, as recipes are; `resize` and `n
 
 from resnets.modalities.image.transforms.affine import Affine
 from resnets.modalities.image.transforms.augmentations import Augmentations, Crop, Mix, Policy, Transform
+from resnets.modalities.image.transforms.auto_augment import AutoAugment
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
@@ -21,6 +22,7 @@ from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWi
 __all__ = [
     "Affine",
     "Augmentations",
+    "AutoAugment",
     "ColorJitter",
     "Crop",
     "CutMix",

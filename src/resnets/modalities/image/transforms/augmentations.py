@@ -10,6 +10,7 @@ from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.transforms.affine import Affine
+from resnets.modalities.image.transforms.auto_augment import AutoAugment
 from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # JSON names each augmentation by its class.
 Crop = RandomResizedCrop | ScaledCrop
-Policy = RandAugment | TrivialAugmentWide
+Policy = RandAugment | TrivialAugmentWide | AutoAugment
 Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
 Mix = Mixup | CutMix
 
