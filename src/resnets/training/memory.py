@@ -25,7 +25,7 @@ from resnets.tasks.forward import forward
 from resnets.training.agreement import from_rank_0
 from resnets.training.distributed import Ranks
 from resnets.training.environment import Environment
-from resnets.training.recipe import AdamW, Recipe
+from resnets.training.recipe import LAMB, AdamW, Recipe
 from resnets.training.step import Training
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # mallopt(3)
@@ -55,7 +55,7 @@ def bytes_per_element(recipe: Recipe, precision: str) -> BytesPerElement:
     """Returns what one number takes under `recipe`."""
     return BytesPerElement(
         activation=2 if precision == "bf16" else 4,
-        optimizer=8 if isinstance(recipe.optimizer, AdamW) else 4 if recipe.optimizer.momentum else 0,
+        optimizer=8 if isinstance(recipe.optimizer, AdamW | LAMB) else 4 if recipe.optimizer.momentum else 0,
         average=4 if recipe.ema is not None else 0,
     )
 

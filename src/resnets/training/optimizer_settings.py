@@ -47,6 +47,28 @@ class AdamW:
 
 @dataclass(frozen=True, kw_only=True)
 @checked
+class LAMB:
+    """Adam whose step in each layer is as long as the layer's weights (You et al. 2020, 1904.00962, algorithm 2).
+
+    It is the form of timm's `Lamb`: weight decay is added to the direction of Adam before its length is set, and
+    parameters without weight decay take Adam's step. timm's also clips the whole gradient at 1: that is `clip_norm=1`
+    of the recipe.
+    """
+
+    lr: float = 5e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-6
+    weight_decay: float = 0.01
+    decay_norms: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0 and self.weight_decay >= 0):
+            raise UsageError("LAMB needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
 class Muon:
     """Muon for convolutions, SGD with Nesterov momentum for everything else (Jordan et al. 2024; cifar10-airbench).
 

@@ -17,8 +17,9 @@ from torch.optim.sgd import sgd
 
 from resnets.core.devices import abilities
 from resnets.training import unfused_optimizers
+from resnets.training.lamb import Lamb
 from resnets.training.muon import Orthogonal
-from resnets.training.recipe import SGD, AdamW, Muon
+from resnets.training.recipe import LAMB, SGD, AdamW, Muon
 
 State = dict[str, Tensor]
 Rate = float | Tensor  # in a CUDA graph a float32 scalar
@@ -147,7 +148,7 @@ class Optimizer:
                 group.rule.step(parameters, gradients, states, lr * group.relative_lr, found_inf)
 
 
-def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32") -> Optimizer:
+def build(choice: SGD | AdamW | Muon | LAMB, network: nn.Module, precision: str = "fp32") -> Optimizer:
     """Returns the optimiser of `network`.
 
     Args:
@@ -161,6 +162,8 @@ def build(choice: SGD | AdamW | Muon, network: nn.Module, precision: str = "fp32
     def rule(decay: float) -> Rule:
         if isinstance(choice, AdamW):
             return Adam(choice.beta1, choice.beta2, choice.eps, decay)
+        if isinstance(choice, LAMB):
+            return Lamb(choice.beta1, choice.beta2, choice.eps, decay)
         return Momentum(choice.momentum, choice.nesterov, decay)
 
     kernels, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]

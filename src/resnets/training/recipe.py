@@ -21,6 +21,7 @@ from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
 from resnets.tasks.catalog import AnyTask
 from resnets.tasks.classification.settings import Classify
+from resnets.training.optimizer_settings import LAMB as LAMB
 from resnets.training.optimizer_settings import SGD as SGD
 from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
@@ -103,7 +104,7 @@ class Recipe:
     bn_batch: int | None = None
     epochs: float | None = None
     steps: int | None = None
-    optimizer: SGD | AdamW | Muon = field(default_factory=SGD)
+    optimizer: SGD | AdamW | Muon | LAMB = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     warmup: Warmup | None = None
     label_smoothing: float = 0.0
