@@ -1,4 +1,4 @@
-"""The loss of a classifier: cross-entropy with label smoothing, also for images mixed of two."""
+"""The losses of a classifier, with label smoothing, also for images mixed of two."""
 
 from __future__ import annotations
 
@@ -33,3 +33,33 @@ def cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) ->
 
 def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     return F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
+
+
+def binary_cross_entropy(
+    logits: Tensor, batch: Batch, label_smoothing: float = 0.0, target_threshold: float | None = None
+) -> Tensor:
+    """The loss of each sample of a training batch, in nats, computed in float32: each class for itself, the mean over
+    the classes (Wightman et al. 2021, 2110.00476, section 2), as timm's `BinaryCrossEntropy`.
+
+    Args:
+        logits, batch, label_smoothing: as of `cross_entropy`. The targets of a mixed image are mixed with `lam`.
+        target_threshold: the targets above it become 1 and the others 0, after smoothing and mixing; None leaves them.
+
+    Returns:
+        (N,) float32.
+    """
+    targets = _smoothed(batch["labels"], logits, label_smoothing)
+    if "lam" in batch:
+        partners = _smoothed(batch["partner_labels"], logits, label_smoothing)
+        targets = torch.lerp(partners, targets, batch["lam"][:, None])
+    if target_threshold is not None:
+        targets = (targets > target_threshold).float()
+    return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean(1)
+
+
+def _smoothed(labels: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:
+    """(N, classes) float32: 1 for the label, of which `label_smoothing` is spread evenly over all classes."""
+    classes = logits.shape[1]
+    off = label_smoothing / classes
+    targets = torch.full(logits.shape, off, dtype=torch.float32, device=logits.device)
+    return targets.scatter_(1, labels[:, None], 1 - label_smoothing + off)

@@ -41,7 +41,12 @@ class Classification:
         return network.build(spec)
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": loss.cross_entropy(network(batch["inputs"]), batch, self.label_smoothing)}
+        logits, settings = network(batch["inputs"]), self.settings
+        if settings.loss == "binary_cross_entropy":
+            value = loss.binary_cross_entropy(logits, batch, self.label_smoothing, settings.target_threshold)
+        else:
+            value = loss.cross_entropy(logits, batch, self.label_smoothing)
+        return {"loss": value}
 
     def weight(self, batch: Batch) -> Tensor | None:
         return None
