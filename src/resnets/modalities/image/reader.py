@@ -126,6 +126,7 @@ class ImageReader:
         if not self._early:
             images = self.augmentations.apply_to_batch(images, rng, self.settings.color)
             images = normalize(images, self.settings)
+        images = self.augmentations.erase(images, rng)
         if not self.mixes:
             return batch | {"inputs": images}
         images, partners, lam = self.augmentations.mix_batch(images, rng)

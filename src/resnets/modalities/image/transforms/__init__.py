@@ -15,6 +15,7 @@ from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
 from resnets.modalities.image.transforms.rand_augment import RandAugment
+from resnets.modalities.image.transforms.random_erasing import RandomErasing
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
 from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
@@ -35,6 +36,7 @@ __all__ = [
     "Policy",
     "ProgressiveResize",
     "RandAugment",
+    "RandomErasing",
     "RandomResizedCrop",
     "ScaledCrop",
     "Transform",

@@ -21,6 +21,7 @@ from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
 from resnets.modalities.image.transforms.progressive_resize import ProgressiveResize
 from resnets.modalities.image.transforms.rand_augment import RandAugment
+from resnets.modalities.image.transforms.random_erasing import RandomErasing
 from resnets.modalities.image.transforms.random_resized_crop import RandomResizedCrop
 from resnets.modalities.image.transforms.scaled_crop import ScaledCrop
 from resnets.modalities.image.transforms.trivial_augment import TrivialAugmentWide
@@ -50,6 +51,7 @@ class Augmentations:
         auto_augment: a policy of operations on each image after its crop, before `transforms`, on the CPU by Pillow.
         transforms: applied in this order, before images are normalised.
         mix: one of these, drawn evenly for each step, applied after images are normalised.
+        erasing: of a rectangle, after images are normalised and before they are mixed.
     """
 
     crop: Crop | None = None
@@ -57,6 +59,7 @@ class Augmentations:
     transforms: tuple[Transform, ...] = ()
     mix: tuple[Mix, ...] = ()
     auto_augment: Policy | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    erasing: RandomErasing | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         require(
@@ -151,6 +154,10 @@ class Augmentations:
             assert isinstance(transform, Flip)
             flipped ^= transform.draw(rng, _purpose(number, transform))[:, 0].numpy() < transform.p
         return flipped
+
+    def erase(self, images_NCHW: Tensor, rng: BatchRNG) -> Tensor:  # noqa: N803
+        """`images_NCHW` (float32, normalised) after `erasing`."""
+        return images_NCHW if self.erasing is None else self.erasing(images_NCHW, self.erasing.draw(rng))
 
     def mix_batch(self, images_NCHW: Tensor, rng: BatchRNG) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803
         """`images_NCHW` (float32, normalised) mixed by one of `mix`.
