@@ -83,14 +83,18 @@ def recipe_with(**changes: object) -> dict[str, Any]:
             recipe_with(augmentations={"transforms": [{"kind": "Flip"}, 3]}),
             r"^augmentations.transforms\[1\] takes PaddedCrop or",
         ),
-        (Recipe, recipe_with(optimizer={"lr": 0.1}), '^optimizer takes "kind": SGD or AdamW or Muon, not None'),
+        (Recipe, recipe_with(optimizer={"lr": 0.1}), '^optimizer takes "kind": SGD or AdamW or Muon or LAMB, not None'),
         (
             Recipe,
             recipe_with(optimizer={"kind": "Adam"}),
-            "^optimizer takes \"kind\": SGD or AdamW or Muon, not 'Adam'",
+            "^optimizer takes \"kind\": SGD or AdamW or Muon or LAMB, not 'Adam'",
         ),
-        (Recipe, recipe_with(optimizer={"kind": []}), r'^optimizer takes "kind": SGD or AdamW or Muon, not \[\]'),
-        (Recipe, recipe_with(optimizer="SGD"), "^optimizer takes SGD or AdamW or Muon, not 'SGD'"),
+        (
+            Recipe,
+            recipe_with(optimizer={"kind": []}),
+            r'^optimizer takes "kind": SGD or AdamW or Muon or LAMB, not \[\]',
+        ),
+        (Recipe, recipe_with(optimizer="SGD"), "^optimizer takes SGD or AdamW or Muon or LAMB, not 'SGD'"),
         (Recipe, recipe_with(optimizer={"kind": "SGD", "beta1": 0.9}), "^No setting of optimizer is called 'beta1'"),
     ],
 )

@@ -86,12 +86,14 @@ def batches_for(
     workers: int = 0,
 ) -> Batches:
     """The training batches of a resolved recipe; see `Batches`."""
+    bn_batch = bn_batch or recipe.bn_batch or recipe.batch
+    copies, ghost_batches = recipe.repeated_augmentation, recipe.batch // bn_batch
     return Batches(
         data.train,
-        sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed),
+        sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed, copies, ghost_batches),
         reader=open_reader(recipe.preprocessing, recipe.augmentations),
         seed=recipe.seed,
-        bn_batch=bn_batch or recipe.bn_batch or recipe.batch,
+        bn_batch=bn_batch,
         device=device,
         rows=rows,
         workers=workers,

@@ -15,7 +15,7 @@ from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
 from resnets.modalities.image.preprocessing import Normalize, TestTimeAugmentation
-from resnets.modalities.image.transforms import Augmentations
+from resnets.modalities.image.transforms import Augmentations, Flip
 from resnets.modalities.inputs import AnyAugmentations, AnyInput
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
@@ -60,6 +60,8 @@ class Recipe:
         batch: samples a step, over all devices.
         bn_batch: samples of a ghost batch, which share batch-norm statistics and are mixed with one another; None is
             the whole batch, or a device's share of it. Must divide `batch`. Smaller ones take less memory.
+        repeated_augmentation: copies of each sample in a batch, each augmented anew; an epoch, which is as long, has
+            so many times fewer samples (Hoffer et al. 2020, 1901.09335). 1 for none.
         epochs, steps: the length, one of the two.
         schedule, warmup: of the learning rate.
         label_smoothing: share of each label that is spread evenly over all classes.
@@ -102,6 +104,7 @@ class Recipe:
     damaged: Literal["refuse", "exclude"] = "refuse"
     batch: int = 128
     bn_batch: int | None = None
+    repeated_augmentation: int = field(default=1, metadata=OMITTED_BY_DEFAULT)
     epochs: float | None = None
     steps: int | None = None
     optimizer: SGD | AdamW | Muon | LAMB = field(default_factory=SGD)
@@ -149,6 +152,10 @@ class Recipe:
             raise UsageError(
                 f"evaluate_every must be above 0 and below {MAX_EPOCHS:,} epochs, not {self.evaluate_every:g}."
             )
+        if not 1 <= self.repeated_augmentation <= self.batch:
+            raise UsageError(
+                f"repeated_augmentation must be from 1 to batch {self.batch}, not {self.repeated_augmentation}."
+            )
         self._check_input()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
@@ -175,6 +182,13 @@ class Recipe:
             )
         if self.tta != settings.tta[0] and not self.task.averages:
             raise UsageError(f"tta={self.tta} averages outputs, which makes no sense for {self.task.name}.")
+        if self.repeated_augmentation > 1 and any(
+            isinstance(each, Flip) and each.alternating for each in getattr(self.augmentations, "transforms", ())
+        ):
+            raise UsageError(
+                "With repeated_augmentation an epoch has some of the samples alone, so an alternating Flip cannot show "
+                "both sides of each. Give alternating=false."
+            )
         if self.task.fixed != settings.fixed:
             raise UsageError(
                 f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
