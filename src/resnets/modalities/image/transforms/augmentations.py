@@ -169,7 +169,7 @@ class Augmentations:
         mix = self.mix[int(generator.integers(len(self.mix)))]
         lam = rng.own_rows(mix.sample_lam(generator, rng.batch))
         partners = rng.partners(generator)
-        images, lam = mix(images_NCHW, partners, lam, rng.uniforms("mix place", mix.numbers))
+        images, lam = mix(images_NCHW, partners, lam, mix.draw(rng, "mix place"))
         return images, partners, lam
 
 

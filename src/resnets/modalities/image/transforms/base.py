@@ -12,7 +12,7 @@ Recipes are read without torch or NumPy: modules of augmentations import them in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from resnets.core.errors import UsageError
 from resnets.modalities.image.preprocessing import Color, Preprocessing
@@ -114,13 +114,21 @@ class MixTransform(Protocol):
 
     numbers: ClassVar[int]  # uniform numbers for an image
     alpha: float  # of Beta(alpha, alpha)
+    per: Literal["sample", "batch"]  # what is drawn anew for
 
     def __post_init__(self) -> None:
         require(self.alpha > 0, f"alpha must be above 0, not {self.alpha}.")
 
     def sample_lam(self, generator: np.random.Generator, count: int) -> NDArray[np.float32]:
         """(count,) weights of the images' own labels, from 0 to 1, drawn from Beta(alpha, alpha)."""
-        return generator.beta(self.alpha, self.alpha, count).astype("float32")
+        drawn = generator.beta(self.alpha, self.alpha, count if self.per == "sample" else 1)
+        return (drawn if self.per == "sample" else drawn.repeat(count)).astype("float32")
+
+    def draw(self, rng: BatchRNG, purpose: str) -> Tensor:
+        """(N, numbers) uniform numbers for `__call__`."""
+        if self.per == "sample":
+            return rng.uniforms(purpose, self.numbers)
+        return rng.own_rows(rng.generator(purpose).random((1, self.numbers), "float32").repeat(rng.batch, 0))
 
     def __call__(
         self, images_NCHW: Tensor, partners: Tensor, lam: Tensor, u: Tensor  # noqa: N803

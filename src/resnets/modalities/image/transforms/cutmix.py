@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.typed import checked
 from resnets.modalities.image.transforms.base import MixTransform
 
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 class CutMix(MixTransform):
     """A rectangle of another image pasted in (Yun et al. 2019, 1905.04899): it leaves a fraction lam of the image
     itself, drawn from Beta(alpha, alpha).
+
+    Args:
+        per: whether each sample has a rectangle of its own, or all of a batch the same, as in timm and torchvision.
     """
 
     alpha: float = 1.0
+    per: Literal["sample", "batch"] = field(default="sample", metadata=OMITTED_BY_DEFAULT)
 
     numbers: ClassVar[int] = 2  # row and column of the rectangle's centre
 

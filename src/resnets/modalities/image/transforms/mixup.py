@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.typed import checked
 from resnets.modalities.image.transforms.base import MixTransform
 
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 @checked
 class Mixup(MixTransform):
-    """Two images blended, and their labels (Zhang et al. 2018, 1710.09412), with lam drawn from Beta(alpha, alpha)."""
+    """Two images blended, and their labels (Zhang et al. 2018, 1710.09412), with lam drawn from Beta(alpha, alpha).
+
+    Args:
+        per: whether each sample has a lam of its own, or all of a batch the same, as in timm and torchvision.
+    """
 
     alpha: float = 0.2
+    per: Literal["sample", "batch"] = field(default="sample", metadata=OMITTED_BY_DEFAULT)
 
     numbers: ClassVar[int] = 0
 
