@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
-from resnets.recipes import audio, fast, paper, segmentation, successors
+from resnets.recipes import audio, fast, paper, segmentation, successors, timm, torchvision
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
@@ -27,6 +27,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "segmentation/fcn": segmentation.fcn,
     "segmentation/small": segmentation.small,
     "stochastic-depth": successors.stochastic_depth,
+    "timm/a1": timm.a1,
+    "timm/a2": timm.a2,
+    "timm/a3": timm.a3,
+    "torchvision/v2": torchvision.v2,
     "wide": successors.wide,
 }
 

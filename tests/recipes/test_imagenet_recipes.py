@@ -1,0 +1,110 @@
+"""The recipes of timm and torchvision for ImageNet, on real files, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm.data
+import torch
+
+import resnets
+from resnets.cli import main
+from resnets.core.config import encode
+from resnets.modalities.image.preprocessing import IMAGENET_MEAN
+from resnets.recipes.catalog import find
+from resnets.recipes.timm import RAND_AUGMENT
+from resnets.training import build, prepare
+from resnets.training.recipe import SGD
+from tests.training.runs import make_images, sha_of
+
+NAMES = ("timm/a1", "timm/a2", "timm/a3", "torchvision/v2")
+SMALL = (
+    "model.depths=[1,1]",
+    "model.widths=[8,16]",
+    "model.stem_width=8",
+    "preprocessing.resize=20",
+    "preprocessing.crop=16",
+    "batch=12",
+    "bn_batch=6",
+    "warmup=none",
+    "precision=fp32",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("data"), train=8, val=3)
+
+
+def sizes(name: str) -> tuple[str, ...]:
+    """The overrides that make a recipe small."""
+    grows = find(name).augmentations.largest_size is not None
+    smaller = ("augmentations.progressive_resize.start=12", "augmentations.progressive_resize.stop=12")
+    return (*SMALL, *(smaller if grows else ()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_of_it_trains_and_is_written(name: str, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main(["train", name, "--data", str(data), "--out", str(out), *sizes(name), "steps=1"]) == 0
+    assert resnets.evaluate(out, data=str(data)).metrics["samples"] == 9
+
+
+@pytest.mark.parametrize("name", ["timm/a1", "torchvision/v2"])
+def test_a_resumed_run_has_the_same_weights(name: str, data: Path, tmp_path: Path) -> None:
+    class CutError(BaseException):  # an Exception of a subscriber does not end the run
+        pass
+
+    def subscriber(event: dict[str, object]) -> None:
+        if event["event"] == "step" and int(str(event["step"])) >= 4:
+            raise CutError
+
+    def train(folder: str, **more: object) -> None:
+        resnets.train(name, *sizes(name), data=str(data), epochs=3, out=tmp_path / folder, checkpoint_steps=2, **more)  # type: ignore[arg-type]
+
+    train("whole", workers=2)
+    with pytest.raises(CutError):
+        train("cut", workers=0, subscribers=(subscriber,))
+    resnets.resume(tmp_path / "cut")
+    assert sha_of(tmp_path / "cut") == sha_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ranks_make_the_rows_of_the_global_batch(name: str, data: Path) -> None:
+    recipe, found = prepare.resolve(find(name).with_overrides([*sizes(name), "steps=4", f"data={data}"]))
+    cpu = torch.device("cpu")
+    whole = build.batches_for(recipe, found, device=cpu).make(2)
+    for rows in (slice(0, 6), slice(6, 12)):
+        part = build.batches_for(recipe, found, device=cpu, rows=rows).make(2)
+        for key in ("ids", "inputs", "lam", "labels", "partner_labels"):
+            assert torch.equal(part[key], whole[key][rows]), key
+    copies = recipe.repeated_augmentation
+    assert whole["ids"].unique(return_counts=True)[1].max() == copies
+    assert len(whole["lam"].unique()) == 1
+
+
+def test_rand_augment_is_the_one_that_timms_loader_makes_of_its_text() -> None:
+    theirs = timm.data.create_transform(
+        224, is_training=True, auto_augment="rand-m7-mstd0.5-inc1", interpolation="random"
+    ).transforms[2]
+    op = theirs.ops[0]
+    assert (op.kwargs["fillcolor"], op.magnitude, op.magnitude_std) == (RAND_AUGMENT.fill, 7, 0.5)
+    assert [each.name.lower() for each in op.kwargs["resample"]] == ["bilinear", "bicubic"]
+    assert RAND_AUGMENT.fill == tuple(round(255 * each) for each in IMAGENET_MEAN)
+
+
+def test_the_average_of_torchvisions_recipe_forgets_as_fast_as_theirs() -> None:
+    """Theirs blends in 1 - 0.99998 times batch * steps / epochs, once in 32 steps."""
+    ema = find("torchvision/v2").ema
+    assert ema is not None
+    assert 1 - ema**32 == pytest.approx((1 - 0.99998) * 1024 * 32 / 600, rel=1e-6)
+
+
+def test_recipes_without_the_new_settings_are_written_as_before() -> None:
+    for name in ("paper/cifar", "paper/imagenet", "fast/imagenet", "digits"):
+        written = encode(find(name))
+        assert "repeated_augmentation" not in written
+        assert "task" not in written
+        assert not {"auto_augment", "erasing"} & written["augmentations"].keys()
+    assert isinstance(find("torchvision/v2").optimizer, SGD)
