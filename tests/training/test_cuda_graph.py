@@ -18,7 +18,7 @@ from resnets.core.errors import UsageError
 from resnets.modalities.batch import Batch
 from resnets.models.initialization import Initialization
 from resnets.training.cuda_graph import CUDAGraphStep
-from resnets.training.recipe import SGD, AdamW, Muon
+from resnets.training.recipe import LAMB, SGD, AdamW, Muon
 from resnets.training.schedules import OneCycle
 from resnets.training.step import Training
 from tests.training.test_loop import RECIPE, training_of
@@ -81,9 +81,10 @@ def taped(training: Training) -> Callable[[Callable[[], Tensor]], Callable[[], T
             "optimizer": Muon(lr=0.125, momentum=0.5, vector_lr=0.25, classifier_lr=0.5),
             "initialization": Initialization(zero_init_last=True),
         },
+        {"optimizer": LAMB(lr=0.125, weight_decay=0.5), "clip_norm": 1.0},
         {"model": replace(RECIPE.model, drop_path=0.5), "ema": 0.5, "bn_batch": 8, "nonfinite": "skip"},
     ],
-    ids=["sgd", "adamw", "muon", "draws"],
+    ids=["sgd", "adamw", "muon", "lamb", "draws"],
 )
 def test_replayed_steps_are_the_plain_ones(changes: dict[str, Any]) -> None:
     # All rates are multiples of a power of two, so that float32 has them as they are.

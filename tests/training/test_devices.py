@@ -32,6 +32,7 @@ from resnets.modalities.image.transforms import (
     Mixup,
     PaddedCrop,
     PCAColor,
+    RandomErasing,
     normalize,
 )
 from resnets.modalities.image.tta import SHIFT_WEIGHTS
@@ -41,7 +42,7 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.classification.task import Classification
 from resnets.training import environment
-from resnets.training.recipe import SGD, AdamW, Muon, Recipe
+from resnets.training.recipe import LAMB, SGD, AdamW, Muon, Recipe
 from resnets.training.schedules import OneCycle
 from resnets.training.step import Training, whiten_stem
 from tests.training.fake_device import Check, fake_cuda, never_waits, on_device
@@ -58,7 +59,8 @@ EVERYTHING = Augmentations(
         PCAColor(),
         Cutout(size=3),
     ),
-    mix=(Mixup(), CutMix()),
+    mix=(Mixup(), CutMix(), Mixup(per="batch"), CutMix(per="batch")),
+    erasing=RandomErasing(p=0.5),
 )
 RUN = Recipe(
     name="test",
@@ -76,7 +78,7 @@ RUN = Recipe(
     tta="shift",
     initialization=Initialization(whiten=16),
 )
-RULES = [SGD(nesterov=True), SGD(momentum=0), AdamW(), Muon()]
+RULES = [SGD(nesterov=True), SGD(momentum=0), AdamW(), Muon(), LAMB()]
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +135,9 @@ def test_only_what_lies_on_the_host_is_pinned(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "nonfinite"), [(SGD(), "stop"), (AdamW(), "skip"), (Muon(), "stop")], ids=["sgd", "adamw", "muon"]
+    ("optimizer", "nonfinite"),
+    [(SGD(), "stop"), (AdamW(), "skip"), (Muon(), "stop"), (LAMB(), "skip")],
+    ids=["sgd", "adamw", "muon", "lamb"],
 )
 def test_no_step_waits_for_the_device(optimizer: Any, nonfinite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []

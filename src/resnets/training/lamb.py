@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -40,14 +41,13 @@ class Lamb:
             number = state["step"] + 1
             average = torch.lerp(state["exp_avg"], gradient, 1 - self.beta1)
             square = self.beta2 * state["exp_avg_sq"] + (1 - self.beta2) * gradient * gradient
-            direction = average / (1 - self.beta1**number)
-            direction = direction / ((square / (1 - self.beta2**number)).sqrt() + self.eps)
+            denominator = (square / _correction(self.beta2, number)).sqrt() + self.eps
+            direction = average / _correction(self.beta1, number) / denominator
             if self.weight_decay:
                 direction = direction + self.weight_decay * parameter
                 length, unscaled = parameter.norm(), direction.norm()
-                ratio = length / unscaled
                 # Of branches whose last weights start at zero, the step is Adam's.
-                direction = direction * torch.where((length > 0) & (unscaled > 0), ratio, 1.0)
+                direction = direction * (length / unscaled).masked_fill((length == 0) | (unscaled == 0), 1.0)
             for target, value in (
                 (parameter, parameter - lr * direction),
                 (state["exp_avg"], average),
@@ -55,3 +55,8 @@ class Lamb:
                 (state["step"], number),
             ):
                 target.copy_(torch.where(kept, target, value))
+
+
+def _correction(beta: float, steps: Tensor) -> Tensor:
+    """1 - beta ** steps, which float32 has no digits left for where `beta` is near 1 and it is computed as written."""
+    return -torch.expm1(steps * math.log(beta)) if beta else torch.ones_like(steps)

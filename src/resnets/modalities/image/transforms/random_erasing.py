@@ -63,7 +63,7 @@ class RandomErasing:
         in_rows = (row >= top[:, None]) & (row < (top + rows)[:, None])
         in_columns = (column >= left[:, None]) & (column < (left + columns)[:, None])
         inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-        return torch.where(inside, torch.zeros((), device=images_NCHW.device), images_NCHW)
+        return images_NCHW.masked_fill(inside, 0.0)
 
     def boxes(self, size: tuple[int, int], u: Tensor) -> Tensor:
         """(4, N) int64 the rectangles: top, left, height and width in pixels; of height 0 where there is none.
@@ -86,4 +86,4 @@ class RandomErasing:
         erased = fits.any(1) & (exact[:, -1] < self.p)
         top = (exact[:, -3] * (size[0] - height + 1)).long()
         left = (exact[:, -2] * (size[1] - width + 1)).long()
-        return torch.stack([top, left, torch.where(erased, height, 0), width])
+        return torch.stack([top, left, height.masked_fill(~erased, 0), width])
