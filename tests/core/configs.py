@@ -12,17 +12,22 @@ from resnets.modalities.image.preprocessing import Color, Preprocessing, encode_
 from resnets.modalities.image.transforms import (
     Affine,
     Augmentations,
+    AutoAugment,
     ColorJitter,
     CutMix,
     Flip,
     Mixup,
     PaddedCrop,
+    RandAugment,
+    RandomErasing,
     RandomResizedCrop,
+    TrivialAugmentWide,
 )
 from resnets.models.initialization import Initialization
 from resnets.models.spec import MOST_BLOCKS, MOST_CHANNELS, Spec
 from resnets.recipes.catalog import RECIPES
-from resnets.training.recipe import SGD, AdamW, Recipe
+from resnets.tasks.classification.settings import Classify
+from resnets.training.recipe import LAMB, SGD, AdamW, Recipe
 from resnets.training.schedules import Constant, Cosine, OneCycle, Plateau, Step, Warmup
 
 DIGITS = RECIPES["digits"]()
@@ -89,7 +94,11 @@ AUGMENTATIONS = st.builds(
     transforms=st.lists(st.sampled_from((PaddedCrop(padding=2), Flip(), Affine(degrees=3), ColorJitter(hue=0.1)))).map(
         tuple
     ),
-    mix=st.lists(st.sampled_from((Mixup(alpha=0.3), CutMix()))).map(tuple),
+    mix=st.lists(st.sampled_from((Mixup(alpha=0.3), CutMix(), CutMix(per="batch")))).map(tuple),
+    auto_augment=st.sampled_from(
+        (None, AutoAugment(fill=(1, 2, 3)), TrivialAugmentWide(), RandAugment(scale="timm", magnitude=7.5, std=0.5))
+    ),
+    erasing=st.sampled_from((None, RandomErasing(p=0.25))),
 )
 RECIPE = st.builds(
     Recipe,
@@ -102,7 +111,11 @@ RECIPE = st.builds(
     bn_batch=st.sampled_from((None, 16)),
     epochs=st.floats(0, 1e6, exclude_min=True, exclude_max=True),
     steps=st.none(),
-    optimizer=st.builds(SGD, lr=positive, momentum=share) | st.builds(AdamW, lr=positive, eps=positive),
+    optimizer=st.builds(SGD, lr=positive, momentum=share)
+    | st.builds(AdamW, lr=positive, eps=positive)
+    | st.builds(LAMB, lr=positive, eps=positive),
+    task=st.sampled_from((Classify(), Classify(loss="binary_cross_entropy", target_threshold=0.2))),
+    repeated_augmentation=st.sampled_from((1, 3)),
     schedule=st.sampled_from((Constant(), Cosine(final=0.1), OneCycle(), Plateau(patience=3), Step(milestones=()))),
     warmup=st.sampled_from((None, Warmup(epochs=1.14, shape="constant"))),
     label_smoothing=share,

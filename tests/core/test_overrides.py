@@ -90,7 +90,7 @@ def test_overrides_apply_in_turn() -> None:
         ("optimizer.lr=1e999", "^optimizer.lr takes a number, not inf"),
         ("optimizer.lr=" + "9" * 5000, "^optimizer.lr takes a number"),
         ("optimizer.nesterov=yes", "^optimizer.nesterov takes true or false, not 'yes'"),
-        ("optimizer=Adam", "^optimizer takes SGD or AdamW or Muon, not 'Adam'"),
+        ("optimizer=Adam", "^optimizer takes SGD or AdamW or Muon or LAMB, not 'Adam'"),
         ("precision=fp16", "^precision takes 'auto' or 'fp32' or 'bf16', not 'fp16'"),
         ("model.depths=3", r"^model.depths takes a list such as \[1, 2\], not 3"),
         ("model.depths=[1, 1]", "^model.depths: depths .* need one number for each stage"),

@@ -35,12 +35,12 @@ def test_repeated_augmentation_shows_the_first_of_the_epoch_several_times(
     batch = bn_batch * ghost_batches
     sampler = EpochSampler(samples, batch, seed, copies, ghost_batches)
     plain = np.concatenate([EpochSampler(samples, samples, seed).ids(epoch) for epoch in range(3)])
-    # As torchvision's and timm's samplers: every index several times in a row, dealt to the processes in turn.
+    # As torchvision's and timm's samplers: every index several times in a row, rows to the processes in turn.
     expected = np.concatenate([plain[epoch * samples :][:samples].repeat(copies)[:samples] for epoch in range(3)])
     for step in range(len(expected) // batch):
         whole = expected[step * batch : (step + 1) * batch]
-        for number, dealt in enumerate(sampler.ids(step).reshape(ghost_batches, bn_batch)):
-            np.testing.assert_array_equal(dealt, whole[number::ghost_batches])
+        for number, rows in enumerate(sampler.ids(step).reshape(ghost_batches, bn_batch)):
+            np.testing.assert_array_equal(rows, whole[number::ghost_batches])
 
 
 def test_the_order_of_repeated_samples_is_torchvisions() -> None:

@@ -15,7 +15,7 @@ from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
 from resnets.modalities.image.preprocessing import Normalize, TestTimeAugmentation
-from resnets.modalities.image.transforms import Augmentations, Flip
+from resnets.modalities.image.transforms import Augmentations
 from resnets.modalities.inputs import AnyAugmentations, AnyInput
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
@@ -182,13 +182,6 @@ class Recipe:
             )
         if self.tta != settings.tta[0] and not self.task.averages:
             raise UsageError(f"tta={self.tta} averages outputs, which makes no sense for {self.task.name}.")
-        if self.repeated_augmentation > 1 and any(
-            isinstance(each, Flip) and each.alternating for each in getattr(self.augmentations, "transforms", ())
-        ):
-            raise UsageError(
-                "With repeated_augmentation an epoch has some of the samples alone, so an alternating Flip cannot show "
-                "both sides of each. Give alternating=false."
-            )
         if self.task.fixed != settings.fixed:
             raise UsageError(
                 f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
