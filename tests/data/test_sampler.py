@@ -35,7 +35,7 @@ def test_repeated_augmentation_shows_the_first_of_the_epoch_several_times(
     batch = bn_batch * ghost_batches
     sampler = EpochSampler(samples, batch, seed, copies, ghost_batches)
     plain = np.concatenate([EpochSampler(samples, samples, seed).ids(epoch) for epoch in range(3)])
-    # As torchvision's and timm's samplers: every index several times in a row, rows to the processes in turn.
+    # As torchvision's and timm's samplers: every index several times in a row, given to the processes in turn.
     expected = np.concatenate([plain[epoch * samples :][:samples].repeat(copies)[:samples] for epoch in range(3)])
     for step in range(len(expected) // batch):
         whole = expected[step * batch : (step + 1) * batch]
