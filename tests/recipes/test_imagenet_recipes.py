@@ -9,11 +9,13 @@ import timm.data
 import torch
 
 import resnets
+from resnets.artifacts.model import load
 from resnets.cli import main
 from resnets.core.config import encode
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN
 from resnets.recipes.catalog import find
 from resnets.recipes.timm import RAND_AUGMENT
+from resnets.tasks.classification.settings import Classify
 from resnets.training import build, prepare
 from resnets.training.recipe import SGD
 from tests.training.runs import make_images, sha_of
@@ -49,6 +51,7 @@ def test_one_step_of_it_trains_and_is_written(name: str, data: Path, tmp_path: P
     out = tmp_path / "run"
     assert main(["train", name, "--data", str(data), "--out", str(out), *sizes(name), "steps=1"]) == 0
     assert resnets.evaluate(out, data=str(data)).metrics["samples"] == 9
+    assert load(out).card.settings == Classify()  # a model file is the same whatever loss it was trained with
 
 
 @pytest.mark.parametrize("name", ["timm/a1", "torchvision/v2"])

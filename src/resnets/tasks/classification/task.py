@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Classification:
         return metrics.metrics(records, classes)
 
     def fitted(self, metrics: Mapping[str, Any]) -> Classify:
-        return self.settings
+        """As `Task.fitted`, without the loss, which is of training alone."""
+        return replace(self.settings, loss="cross_entropy", target_threshold=None)
 
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
