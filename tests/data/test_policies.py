@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from resnets.modalities.image.datasets.folder import FolderDataset
+from resnets.modalities.image.datasets.folder import FolderDataset, read_classes
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.image.transforms import (
     Augmentations,
     AutoAugment,
+    Flip,
     Policy,
     RandAugment,
     RandomResizedCrop,
     TrivialAugmentWide,
 )
+from tests.conftest import noise
 from tests.data.conftest import EVERYTHING
 from tests.data.test_loader import UNIT, batches, same
 
@@ -78,3 +82,16 @@ def test_without_a_crop_the_policy_works_on_the_image_as_it_is_evaluated(color: 
 def test_images_of_a_policy_are_read_anew_and_not_held() -> None:
     assert not Augmentations(auto_augment=AutoAugment()).holds
     assert Augmentations().holds
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_policy_that_is_never_applied_changes_no_bit(tmp_path: Path, ending: str) -> None:
+    """Nor does its way through Pillow, of an image that was decoded without it either."""
+    for number in range(6):
+        (tmp_path / "abc"[number % 3]).mkdir(exist_ok=True)
+        Image.fromarray(noise(40, 30, seed=number)).save(tmp_path / "abc"[number % 3] / f"{number}.{ending}")
+    dataset = read_classes(tmp_path, None, [])
+    augmentations = Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),))
+    never = replace(augmentations, auto_augment=RandAugment(p=0.0))
+    plain, other = (batches(dataset, each, batch=6).make(0) for each in (augmentations, never))
+    assert same(plain, other)

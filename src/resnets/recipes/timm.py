@@ -34,7 +34,7 @@ def a1() -> Recipe:
     batch, each in half of the steps, and the last norm of each branch starts at 0. Both classes of a mixed image count
     as present, not each by its share. timm does so by a threshold on the targets; the paper does not give its value,
     which is 0.2 here, and cancels label smoothing. The batch is that of four GPUs, each with batch-norm statistics of
-    its own (bn_batch). Crops are resized with the bicubic filter, in timm with it or the bilinear one at random.
+    its own (bn_batch).
     Cost: 600 epochs of ImageNet; theirs took 110 hours on four V100.
     Expected: theirs reaches 80.4% with ResNet-50. It was not run here.
     Command: resnets train timm/a1 --data FOLDER
@@ -46,7 +46,7 @@ def a1() -> Recipe:
         task=Classify(loss="binary_cross_entropy", target_threshold=0.2),
         preprocessing=Preprocessing(resize=235, crop=224, interpolation="bicubic"),  # the crop is 0.95 of the side
         augmentations=Augmentations(
-            crop=RandomResizedCrop(),
+            crop=RandomResizedCrop(interpolation="random"),
             auto_augment=RAND_AUGMENT,
             transforms=(Flip(),),
             mix=(Mixup(alpha=0.2, per="batch"), CutMix(alpha=1.0, per="batch")),

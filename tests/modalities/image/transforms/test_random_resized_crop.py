@@ -94,3 +94,15 @@ def test_a_crop_is_resized_as_torchvision_does(how: Interpolation, antialias: bo
     if isinstance(theirs, Tensor):
         theirs = theirs.round().clamp(0, 255).permute(1, 2, 0)
     np.testing.assert_array_equal(ours, np.asarray(theirs))
+
+
+@pytest.mark.parametrize(("number", "filter"), [(0.4, "bilinear"), (0.6, "bicubic")])
+def test_a_random_filter_is_bilinear_or_bicubic(number: float, filter: Interpolation) -> None:
+    u = np.random.default_rng(3).random(RandomResizedCrop.numbers, np.float32)
+    u[19] = number
+    image, pixels = Image.fromarray(noise(60, 50)), torch.from_numpy(channels_first(noise(60, 50)))
+    random = RandomResizedCrop(interpolation="random")
+    settings, same = (Preprocessing(resize=40, crop=32, interpolation=how) for how in ("nearest", filter))
+    assert random(image, u, settings).tobytes() == RandomResizedCrop()(image, u, same).tobytes()
+    assert random.takes_pixels(settings)
+    assert torch.equal(random.crop_pixels(pixels, u, settings), RandomResizedCrop().crop_pixels(pixels, u, same))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.typed import checked
-from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.preprocessing import Interpolation, Preprocessing
 from resnets.modalities.image.transforms.base import RandomCrop, require
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ class RandomResizedCrop(RandomCrop):
     Args:
         scale: smallest and largest fraction of the image's area.
         ratio: smallest and largest width / height, drawn evenly on a log scale.
+        interpolation: the filter of the resize: that of evaluation, or for each image bilinear or bicubic, as timm's
+            default has it.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: Literal["evaluation", "random"] = field(default="evaluation", metadata=OMITTED_BY_DEFAULT)
 
     numbers: ClassVar[int] = 2 * _ATTEMPTS + 2  # area and shape of each attempt, then left and top
 
@@ -48,11 +52,11 @@ class RandomResizedCrop(RandomCrop):
         p = preprocessing
         left, top, width, height = self.box(image.size, u)
         box = image.crop((left, top, left + width, top + height))
-        return resize.resize(box, (p.crop, p.crop), p.interpolation, antialias=p.antialias)
+        return resize.resize(box, (p.crop, p.crop), self._filter(u, p), antialias=p.antialias)
 
     def takes_pixels(self, preprocessing: Preprocessing) -> bool:
         p = preprocessing
-        return p.color == "RGB" and p.antialias and p.interpolation != "nearest"
+        return p.color == "RGB" and p.antialias and (p.interpolation != "nearest" or self.interpolation == "random")
 
     def crop_pixels(self, pixels_CHW: Tensor, u: Uniforms, preprocessing: Preprocessing) -> Tensor:  # noqa: N803
         """As `__call__`, of a decoded (3, height, width) uint8 tensor: the same box, within 2 grey levels of Pillow."""
@@ -63,7 +67,13 @@ class RandomResizedCrop(RandomCrop):
         box = pixels_CHW[None, :, top : top + height, left : left + width]
         if (width, height) == (p.crop, p.crop):
             return box[0]
-        return F.interpolate(box, (p.crop, p.crop), mode=p.interpolation, antialias=True)[0]
+        return F.interpolate(box, (p.crop, p.crop), mode=self._filter(u, p), antialias=True)[0]
+
+    def _filter(self, u: Uniforms, preprocessing: Preprocessing) -> Interpolation:
+        if self.interpolation == "evaluation":
+            return preprocessing.interpolation
+        # The number of the tenth attempt's shape, which otherwise matters where nine attempts failed.
+        return "bilinear" if u[2 * _ATTEMPTS - 1] < 0.5 else "bicubic"
 
     def box(self, size: tuple[int, int], u: Uniforms) -> tuple[int, int, int, int]:
         """The box (left, top, width, height) in pixels that `u` picks in an image of `size` = (width, height)."""
