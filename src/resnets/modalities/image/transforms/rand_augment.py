@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from resnets.core.typed import checked
@@ -88,6 +87,8 @@ class RandAugment(ImagePolicy):
         return image
 
     def _magnitude(self, u: float) -> float:
+        from statistics import NormalDist
+
         if not self.std:
             return self.magnitude
         noise = NormalDist().inv_cdf(min(max(u, 1e-7), 1 - 1e-7))
