@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 
 from resnets.commands.command import Answer, Command, Invocation
+from resnets.core.clock import count_from_process_start
 from resnets.core.console import own_progress, quiet, say, tolerate_any_text
 from resnets.core.errors import ResnetsError, unknown
 from resnets.core.files import to_json
@@ -38,6 +39,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 1 for a failed run, 2 for wrong use, 130 where interrupted."""
     tolerate_any_text()
+    if argv is None:
+        count_from_process_start()
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.core import clock
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
@@ -66,6 +67,7 @@ def resume(
     from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder
 
+    started = clock.command_start()
     folder = RunFolder(Path(run))
     if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
@@ -82,6 +84,7 @@ def resume(
             memory_limit=memory_limit,
             rank_timeout=rank_timeout,
             subscribers=(*subscribers, *tensorboard_events, *progress),
+            started=started,
         )
     return _as_it_was(folder) if scores is None else finished_run(folder, scores)
 

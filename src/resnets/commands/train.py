@@ -11,6 +11,7 @@ from resnets.commands.arguments import check_range, find_recipe, find_spec
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.core import clock
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
@@ -36,6 +37,7 @@ def train(
     model: str | PathLike[str] | Spec | None = None,
     weights: str | PathLike[str] | None = None,
     epochs: float | None = None,
+    minutes: float | None = None,
     large_batch: int | None = None,
     memory_limit: str | None = None,
     out: str | PathLike[str] | None = None,
@@ -64,6 +66,8 @@ def train(
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
         epochs: length of training; schedules keep their shape.
+        minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
+            planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
         large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
         memory_limit: such as 8GiB; blocks are recomputed in the backward pass (activation checkpointing) to keep
             within it.
@@ -96,6 +100,7 @@ def train(
         run = resnets.train("digits", "optimizer.lr=0.05", seed=1)
         run.metrics["accuracy"]
     """
+    started = clock.command_start()
     out = path_text(out)
     if isinstance(recipe, str) and "=" in recipe:
         overrides = (recipe, *overrides)
@@ -113,6 +118,8 @@ def train(
         resolved = replace(resolved, weights=weights)
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
+    if minutes is not None:
+        resolved = resolved.with_length(epochs=epochs, minutes=minutes)
     if seed is not None:
         resolved = replace(resolved, seed=seed)
     if precision is not None:
@@ -162,6 +169,7 @@ def train(
                 tensorboard=tensorboard,
                 rank_timeout=rank_timeout,
                 subscribers=(*subscribers, *tensorboard_events, *progress),
+                started=started,
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up

@@ -7,6 +7,7 @@ and resumed runs need no state: a batch can be made anywhere, in any order, and 
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -91,15 +92,20 @@ class Batches:
         """
         return self._finish(step, self._start(step, _run_now))
 
-    def between(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of the steps from `start` up to `stop`, read ahead by the workers."""
+    def between(self, start: int, stop: int | Callable[[], int]) -> Iterator[Batch]:
+        """The batches of the steps from `start` up to `stop`, read ahead by the workers.
+
+        Args:
+            stop: or a function that returns it, where it changes meanwhile.
+        """
+        steps = itertools.takewhile(lambda step: step < (stop() if callable(stop) else stop), itertools.count(start))
         if not self.workers:
-            yield from (self.make(step) for step in range(start, stop))
+            yield from map(self.make, steps)
             return
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         waiting: collections.deque[tuple[int, Callable[[], DecodedSamples]]] = collections.deque()
         try:
-            for step in range(start, stop):
+            for step in steps:
                 waiting.append((step, self._start(step, pool.submit)))
                 if len(waiting) > PREFETCHED_BATCHES:
                     yield self._finish(*waiting.popleft())

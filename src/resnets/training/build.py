@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -67,11 +67,20 @@ def build_training(
             f"{recipe.weights} is not the file of weights that the run began with: put that one back, or train anew."
         )
     first = phase.first_step if phase else 0
-    training = Training(recipe, plan.environment, task, network, len(data.train), ranks, first_step=first)
+    planned = phase.planned if phase else plan.lengths
+    training = Training(
+        recipe, plan.environment, task, network, len(data.train), ranks, first_step=first, planned=planned
+    )
     if recipe.memory_limit is not None:
         memory.keep_within_limit(training)
     batches = batches_for(  # by the recipe of the whole run: an extension goes on with its order of the data
-        plan.recipe, data, device=training.device, bn_batch=training.bn_batch, rows=training.rows, workers=plan.workers
+        plan.recipe,
+        data,
+        device=training.device,
+        bn_batch=training.bn_batch,
+        rows=training.rows,
+        workers=plan.workers,
+        size_at=training.length.input_size if training.length.planned else None,
     )
     return training, batches
 
@@ -84,8 +93,13 @@ def batches_for(
     bn_batch: int | None = None,
     rows: slice | None = None,
     workers: int = 0,
+    size_at: Callable[[int], int | None] | None = None,
 ) -> Batches:
-    """The training batches of a resolved recipe; see `Batches`."""
+    """The training batches of a resolved recipe; see `Batches`.
+
+    Args:
+        size_at: of the inputs of a step; by default as in a run of the recipe's length.
+    """
     bn_batch = bn_batch or recipe.bn_batch or recipe.batch
     copies, ghost_batches = recipe.repeated_augmentation, recipe.batch // bn_batch
     return Batches(
@@ -98,7 +112,7 @@ def batches_for(
         rows=rows,
         workers=workers,
         prepared=data.train_scan.prepared,
-        size_at=lambda step: recipe.size_at(step, len(data.train)),
+        size_at=size_at or (lambda step: recipe.size_at(step, len(data.train))),
         replace_damaged=recipe.damaged == "exclude",
     )
 

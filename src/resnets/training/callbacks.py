@@ -21,8 +21,10 @@ from torch import Tensor
 from resnets.core.errors import DataError, InterruptedRunError, TrainingError
 from resnets.evaluation.scoring import Scores
 from resnets.tasks.base import Metric
+from resnets.training.budget import TimeBudget, admitted
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.checkpoint_writer import Writer
+from resnets.training.events import Subscriber
 from resnets.training.plan import CheckpointPolicy
 from resnets.training.step import Training
 from resnets.training.votes import Votes
@@ -61,6 +63,8 @@ class CheckpointCallback:
         save_best: saves the evaluated weights as the best model.
         found: the checkpoint from which the run continues.
         unlogged: losses of steps that are not logged yet.
+        budget: of time; None for none.
+        emit: called with the event of a new plan.
     """
 
     def __init__(
@@ -76,7 +80,11 @@ class CheckpointCallback:
         save_best: Callable[[Scores], None],
         found: Saved | None = None,
         unlogged: list[Tensor],
+        budget: TimeBudget | None = None,
+        emit: Subscriber = lambda event: None,
     ) -> None:
+        self.budget = budget
+        self._emit = emit
         self.training = training
         self.checkpoints = checkpoints
         damaged = found.damaged if found else ()
@@ -118,8 +126,10 @@ class CheckpointCallback:
         self.seen = self.training.steps_done
         if self.training.steps_done == self.training.total_steps:
             return
+        proposed = self._propose(losses)
         fails = failed is not None and self.training.ranks.world > 1  # alone, the loop raises it at once
-        stop, save, ends = self._votes.result(bool(self._asked), self._is_due(), fails)
+        stop, save, ends, total = self._votes.result(bool(self._asked), self._is_due(), fails, proposed)
+        self._plan_anew(total)
         if ends:
             self.save()
             self.close()
@@ -128,7 +138,7 @@ class CheckpointCallback:
             raise DataError(next(reason for reason in reasons if reason))
         if save or stop or self._is_step_due():
             self.save()
-        self._votes.cast(bool(self._asked), self._is_due(), fails)
+        self._votes.cast(bool(self._asked), self._is_due(), fails, proposed)
         self.waited += time.monotonic() - started
         if stop:
             self._end()
@@ -142,6 +152,8 @@ class CheckpointCallback:
         self.unlogged = []  # a step that is evaluated was logged
         self.seen = self.training.steps_done
         self.evaluation_pending = True
+        if self.budget is not None:
+            self.budget.before_evaluation()
         if any(self.training.ranks.gather(bool(self._asked))):
             self.stop_evaluation()
 
@@ -160,13 +172,13 @@ class CheckpointCallback:
     def after_evaluation(self, scores: Scores) -> None:
         """Saves the model if it is the best so far; of equal ones that of lower loss, then the later."""
         self.evaluation_pending = False
-        if self.monitor is None:
-            return
-        candidate = goodness(self.monitor, scores.metrics)
+        candidate = None if self.monitor is None else goodness(self.monitor, scores.metrics)
         if candidate is not None and (self.best is None or candidate >= self.best):
             self.best = candidate
             if self.training.ranks.is_main:
                 self._save_best(scores)
+        if self.budget is not None:
+            self.budget.after_evaluation()
 
     def save(self) -> None:
         """Starts writing a checkpoint of the step that was just done.
@@ -192,6 +204,8 @@ class CheckpointCallback:
             best=self.best,
             skipped=int(self.training.skipped),
             evaluation_pending=self.evaluation_pending,
+            lengths=self.training.length.planned,
+            budget=self.budget.state() if self.budget else None,
         )
         self.writer.write(self.training.state() | {_LOSSES: pending}, state)
 
@@ -199,6 +213,26 @@ class CheckpointCallback:
         """Waits until the last checkpoint is on the disk. Raises `FileError` if it could not be written."""
         if self.writer is not None:
             self.writer.wait()
+
+    def _propose(self, losses: list[Tensor]) -> int:
+        """Measures the step, and returns the steps of the whole run where its plan should change, by the clock of rank
+        0; else 0. A GPU is known to have done its steps where they were just logged."""
+        if self.budget is None:
+            return 0
+        step, on_host = self.training.steps_done, self.training.device.type == "cpu"
+        self.budget.after_step(self.training.length, step, synchronized=on_host or not losses)
+        synchronized = on_host or not losses
+        return self.budget.proposal(self.training.length, step) if synchronized and self.training.ranks.is_main else 0
+
+    def _plan_anew(self, total: int) -> None:
+        """Plans `total` steps for the run, on all ranks after the same step; 0 keeps the plan."""
+        length = self.training.length
+        change = admitted(length, self.training.steps_done, total)
+        if self.budget is None or change is None:
+            return
+        before = length.planned[-1].total
+        length.change(*change)
+        self._emit(self.budget.event(length, before))
 
     def _is_due(self) -> bool:
         """Whether it is time for a checkpoint, by the clock of the rank that writes them."""

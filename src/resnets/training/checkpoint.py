@@ -23,10 +23,12 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from resnets.core.config import decode, encode
+from resnets.core.config import OMITTED_BY_DEFAULT, decode, encode
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain
 from resnets.core.renamed import renamed_fields
+from resnets.training.budget import BudgetState
+from resnets.training.length import PlannedLength
 from resnets.training.schedules import PlateauState
 
 FORMAT = 1
@@ -51,6 +53,8 @@ class TrainState:
         recipe_sha256: of the run's recipe.json.
         skipped: steps left out for a gradient that was not finite.
         evaluation_pending: whether the evaluation after `step` is still to be done.
+        lengths: of a run with a time budget: as it was planned up to `step`.
+        budget: what that run has used and what it has measured.
 
     Raises:
         UsageError: a value is out of range.
@@ -64,6 +68,8 @@ class TrainState:
     best: tuple[float, ...] | float | None = None
     skipped: int = 0
     evaluation_pending: bool = False
+    lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
+    budget: BudgetState | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         plateau = self.plateau

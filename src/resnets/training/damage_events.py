@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
 from resnets.training.damage import Damage, DamageLog, with_record
@@ -13,13 +15,13 @@ class DamageEvents:
 
     Args:
         train: the images that are trained on.
-        total_steps: of the run.
+        total_steps: returns those of the run.
         refuse: whether the run stops for a damaged training image; its size and hash are then recorded, so that the
             run goes on when the image was mended.
     """
 
     def __init__(
-        self, log: DamageLog, recorder: EventRecorder, train: Dataset, *, total_steps: int, refuse: bool
+        self, log: DamageLog, recorder: EventRecorder, train: Dataset, *, total_steps: Callable[[], int], refuse: bool
     ) -> None:
         self._log = log
         self._recorder = recorder
@@ -29,7 +31,7 @@ class DamageEvents:
 
     def found_in_step(self, step: int, sample: int, reason: str) -> None:
         """Training image `sample` could not be read for `step`, from 0."""
-        found = Damage(path=self._train.name(sample), reason=reason, step=min(step + 1, self._total_steps))
+        found = Damage(path=self._train.name(sample), reason=reason, step=min(step + 1, self._total_steps()))
         if self._refuse:
             found = with_record(found, self._train, sample)
         if self._log.append(found):

@@ -7,6 +7,8 @@ Every event has a key "event" that names its kind:
 - "step": step, epoch, loss, lr, images_per_second (samples, whatever they are)
 - "evaluation": step, epoch and the metrics of the evaluated split, those of the task
 - "damaged": step, path and reason of a file that could not be read
+- "plan": where a run with a time budget is planned, first and anew: step from which the plan holds, total (the steps of
+  the whole run), epochs, evaluate_every, reason, and the seconds used and measured; see `training.budget`
 - "extension": where a finished run is trained longer; see `training.extension`
 - "warning": a message
 - "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions

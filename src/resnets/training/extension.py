@@ -22,6 +22,7 @@ from resnets.training.callbacks import goodness
 from resnets.training.checkpoint import TrainState
 from resnets.training.checkpoint_writer import Writer
 from resnets.training.events import Event
+from resnets.training.length import PlannedLength
 from resnets.training.plan import Plan, write_plan
 from resnets.training.recipe import Muon, Recipe
 from resnets.training.run_folder import RunFolder
@@ -40,15 +41,17 @@ class Phase:
         recipe: of this phase alone.
         first_step: steps done before it.
         extends: whether it is an extension.
+        planned: the lengths of a run with a time budget so far.
     """
 
     recipe: Recipe
     first_step: int = 0
     extends: bool = False
+    planned: tuple[PlannedLength, ...] = ()
 
     def end(self, samples: int) -> int:
         """Returns the steps done when it has ended; `samples` is the size of the training set."""
-        return self.first_step + self.recipe.total_steps(samples)
+        return self.planned[-1].total if self.planned else self.first_step + self.recipe.total_steps(samples)
 
 
 def parse_epochs(text: str) -> float:
@@ -68,7 +71,7 @@ def parse_epochs(text: str) -> float:
 
 def phases_of(plan: Plan, samples: int) -> list[Phase]:
     """Returns the phases of a run over `samples` training samples, in order."""
-    phases = [Phase(plan.recipe)]
+    phases = [Phase(plan.recipe, planned=plan.lengths)]
     for epochs in plan.extensions:
         phases.append(Phase(restarted(plan.recipe, epochs), phases[-1].end(samples), extends=True))
     return phases

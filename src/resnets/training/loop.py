@@ -40,8 +40,8 @@ def run(
     Raises:
         TrainingError: a gradient is not finite, and the recipe says to stop.
     """
-    recipe, total, samples = training.recipe, training.total_steps, batches.sampler.samples
-    log_every = max(1, min(50, samples // recipe.batch), math.ceil(total / LOGGED_STEPS))
+    recipe, samples = training.recipe, batches.sampler.samples
+    log_every = max(1, min(50, samples // recipe.batch), math.ceil(training.length.first_total / LOGGED_STEPS))
     # Reading `first_bad` waits for the device: after every step where that costs nothing, else with the log.
     check_every = 1 if training.device.type == "cpu" else log_every
     losses = losses or []
@@ -52,7 +52,7 @@ def run(
         step = training.steps_done
         if callback:
             callback.before_evaluation()
-        if step == total:
+        if step == training.total_steps:
             training.finish(batches)
         scores = evaluate()
         training.update_schedule(scores)
@@ -68,14 +68,15 @@ def run(
         if callback:
             callback.after_step(losses)
     # Ranks learn of one another's votes a step later, so an error has to be found two steps before its batch.
-    upcoming = Lookahead(batches.between(training.steps_done, total), depth=1 if training.ranks.world == 1 else 2)
+    ahead = batches.between(training.steps_done, lambda: training.total_steps)
+    upcoming = Lookahead(ahead, depth=1 if training.ranks.world == 1 else 2)
     for batch in upcoming:
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
         timed += 1
         step = training.steps_done
         epoch = step * recipe.batch / samples
-        evaluated = step in training.evaluated_after
+        evaluated = step in training.length.evaluated_after
         if (step % check_every == 0 or evaluated) and (bad := int(training.first_bad)) >= 0:
             raise NonFiniteError(diagnose(training, batches, bad).advice())
         if step % log_every == 0 or evaluated:
@@ -89,4 +90,6 @@ def run(
             clock = time.perf_counter()
         if callback:
             callback.after_step(losses, upcoming.upcoming_error())
+        if step == training.total_steps:  # with a time budget, more batches may have been made
+            break
     return scores if scores is not None else evaluate()

@@ -71,11 +71,18 @@ class ModelFiles:
                 weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
                 scores = known or evaluate.weights(weights)
         scores = self._with_test(scores, evaluate, weights, card)
-        card = replace(card, metrics=_metrics(scores))
         if ranks.is_main:
-            model_file.save(self._folder.model, weights, card)
-            self._write_report(scores, card)
+            self._write(scores, weights, card)
         return scores
+
+    def rehearse(self, scores: Scores) -> None:
+        """Saves the current weights and the report as the end of the run does. Called on rank 0."""
+        self._write(scores, self._weights(), self._card(scores))
+
+    def _write(self, scores: Scores, weights: dict[str, Tensor], card: ModelCard) -> None:
+        card = replace(card, metrics=_metrics(scores))
+        model_file.save(self._folder.model, weights, card)
+        self._write_report(scores, card)
 
     def _with_test(self, scores: Scores, evaluate: RunEvaluator, weights: dict[str, Tensor], card: ModelCard) -> Scores:
         """`scores` with those of the weights on `test` among the metrics, where the data has `val` besides."""

@@ -20,6 +20,7 @@ from resnets.modalities.base import SplitName
 from resnets.modalities.catalog import NAMES
 from resnets.tasks.base import Metric, TaskSettings
 from resnets.training.environment import Environment
+from resnets.training.length import PlannedLength
 from resnets.training.recipe import Recipe
 
 FORMAT = 1
@@ -106,6 +107,7 @@ class Plan:
         data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
         tensorboard: whether events are also written for TensorBoard.
         extensions: epochs of each extension of the finished run; see `training.extension`.
+        lengths: of a run with a time budget that has finished: as it was planned from step to step.
 
     Raises:
         UsageError: `workers` or an extension is out of range, or the task has no such metric as is monitored.
@@ -122,6 +124,7 @@ class Plan:
     weights_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     tensorboard: bool = False
     extensions: tuple[float, ...] = ()
+    lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         if not 0 <= self.workers <= MAX_WORKERS:

@@ -106,6 +106,8 @@ class Plain(AbstractContextManager["Plain"]):
                 self._total = event["steps"]
                 self._headline, self._noun = headline_of(event), noun_of(event)
                 self._print(*greeting(event))
+            case "plan":
+                self._total = event["total"]
             case "step":
                 self._speed = event["images_per_second"]
             case "evaluation":
@@ -191,6 +193,8 @@ class Live(AbstractContextManager["Live"]):
                 self._headline, noun = headline_of(event), noun_of(event)
                 self._progress.update(self._task, total=event["steps"], visible=True, split=split, noun=noun)
                 self._progress.start_task(self._task)
+            case "plan":
+                self._progress.update(self._task, total=event["total"])
             case "step":
                 self._progress.update(
                     self._task, completed=event["step"], epoch=event["epoch"], loss=event["loss"],
@@ -233,6 +237,8 @@ class Notebook(AbstractContextManager["Notebook"]):
                 self._headline, self._noun = headline_of(event), noun_of(event)
                 self._greeting = greeting(event)
                 self._show()
+            case "plan":
+                self._total = event["total"]
             case "step":
                 self._step = event
                 if time.monotonic() >= self._due:

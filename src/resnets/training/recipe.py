@@ -33,6 +33,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 MAX_BATCH = 2**20
 MAX_EPOCHS = 10**6
 MAX_STEPS = 10**9
+MAX_MINUTES = 10**6  # two years
 MAX_EVALUATIONS = 10**6
 MAX_SAMPLES = 10**8  # of precise_bn
 
@@ -63,6 +64,8 @@ class Recipe:
         repeated_augmentation: copies of each sample in a batch, each augmented anew; an epoch, which is as long, has
             so many times fewer samples (Hoffer et al. 2020, 1901.09335). 1 for none.
         epochs, steps: the length, one of the two.
+        minutes: the length as a time budget: training, evaluation and saving end within it, with the schedule run to
+            its end; see `training.budget`. With `epochs` or `steps` besides, the run has no more of them.
         schedule, warmup: of the learning rate.
         label_smoothing: share of each label that is spread evenly over all classes.
         ema: decay of an exponential moving average of the weights, which is then evaluated and saved; None for none.
@@ -107,6 +110,7 @@ class Recipe:
     repeated_augmentation: int = field(default=1, metadata=OMITTED_BY_DEFAULT)
     epochs: float | None = None
     steps: int | None = None
+    minutes: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     optimizer: SGD | AdamW | Muon | LAMB = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     warmup: Warmup | None = None
@@ -134,8 +138,11 @@ class Recipe:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
         if self.bn_batch is not None and (self.bn_batch < least or self.batch % self.bn_batch):
             raise UsageError(f"bn_batch must be {least} or more and divide batch {self.batch}, not {self.bn_batch}.")
-        if (self.epochs is None) == (self.steps is None):
+        lengths = [self.epochs, self.steps].count(None)
+        if lengths == 0 or (lengths == 2 and self.minutes is None):
             raise UsageError(f"Give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
+        if self.minutes is not None and not 0 < self.minutes <= MAX_MINUTES:
+            raise UsageError(f"minutes must be above 0 and at most {MAX_MINUTES:,}, not {self.minutes:g}.")
         if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
             raise UsageError(f"epochs must be above 0 and below {MAX_EPOCHS:,}, not {self.epochs:g}.")
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
@@ -203,11 +210,21 @@ class Recipe:
         return self.augmentations.size_at(min(1.0, step / self.total_steps(samples)))
 
     def total_steps(self, samples: int) -> int:
-        """Returns the steps of the whole run over `samples` training samples."""
+        """Returns the steps of the whole run over `samples` training samples.
+
+        Where the recipe has a time budget, these are the most steps: what fits is known once it has been measured.
+        """
+        if self.epochs is None and self.steps is None:
+            return MAX_STEPS
         return self.steps if self.steps is not None else self.steps_at(self.epochs or 0, samples)
 
     def check_length(self, samples: int) -> None:
-        """Raises `UsageError` if a run over `samples` training samples ends before its warm-up does."""
+        """Raises `UsageError` if a run over `samples` training samples ends before its warm-up does.
+
+        Within a time budget it does not: the warm-up is shortened (`training.length`).
+        """
+        if self.minutes is not None:
+            return
         if self.warmup is None or self.steps_at(self.warmup.epochs, samples) <= (total := self.total_steps(samples)):
             return
         raise UsageError(
@@ -233,9 +250,11 @@ class Recipe:
         marks = (self.steps_at(self.evaluate_every * i, samples) for i in range(1, math.floor(count) + 1))
         return {m for m in marks if m <= total} | {total}
 
-    def with_length(self, *, epochs: float | None = None, steps: int | None = None) -> Recipe:
+    def with_length(
+        self, *, epochs: float | None = None, steps: int | None = None, minutes: float | None = None
+    ) -> Recipe:
         """Returns the recipe with another length; schedules keep their shape, as they are given in shares of it."""
-        return replace(self, epochs=epochs, steps=steps)
+        return replace(self, epochs=epochs, steps=steps, minutes=minutes)
 
     def with_overrides(self, assignments: Iterable[str]) -> Recipe:
         """Returns the recipe with every `dotted.name=value` applied; a length in epochs replaces one in steps.
@@ -248,4 +267,7 @@ class Recipe:
         for given, other in (("epochs", "steps"), ("steps", "epochs")):
             if given in names and other not in names:
                 assignments.append(f"{other}=none")
+        budget = [value for name, _, value in (a.partition("=") for a in assignments) if name.strip() == "minutes"]
+        if budget and budget[-1].strip() != "none" and not names & {"epochs", "steps"}:
+            assignments += ["epochs=none", "steps=none"]
         return config.override(self, assignments)

@@ -20,9 +20,12 @@ _REQUIRED = {
     "step": ("step", "epoch", "loss"),
     "evaluation": ("step", "epoch", "loss"),
     "extension": ("step", "epochs"),
+    "plan": ("step", "total", "evaluate_every"),
 }
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("step", "steps", "train_samples", "test_samples", "parameters", "world", "skipped"), (int,)),
+    **dict.fromkeys(
+        ("step", "steps", "train_samples", "test_samples", "parameters", "world", "skipped", "total"), (int,)
+    ),
     **dict.fromkeys(("epoch", "epochs", "loss", "lr", "images_per_second", "accuracy", "top5", "seconds"), _NUMBER),
     **dict.fromkeys(("recipe", "event", "task", "noun"), (str,)),
     "environment": (dict,),

@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from resnets.core import clock
 from resnets.core.errors import FileError, UsageError
 from resnets.core.workers import default_workers
 from resnets.evaluation.scoring import Scores
 from resnets.models.counts import multiply_adds
-from resnets.training import agreement, checkpoint, memory, run_split
+from resnets.training import agreement, checkpoint, memory, run_split, time_budget
 from resnets.training import environment as environments
 from resnets.training.batch_norm import bn_batch_size
 from resnets.training.build import arithmetic_of, build_training, initial_network, restore, task_of
@@ -46,18 +47,21 @@ def train(
     rank_timeout: float = LIMIT,
     tensorboard: bool = False,
     subscribers: Sequence[Subscriber] = (),
+    started: float | None = None,
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data is found fit; returns the scores of model.safetensors.
 
     Args:
         rank_timeout: seconds after which the ranks under torchrun give up on one that does not respond.
         tensorboard: recorded for `resume`; one of `subscribers` writes the events.
+        started: when the command began, from which a time budget counts; see `core.clock`. By default now.
 
     Raises:
-        UsageError: a setting is wrong for this machine or this data, or the ranks differ.
+        UsageError: a setting is wrong for this machine or this data, the time is too short, or the ranks differ.
         DataError: the data is missing or damaged.
         TrainingError: a gradient is not finite, memory is short, or a rank is gone.
     """
+    started = clock.command_start() if started is None else started
     recipe.initialization.check(recipe.model)
     _reserve_deterministic(recipe, device)
     with process_group(device, rank_timeout) as (ranks, own_device):
@@ -90,9 +94,12 @@ def train(
             tensorboard=tensorboard,
         )
         agreement.require_equal(ranks, {"recipe.bn_batch": recipe.bn_batch, "weights": plan.weights_sha256})
+        budget, planned = time_budget.begun(plan, data, ranks, started)
+        if budget is not None:
+            notes += budget.notes(recipe, planned.lengths[-1], len(data.train))
         with _lock(folder, ranks), arithmetic_of(plan):
             agreement.from_rank_0(ranks, lambda: _write_folder(folder, plan, data))
-            return Session(plan, data, folder, ranks, subscribers).run(notes)
+            return Session(planned, data, folder, ranks, subscribers, budget=budget).run(notes)
 
 
 def resume(
@@ -103,6 +110,7 @@ def resume(
     memory_limit: str | None = None,
     rank_timeout: float = LIMIT,
     subscribers: Sequence[Subscriber] = (),
+    started: float | None = None,
 ) -> Scores | None:
     """Goes on with the run in `folder` from its last whole checkpoint; returns None if the run had ended.
 
@@ -111,12 +119,14 @@ def resume(
         epochs: how much longer a finished run trains; see `training.extension`.
         memory_limit: in place of the recipe's and of its `cuda_graph`, for the same ghost batches and the same result.
         rank_timeout: seconds after which the ranks under torchrun give up on one that does not respond.
+        started: when the command began, from which the rest of a time budget counts; see `core.clock`. By default now.
 
     Raises:
         FileError: no run is there, or its log, its model or all its checkpoints are damaged or cannot be read.
         DataError: the data is missing or is not what it was.
         UsageError: `epochs` is given and the run has not finished, or the ranks differ.
     """
+    started = clock.command_start() if started is None else started
     recorded = read_plan(folder.recipe)
     _reserve_deterministic(recorded.recipe, recorded.environment.device)
     with process_group(recorded.environment.device.partition(":")[0], rank_timeout) as (ranks, device):
@@ -150,8 +160,9 @@ def resume(
                 agreement.from_rank_0(ranks, lambda: write_plan(folder.recipe, recorded))
             if ranks.is_main and not folder.split.exists():  # of a run that version 0.1.0 began
                 run_split.write(folder.split, opened.splits)
+            budget, plan = time_budget.resumed(plan, opened, ranks, started, found)
             with arithmetic_of(plan):
-                return Session(plan, opened, folder, ranks, subscribers, found).run(notes)
+                return Session(plan, opened, folder, ranks, subscribers, found, budget).run(notes)
 
 
 def replay(folder: RunFolder, step: int) -> Diagnosis:
@@ -164,6 +175,7 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
     recorded = read_plan(folder.recipe)
     _reserve_deterministic(recorded.recipe, recorded.environment.device)
     plan, _ = _on_this_machine(recorded, None)
+    plan = replace(plan, lengths=plan.lengths or time_budget.lengths_so_far(plan, folder))
     data = reopen(recorded, folder)
     phases = phases_of(plan, len(data.train))
     total = phases[-1].end(len(data.train))

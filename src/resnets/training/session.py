@@ -10,6 +10,7 @@ from dataclasses import replace
 from resnets.core.errors import DataError, FileError, ResnetsError, TrainingError
 from resnets.evaluation.scoring import Scores
 from resnets.training import agreement, checkpoint, memory
+from resnets.training.budget import TimeBudget
 from resnets.training.build import build_training, restore
 from resnets.training.callbacks import CheckpointCallback, pending_losses
 from resnets.training.checkpoint import Saved
@@ -21,7 +22,7 @@ from resnets.training.events import Subscriber
 from resnets.training.extension import extended_event, phases_of
 from resnets.training.loop import run
 from resnets.training.model_files import ModelFiles
-from resnets.training.plan import Plan
+from resnets.training.plan import Plan, read_plan, write_plan
 from resnets.training.prepare import PreparedData
 from resnets.training.recorder import EventRecorder, emit_start
 from resnets.training.run_folder import RunFolder
@@ -33,6 +34,7 @@ class Session:
 
     Args:
         found: the checkpoint that the run goes on from; None where it begins.
+        budget: of time, of a run that has one.
 
     Raises:
         FileError: the checkpoint, the log or damaged.jsonl is damaged or missing.
@@ -46,7 +48,9 @@ class Session:
         ranks: Ranks,
         subscribers: Sequence[Subscriber],
         found: Saved | None = None,
+        budget: TimeBudget | None = None,
     ) -> None:
+        self.budget = budget
         self.plan = plan
         self.data = data
         self.folder = folder
@@ -67,7 +71,7 @@ class Session:
             self.damage_log,
             self.recorder,
             data.train,
-            total_steps=self.training.total_steps,
+            total_steps=lambda: self.training.total_steps,
             refuse=plan.recipe.damaged == "refuse",
         )
         self.batches.on_damaged = self.damage.found_in_step
@@ -97,6 +101,8 @@ class Session:
                 save_best=self.models.save_best,
                 found=found,
                 unlogged=losses,
+                budget=self.budget,
+                emit=self.recorder.emit,
             )
             evaluate = RunEvaluator(
                 self.plan,
@@ -135,10 +141,15 @@ class Session:
         emit_start(self.recorder, self.plan, self.data, self.training, lines, resumed_after)
         if phase.extends and resumed_after == phase.first_step:
             self.recorder.emit(extended_event(phase, len(self.data.train)))
+        if self.budget is not None and found is None:
+            self.recorder.emit(self.budget.event(self.training.length))
 
     def _end(self, callback: CheckpointCallback) -> None:
         """Waits for the last checkpoint, emits the end, and keeps every rank until rank 0 has saved everything."""
         callback.close()
+        if self.budget is not None and self.ranks.is_main:
+            recorded = read_plan(self.folder.recipe)
+            write_plan(self.folder.recipe, replace(recorded, lengths=self.training.length.planned))
         skipped = int(self.training.skipped)
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
         extensions = len(self.plan.extensions)

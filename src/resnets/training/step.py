@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from resnets.training.distributed import Ranks
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
 from resnets.training.learner import Learner
+from resnets.training.length import PlannedLength, RunLength
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.sync_batch_norm import synchronize
@@ -44,6 +45,7 @@ class Training:
         network: with the weights to start from; it is moved to the environment's device.
         samples: size of the training set.
         first_step: steps that were done before the recipe begins; step numbers continue from there.
+        planned: the lengths of a run with a time budget so far.
 
     Raises:
         UsageError: the ranks cannot divide the ghost batches of a batch equally.
@@ -59,6 +61,7 @@ class Training:
         ranks: Ranks | None = None,
         *,
         first_step: int = 0,
+        planned: Sequence[PlannedLength] = (),
     ) -> None:
         self.recipe = recipe
         self.task = task
@@ -71,10 +74,7 @@ class Training:
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
         self.steps_done = 0
-        self.first_step = first_step
-        self.total_steps = first_step + recipe.total_steps(samples)
-        self.evaluated_after = {first_step + step for step in recipe.evaluation_steps(samples)}
-        self.warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
+        self.length = RunLength(recipe, samples, first_step=first_step, planned=planned)
         self.bn_batch = bn_batch_size(recipe, self.ranks.world)
         # The samples of a forward pass: a ghost batch, or a part of one if there are more ranks than ghost batches.
         self.micro_batch = min(self.bn_batch, recipe.batch // self.ranks.world)
@@ -106,18 +106,21 @@ class Training:
         return self.ema.network if self.ema else self.network
 
     @property
+    def total_steps(self) -> int:
+        """Steps done when the run has ended, as planned now."""
+        return self.length.total
+
+    @property
     def rows(self) -> slice:
         """The samples of a global batch that this rank runs."""
         return slice(self.micro_batches.start * self.micro_batch, self.micro_batches.stop * self.micro_batch)
 
     def learning_rate(self, step: int) -> float:
         """Returns the learning rate of `step`, from 0."""
-        recipe = self.recipe
-        own, length = step - self.first_step, self.total_steps - self.first_step
         return (
-            recipe.optimizer.lr
-            * schedules.factor(recipe.schedule, own / length)
-            * schedules.warmup_factor(recipe.warmup, own, self.warmup_steps)
+            self.recipe.optimizer.lr
+            * schedules.factor(self.recipe.schedule, self.length.share(step))
+            * self.length.warmup_factor(step)
             * self.plateau.factor
         )
 
