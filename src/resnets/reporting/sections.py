@@ -36,10 +36,12 @@ def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
         rows.append(("Recipe", f"{recipe.get('name')}, data {recipe.get('data')}, seed {recipe.get('seed')}"))
     if environment:
         rows.append(("Trained on", f"{environment.get('hardware')}, {environment.get('precision')}"))
+    planned = [(event["epochs"], event["total"]) for event in history if event["event"] == "plan"]
     rows += [
-        ("Length", f"{event['epochs']:.1f} epochs, {show_count(event['steps'], 'step')}")
+        ("Length", f"{epochs:.1f} epochs, {show_count(steps, 'step')}")
         for event in history
         if event["event"] == "start"
+        for epochs, steps in (planned or [(event["epochs"], event["steps"])])[-1:]
     ]
     rows += [
         ("Extended", f"by {event['epochs']:.4g} epochs, from step {event['step']:,}")

@@ -125,7 +125,7 @@ def restore(training: Training, found: Saved, folder: RunFolder) -> None:
     """
     state = found.state
     try:
-        if not training.first_step <= state.step <= training.total_steps:
+        if not training.length.first_step <= state.step <= training.total_steps:
             raise ValueError(f"it is of step {state.step}")
         training.restore(found.tensors, state.step, state.plateau)
         training.skipped.fill_(state.skipped)
