@@ -29,7 +29,7 @@ from resnets.training.recipe import Recipe
 
 RESERVE, RESERVE_SECONDS = 0.01, 1.0  # of the budget, for what no plan foresees; and for the end of the process
 MEMORY = 0.1  # of the budget: the age at which a measured step counts 1/e
-CHECK = 0.05  # of the time that is left: how often the plan is looked at
+CHECK = 0.05  # of the time that is left: how often the plan is checked
 TOLERANCE, LEAST_TOLERANCE = 0.02, 0.003  # a plan that is off by less is kept: of the time left, and of the budget
 LAST_STEPS = 0.02  # of the run: a plan is not shortened below this, so that the schedule reaches its last values
 EVALUATING = 0.1  # of the time of training, at most: evaluations are done less often where they take more

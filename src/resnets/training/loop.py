@@ -68,8 +68,8 @@ def run(
         if callback:
             callback.after_step(losses)
     # Ranks learn of one another's votes a step later, so an error has to be found two steps before its batch.
-    ahead = batches.between(training.steps_done, lambda: training.total_steps)
-    upcoming = Lookahead(ahead, depth=1 if training.ranks.world == 1 else 2)
+    following = batches.between(training.steps_done, lambda: training.total_steps)
+    upcoming = Lookahead(following, depth=1 if training.ranks.world == 1 else 2)
     for batch in upcoming:
         rate = training.learning_rate(training.steps_done)
         losses.append(training.step(batch))
