@@ -84,6 +84,7 @@ class TimeBudget:
         self._work = self._seconds / max(state.step, 1e-9)  # steps at the largest size, done in these seconds
         self._undone = 0.0  # of the steps since `_mark`
         self._mark: float | None = None
+        self._paused = started
         self._due = -math.inf
         self._evaluated = False
 
@@ -121,14 +122,14 @@ class TimeBudget:
         self._mark, self._undone = now, 0.0
 
     def before_evaluation(self) -> None:
-        self._mark = self._clock()
+        self._paused = self._clock()
 
     def after_evaluation(self) -> None:
-        now = self._clock()
-        assert self._mark is not None
-        seconds = now - self._mark
+        seconds = self._clock() - self._paused
         self.evaluation = (self.evaluation + seconds) / 2 if self._evaluated else seconds
-        self._evaluated, self._mark, self._undone = True, now, 0.0
+        self._evaluated = True
+        if self._mark is not None:
+            self._mark += seconds  # an evaluation is no part of a step
 
     def first(self, recipe: Recipe, samples: int) -> PlannedLength:
         """Returns the length that a run is planned with before its first step.
@@ -181,7 +182,7 @@ class TimeBudget:
         """Returns what a person should know of the first plan, a line each."""
         epochs = length.total * recipe.batch / samples
         lines = [
-            f"{length.total:,} steps ({epochs:.3g} epochs) fit into {self.minutes:g} minutes: a step takes "
+            f"{length.total:,} steps ({epochs:.3g} epochs) fit into {self.minutes:g} min: a step takes "
             f"{self.step:.3g} s, an evaluation {self.evaluation:.2g} s, and {self.used:.1f} s are used. The length is "
             "planned again as the run goes."
         ]

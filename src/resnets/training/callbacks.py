@@ -85,6 +85,7 @@ class CheckpointCallback:
     ) -> None:
         self.budget = budget
         self._emit = emit
+        self._first = training.steps_done
         self.training = training
         self.checkpoints = checkpoints
         damaged = found.damaged if found else ()
@@ -217,11 +218,11 @@ class CheckpointCallback:
     def _propose(self, losses: list[Tensor]) -> int:
         """Measures the step, and returns the steps of the whole run where its plan should change, by the clock of rank
         0; else 0. A GPU is known to have done its steps where they were just logged."""
-        if self.budget is None:
+        step = self.training.steps_done
+        if self.budget is None or step == self._first:  # there, only an evaluation was made up for
             return 0
-        step, on_host = self.training.steps_done, self.training.device.type == "cpu"
-        self.budget.after_step(self.training.length, step, synchronized=on_host or not losses)
-        synchronized = on_host or not losses
+        synchronized = self.training.device.type == "cpu" or not losses
+        self.budget.after_step(self.training.length, step, synchronized=synchronized)
         return self.budget.proposal(self.training.length, step) if synchronized and self.training.ranks.is_main else 0
 
     def _plan_anew(self, total: int) -> None:

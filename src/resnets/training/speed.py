@@ -98,20 +98,18 @@ def _seconds_of_step(plan: Plan, data: PreparedData, training: Training) -> floa
         size_at=lambda step: recipe.augmentations.size_at(1.0),
     )
     left_out = _GRAPH_LEFT_OUT if recipe.cuda_graph else _LEFT_OUT
-    most = left_out + _MOST
     times: list[float] = []
     training.prepare(batches)
-    with contextlib.closing(batches.between(0, most)) as upcoming:
-        for batch in upcoming:
-            float(training.step(batch))  # waits for the device
-            times.append(time.perf_counter())
-            measured = len(times) - left_out
-            # All ranks stop after the same step.
-            enough = measured >= _LEAST and times[-1] - times[left_out - 1] > _SHARE * 60 * recipe.minutes
-            if training.ranks.world > 1:
-                enough = any(training.ranks.gather(enough))
-            if enough:
-                break
+    for batch in batches.between(0, left_out + _MOST):
+        float(training.step(batch))  # waits for the device
+        times.append(time.perf_counter())
+        measured = len(times) - left_out
+        # All ranks stop after the same step.
+        enough = measured >= _LEAST and times[-1] - times[left_out - 1] > _SHARE * 60 * recipe.minutes
+        if training.ranks.world > 1:
+            enough = any(training.ranks.gather(enough))
+        if enough:
+            break
     return (times[-1] - times[left_out - 1]) / (len(times) - left_out)
 
 
