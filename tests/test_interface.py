@@ -26,9 +26,9 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--large-batch", "--memory-limit", "--out",
-              "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes", "--checkpoint-steps", "--keep",
-              "--monitor", "--rank-timeout", "--tensorboard"},
+    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--minutes", "--large-batch",
+              "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes",
+              "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "replay": {"--step"},
     "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",
@@ -46,6 +46,8 @@ FLAGS = {
 METRICS = {"accuracy", "top5", "balanced_accuracy", "macro_f1", "ece", "loss", "samples", "classes"}
 EVALUATION = {"task", "data", "split", "excluded", "damaged", *METRICS}
 TRAINING = {"folder", "model", "report", *EVALUATION}
+PLANNED = {"event", "step", "total", "epochs", "evaluate_every", "reason", "used_seconds", "step_seconds",
+           "evaluation_seconds", "ending_seconds"}  # fmt: skip
 MEMORY = {"weights", "gradients", "optimizer", "average", "images", "kept", "work", "program",
           "pictures"}  # 0.2  # fmt: skip
 
@@ -111,6 +113,14 @@ def test_train_answers_with_the_metrics_of_val(training: Result, photos: Path) -
 def test_without_val_the_metrics_are_those_of_test(digits: Result) -> None:
     assert digits.json.keys() == TRAINING
     assert (digits.json["data"], digits.json["split"], digits.json["samples"]) == ("digits", "test", 360)
+
+
+def test_a_time_budget_is_planned_in_the_log(tmp_path: Path) -> None:
+    length = ["--minutes", 60, "--epochs", 1]
+    result = call("train", "digits", *SMALL, *length, "--workers", 0, "--out", tmp_path / "r", "--json")
+    assert (result.code, result.json.keys()) == (0, TRAINING)
+    events = [json.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()]
+    assert [event.keys() for event in events if event["event"] == "plan"] == [PLANNED]
 
 
 def test_quiet_prints_the_answer_and_errors_only(digits: Result, run: Path) -> None:

@@ -268,6 +268,6 @@ class Recipe:
             if given in names and other not in names:
                 assignments.append(f"{other}=none")
         budget = [value for name, _, value in (a.partition("=") for a in assignments) if name.strip() == "minutes"]
-        if budget and budget[-1].strip() != "none" and not names & {"epochs", "steps"}:
+        if budget and budget[-1].strip().lower() not in ("none", "null") and not names & {"epochs", "steps"}:
             assignments += ["epochs=none", "steps=none"]
         return config.override(self, assignments)

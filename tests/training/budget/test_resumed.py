@@ -22,8 +22,9 @@ from tests.training.runs import arguments, curve, events, sha_of
 
 PLANS = {12: 50, 30: 44}  # the total that is planned when so many steps are done; at first 60
 GROWING = (
+    "normalize=channels",
     'augmentations.progressive_resize={"start": 8, "stop": 16, "since": 0.1, "until": 0.9, "multiple": 2}',
-)  # fmt: skip
+)
 OPTIONS: dict[str, Any] = {"minutes": 5.0, "keep": 20, "workers": 2}
 
 
