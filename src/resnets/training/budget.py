@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resnets.core.errors import UsageError
+from resnets.core.typed import checked
 from resnets.data.loader import PREFETCHED_BATCHES
 from resnets.training.events import Event
 from resnets.training.length import PlannedLength, RunLength
@@ -29,6 +30,7 @@ from resnets.training.recipe import Recipe
 
 RESERVE, RESERVE_SECONDS = 0.01, 1.0  # of the budget, for what no plan foresees; and for the end of the process
 MEMORY = 0.1  # of the budget: the age at which a measured step counts 1/e
+MEASURED = 0.02  # of the budget: how long steps are measured before the run
 CHECK = 0.05  # of the time that is left: how often the plan is checked
 TOLERANCE, LEAST_TOLERANCE = 0.02, 0.003  # a plan that is off by less is kept: of the time left, and of the budget
 LAST_STEPS = 0.02  # of the run: a plan is not shortened below this, so that the schedule reaches its last values
@@ -39,6 +41,7 @@ _POINTS = 32  # at which the cost of a step is averaged over the schedule
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class BudgetState:
     """What a run with a time budget has used and measured, in seconds.
 
@@ -58,7 +61,7 @@ class BudgetState:
     ending: float
 
     def __post_init__(self) -> None:
-        if not all(0 <= value < math.inf for value in (self.used, self.step, self.evaluation, self.ending)):
+        if min(self.used, self.step, self.evaluation, self.ending) < 0:
             raise UsageError("a time of the budget is out of range.")
 
 
@@ -80,12 +83,12 @@ class TimeBudget:
         self.ending = state.ending
         self._clock = clock
         self._started = started - state.used
-        self._seconds = MEMORY * CHECK * 60 * minutes  # what was measured before counts as much as this time
+        self._seconds = MEASURED * 60 * minutes
         self._work = self._seconds / max(state.step, 1e-9)  # steps at the largest size, done in these seconds
         self._undone = 0.0  # of the steps since `_mark`
         self._mark: float | None = None
         self._paused = started
-        self._due = -math.inf
+        self._due = math.inf  # until the first steps are measured
         self._evaluated = False
 
     @property
@@ -117,7 +120,9 @@ class TimeBudget:
         if not synchronized:
             return
         now = self._clock()
-        if self._mark is not None:
+        if self._mark is None:
+            self._due = now + CHECK * max(self.left, 0.0)
+        else:
             self._add(now - self._mark)
         self._mark, self._undone = now, 0.0
 

@@ -21,7 +21,7 @@ from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores, batch_of, score
 from resnets.modalities.base import Subset
 from resnets.modalities.inputs import open_reader
-from resnets.training.budget import BudgetState
+from resnets.training.budget import MEASURED, BudgetState
 from resnets.training.build import batches_for, build_training
 from resnets.training.distributed import Ranks
 from resnets.training.events import Event
@@ -35,7 +35,7 @@ from resnets.training.run_folder import RunFolder
 from resnets.training.step import Training
 
 T = TypeVar("T")
-_SHARE = 0.02  # of the budget, for measuring steps
+
 _LEAST, _MOST = 2, 30  # steps that are measured
 _LEFT_OUT, _GRAPH_LEFT_OUT = 1, 5  # first steps; a CUDA graph is captured in the fourth
 _FORWARD = 0.5  # of the time of a step: a batch of `precise_bn`, which has no backward pass
@@ -105,7 +105,7 @@ def _seconds_of_step(plan: Plan, data: PreparedData, training: Training) -> floa
         times.append(time.perf_counter())
         measured = len(times) - left_out
         # All ranks stop after the same step.
-        enough = measured >= _LEAST and times[-1] - times[left_out - 1] > _SHARE * 60 * recipe.minutes
+        enough = measured >= _LEAST and times[-1] - times[left_out - 1] > MEASURED * 60 * recipe.minutes
         if training.ranks.world > 1:
             enough = any(training.ranks.gather(enough))
         if enough:
