@@ -37,6 +37,7 @@ LAST_STEPS = 0.02  # of the run: a plan is not shortened below this, so that the
 EVALUATING = 0.1  # of the time of training, at most: evaluations are done less often where they take more
 LEAST_STEPS, USEFUL_STEPS = 10, 100  # a useful run has an epoch, or these
 PREFETCH_LEAD = PREFETCHED_BATCHES + 3  # steps after the present one that may have been decoded already
+CHECKPOINTED = 0.05  # of the budget: the longest time between two checkpoints
 _POINTS = 32  # at which the cost of a step is averaged over the schedule
 
 

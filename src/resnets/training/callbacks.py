@@ -21,7 +21,7 @@ from torch import Tensor
 from resnets.core.errors import DataError, InterruptedRunError, TrainingError
 from resnets.evaluation.scoring import Scores
 from resnets.tasks.base import Metric
-from resnets.training.budget import TimeBudget, admitted
+from resnets.training.budget import CHECKPOINTED, TimeBudget, admitted
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.checkpoint_writer import Writer
 from resnets.training.events import Subscriber
@@ -238,6 +238,8 @@ class CheckpointCallback:
     def _is_due(self) -> bool:
         """Whether it is time for a checkpoint, by the clock of the rank that writes them."""
         minutes = self.checkpoints.minutes
+        if minutes is not None and self.budget is not None:  # what is done after the last one is lost by a kill
+            minutes = min(minutes, CHECKPOINTED * self.budget.minutes)
         return self.training.ranks.is_main and minutes is not None and time.monotonic() - self._saved >= 60 * minutes
 
     def _is_step_due(self) -> bool:
