@@ -28,7 +28,8 @@ EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
     "train": {"--data", "--format", "--model", "--weights", "--epochs", "--minutes", "--large-batch",
               "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes",
-              "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard"},
+              "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
+              "--val-share", "--group-by", "--fold"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "replay": {"--step"},
     "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnets.core.errors import DataError
+from resnets.data.split_settings import SplitSettings
 from resnets.data.splits import VAL_SHARE, by_hash, with_watched_split
 from resnets.modalities.base import Dataset
 from resnets.modalities.catalog import open_dataset
@@ -155,7 +156,7 @@ OF_0_1_0 = ["cat/7.png", "cat/9.png", "dog/0.png", "dog/5.png", "dog/6.png", "do
 
 
 def test_a_number_of_images_held_out_leaves_test_alone() -> None:
-    splits = with_watched_split(open_dataset("digits"), "digits", holdout=100)
+    splits = with_watched_split(open_dataset("digits"), "digits", SplitSettings(holdout=100))
     assert {name: len(dataset) for name, dataset in splits.splits.items()} == {"train": 1337, "test": 360, "val": 100}
     assert (splits.watched, splits.scored) == ("val", "test")
     assert not {splits.train.key(i) for i in range(1337)} & {splits.test.key(i) for i in range(100)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnets.core.errors import DataError, UsageError
+from resnets.data.split_settings import SplitSettings
 from resnets.data.splits import with_watched_split
 from resnets.modalities.catalog import FORMATS, open_dataset, summary
 from tests.conftest import write_tree
@@ -107,7 +108,7 @@ def test_the_summary_is_one_line(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train/cat": 3, "train/dog": 2, "val/cat": 4})
     name = str(tmp_path)
     assert summary("pho\ntos", open_dataset(name)) == "data  pho\\ntos: image folders, 2 classes, train 5, val 4"
-    held_out = with_watched_split(open_dataset(str(tmp_path / "val"), "folders"), "x", holdout=1)
+    held_out = with_watched_split(open_dataset(str(tmp_path / "val"), "folders"), "x", SplitSettings(holdout=1))
     assert summary("v", held_out) == "data  v: image folders, 1 class, train 3, val 1"
     assert summary("digits", open_dataset("digits")) == "data  digits: images, 10 classes, train 1,437, test 360"
     for split, values in (("train", "-1.5 20"), ("val", "4")):

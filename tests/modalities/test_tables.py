@@ -131,10 +131,7 @@ def test_a_link_within_the_folder_is_followed(root: Path) -> None:
 
 def test_columns_that_are_not_used_are_named(root: Path) -> None:
     table = "path,label,width,group,fold,height\na.png,x,1,g,2,3\nb.png,y,1,g,1,3\n"
-    assert read(root, table).notes == (
-        f"{root / 'data.csv'}: columns that are not used: width, height.",
-        f"{root / 'data.csv'}: group and fold is kept for later versions and changes nothing yet.",
-    )
+    assert read(root, table).notes == (f"{root / 'data.csv'}: columns that are not used: width, height.",)
 
 
 def test_a_single_class_is_noted(root: Path) -> None:

@@ -75,7 +75,9 @@ def test_a_best_value_that_an_older_version_noted_is_kept(tmp_path: Path) -> Non
 
 
 def test_without_val_no_model_can_be_picked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"picks the best model on val, and the data has none, only test.*holdout=N"):
+    with pytest.raises(
+        UsageError, match=r"picks the best model on val, and the data has none, only test.*--val-share 0.2"
+    ):
         resnets.train("digits", "steps=1", monitor="loss", out=tmp_path / "r", device="cpu")
     assert not (tmp_path / "r" / "recipe.json").exists()
     run = resnets.train(

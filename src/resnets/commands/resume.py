@@ -17,6 +17,7 @@ from resnets.core.urls import local_path
 from resnets.training.events import Subscriber
 
 if TYPE_CHECKING:
+    from resnets.training.folds import FoldsPlan
     from resnets.training.run_folder import RunFolder
 
 
@@ -37,7 +38,7 @@ def resume(
     """Continue an interrupted run, bit for bit, or train a finished one longer.
 
     Args:
-        run: folder of the run; in Python also a Run.
+        run: folder of the run, or of the runs of --fold all; in Python also a Run.
         data: where the run's data is now, if it was moved; it must be the same data.
         epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
             schedule.
@@ -63,12 +64,16 @@ def resume(
     from resnets.training import runner
     from resnets.training.distributed import is_main
     from resnets.training.extension import parse_epochs
+    from resnets.training.folds import read_folds
     from resnets.training.plan import read_plan
     from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder
 
     started = clock.command_start()
     folder = RunFolder(Path(run))
+    folds = read_folds(folder.path)
+    if folds is not None:
+        return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
     if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     more = parse_epochs(epochs) if epochs is not None else None
@@ -87,6 +92,29 @@ def resume(
             started=started,
         )
     return _as_it_was(folder) if scores is None else finished_run(folder, scores)
+
+
+def _resumed_folds(
+    folder: Path,
+    plan: FoldsPlan,
+    data: object,
+    epochs: str | None,
+    memory_limit: str | None,
+    rank_timeout: float,
+    subscribers: tuple[Subscriber, ...],
+) -> Run:
+    """Goes on with the runs of all folds.
+
+    Raises:
+        UsageError: an argument is for a single run.
+    """
+    from resnets.commands.fold_runs import fold_runs
+
+    if data is not None or epochs is not None or memory_limit is not None:
+        raise UsageError(
+            f"--data, --epochs and --memory-limit are for one run: resnets resume {folder / 'fold-1'}, and so on."
+        )
+    return fold_runs(folder, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=False)
 
 
 def _as_it_was(folder: RunFolder) -> Run:

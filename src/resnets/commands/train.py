@@ -19,6 +19,7 @@ from resnets.core.signatures import checked_arguments, takes_settings
 from resnets.core.typed import path_text
 from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
+from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
@@ -38,6 +39,9 @@ def train(
     weights: str | PathLike[str] | None = None,
     epochs: float | None = None,
     minutes: float | None = None,
+    val_share: float | None = None,
+    group_by: str | None = None,
+    fold: str | None = None,
     large_batch: int | None = None,
     memory_limit: str | None = None,
     out: str | PathLike[str] | None = None,
@@ -68,6 +72,12 @@ def train(
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
             planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
+        val_share: share of data without val that is held out as val, by a hash of each name (default: 0.2 where there
+            is no test either).
+        group_by: regular expression that finds each sample's group in its name (the expression's first group, else
+            the whole match): no group is both trained on and held out. Tables have the column group for it.
+        fold: such as 2/5: all samples are divided into five parts, of which the second is the split test; or all (5
+            folds, or as many as the column fold of a table has) or all/10: a run for each, with mean and deviation.
         large_batch: batch size; the learning rate is scaled and warmed up for it (Goyal et al. 2017).
         memory_limit: such as 8GiB; blocks are recomputed in the backward pass (activation checkpointing) to keep
             within it.
@@ -89,7 +99,8 @@ def train(
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Returns:
-        The finished run: its folder, its metrics, its model file and its report.
+        The finished run: its folder, its metrics, its model file and its report. With fold="all", its metrics are the
+        means, and `runs` has a run for each fold.
 
     Raises:
         UsageError: if a name, a setting or a value is wrong.
@@ -126,6 +137,13 @@ def train(
         resolved = replace(resolved, precision=precision)
     if memory_limit is not None:
         resolved = replace(resolved, memory_limit=memory_limit)
+    if val_share is not None:
+        resolved = replace(resolved, val_share=val_share)
+    if group_by is not None:
+        resolved = replace(resolved, group_by=group_by)
+    folds = None if fold is None else parse_all_folds(fold)
+    if fold is not None and folds is None:
+        resolved = replace(resolved, fold=fold)
     for name, _, value in (each.partition("=") for each in overrides):
         if name.strip() == "model" and not value.lstrip().startswith("{"):
             raise UsageError(
@@ -140,9 +158,11 @@ def train(
     if model is not None:
         note(*_notes_on_size(str(model) if isinstance(model, str | Path) else "The network", resolved))
 
+    from resnets.commands.fold_runs import fold_runs
     from resnets.tasks.catalog import SETTINGS
     from resnets.training import runner
     from resnets.training.distributed import is_main, restarts, world_size
+    from resnets.training.folds import FoldsPlan, begin_folds
     from resnets.training.plan import CheckpointPolicy
     from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder, new_run_folder
@@ -154,8 +174,18 @@ def train(
         checkpoints.monitored(resolved.task)  # no task has it; the data may yet decide that it is another task
     if out is None and world_size() > 1:
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
+    if folds is not None and world_size() > 1:
+        raise UsageError("With several ranks, train the folds one by one: --fold 1/5, and so on.")
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
+        if folds is not None:
+            folds = folds or _count_folds(resolved)
+            plan = FoldsPlan(
+                recipe=resolved, count=folds, device=device, workers=workers, checkpoints=checkpoints,
+                tensorboard=tensorboard,
+            )  # fmt: skip
+            plan = begin_folds(folder.path, plan)
+            return fold_runs(folder.path, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=True)
         with (
             tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as tensorboard_events,
             watch_from_python(is_main()) as progress,
@@ -177,6 +207,14 @@ def train(
                 folder.path.rmdir()
                 folder.path.parent.rmdir()  # where there is no other run either
     return finished_run(folder, scores)
+
+
+def _count_folds(recipe: Recipe) -> int:
+    """How many folds the data of a recipe has, where the user leaves that to it."""
+    from resnets.data.folds import count_folds
+    from resnets.modalities.catalog import open_dataset
+
+    return count_folds(open_dataset(recipe.data, recipe.format))
 
 
 def _notes_on_size(name: str, recipe: Recipe) -> tuple[str, ...]:

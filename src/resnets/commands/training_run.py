@@ -87,6 +87,10 @@ def answer(invocation: Invocation) -> Answer:
     with contextlib.ExitStack() as stack:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
         run: Run = invocation.call(subscribers=subscribers)
+    from resnets.commands.fold_runs import FoldRuns, table
+
+    if isinstance(run, FoldRuns):
+        return Answer([*table(run.metrics), f"folder  {run.folder}"], {"folder": run.folder, **run.metrics})
     lines = ["The run was finished already; nothing was done."] if run.was_finished else []
     task, both = run.metrics["task"], (run.metrics, run.metrics.get("test"))
     lines += [headline(task, each, run.noun) for each in both if each]

@@ -118,7 +118,10 @@ class DatasetSplits:
         splits: by name; "all" alone is data without splits, such as a folder of classes.
         color: "L" where all images are grey by nature, else "RGB".
         notes: what the user should know about how the data was read, a line each.
-        held_out: whether `val` was taken out of the training samples; see `resnets.data.splits`.
+        held_out: whether `val` was taken out of the training samples, or `test` is a fold of all of them; see
+            `resnets.data.splits`.
+        is_pooled: whether `train` and `test` are folds of the samples of all splits; see `resnets.data.folds`.
+        uses_group_column: whether the column `group` of a table decided what was held out.
         format: what was recognised, as `--format` names it; "" for data by name.
     """
 
@@ -127,6 +130,8 @@ class DatasetSplits:
     notes: tuple[str, ...] = field(default=())
     held_out: bool = False
     format: str = ""
+    is_pooled: bool = False
+    uses_group_column: bool = False
 
     @property
     def train(self) -> Dataset:

@@ -23,8 +23,7 @@ SPLIT_NAMES: Mapping[str, SplitName] = {
     "dev": "val",
     "test": "test",
 }
-USED = ("path", *TASKS, "split")
-RESERVED = ("group", "fold")  # of the format, and not used by this version
+USED = ("path", *TASKS, "split", "group", "fold")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST = 3.4028234e38  # in float32
 
@@ -87,6 +86,27 @@ def parse_split(cell: Any, place: str) -> SplitName:
     if name is None:
         raise DataError(f"{place}: split is train, val or test, not {short(cell)}.")
     return name
+
+
+def parse_tag(column: str, cell: Any, place: str) -> str:
+    """The group or the fold of a row, as a text; empty where there is none.
+
+    Args:
+        column: "group" or "fold".
+        cell: a text, or a value of JSON; whole numbers become their digits.
+
+    Raises:
+        DataError: it is of another kind.
+    """
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return str(cell)
+    if not isinstance(cell, str) or not _is_unicode(cell):
+        raise DataError(f"{place}: {column} is a text or a whole number, not {short(cell)}.")
+    return cell.strip()
 
 
 def parse_target(column: str, cell: Any, place: str) -> Value:

@@ -30,6 +30,8 @@ class TableDataset:
         task: "classification", "multi-label" or "regression".
         classes: names of the columns of the targets; ("target",) for regression.
         targets: "labels", (N,) int64 or, for several labels, (N, classes) uint8; or "target", (N,) float32.
+        groups: (N,) what the column `group` says; see `resnets.data.groups`. None where there is none.
+        folds: (N,) what the column `fold` says; see `resnets.data.folds`.
     """
 
     root: Path
@@ -38,6 +40,8 @@ class TableDataset:
     task: str
     classes: tuple[str, ...]
     targets: Mapping[str, NDArray[Any]]
+    groups: Names | None = None
+    folds: Names | None = None
 
     @property
     def strata(self) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
 A table has a row for each sample: `path`, relative to the table's folder, and one of `label` (a class), `labels` (any
 number of classes: `;` between, or a JSON list) and `target` (a number). `split` says of which split a row is; without
 it, all rows are the split "all". A folder may hold a table for each split in place of that, such as `train.csv` and
-`val.csv`. `group` and `fold` belong to the format and change nothing yet.
+`val.csv`. `group` names samples that are never divided, such as those of one patient; `fold` the part of
+cross-validation that a row is in. A row may have none of them.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from resnets.modalities.file_names import Names
 from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.listing import IMAGES, SOUNDS
 from resnets.modalities.table_cells import (
-    RESERVED,
     SPLIT_NAMES,
     TASKS,
     USED,
     Value,
     parse_path,
     parse_split,
+    parse_tag,
     parse_target,
     target_column,
 )
@@ -49,6 +50,8 @@ class _Sample:
     name: str  # the file of the sample, relative to the table's folder
     split: SplitName
     value: Value
+    group: str
+    fold: str
 
 
 def tables_in(folder: Path, format: TableFormat) -> dict[SplitName, Path]:
@@ -111,7 +114,8 @@ def open_tables(path: Path, format: TableFormat) -> DatasetSplits:
     targets = _targets([sample.value for sample in samples], column, classes, known)
     if column == "target":
         _check_precision(samples, targets["target"])
-    whole = TableDataset(root, names, modality, TASKS[column], classes, targets)
+    groups, folds = (_tags([getattr(sample, each) for sample in samples]) for each in ("group", "fold"))
+    whole = TableDataset(root, names, modality, TASKS[column], classes, targets, groups, folds)
     # Splits are parts of one dataset, so that its files have one table of what a scan found.
     splits: dict[SplitName, Dataset] = {
         split: whole if len(part) == len(samples) else Subset(whole, np.array(part, np.int64))
@@ -145,11 +149,9 @@ def _read(tables: dict[SplitName | None, Path], format: TableFormat, notes: list
                 raise DataError(f"{sample.place} has a {column}, and {where} a {first}: a table has one of them.")
         if len(samples) == before:
             raise DataError(f"{table} has no rows.")
-        ignored = ", ".join(map(printable, [name for name in others if name not in RESERVED][: _SHOWN * 2]))
+        ignored = ", ".join(map(printable, list(others)[: _SHOWN * 2]))
         if ignored:
             notes.append(f"{table}: columns that are not used: {ignored}.")
-        if reserved := [name for name in RESERVED if name in others]:
-            notes.append(f"{table}: {' and '.join(reserved)} is kept for later versions and changes nothing yet.")
     whole = next((sample for sample in samples if sample.split == "all"), None)
     if whole is not None and any(sample.split != "all" for sample in samples):
         raise DataError(f"{whole.place} has no split, and other rows have one.")
@@ -165,7 +167,9 @@ def _rows(table: Path, format: TableFormat, split: SplitName | None) -> Iterator
         if None not in (split, named) and named != split:
             raise DataError(f"{place} is of the split {named}, in the table of {split}.")
         name, value = parse_path(cells["path"], place), parse_target(column, cells[column], place)
-        yield _Sample(place, name, split or named or "all", value), column, [n for n in cells if n not in USED]
+        group, fold = (parse_tag(each, cells.get(each), place) for each in ("group", "fold"))
+        unused = [name for name in cells if name not in USED]
+        yield _Sample(place, name, split or named or "all", value, group, fold), column, unused
 
 
 def _check_repeated(samples: Sequence[_Sample]) -> None:
@@ -247,6 +251,11 @@ def _targets(
     for row, names in enumerate(values):
         labels[row, [number[name] for name in names]] = 1
     return {"labels": labels}
+
+
+def _tags(texts: Sequence[str]) -> Names | None:
+    """What a column says of each sample; None where no row has it."""
+    return Names.of(text.encode() for text in texts) if any(texts) else None
 
 
 def _check_precision(samples: Sequence[_Sample], stored: NDArray[Any]) -> None:

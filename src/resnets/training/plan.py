@@ -81,7 +81,7 @@ class CheckpointPolicy:
         if self.monitor is not None and watched != "val":
             raise UsageError(
                 f"monitor picks the best model on val, and the data has none, only {watched}, which would then say too "
-                "much of it. Hold some training images out as val: holdout=N."
+                "much of it. Hold a share of the training images out as val: --val-share 0.2."
             )
         if self.monitor == "top5" and classes <= 5:
             raise UsageError(
@@ -102,7 +102,8 @@ class Plan:
         workers: threads that decode.
         data_sha256: fingerprint of the training images.
         data_fingerprint: what `data_sha256` covers. Runs begun before 0.2 do not record it: names and labels alone.
-        split_rule: how images are held out of data without `val` and `test`; see `resnets.data.splits`.
+        split_rule: how images are held out, "groups" where the column `group` of a table decided; see
+            `resnets.data.splits`.
         weights_sha256: of the file of weights that the run starts from; None where they are drawn.
         data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
         tensorboard: whether events are also written for TensorBoard.

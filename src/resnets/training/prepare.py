@@ -80,12 +80,12 @@ class PreparedData:
 
 
 def resolve(
-    recipe: Recipe, split_rule: SplitRule = "hash", ranks: Ranks | None = None, *, decode: bool = False
+    recipe: Recipe, split_rule: SplitRule = "groups", ranks: Ranks | None = None, *, decode: bool = False
 ) -> tuple[Recipe, PreparedData]:
     """Returns the data, and the recipe with what the data decides: classes, channels, colour and statistics.
 
     Args:
-        split_rule: how samples are held out of data without `val` and `test`; see `Plan`.
+        split_rule: how samples are held out; see `Plan`.
         ranks: all of which call this; rank 0 scans the data.
         decode: whether damaged samples are found by reading all of them.
 
@@ -176,7 +176,7 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
         if task.name != recipe.task.name:
             note = f"The data is for {task.name}, which is trained in place of {recipe.task.name}."
             splits = replace(splits, notes=(*splits.notes, note))
-        return with_watched_split(splits, recipe.data, holdout=recipe.holdout, rule=split_rule), task
+        return with_watched_split(splits, recipe.data, recipe.split, rule=split_rule), task
 
     splits, task = agreement.together(ranks, opened)
     require_same_files(splits, ranks)

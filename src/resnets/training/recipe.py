@@ -14,6 +14,7 @@ from resnets.core.renamed import renamed_fields
 from resnets.core.rng import MAX_SEED
 from resnets.core.typed import checked
 from resnets.core.units import parse_bytes
+from resnets.data.split_settings import SplitSettings
 from resnets.modalities.image.preprocessing import Normalize, TestTimeAugmentation
 from resnets.modalities.image.transforms import Augmentations
 from resnets.modalities.inputs import AnyAugmentations, AnyInput
@@ -55,6 +56,11 @@ class Recipe:
         weights: a file of weights to start from; None initialises new ones.
         normalize: where the mean and std of the preprocessing come from.
         augmentations: random changes of training samples.
+        val_share: how much of data without `val` is held out as that, by the hash of each name or group: from 0 to
+            below 1. None is a fifth of data that has no `test` either, and nothing of other data.
+        group_by: a regular expression that is searched for in each sample's name below the data's root. What its
+            first group (or else the whole) matches names samples that stay together, such as those of one patient.
+        fold: such as "2/5": of five parts of all samples, the second is `test`, and the others are trained on.
         holdout: training images that are held out, by class, and evaluated in place of the test set, for choosing
             settings; the same for every seed. (The paper's CIFAR settings were chosen on 5,000 of 50,000.)
         damaged: what to do about training images that cannot be read: refuse to start, or exclude them.
@@ -103,6 +109,9 @@ class Recipe:
     format: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"
     augmentations: AnyAugmentations = field(default_factory=Augmentations, metadata=UNTAGGED_FIRST)
+    val_share: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    group_by: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    fold: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     holdout: int = 0
     damaged: Literal["refuse", "exclude"] = "refuse"
     batch: int = 128
@@ -164,14 +173,15 @@ class Recipe:
                 f"repeated_augmentation must be from 1 to batch {self.batch}, not {self.repeated_augmentation}."
             )
         self._check_input()
+        self.split.check()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
             if self.cuda_graph:
                 raise UsageError(
                     "A CUDA graph cannot recompute blocks (activation checkpointing): give cuda_graph or memory_limit."
                 )
-        if not (self.holdout >= 0 and 0 <= self.precise_bn <= MAX_SAMPLES):
-            raise UsageError(f"holdout must be 0 or more, and precise_bn from 0 to {MAX_SAMPLES:,}.")
+        if not 0 <= self.precise_bn <= MAX_SAMPLES:
+            raise UsageError(f"precise_bn must be from 0 to {MAX_SAMPLES:,}, not {self.precise_bn:,}.")
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}.")
         if self.model.dimensions != 2:
@@ -193,6 +203,11 @@ class Recipe:
             raise UsageError(
                 f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
             )
+
+    @property
+    def split(self) -> SplitSettings:
+        """What decides which samples are held out."""
+        return SplitSettings(self.holdout, self.val_share, self.group_by, self.fold)
 
     @property
     def least_bn_batch(self) -> int:

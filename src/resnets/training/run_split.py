@@ -1,7 +1,8 @@
 """The record of a run's split: which images it trained on, and which it held out.
 
 `split.jsonl.gz` has a line for each image, `["train", "cat/1.jpg"]` or `["val", "cat/2.jpg"]`, with its path relative
-to the root of the data. A run writes one only if it held out images itself; other data has splits of its own.
+to the root of the data; of a run on one fold of all images also `["test", "cat/3.jpg"]`. A run writes one only if it
+held out images itself; other data has splits of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from resnets.core.errors import DataError, FileError, UsageError
 from resnets.core.files import explain, replacing
 from resnets.data.splits import with_watched_split
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.pooled import pooled
 from resnets.training.plan import read_plan
 from resnets.training.run_folder import RunFolder
 
-_HELD_OUT: tuple[SplitName, SplitName] = ("train", "val")
+_HELD_OUT: tuple[SplitName, ...] = ("train", "val")
+_OF_FOLDS: tuple[SplitName, ...] = ("train", "val", "test")
 _CODE = "surrogateescape"  # names need not be UTF-8
 
 
@@ -36,8 +39,8 @@ def write(path: Path, splits: DatasetSplits) -> None:
     if not splits.held_out:
         return
     with replacing(path) as temporary, gzip.open(temporary, "wb", compresslevel=6) as file:
-        for split in _HELD_OUT:
-            dataset = splits.split(split)
+        for split in _OF_FOLDS if splits.is_pooled else _HELD_OUT:
+            dataset = splits.splits.get(split, ())
             for index in range(len(dataset)):
                 file.write(json.dumps([split, dataset.key(index).decode(errors=_CODE)]).encode() + b"\n")
 
@@ -53,7 +56,7 @@ def read(path: Path) -> dict[bytes, SplitName]:
         with gzip.open(path, "rb") as file:
             for line in file:
                 split, name = json.loads(line)
-                if split not in _HELD_OUT:
+                if split not in _OF_FOLDS:
                     raise ValueError(f"no split is called {split!r}")
                 found[name.encode(errors=_CODE)] = split
         if not found:
@@ -83,7 +86,7 @@ def of_run(folder: RunFolder, splits: DatasetSplits, name: str) -> DatasetSplits
     if not folder.recipe.exists():
         return splits
     plan = read_plan(folder.recipe)
-    found = with_watched_split(splits, name, holdout=plan.recipe.holdout, rule=plan.split_rule)
+    found = with_watched_split(splits, name, plan.recipe.split, rule=plan.split_rule)
     if not found.held_out:
         return found
     note = (
@@ -113,7 +116,9 @@ def for_evaluation(
     runs = [RunFolder(path.parent) for path in models if path is not None]
     runs = [run for run in runs if run.recipe.exists()]
     missing = (asked or splits.scored) not in splits.splits
-    if own or (missing and asked in _HELD_OUT) or (missing and any(_same_place(run, name) for run in runs)):
+    same = any(_same_place(run, name) for run in runs)
+    in_folds = same and any(read_plan(run.recipe).recipe.fold is not None for run in runs)
+    if own or in_folds or (missing and (same or asked in _HELD_OUT)):
         found = [of_run(run, splits, name) for run in runs] or [splits]
         if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
@@ -139,7 +144,7 @@ def _same_place(run: RunFolder, name: str) -> bool:
 
 
 def _keys(splits: DatasetSplits) -> list[bytes]:
-    dataset = splits.splits["val"] if splits.held_out else None
+    dataset = splits.splits["test" if splits.is_pooled else "val"] if splits.held_out else None
     return [] if dataset is None else [dataset.key(index) for index in range(len(dataset))]
 
 
@@ -150,7 +155,8 @@ def trained_on(folder: RunFolder, dataset: Dataset) -> int:
 
 
 def _as_recorded(splits: DatasetSplits, record: Mapping[bytes, SplitName], name: str) -> DatasetSplits:
-    dataset = splits.train
+    is_pooled = "test" in record.values()
+    dataset = pooled(splits) if is_pooled else splits.train
     places = [record.get(dataset.key(index)) for index in range(len(dataset))]
     notes: list[str] = []
     if new := [index for index, split in enumerate(places) if split is None]:
@@ -161,12 +167,15 @@ def _as_recorded(splits: DatasetSplits, record: Mapping[bytes, SplitName], name:
         )
     if gone := len(record) - (len(places) - len(new)):
         notes.append(f"{gone:,} images that training began with are no longer in {name}.")
+    present = set(record.values())
     recorded: dict[SplitName, Dataset] = {
         split: Subset(dataset, np.array([i for i, s in enumerate(places) if s == split], np.int64))
-        for split in _HELD_OUT
+        for split in (_OF_FOLDS if is_pooled else _HELD_OUT)
+        if split in present
     }
-    if not len(recorded["val"]):
+    if not all(len(each) for split, each in recorded.items() if split != "train"):
         raise DataError(
             f"{name} has none of the images that the run held out: put them back, or give --data of other images."
         )
-    return replace(splits, splits={**splits.splits, **recorded}, notes=(*splits.notes, *notes), held_out=True)
+    by_name = recorded if is_pooled else {**splits.splits, **recorded}
+    return replace(splits, splits=by_name, notes=(*splits.notes, *notes), held_out=True, is_pooled=is_pooled)

@@ -89,7 +89,7 @@ def train(
             data_sha256=data.sha256(),
             weights_sha256=initial.sha256 if initial else None,
             data_fingerprint="contents",
-            split_rule="hash",
+            split_rule="groups" if data.splits.uses_group_column else "hash",
             data_path=absolute_path(recipe.data),
             tensorboard=tensorboard,
         )

@@ -1,0 +1,81 @@
+"""The runs of `train --fold all`, and the table of their metrics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnets.commands.training_run import Run, tensorboard_subscriber
+from resnets.core.errors import UsageError
+from resnets.tasks.catalog import find
+
+if TYPE_CHECKING:
+    from resnets.training.events import Subscriber
+    from resnets.training.folds import FoldsPlan
+    from resnets.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True, repr=False)
+class FoldRuns(Run):
+    """The finished runs of all folds. `metrics` has the mean of each metric, and `metrics["deviation"]` its standard
+    deviation; `metrics["folds"]` those of each fold, on the samples of that fold.
+
+    Args:
+        runs: of each fold.
+    """
+
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def model(self) -> Path:
+        raise UsageError(f"{self.folder} has a model for each fold: take that of one of its runs.")
+
+    @property
+    def report(self) -> Path:
+        raise UsageError(f"{self.folder} has a report for each fold: take that of one of its runs.")
+
+    def _repr_html_(self) -> str:
+        return "<pre>" + "\n".join(table(self.metrics)) + "</pre>"
+
+
+def fold_runs(
+    folder: Path, plan: FoldsPlan, *, rank_timeout: float, subscribers: Sequence[Subscriber], required: bool
+) -> FoldRuns:
+    """Runs all folds, or goes on with them.
+
+    Args:
+        required: whether TensorBoard has to be installed where the plan wants its events.
+    """
+    from resnets.training.folds import run_folds, summary_of
+    from resnets.training.progress import watch_from_python
+
+    with contextlib.ExitStack() as stack:
+
+        def subscribers_of(own: RunFolder) -> Sequence[Subscriber]:
+            stack.pop_all().close()
+            events = stack.enter_context(tensorboard_subscriber(own, plan.tensorboard, required=required))
+            return (*subscribers, *events, *stack.enter_context(watch_from_python(True)))
+
+        results = list(run_folds(folder, plan, rank_timeout=rank_timeout, subscribers_of=subscribers_of))
+    metrics = summary_of(results, plan)
+    noun = plan.recipe.preprocessing.noun
+    runs = tuple(
+        Run(each.folder.path, {"task": metrics["task"], "data": metrics["data"], **each.metrics}, noun=noun)
+        for each in results
+    )
+    return FoldRuns(folder, metrics, noun=noun, runs=runs)
+
+
+def table(metrics: dict[str, Any]) -> list[str]:
+    """Lines of a table: a row for each fold, then the mean and the standard deviation."""
+    shown = [metric for metric in find(metrics["task"]).metrics if metric.name in metrics]
+    rows = [["fold", "samples", *(metric.name for metric in shown)]]
+    for each in metrics["folds"]:
+        rows.append([each["fold"], f"{each['samples']:,}", *(metric.show(each[metric.name]) for metric in shown)])
+    rows.append(["mean", f"{metrics['samples']:,}", *(metric.show(metrics[metric.name]) for metric in shown)])
+    rows.append(["±", "", *(metric.show(metrics["deviation"][metric.name]) for metric in shown)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,169 @@
+"""`--fold all`: a run for each fold, in folders of one folder, and the mean and the deviation of their metrics.
+
+`folds.json` in that folder has what the runs share, so that `resume` goes on with the folds that are not finished.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from resnets.artifacts import model_file
+from resnets.core.config import decode, encode
+from resnets.core.errors import FileError, ResnetsError, UsageError
+from resnets.core.files import read_json, write_json
+from resnets.core.typed import checked
+from resnets.data.split_settings import MAX_FOLDS
+from resnets.tasks.catalog import find
+from resnets.training import runner
+from resnets.training.distributed import LIMIT
+from resnets.training.events import Subscriber
+from resnets.training.plan import CheckpointPolicy, read_plan
+from resnets.training.prepare import absolute_path
+from resnets.training.recipe import Recipe
+from resnets.training.run_folder import RunFolder
+
+NAME = "folds.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class FoldsPlan:
+    """The contents of folds.json.
+
+    Args:
+        recipe: of each run, which has its own fold.
+        count: number of folds.
+        device, workers, checkpoints, tensorboard: as `runner.train` takes them.
+        data_path: absolute path of the data, where the recipe's `data` is a folder or a table.
+    """
+
+    recipe: Recipe
+    count: int
+    device: str = "auto"
+    workers: int | None = None
+    checkpoints: CheckpointPolicy
+    tensorboard: bool = False
+    data_path: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.count <= MAX_FOLDS:
+            raise UsageError(f"There are 2 to {MAX_FOLDS:,} folds, not {self.count}.")
+
+    def recipe_of(self, number: int) -> Recipe:
+        """The recipe of a fold, from 1; of data that was moved, with the path that was recorded."""
+        path = self.data_path
+        data = path if path and os.path.exists(path) and not os.path.exists(self.recipe.data) else self.recipe.data
+        return replace(self.recipe, data=data, fold=f"{number}/{self.count}")
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A finished fold: its number, its folder and the metrics of its samples."""
+
+    number: int
+    folder: RunFolder
+    metrics: Mapping[str, Any]
+
+
+def begin_folds(folder: Path, plan: FoldsPlan) -> FoldsPlan:
+    """Writes folds.json into a new folder; returns the plan as written.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    weights = plan.recipe.weights
+    if weights is not None and os.path.exists(weights):
+        plan = replace(plan, recipe=replace(plan.recipe, weights=os.path.abspath(weights)))
+    plan = replace(plan, data_path=absolute_path(plan.recipe.data))
+    write_json(folder / NAME, {"format": FORMAT, **encode(plan)})
+    return plan
+
+
+def read_folds(folder: Path) -> FoldsPlan | None:
+    """The plan in `folder`; None where it is no folder of folds.
+
+    Raises:
+        FileError: folds.json is damaged, or of another version.
+    """
+    path = folder / NAME
+    if not os.path.lexists(path):
+        return None
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FileError(f"{path} is of another version: read it with the version of resnets that wrote it.")
+    try:
+        return decode(FoldsPlan, {key: value for key, value in data.items() if key != "format"})
+    except UsageError as error:
+        raise FileError(f"{path} is damaged: {error}") from error
+
+
+def run_folds(
+    folder: Path,
+    plan: FoldsPlan,
+    *,
+    rank_timeout: float = LIMIT,
+    subscribers_of: Callable[[RunFolder], Sequence[Subscriber]] = lambda folder: (),
+) -> Iterator[FoldResult]:
+    """Runs each fold in `folder`/fold-N, or goes on with it; yields what is finished, one after another.
+
+    Args:
+        subscribers_of: the subscribers of the run in a folder.
+
+    Raises:
+        ResnetsError: a run could not go on; the message says how to resume all of them.
+    """
+    for number in range(1, plan.count + 1):
+        own = RunFolder(folder / f"fold-{number}")
+        try:
+            if own.recipe.exists():
+                runner.resume(own, rank_timeout=rank_timeout, subscribers=subscribers_of(own))
+            else:
+                runner.train(
+                    plan.recipe_of(number),
+                    own,
+                    device=plan.device,
+                    workers=plan.workers,
+                    checkpoints=plan.checkpoints,
+                    tensorboard=plan.tensorboard,
+                    rank_timeout=rank_timeout,
+                    subscribers=subscribers_of(own),
+                )
+        except ResnetsError as error:
+            error.args = (f"{error} All folds go on with: resnets resume {folder}", *error.args[1:])
+            raise
+        metrics = model_file.load(own.model)[1].metrics
+        yield FoldResult(number, own, metrics.get("test") or metrics)
+
+
+def summary_of(results: Sequence[FoldResult], plan: FoldsPlan) -> dict[str, Any]:
+    """The mean of each metric of the task over the folds, and under "deviation" its standard deviation (n - 1).
+
+    A metric that a fold lacks is left out.
+    """
+    task = read_plan(results[0].folder.recipe).recipe.task
+    names = [metric.name for metric in find(task.name).metrics]
+    values = {name: [result.metrics.get(name) for result in results] for name in names}
+    whole = {name: each for name, each in values.items() if all(isinstance(value, int | float) for value in each)}
+    return {
+        "task": task.name,
+        "data": read_plan(results[0].folder.recipe).data,
+        "split": "test",
+        "samples": sum(int(result.metrics.get("samples", 0)) for result in results),
+        **{name: statistics.fmean(each) for name, each in whole.items()},
+        "deviation": {name: statistics.stdev(each) if len(each) > 1 else None for name, each in whole.items()},
+        "folds": [
+            {
+                "fold": f"{result.number}/{plan.count}",
+                "folder": str(result.folder.path),
+                "samples": result.metrics.get("samples"),
+                **{name: result.metrics[name] for name in whole},
+            }
+            for result in results
+        ],
+    }
