@@ -73,8 +73,10 @@ def table(metrics: dict[str, Any]) -> list[str]:
     """Lines of a table: a row for each fold, then the mean and the standard deviation."""
     shown = [metric for metric in find(metrics["task"]).metrics if metric.name in metrics]
     rows = [["fold", "samples", *(metric.name for metric in shown)]]
-    for each in metrics["folds"]:
-        rows.append([each["fold"], f"{each['samples']:,}", *(metric.show(each[metric.name]) for metric in shown)])
+    rows += [
+        [each["fold"], f"{each['samples']:,}", *(metric.show(each[metric.name]) for metric in shown)]
+        for each in metrics["folds"]
+    ]
     rows.append(["mean", f"{metrics['samples']:,}", *(metric.show(metrics[metric.name]) for metric in shown)])
     rows.append(["±", "", *(metric.show(metrics["deviation"][metric.name]) for metric in shown)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -135,6 +135,9 @@ def run_folds(
                     subscribers=subscribers_of(own),
                 )
         except ResnetsError as error:
+            if number == 1 and not own.recipe.exists():  # nothing was begun
+                (folder / NAME).unlink(missing_ok=True)
+                raise
             error.args = (f"{error} All folds go on with: resnets resume {folder}", *error.args[1:])
             raise
         metrics = model_file.load(own.model)[1].metrics
