@@ -152,7 +152,8 @@ def test_over_all_folds_every_sample_is_tested_once(folds: tuple[Path, dict[str,
         assert sorted(name for names in record.values() for name in names) == images(scans)
         assert record["val"]
         tested, held_out, trained = (patients(record[split]) for split in ("test", "val", "train"))
-        assert not (tested & trained or tested & held_out or held_out & trained)
+        assert not tested & (trained | held_out)
+        assert not held_out & trained
 
 
 def test_the_table_has_the_mean_and_the_deviation_of_the_tested_samples(
