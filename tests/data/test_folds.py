@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from resnets.modalities.base import DatasetSplits
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from resnets.modalities.pooled import pooled
+from tests.conftest import write_tree
 from tests.data.test_splits import made
 
 NAMES = {name: [f"{name}/{number}.jpg" for number in range(200)] for name in ("cat", "dog", "owl")}
@@ -103,10 +105,10 @@ def test_digits_are_put_together() -> None:
     assert sorted(np.concatenate(tested).tolist()) == list(range(1797)) == list(range(len(whole)))
 
 
-def test_masks_with_splits_of_their_own_cannot_be_put_together() -> None:
-    odd = DatasetSplits({"train": made({"a": ["1", "2"]}), "test": object()})  # type: ignore[dict-item]
+def test_splits_of_several_kinds_cannot_be_put_together(tmp_path: Path) -> None:
+    folder = open_dataset(str(write_tree(tmp_path, {"a": 2, "b": 2}))).train
     with pytest.raises(DataError, match="cannot be put together"):
-        pooled(odd)
+        pooled(DatasetSplits({"train": made({"a": ["1", "2"]}), "test": folder}))
 
 
 def test_what_folds_are_called() -> None:

@@ -37,6 +37,12 @@ class FoldRuns(Run):
     def report(self) -> Path:
         raise UsageError(f"{self.folder} has a report for each fold: take that of one of its runs.")
 
+    def lines(self) -> list[str]:
+        return [*table(self.metrics), f"folder  {self.folder}"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"folder": self.folder, **self.metrics}
+
     def _repr_html_(self) -> str:
         return "<pre>" + "\n".join(table(self.metrics)) + "</pre>"
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.command import Command, can_be_quiet
+from resnets.commands.data_in_memory import takes_data_in_memory
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core import clock
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.urls import local_path
+from resnets.modalities.in_memory import DataInMemory
 from resnets.training.events import Subscriber
 
 if TYPE_CHECKING:
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 @renamed_arguments(listeners="subscribers")
 @checked_arguments
 @can_be_quiet
+@takes_data_in_memory
 def resume(
     run: str | PathLike[str],
     /,
     *,
-    data: str | Path | None = None,
+    data: str | Path | DataInMemory | None = None,
     epochs: str | None = None,
     memory_limit: str | None = None,
     rank_timeout: float = 45.0,

@@ -52,6 +52,17 @@ class Run:
         """The report, a page that needs no other file."""
         return self.folder / "report.html"
 
+    def lines(self) -> list[str]:
+        """What a command prints of it."""
+        lines = ["The run was finished already; nothing was done."] if self.was_finished else []
+        task, both = self.metrics["task"], (self.metrics, self.metrics.get("test"))
+        lines += [headline(task, each, self.noun) for each in both if each]
+        return [*lines, f"model   {self.model}", f"report  {self.report}"]
+
+    def as_json(self) -> dict[str, Any]:
+        """What a command prints of it with `--json`."""
+        return {"folder": self.folder, "model": self.model, "report": self.report, **self.metrics}
+
     def __fspath__(self) -> str:
         return os.fspath(self.folder)
 
@@ -87,15 +98,7 @@ def answer(invocation: Invocation) -> Answer:
     with contextlib.ExitStack() as stack:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
         run: Run = invocation.call(subscribers=subscribers)
-    from resnets.commands.fold_runs import FoldRuns, table
-
-    if isinstance(run, FoldRuns):
-        return Answer([*table(run.metrics), f"folder  {run.folder}"], {"folder": run.folder, **run.metrics})
-    lines = ["The run was finished already; nothing was done."] if run.was_finished else []
-    task, both = run.metrics["task"], (run.metrics, run.metrics.get("test"))
-    lines += [headline(task, each, run.noun) for each in both if each]
-    lines += [f"model   {run.model}", f"report  {run.report}"]
-    return Answer(lines, {"folder": run.folder, "model": run.model, "report": run.report, **run.metrics})
+    return Answer(run.lines(), run.as_json())
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
+from resnets.modalities.in_memory import is_in_memory, registered
 from resnets.modalities.mistaken_data import mistaken_data
 from resnets.modalities.tables import looks_like_tables, open_tables
 
@@ -51,6 +52,8 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
         UsageError: there is no such format, or the data is a name.
     """
     chosen = None if format is None else lookup(FORMATS, format, "format of data")
+    if is_in_memory(data):
+        return registered(data)
     data = local_path(data, "data")
     if data in NAMES:
         if chosen is not None:
@@ -92,6 +95,8 @@ def summary(data: str, splits: DatasetSplits) -> str:
         data: as given to `open_dataset`.
     """
     train = splits.train
+    if is_in_memory(data):
+        data = f"{data[:19]}... (in memory)"
     what = FORMATS[splits.format].what[train.modality] if splits.format else f"{NOUNS[train.modality]}s"
     parts = {name: each for name, each in splits.splits.items() if name != "all" or "train" not in splits.splits}
     counts = [f"{name} {len(each):,}" for name, each in parts.items()]
