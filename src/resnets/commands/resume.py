@@ -15,7 +15,7 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.urls import local_path
-from resnets.modalities.in_memory import DataInMemory
+from resnets.modalities.in_memory import DataInMemory, is_in_memory, require_same
 from resnets.training.events import Subscriber
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def resume(
 
     Args:
         run: folder of the run, or of the runs of --fold all; in Python also a Run.
-        data: where the run's data is now, if it was moved; it must be the same data.
+        data: where the run's data is now, if it was moved; it must be the same data. In Python also the data itself,
+            where it was in memory.
         epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
             schedule.
         memory_limit: such as 8GiB; blocks are recomputed in the backward pass (activation checkpointing) to keep
@@ -79,6 +80,9 @@ def resume(
         return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
     if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
+    if is_in_memory(data):
+        require_same(str(data), read_plan(folder.recipe).recipe.data, folder.path)
+        data = None
     more = parse_epochs(epochs) if epochs is not None else None
     wanted = read_plan(folder.recipe).tensorboard and is_main()
     with (
@@ -113,6 +117,9 @@ def _resumed_folds(
     """
     from resnets.commands.fold_runs import fold_runs
 
+    if is_in_memory(data):
+        require_same(str(data), plan.recipe.data, folder)
+        data = None
     if data is not None or epochs is not None or memory_limit is not None:
         raise UsageError(
             f"--data, --epochs and --memory-limit are for one run: resnets resume {folder / 'fold-1'}, and so on."

@@ -23,6 +23,7 @@ from resnets.modalities.mistaken_data import mistaken_data
 from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
+_OF_OTHERS = ("hf:", "torchvision:")  # what names begin with of data that another library reads
 _OF_OTHER_FORMATS = ("images", "masks", "annotations")
 
 
@@ -69,6 +70,11 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
         raise DataError(reason)
     name = format or find_format(Path(data))
     return replace(FORMATS[name].open(Path(data)), format=name)
+
+
+def is_name(data: str) -> bool:
+    """Whether `data` is the name of a dataset and no path."""
+    return data in NAMES or is_in_memory(data) or data.startswith(_OF_OTHERS)
 
 
 def find_format(path: Path) -> str:

@@ -63,6 +63,18 @@ def registered(name: str) -> DatasetSplits:
     return _REGISTERED[name]
 
 
+def require_same(name: str, recorded: str, run: object) -> None:
+    """Raises DataError where data in memory is not what the run `run` began with.
+
+    Args:
+        name: of the data.
+        recorded: what the run began with.
+    """
+    if name != recorded:
+        began = "other data" if is_in_memory(recorded) else recorded
+        raise DataError(f"This is not the data that {run} began with, but {began}: give the same images and labels.")
+
+
 def is_in_memory(data: Any) -> bool:
     """Whether `data` is the name of data in memory."""
     return isinstance(data, str) and data.startswith(PREFIX)

@@ -17,7 +17,7 @@ from resnets.core.workers import MAX_WORKERS
 from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
 from resnets.modalities.base import SplitName
-from resnets.modalities.catalog import NAMES
+from resnets.modalities.catalog import is_name
 from resnets.tasks.base import Metric, TaskSettings
 from resnets.training.environment import Environment
 from resnets.training.length import PlannedLength
@@ -138,7 +138,7 @@ class Plan:
     def data(self) -> str:
         """The dataset to open: the recorded path if it exists, else the recipe's `data`."""
         path = self.data_path
-        if path in NAMES:
+        if path is not None and is_name(path):
             return path
         if path is None or (not os.path.exists(path) and os.path.exists(self.recipe.data)):
             return self.recipe.data

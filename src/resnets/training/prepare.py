@@ -21,7 +21,7 @@ from resnets.data.fingerprint import Fingerprint, contents_sha256, names_sha256
 from resnets.data.scan import DatasetScan, resident_samples
 from resnets.data.splits import SplitRule, with_watched_split
 from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, SplitName, Subset
-from resnets.modalities.catalog import NAMES, open_dataset
+from resnets.modalities.catalog import is_name, open_dataset
 from resnets.modalities.inputs import AnyInput, open_reader
 from resnets.modalities.reader import Reader
 from resnets.tasks.catalog import AnyTask, for_data
@@ -146,7 +146,7 @@ def reopen(plan: Plan, folder: RunFolder, ranks: Ranks | None = None) -> Prepare
 
 def absolute_path(data: str) -> str | None:
     """The absolute path of `data`, so that a resume may start in another folder; None where it is a name."""
-    return os.path.abspath(data) if data not in NAMES and os.path.exists(data) else None
+    return os.path.abspath(data) if not is_name(data) and os.path.exists(data) else None
 
 
 def moved_to(data: str) -> str:
@@ -155,7 +155,7 @@ def moved_to(data: str) -> str:
     Raises:
         DataError: there is no such dataset, folder or table.
     """
-    if data not in NAMES and not os.path.exists(data):
+    if not is_name(data) and not os.path.exists(data):
         raise DataError(
             f"There is no dataset or folder {data!r}: give --data the folder where the run's data lies now."
         )
