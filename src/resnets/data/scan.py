@@ -17,7 +17,7 @@ from resnets.core.workers import usable_cores
 from resnets.data import scan_cache
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import contents_sha256
-from resnets.modalities.base import Dataset
+from resnets.modalities.base import Dataset, Subset
 from resnets.modalities.image.read.headers import WHOLE
 from resnets.modalities.reader import Reader
 
@@ -74,7 +74,7 @@ def scan(
         found, odd, numbers = _cached_statistics(dataset, reader, tables)
     else:
         if reader.by_header:
-            numbers = np.flatnonzero(files[0].records["verdict"] != WHOLE) if files else numbers[:0]
+            numbers = np.flatnonzero(files[0].records["verdict"] != WHOLE) if files else _doubtful(dataset)
         found, odd = _read(dataset, numbers, reader, prepared=False)
     if not files:
         return found
@@ -178,6 +178,13 @@ def _cached_statistics(
         }
         scan_cache.save_arrays("statistics", key, arrays)
     return found, odd, everything
+
+
+def _doubtful(dataset: Dataset) -> NDArray[np.int64]:
+    """The samples that are no files and of which only decoding can say that they are whole, such as those of shards."""
+    if isinstance(dataset, Subset):
+        return np.flatnonzero(np.isin(dataset.indices, _doubtful(dataset.dataset)))
+    return np.flatnonzero(getattr(dataset, "doubtful", ()))
 
 
 def _load_statistics(dataset: Dataset, reader: Reader, key: str) -> DatasetScan | None:

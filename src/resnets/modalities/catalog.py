@@ -13,11 +13,13 @@ from resnets.core.errors import DataError, UsageError, lookup
 from resnets.core.urls import local_path
 from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
 from resnets.modalities.base import NOUNS, DatasetSplits
+from resnets.modalities.cache import cache_folder as cache_folder
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
+from resnets.modalities.image.datasets.webdataset import looks_like_webdataset, open_webdataset
 from resnets.modalities.in_memory import is_in_memory, registered
 from resnets.modalities.mistaken_data import mistaken_data
 from resnets.modalities.tables import looks_like_tables, open_tables
@@ -66,7 +68,7 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
             f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), or one of "
             f"{', '.join(NAMES)}."
         )
-    if chosen is None and (reason := mistaken_data(Path(data))):
+    if chosen is None and (reason := mistaken_data(Path(data))) and not looks_like_webdataset(Path(data)):
         raise DataError(reason)
     name = format or find_format(Path(data))
     return replace(FORMATS[name].open(Path(data)), format=name)
@@ -109,12 +111,6 @@ def summary(data: str, splits: DatasetSplits) -> str:
     return f"data  {printable(data)}: {', '.join([what, _classes(splits), *counts])}"
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: $RESNETS_CACHE, else resnets in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
-    return Path(os.environ.get("RESNETS_CACHE") or default)
-
-
 def _classes(splits: DatasetSplits) -> str:
     train = splits.train
     if train.task == "regression":
@@ -150,4 +146,5 @@ FORMATS: Mapping[str, DataFormat] = {
         partial(open_tables, format="jsonl"),
     ),
     "masks": DataFormat({"image": "images with masks"}, looks_like_masks, open_masks),
+    "webdataset": DataFormat({"image": "WebDataset shards"}, looks_like_webdataset, open_webdataset),
 }

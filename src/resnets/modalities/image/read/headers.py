@@ -47,6 +47,17 @@ def examine(path: bytes) -> bytes:
         return RECORD.pack(-1, 0, b"", UNREADABLE, 0)
 
 
+def examine_part(read: Read, size: int) -> tuple[bytes, bool]:
+    """The hash in a `RECORD`, and whether the image is `WHOLE`, of an image of `size` bytes within a file.
+
+    Args:
+        read: gives bytes of it, from a place in it.
+    """
+    head = read(0, SPAN)
+    tail = head if size <= SPAN else read(size - SPAN, SPAN)
+    return hashlib.sha256(head + tail).digest()[:16], len(head) == min(size, SPAN) and _is_whole(head, tail, size, read)
+
+
 def examine_all(root: bytes, names: Iterable[bytes], threads: int = _THREADS) -> bytes:
     """The concatenated records of files below `root`."""
     with ThreadPoolExecutor(threads) as pool:  # network storage answers several requests at once
