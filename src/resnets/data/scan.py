@@ -76,11 +76,9 @@ def scan(
         if reader.by_header:
             numbers = np.flatnonzero(files[0].records["verdict"] != WHOLE) if files else _doubtful(dataset)
         found, odd = _read(dataset, numbers, reader, prepared=False)
-    if not files:
-        return found
     noted = np.zeros(len(dataset), np.uint8)
     noted[list(odd)] = list(odd.values())
-    if reader.by_header:
+    if files and reader.by_header:
         tables.settle(dataset, np.setdiff1d(numbers, np.fromiter(found.damaged, np.int64)), odd)
         noted = np.delete(tables.of(dataset)[0].records["remarks"], list(found.damaged))
     counts = {bit: int((noted >> bit & 1).sum()) for bit in range(8)}

@@ -17,15 +17,19 @@ from resnets.modalities.cache import cache_folder as cache_folder
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
+from resnets.modalities.image.datasets.hub import PREFIX as HUB
+from resnets.modalities.image.datasets.hub import open_hub
 from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
+from resnets.modalities.image.datasets.torchvision_names import PREFIX as TORCHVISION
+from resnets.modalities.image.datasets.torchvision_names import open_torchvision, torchvision_folder
 from resnets.modalities.image.datasets.webdataset import looks_like_webdataset, open_webdataset
 from resnets.modalities.in_memory import is_in_memory, registered
 from resnets.modalities.mistaken_data import mistaken_data
 from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
-_OF_OTHERS = ("hf:", "torchvision:")  # what names begin with of data that another library reads
+_OF_OTHERS = (HUB, TORCHVISION)  # what names begin with of data that another library reads
 _OF_OTHER_FORMATS = ("images", "masks", "annotations")
 
 
@@ -57,6 +61,10 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
     chosen = None if format is None else lookup(FORMATS, format, "format of data")
     if is_in_memory(data):
         return registered(data)
+    if data.startswith(_OF_OTHERS):
+        if chosen is not None:
+            raise UsageError(f"{data} is the name of a dataset, which has no format: leave out --format.")
+        return _of_others(data)
     data = local_path(data, "data")
     if data in NAMES:
         if chosen is not None:
@@ -65,13 +73,20 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
     if not os.path.exists(data):
         raise DataError(
             f"There is no dataset or folder {data!r}. Give a folder of class folders, <class>/*.jpg, or one "
-            f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), or one of "
+            f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), torchvision:NAME, hf:OWNER/NAME, or "
+            f"one of "
             f"{', '.join(NAMES)}."
         )
     if chosen is None and (reason := mistaken_data(Path(data))) and not looks_like_webdataset(Path(data)):
         raise DataError(reason)
     name = format or find_format(Path(data))
     return replace(FORMATS[name].open(Path(data)), format=name)
+
+
+def _of_others(data: str) -> DatasetSplits:
+    if data.startswith(HUB):
+        return open_hub(data.removeprefix(HUB))
+    return open_torchvision(data.removeprefix(TORCHVISION), torchvision_folder(cache_folder()))
 
 
 def is_name(data: str) -> bool:

@@ -144,15 +144,16 @@ def _scan(shard: Path) -> _Part:
     try:
         with open(shard, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _members(tar):
-                stem, ending = _split(member.name)
+                name = member.name.removeprefix("./")
+                stem, ending = _split(name)
                 place = member.offset_data, member.size
                 if ending in LABELS:
                     labels.setdefault(stem, {})[ending] = place
                 elif ending in IMAGES.endings:
                     if stem in images:
-                        both = f"{images[stem][0]} and {member.name}"
+                        both = f"{images[stem][0]} and {name}"
                         raise DataError(f"{shard} has two images of one sample, {both}: give each a name of its own.")
-                    images[stem] = member.name, *place
+                    images[stem] = name, *place
             _check_end(file, tar.offset, shard)
             for stem, (name, offset, size) in images.items():
                 found = labels.get(stem, {})
@@ -205,10 +206,8 @@ def _label(file: Any, offset: int, size: int, ending: str, name: str) -> str:
     file.seek(offset)
     content = file.read(min(size, _LONGEST_LABEL))
     value: Any = None
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         value = parse_json(content) if ending == ".json" else content.decode("utf-8-sig").strip()
-    except (ValueError, RecursionError):
-        pass
     if isinstance(value, dict):
         value = next((value[key] for key in _KEYS if key in value), None)
     if isinstance(value, int) and not isinstance(value, bool):
