@@ -73,9 +73,8 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
     if not os.path.exists(data):
         raise DataError(
             f"There is no dataset or folder {data!r}. Give a folder of class folders, <class>/*.jpg, or one "
-            f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), torchvision:NAME, hf:OWNER/NAME, or "
-            f"one of "
-            f"{', '.join(NAMES)}."
+            f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), torchvision:NAME, "
+            f"hf:OWNER/NAME, or one of {', '.join(NAMES)}."
         )
     if chosen is None and (reason := mistaken_data(Path(data))) and not looks_like_webdataset(Path(data)):
         raise DataError(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from resnets.modalities.audio.datasets.folder import SoundFolder
 from resnets.modalities.base import Dataset, DatasetSplits, Subset
 from resnets.modalities.file_names import Names
 from resnets.modalities.image.datasets.folder import FolderDataset
-from resnets.modalities.image.datasets.in_memory import InMemoryDataset
+from resnets.modalities.joined import JoinedDataset
 
 
 def pooled(splits: DatasetSplits) -> Dataset:
@@ -32,10 +33,10 @@ def pooled(splits: DatasetSplits) -> Dataset:
     if all(whole is wholes[0][0] for whole, _ in wholes):
         indices = np.unique(np.concatenate([indices for _, indices in wholes]))
         return wholes[0][0] if len(indices) == len(wholes[0][0]) else Subset(wholes[0][0], indices)
-    if all(isinstance(each, InMemoryDataset) for each in parts):
-        return _in_memory(parts)
     if all(isinstance(each, FolderDataset | SoundFolder) for each in parts):
         return _folders(parts)
+    if not any(each.on_disk for each in parts) and len({each.classes for each in parts}) == 1:
+        return _joined(parts)
     raise DataError(
         "Folds are of all samples of the data, and its splits cannot be put together: give it without splits, or as a "
         "table (.csv or .jsonl) with a row for each sample."
@@ -50,10 +51,13 @@ def _whole(dataset: Dataset) -> tuple[Dataset, NDArray[np.int64]]:
     return dataset, np.arange(len(dataset))
 
 
-def _in_memory(parts: list[Any]) -> Dataset:
-    names = tuple(part.name(index) for part in parts for index in range(len(part)))
-    labels, pixels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "pixels"))
-    return InMemoryDataset(parts[0].classes, labels, pixels, parts[0].title, names=names)
+def _joined(parts: list[Dataset]) -> Dataset:
+    joined = JoinedDataset(tuple(parts))
+    keys = [joined.key(index) for index in range(len(joined))]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key, count in Counter(keys).items() if count > 1).decode(errors="surrogateescape")
+        raise DataError(f"Two splits have a sample called {repeated}: folds need names that differ.")
+    return joined
 
 
 def _folders(parts: list[Any]) -> Dataset:

@@ -5,6 +5,7 @@ What its cache holds is read without the network; only what is not there is down
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -85,15 +86,14 @@ def _load(name: str) -> Mapping[str, Any]:
         import datasets
     except ImportError:
         raise not_installed(f"Reading hf:{name} needs datasets", extra="hub") from None
-    try:
+    with contextlib.suppress(Exception):  # it is not in the cache; the library raises nearly anything then
         return dict(datasets.load_dataset(name, download_config=datasets.DownloadConfig(local_files_only=True)))
-    except Exception:  # it is not in the cache; the library raises nearly anything then
-        pass
     try:
         return dict(datasets.load_dataset(name))
     except Exception as error:
         raise DataError(
-            f"hf:{name} is neither in the cache of datasets nor could it be downloaded ({type(error).__name__}: {error}). "
+            f"hf:{name} is neither in the cache of datasets nor could it be downloaded "
+            f"({type(error).__name__}: {error}). "
             f"Where there is a network: hf download {name} --repo-type dataset. $HF_HOME says where the cache is."
         ) from error
 

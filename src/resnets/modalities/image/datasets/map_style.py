@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ _MODES = {"La": "LA", "LAB": "RGB"}  # that Pillow converts neither to RGB nor t
 
 @dataclass(frozen=True, eq=False)
 class MapImages:
-    """Images of a sequence or of a map-style Dataset, read one at a time: several threads may ask, and one reads.
+    """Images of a sequence or of a map-style Dataset, read when they are asked for.
 
     Args:
         samples: `samples[index]` is an image, or begins with one: of Pillow's, an array or a tensor (`read.arrays`).
@@ -31,7 +32,8 @@ class MapImages:
         labels: (N,) numbers in `classes`.
         title: what samples are called, before their number; part of their keys.
         is_pair: whether `samples[index]` is a pair of an image and a class.
-        contents: (N,) what stands for each sample in a hash over the data; None for what the title says.
+        contents: (N,) what stands for each sample in a hash over the data; None for its name.
+        one_at_a_time: whether `samples` may not be read by several threads at once.
     """
 
     samples: Any
@@ -40,6 +42,7 @@ class MapImages:
     title: str
     is_pair: bool
     contents: tuple[bytes, ...] | None = None
+    one_at_a_time: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -71,7 +74,7 @@ class MapImages:
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         """The image `index`, as of any dataset of images."""
         name = self.name(index)
-        with self._lock:
+        with self._lock if self.one_at_a_time else contextlib.nullcontext():
             image, _ = read_pair(self.samples, index, name, is_pair=self.is_pair)
             return open_image(as_image(image, name), color, background=background, name=name)
 

@@ -7,6 +7,7 @@ Listed are those whose samples are pairs of an image and a class. Copies are loo
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,9 @@ def open_torchvision(name: str, root: Path) -> DatasetSplits:
         classes = classes or names or tuple(map(str, range(int(labels.max()) + 1)))
         if labels.min() < 0 or labels.max() >= len(classes):
             raise DataError(f"{name} has labels beyond its {len(classes)} classes in {split}.")
-        found[split] = MapImages(part, classes, labels, f"{name} {split}", is_pair=True, contents=_contents(part))
+        found[split] = MapImages(
+            part, classes, labels, f"{name} {split}", is_pair=True, contents=_contents(part), one_at_a_time=False
+        )
     return DatasetSplits(found, color="L" if _is_grey(found) else "RGB")
 
 
@@ -118,8 +121,11 @@ def _part(cls: Any, name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
 def _labels(part: Any, title: str) -> NDArray[np.int64]:
     """(N,) the class of each sample, from an attribute of the dataset, checked on some samples; else from all."""
     count = len(part)
-    for attribute in _LABELS:
-        values = getattr(part, attribute, None)
+    pairs = getattr(part, "_samples", None)
+    candidates = [getattr(part, attribute, None) for attribute in _LABELS]
+    if isinstance(pairs, list) and all(isinstance(pair, tuple) for pair in pairs):
+        candidates.append([pair[-1] for pair in pairs])
+    for values in candidates:
         with contextlib.suppress(TypeError, ValueError):
             labels = np.asarray(values)
             if labels.shape == (count,) and labels.dtype.kind in "iu":
@@ -147,7 +153,7 @@ def _contents(part: Any) -> tuple[bytes, ...] | None:
     array = data.numpy() if hasattr(data, "numpy") else data
     if not isinstance(array, np.ndarray) or len(array) != len(part):
         return None
-    return tuple(array[index].tobytes() for index in range(len(array)))
+    return tuple(hashlib.sha256(array[index].tobytes()).digest()[:16] for index in range(len(array)))
 
 
 def _is_grey(found: Mapping[SplitName, Dataset]) -> bool:
