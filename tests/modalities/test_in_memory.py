@@ -80,7 +80,7 @@ def test_a_resume_needs_the_same_data(run: resnets.Run, capsys: pytest.CaptureFi
     assert "was in the memory of the program" in capsys.readouterr().err
     images, labels = made()
     images[3, 4, 5] ^= 1
-    with pytest.raises(DataError, match="not the data that .* began with"):
+    with pytest.raises(DataError, match=r"not the data that .* began with"):
         resnets.resume(run, data=(images, labels), epochs="+1")
     assert resnets.resume(run, data=made(), quiet=True).was_finished
     held_out = resnets.evaluate(run, data=made(), split="val")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnets.core.errors import DataError
 from resnets.modalities.base import Subset
+from resnets.modalities.table_dataset import TableDataset
 from resnets.modalities.table_rows import TableFormat
 from resnets.modalities.tables import open_tables
 from tests.modalities.tables import read, write_images
@@ -151,3 +153,23 @@ def test_a_part_of_a_table_has_the_targets_of_its_samples(root: Path) -> None:
     part = Subset(whole, np.array([2, 0]))
     assert part.targets["labels"].tolist() == [[1, 1], [1, 0]]
     assert part.key(0) == b"c/d.png"
+
+
+def test_groups_and_folds_are_texts_or_whole_numbers(root: Path) -> None:
+    rows = '{"path": "a.png", "label": "x", "group": 7, "fold": 2.0}\n{"path": "b.png", "label": "y", "group": null}\n'
+    (root / "data.jsonl").write_text(rows)
+    dataset = open_tables(root / "data.jsonl", "jsonl").train
+    assert isinstance(dataset, TableDataset)
+    assert dataset.groups is not None
+    assert dataset.folds is not None
+    assert (list(dataset.groups), list(dataset.folds)) == ([b"7", b""], [b"2", b""])
+    plain = read(root, "path,label,group\na.png,x,\nb.png,y, \n").train
+    assert isinstance(plain, TableDataset)
+    assert (plain.groups, plain.folds) == (None, None)
+
+
+@pytest.mark.parametrize("cell", ["true", "1.5", "[1]", '"\\ud800"'])
+def test_other_groups_are_refused_with_their_line(root: Path, cell: str) -> None:
+    (root / "data.jsonl").write_text(f'{{"path": "a.png", "label": "x", "group": {cell}}}\n')
+    with pytest.raises(DataError, match=r"data\.jsonl, line 1: group is a text or a whole number"):
+        open_tables(root / "data.jsonl", "jsonl")

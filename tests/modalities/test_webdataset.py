@@ -167,7 +167,7 @@ def test_shards_that_are_cut_off_or_compressed_are_refused(photos: Path, tmp_pat
 def test_a_tar_of_images_without_labels_is_an_archive(photos: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar", "w") as tar:
         tar.add(photos, "photos")
-    with pytest.raises(DataError, match="is an archive. Unpack it"):
+    with pytest.raises(DataError, match=r"is an archive\. Unpack it"):
         open_dataset(str(tmp_path / "photos.tar"))
 
 

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 class FoldRuns(Run):
     """The finished runs of all folds. `metrics` has the mean of each metric, and `metrics["deviation"]` its standard
     deviation; `metrics["folds"]` those of each fold, on the samples of that fold.
-
-    Args:
-        runs: of each fold.
     """
-
-    runs: tuple[Run, ...] = ()
 
     @property
     def model(self) -> Path:

@@ -68,9 +68,10 @@ def train(
             the data, digits for images).
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
         data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
-            images and masks; a CSV or JSON lines file; or digits, cifar10, cifar100 (default: the recipe's). In Python
-            also (images, labels), a map-style Dataset of torch, or these by split.
-        format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
+            images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100, torchvision:NAME,
+            hf:OWNER/NAME (default: the recipe's). In Python also (images, labels), a map-style Dataset of torch, or
+            these by split.
+        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
         epochs: length of training; schedules keep their shape.

@@ -35,12 +35,14 @@ class Run:
             `metrics["test"]` has the same of test, scored once at the end.
         was_finished: whether `resume` found that there was nothing left to do.
         noun: what a sample is called, such as "image".
+        runs: the run of each fold, with `fold="all"`; else empty.
     """
 
     folder: Path
     metrics: dict[str, Any]
     was_finished: bool = False
     noun: str = "image"
+    runs: tuple[Run, ...] = ()
 
     @property
     def model(self) -> Path:

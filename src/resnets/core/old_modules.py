@@ -38,7 +38,7 @@ MOVED: Mapping[str, str] = {
     "data.ahead": "data.prefetch",
     "data.augment": "modalities.image.transforms.functions_0_2 modalities.image.transforms.normalize",
     "data.batches": "data.loader data.sampler data.decoding modalities.image.transforms.normalize",
-    "data.catalog": "modalities.catalog",
+    "data.catalog": "modalities.catalog modalities.cache",
     "data.cifar": "modalities.image.datasets.cifar",
     "data.decode_memory": "modalities.image.read.decode_memory",
     "data.digits": "modalities.image.datasets.digits",

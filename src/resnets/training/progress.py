@@ -104,6 +104,7 @@ class Plain(AbstractContextManager["Plain"]):
         match event["event"]:
             case "start":
                 self._total = event["steps"]
+                self._printed = 0  # of several folds, each begins anew
                 self._headline, self._noun = headline_of(event), noun_of(event)
                 self._print(*greeting(event))
             case "plan":
@@ -191,7 +192,9 @@ class Live(AbstractContextManager["Live"]):
                     self._console.print(printable(line), markup=False, highlight=False, emoji=False)
                 split = event.get("split", "evaluation")
                 self._headline, noun = headline_of(event), noun_of(event)
-                self._progress.update(self._task, total=event["steps"], visible=True, split=split, noun=noun)
+                self._progress.update(
+                    self._task, total=event["steps"], completed=0, visible=True, split=split, noun=noun
+                )
                 self._progress.start_task(self._task)
             case "plan":
                 self._progress.update(self._task, total=event["total"])

@@ -193,7 +193,7 @@ def test_the_column_fold_decides(scans: Path, tmp_path: Path) -> None:
     refused = call(*TRAIN, "--data", table, "--out", tmp_path / "s", "--fold", "2/5")
     assert "has 2 values (0, 1), not 5" in refused.err
     run = resnets.train("paper/cifar", *TINY, data=table, fold="all", epochs=1, out=tmp_path / "all", quiet=True)
-    assert [each.metrics["samples"] for each in run.runs] == [24, 24]  # type: ignore[attr-defined]
+    assert [each.metrics["samples"] for each in run.runs] == [24, 24]
     assert math.isfinite(run.metrics["accuracy"])
 
 
