@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+DataInMemory = Any  # a pair (images, labels), a map-style Dataset of torch, or a mapping of those by split
 P = ParamSpec("P")
 R = TypeVar("R")
 

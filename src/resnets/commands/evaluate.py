@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_path, check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
-from resnets.commands.data_in_memory import takes_data_in_memory
+from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.core.console import printable
 from resnets.core.errors import DataError, UsageError
 from resnets.core.lazy import LazyModule
@@ -20,7 +20,6 @@ from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS, default_workers
-from resnets.modalities.in_memory import DataInMemory
 
 if TYPE_CHECKING:
     from resnets.artifacts import model as trained

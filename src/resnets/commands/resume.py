@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnets.commands.command import Command, can_be_quiet
-from resnets.commands.data_in_memory import takes_data_in_memory
+from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core import clock
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
 from resnets.core.urls import local_path
-from resnets.modalities.in_memory import DataInMemory, is_in_memory, require_same
 from resnets.training.events import Subscriber
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def resume(
     Example:
         resnets.resume(run, epochs="+1").metrics["accuracy"]
     """
+    from resnets.modalities.in_memory import is_in_memory, require_same
     from resnets.training import runner
     from resnets.training.distributed import is_main
     from resnets.training.extension import parse_epochs
@@ -116,6 +116,7 @@ def _resumed_folds(
         UsageError: an argument is for a single run.
     """
     from resnets.commands.fold_runs import fold_runs
+    from resnets.modalities.in_memory import is_in_memory, require_same
 
     if is_in_memory(data):
         require_same(str(data), plan.recipe.data, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnets.commands.arguments import check_range, find_recipe, find_spec
 from resnets.commands.command import Command, can_be_quiet
-from resnets.commands.data_in_memory import takes_data_in_memory
+from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core import clock
@@ -21,7 +21,6 @@ from resnets.core.typed import path_text
 from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
-from resnets.modalities.in_memory import DataInMemory
 from resnets.models.spec import Spec
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
@@ -68,9 +67,9 @@ def train(
             the data, digits for images).
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
         data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
-            images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100, torchvision:NAME,
-            hf:OWNER/NAME (default: the recipe's). In Python also (images, labels), a map-style Dataset of torch, or
-            these by split.
+            images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100,
+            torchvision:NAME, hf:OWNER/NAME (default: the recipe's). In Python also (images, labels), a map-style
+            Dataset of torch, or these by split.
         format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.

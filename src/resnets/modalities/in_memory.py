@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from resnets.modalities.image.datasets.map_style import MapImages, as_image, rea
 from resnets.modalities.table_cells import SPLIT_NAMES
 
 PREFIX = "memory:"
-DataInMemory = Any  # a pair (images, labels), a map-style Dataset, or a mapping of those by split
 _TWICE = 8  # samples that are read twice, to find those that change
 _REGISTERED: dict[str, DatasetSplits] = {}
 _FORMS = (
@@ -31,7 +31,7 @@ _FORMS = (
 
 
 @contextlib.contextmanager
-def in_memory(data: DataInMemory) -> Iterator[str]:
+def in_memory(data: Any) -> Iterator[str]:
     """Context manager that gives the name under which `data` is found meanwhile.
 
     Raises:
@@ -80,7 +80,7 @@ def is_in_memory(data: Any) -> bool:
     return isinstance(data, str) and data.startswith(PREFIX)
 
 
-def _splits(data: DataInMemory) -> DatasetSplits:
+def _splits(data: Any) -> DatasetSplits:
     if not isinstance(data, Mapping):
         data = {"all": data}
     elif not data:
@@ -114,18 +114,23 @@ def _splits(data: DataInMemory) -> DatasetSplits:
     return DatasetSplits(splits, color="L" if grey else "RGB")
 
 
-class _Read:
-    """What one split has: its samples, and of each its label, its content and whether it is grey."""
+@dataclass(frozen=True)
+class _Split:
+    """What one split has: its samples, and of each the label and the content.
 
-    def __init__(self, samples: Any, labels: list[int | str], contents: tuple[bytes, ...], grey: bool, pair: bool):
-        self.samples = samples
-        self.labels = labels
-        self.contents = contents
-        self.is_grey = grey
-        self.is_pair = pair
+    Args:
+        is_grey: whether all images are.
+        is_pair: whether samples are pairs of an image and a label.
+    """
+
+    samples: Any
+    labels: list[int | str]
+    contents: tuple[bytes, ...]
+    is_grey: bool
+    is_pair: bool
 
 
-def _read(part: Any, split: str) -> _Read:
+def _read(part: Any, split: str) -> _Split:
     """Reads each sample once, and the first ones twice."""
     samples, given, count = _opened(part, split)
     labels: list[int | str] = []
@@ -145,7 +150,7 @@ def _read(part: Any, split: str) -> _Read:
                     f"{name} is another one each time it is read: give the Dataset without random transforms, as the "
                     "recipe augments images by itself."
                 )
-    return _Read(samples, labels, tuple(contents), grey, given is None)
+    return _Split(samples, labels, tuple(contents), grey, given is None)
 
 
 def _opened(part: Any, split: str) -> tuple[Any, Sequence[Any] | None, int]:

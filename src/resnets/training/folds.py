@@ -56,9 +56,10 @@ class FoldsPlan:
             raise UsageError(f"There are 2 to {MAX_FOLDS:,} folds, not {self.count}.")
 
     def recipe_of(self, number: int) -> Recipe:
-        """The recipe of a fold, from 1; of data that was moved, with the path that was recorded."""
-        path = self.data_path
-        data = path if path and os.path.exists(path) and not os.path.exists(self.recipe.data) else self.recipe.data
+        """The recipe of a fold, from 1; from another working folder, with the path that was recorded."""
+        path, data = self.data_path, self.recipe.data
+        if path is not None and os.path.exists(path) and os.path.abspath(data) != path:
+            data = path
         return replace(self.recipe, data=data, fold=f"{number}/{self.count}")
 
 
