@@ -276,3 +276,16 @@ def test_the_exit_code_of_an_interrupted_command_is_130(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("resnets.commands.models.COMMAND", Command(resnets.list_models, interrupted))
     assert call("models") == Result(130, "", "resnets: Stopped.\n")
+
+
+def test_train_on_all_folds(photos: Path, tmp_path: Path) -> None:
+    sizes = ["preprocessing.resize=16", "preprocessing.crop=16", "batch=4", "steps=2"]
+    argv = ["paper/cifar", "--data", photos, *SMALL, *sizes, "--fold", "all/2", "--out", tmp_path / "r", "--json"]
+    answer = call("train", *argv).json
+    metrics = {"accuracy", "top5", "loss", "balanced_accuracy", "macro_f1"}
+    assert answer.keys() == {"folder", "task", "data", "split", "samples", "deviation", "folds", *metrics}
+    assert answer["deviation"].keys() == metrics
+    assert [each.keys() for each in answer["folds"]] == [{"fold", "folder", "samples", *metrics}] * 2
+    assert (answer["split"], answer["samples"]) == ("test", 24)
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {"folds.json", "fold-1", "fold-2"}
+    assert call("resume", tmp_path / "r", "--json").json == answer

@@ -91,7 +91,7 @@ def _splits(data: Any) -> DatasetSplits:
         if split is None or split in parts:
             raise UsageError(f"The splits of data are train, val and test, not {name!r}.")
         parts[split] = part
-    if "train" not in parts and "all" not in parts:
+    if "train" not in parts and list(parts) != ["all"]:
         raise UsageError("The data has no split train.")
     first = parts.get("train", parts.get("all"))
     given = getattr(first, "classes", None)

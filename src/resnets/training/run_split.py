@@ -21,6 +21,7 @@ from resnets.core.errors import DataError, FileError, UsageError
 from resnets.core.files import explain, replacing
 from resnets.data.splits import with_watched_split
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.in_memory import is_in_memory
 from resnets.modalities.pooled import pooled
 from resnets.training.plan import read_plan
 from resnets.training.run_folder import RunFolder
@@ -117,8 +118,9 @@ def for_evaluation(
     runs = [run for run in runs if run.recipe.exists()]
     missing = (asked or splits.scored) not in splits.splits
     same = any(_same_place(run, name) for run in runs)
+    other = is_in_memory(name) and not same  # its samples are called as those of any other data in memory
     in_folds = same and any(read_plan(run.recipe).recipe.fold is not None for run in runs)
-    if own or in_folds or (missing and (same or asked in _HELD_OUT)):
+    if own or in_folds or (missing and (same or (asked in _HELD_OUT and not other))):
         found = [of_run(run, splits, name) for run in runs] or [splits]
         if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
@@ -130,7 +132,7 @@ def for_evaluation(
         note = f"No file beside the model says which images of {name} it was trained on: they are among those scored."
         return replace(splits, notes=(*splits.notes, note))
     known = max((trained_on(run, splits.splits["all"]) for run in runs), default=0) if "all" in splits.splits else 0
-    if not known:
+    if not known or other:
         return splits
     note = (
         f"{known:,} of the {len(splits.train):,} images in {name} have the names of images that the model was trained "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,8 @@ class MapImages:
     def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
         """The image `index`, as of any dataset of images."""
         name = self.name(index)
-        with self._lock if self.one_at_a_time else contextlib.nullcontext():
+        turn: AbstractContextManager[Any] = self._lock if self.one_at_a_time else nullcontext()
+        with turn:
             image, _ = read_pair(self.samples, index, name, is_pair=self.is_pair)
             return open_image(as_image(image, name), color, background=background, name=name)
 
