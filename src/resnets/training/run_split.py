@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -117,10 +118,11 @@ def for_evaluation(
     runs = [RunFolder(path.parent) for path in models if path is not None]
     runs = [run for run in runs if run.recipe.exists()]
     missing = (asked or splits.scored) not in splits.splits
-    same = any(_same_place(run, name) for run in runs)
-    other = is_in_memory(name) and not same  # its samples are called as those of any other data in memory
-    in_folds = same and any(read_plan(run.recipe).recipe.fold is not None for run in runs)
-    if own or in_folds or (missing and (same or (asked in _HELD_OUT and not other))):
+    same = cache(lambda: any(_same_place(run, name) for run in runs))
+    other = is_in_memory(name) and not same()  # its samples are called as those of any other data in memory
+    recorded = [run for run in runs if run.split.exists()]
+    in_folds = bool(recorded) and same() and any(read_plan(run.recipe).recipe.fold is not None for run in recorded)
+    if own or in_folds or (missing and (same() or (asked in _HELD_OUT and not other))):
         found = [of_run(run, splits, name) for run in runs] or [splits]
         if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
