@@ -168,8 +168,8 @@ def _scan(shard: Path) -> _Part:
                 rows.append((0, offset, size, *_examined(file, offset, size)))
     except tarfile.ReadError as error:
         raise DataError(
-            f"{shard} cannot be read as a tar file ({error}): it is damaged, cut off or compressed; shards are .tar, not "
-            "compressed."
+            f"{shard} cannot be read as a tar file ({error}): it is damaged, cut off or compressed; shards are "
+            ".tar, not compressed."
         ) from error
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{shard} cannot be read ({error}): take another copy of it.") from error

@@ -23,5 +23,6 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "clip_grad": ("clip_norm",),
     "gradient_clip_val": ("clip_norm",),
     "random_state": ("seed",),
+    **dict.fromkeys(("validation_split", "valid_pct"), ("val_share",)),
     **dict.fromkeys(("size", "image_size", "img_size", "imgsz", "input_size"), _SIZES),
 }

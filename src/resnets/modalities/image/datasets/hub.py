@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ PREFIX = "hf:"
 _NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 _IMAGES = ("image", "img", "pixel_values")  # usual names of columns, for the choice among several
 _LABELS = ("label", "labels", "fine_label", "class", "target")
+_SWITCHES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")  # of `datasets.config`
 _MODES = ("1", "L", "I;16")
 
 
@@ -86,7 +87,7 @@ def _load(name: str) -> Mapping[str, Any]:
         import datasets
     except ImportError:
         raise not_installed(f"Reading hf:{name} needs datasets", extra="hub") from None
-    with contextlib.suppress(Exception):  # it is not in the cache; the library raises nearly anything then
+    with contextlib.suppress(Exception), _offline(datasets):  # where it is not in the cache, nearly anything is raised
         return dict(datasets.load_dataset(name, download_config=datasets.DownloadConfig(local_files_only=True)))
     try:
         return dict(datasets.load_dataset(name))
@@ -96,6 +97,20 @@ def _load(name: str) -> Mapping[str, Any]:
             f"({type(error).__name__}: {error}). "
             f"Where there is a network: hf download {name} --repo-type dataset. $HF_HOME says where the cache is."
         ) from error
+
+
+@contextlib.contextmanager
+def _offline(library: Any) -> Iterator[None]:
+    """Context manager in which the library does not use the network, where it has switches for that."""
+    settings = getattr(library, "config", None)
+    before = {name: getattr(settings, name) for name in _SWITCHES if hasattr(settings, name)}
+    try:
+        for name in before:
+            setattr(settings, name, True)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
 
 
 def _columns(features: Mapping[str, Any], name: str) -> tuple[str, str, tuple[str, ...]]:
