@@ -47,8 +47,8 @@ class Recipe:
 
     Args:
         name: of the recipe; runs are named after it.
-        data: "digits", "cifar10", "cifar100", "torchvision:NAME", "hf:OWNER/NAME", or the path of a folder, a table or a
-            shard. "memory:SHA256" is data that was in memory; see `modalities.in_memory`.
+        data: "digits", "cifar10", "cifar100", "torchvision:NAME", "hf:OWNER/NAME", or the path of a folder, a table or
+            a shard. "memory:SHA256" is data that was in memory; see `modalities.in_memory`.
         format: of the data, one of `modalities.catalog.FORMATS`; None finds it by looking.
         model: the network; its classes and input channels are set from the data when the run starts, its head by the
             task.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,13 @@ def _part(cls: Any, name: str, root: Path, arguments: Mapping[str, Any]) -> Any:
     if takes_download:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            return cls(folder, **{**arguments, "download": True})
+            with contextlib.redirect_stdout(sys.stderr):  # where it may report progress
+                return cls(folder, **{**arguments, "download": True})
         except Exception as error:  # what downloaders and archives raise
             reason = error
     how = "and could not be downloaded" if takes_download else "and torchvision downloads it from nowhere"
-    where = f"torchvision's {name} is not in {folder}, {how} ({type(reason).__name__}: {str(reason).strip()})."
+    short = " ".join(str(reason).split())[:200]
+    where = f"torchvision's {name} is not in {folder}, {how} ({type(reason).__name__}: {short})."
     raise DataError(
         f"{where} Put a copy there as torchvision lays it out ($RESNETS_CACHE chooses the folder), or give --data a "
         "folder of images."
