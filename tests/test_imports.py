@@ -28,6 +28,7 @@ ORDER = (
     "evaluation",
     "artifacts",
     "reporting",
+    "checks",
     "training",
     "recipes",
     "experiments",

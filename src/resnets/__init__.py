@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from resnets.artifacts.model import Model, load
     from resnets.artifacts.save import save
     from resnets.commands.benchmark import benchmark
+    from resnets.commands.check import check
     from resnets.commands.describe import describe
     from resnets.commands.evaluate import evaluate
     from resnets.commands.experiments import list_experiments
@@ -51,6 +52,7 @@ old_modules.install()
 
 _HOMES = {
     "benchmark": "commands.benchmark",
+    "check": "commands.check",
     "create": "artifacts.create",
     "describe": "commands.describe",
     "evaluate": "commands.evaluate",
@@ -102,6 +104,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "benchmark",
+    "check",
     "create",
     "describe",
     "evaluate",

@@ -24,6 +24,7 @@ from resnets.version import __version__
 COMMANDS = {
     "train": "Train a network; without arguments, a small one on scikit-learn's digits.",
     "resume": "Continue an interrupted run, bit for bit, or train a finished one longer.",
+    "check": "Find what is wrong with a dataset, by path, before it costs a run.",
     "replay": "Repeat one step of a run and find the first value that is not finite.",
     "evaluate": "Evaluate a model on a split of a dataset: every sample once, in float32.",
     "predict": "Predict what is in images or recordings of any size.",

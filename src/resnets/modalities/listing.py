@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import sys
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,14 +53,16 @@ Kind = Literal["folder", "link to a folder", "file", "dangling link", "special f
 
 @dataclass
 class Named:
-    """Counts names and keeps the first few in alphabetical order."""
+    """Counts names and keeps the first few in alphabetical order, or all."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
+    most: int = _SHOWN
 
     def add(self, name: str) -> None:
         self.count += 1
-        self.first = sorted([*self.first, name])[:_SHOWN]
+        insort(self.first, name)
+        del self.first[self.most :]
 
     def __str__(self) -> str:
         more = self.count - len(self.first)
@@ -72,6 +76,7 @@ class Listing:
         kind: the files that are listed.
         by_content: whether files that are of the kind by their first bytes are listed too, whatever their name. (Data
             for training is listed by name, so that a run finds what it began with.)
+        every_name: whether all names of what is left out are kept, not only the first ones.
 
     Attributes:
         classes: the names of its folders and links to folders, sorted.
@@ -80,19 +85,23 @@ class Listing:
             hidden folders; files without an ending of the kind; dangling links; pipes, sockets and devices; links
             to folders that had been read already.
         mixed: those of `other` that are of another one of `KINDS`.
+        invisible: files of the kind and folders below the classes whose names hide them.
 
     Raises:
         DataError: a folder cannot be listed.
     """
 
-    def __init__(self, root: Path, kind: FileKind = IMAGES, *, by_content: bool = False) -> None:
+    def __init__(
+        self, root: Path, kind: FileKind = IMAGES, *, by_content: bool = False, every_name: bool = False
+    ) -> None:
         self.root = root
         self.kind = kind
         self._by_content = by_content
         self._by_ending: dict[str, Named] = {}
-        self.mixed = Named()
-        self.loose, self.hidden, self.other = Named(), Named(), Named()
-        self.dangling, self.special, self.repeated = Named(), Named(), Named()
+        most = sys.maxsize if every_name else _SHOWN
+        self.mixed, self.invisible = Named(most=most), Named(most=most)
+        self.loose, self.hidden, self.other = Named(most=most), Named(most=most), Named(most=most)
+        self.dangling, self.special, self.repeated = Named(most=most), Named(most=most), Named(most=most)
         real = Path(os.path.realpath(root))
         self._above = {str(real), *map(str, real.parents)}
         classes: list[str] = []
@@ -134,9 +143,11 @@ class Listing:
                 continue
             read.add(real)
             for entry, what in _entries(path):
-                if not _is_visible(entry.name):
-                    continue
                 below = f"{relative}/{entry.name}" if relative else entry.name
+                if not _is_visible(entry.name):
+                    if relative and (what == "folder" or self.kind.has(entry.name)):
+                        self.invisible.add(below)
+                    continue
                 if what == "folder":
                     folders.append((entry.path, below, os.path.join(real, entry.name)))
                 elif what == "link to a folder":

@@ -1,0 +1,215 @@
+"""What decoding a sample says of it, as a row of a table: sizes, hashes of its bytes and values, and facts.
+
+An image is decoded by what decodes it for training (`modalities.image.read.pillow`). Of a large one, hash and thumbnail
+are of a grid of its pixels, so that they cost little beside the decoding; whether two such images are the same is
+decided by all of their pixels (`values_sha256`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnets.checks.problem import Problem
+from resnets.core.errors import DataError
+from resnets.modalities.audio.read import BLOCK, open_recording
+from resnets.modalities.image.read.decode_memory import one_image
+from resnets.modalities.image.read.orientation import is_turned
+from resnets.modalities.image.read.pillow import open_image, read_header
+from resnets.modalities.image.read.transparency import is_transparent
+from resnets.modalities.image.remarks import remarks
+
+VERSION = 1  # of what a record says; another one reads every file again
+THUMB = 9  # rows and columns of grey levels, of which a perceptual hash takes the differences
+GRID = 512  # most rows and columns of pixels that are hashed at once
+_IN_MEMORY = 2**26  # bytes of a file that are read at once
+_FLAT = 3  # levels by which the pixels of a constant image may differ
+
+# Of a record; "width" and "height" are the samples and the rate of a recording.
+FACTS = ("decoded", "inks", "palette", "deep", "dark", "transparent", "turned", "animated", "constant", "sampled")
+FACT = {name: 1 << bit for bit, name in enumerate(FACTS)}
+RECORD = np.dtype([
+    ("size", "<i8"), ("mtime", "<i8"), ("bytes", "<u8", (2,)), ("values", "<u8", (2,)), ("thumb", "u1", (THUMB, THUMB)),
+    ("width", "<u4"), ("height", "<u4"), ("facts", "<u4"),
+])  # fmt: skip
+Record = dict[str, Any]  # by the names of `RECORD`
+
+
+def examine_file(path: Path, modality: str, *, fast: bool = False) -> tuple[Record, Problem | None]:
+    """The record of a file, and why it cannot be read.
+
+    Args:
+        fast: read the header and the end of the file; the values of the record stay 0.
+    """
+    record: Record = {"size": -1}
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            return record, Problem("unreadable", str(path), f"{path} is no file.")
+        record |= {"size": info.st_size, "mtime": info.st_mtime_ns}
+        if not info.st_size:
+            return record, Problem("empty_file", str(path), f"{path} has 0 bytes.")
+        if fast:
+            return _FAST[modality](path, record), None
+        data = path.read_bytes() if info.st_size <= _IN_MEMORY else None
+        record["bytes"] = digest(data) if data is not None else file_digest(path)
+        return _DECODE[modality](path, data, record), None
+    except FileNotFoundError:
+        return record, Problem("missing_file", str(path), f"There is no file {path}.")
+    except DataError as error:
+        return record, Problem(_kind_of_damage(str(error), path), str(path), str(error))
+    except OSError as error:
+        return record, Problem("unreadable", str(path), f"{path} cannot be read: {error.strerror or error}.")
+
+
+def digest(data: bytes | memoryview | NDArray[Any]) -> tuple[int, int]:
+    """The first 16 bytes of the SHA-256 of `data`."""
+    value = hashlib.sha256(data).digest()
+    return int.from_bytes(value[:8], "little"), int.from_bytes(value[8:16], "little")
+
+
+def file_digest(path: Path) -> tuple[int, int]:
+    """`digest` of a file, read in parts."""
+    with open(path, "rb") as file:
+        value = hashlib.file_digest(file, "sha256").digest()
+    return int.from_bytes(value[:8], "little"), int.from_bytes(value[8:16], "little")
+
+
+def describe_pixels(image: Image.Image, record: Record) -> Record:
+    """Adds what the decoded `image`, in RGB, says: size, hash, thumbnail, whether it is of one colour."""
+    width, height = image.size
+    small = image.resize((min(width, GRID), min(height, GRID)), Image.Resampling.NEAREST)
+    facts = FACT["decoded"] | (FACT["sampled"] if small.size != image.size else 0)
+    head = f"{width} {height} {image.mode} ".encode()
+    thumb = small.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX)
+    if _is_flat(small) and (small.size == image.size or _is_flat(image)):
+        facts |= FACT["constant"]
+    return record | {
+        "values": digest(head + small.tobytes()),
+        "thumb": np.asarray(thumb),
+        "width": width,
+        "height": height,
+        "facts": record.get("facts", 0) | facts,
+    }
+
+
+def values_sha256(image: Image.Image) -> bytes:
+    """SHA-256 over all pixels of a decoded image."""
+    return hashlib.sha256(f"{image.size} {image.mode} ".encode() + image.tobytes()).digest()
+
+
+def _is_flat(image: Image.Image) -> bool:
+    extrema = image.getextrema()
+    bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    return all(high - low <= _FLAT for low, high in bands)  # type: ignore[misc, operator]
+
+
+def _decode_image(path: Path, data: bytes | None, record: Record) -> Record:
+    name = str(path)
+    with one_image():
+        header = read_header(data if data is not None else path, name)
+        mode, kind = header.mode, header.format
+        turned = is_turned(header)
+        image = open_image(header, name=name)
+        deep = mode.startswith("I;16") or (mode == "I" and kind == "PPM")
+        facts = {
+            "inks": mode in ("CMYK", "LAB", "HSV"),
+            "palette": mode in ("P", "PA"),
+            "deep": deep,
+            "dark": deep and data is not None and "dark" in remarks(data),
+            "transparent": is_transparent(header),
+            "turned": turned or is_turned(header),
+            "animated": _is_animated(data if data is not None else path, kind),
+        }
+        return describe_pixels(image, record | {"facts": sum(FACT[name] for name, holds in facts.items() if holds)})
+
+
+def _is_animated(file: bytes | Path, kind: str | None) -> bool:
+    """Whether there is more than one frame or page. (Of a photograph, MPO has a preview in a second frame.)"""
+    if kind not in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
+        return False
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=(kind,)) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # a damaged second frame is none that anybody reads
+        return False
+
+
+def _header_of_image(path: Path, record: Record) -> Record:
+    header = read_header(path)
+    mode = header.mode
+    facts = {
+        "inks": mode in ("CMYK", "LAB", "HSV"),
+        "palette": mode in ("P", "PA"),
+        "deep": mode.startswith("I;16") or (mode == "I" and header.format == "PPM"),
+        "turned": is_turned(header),
+        "animated": _is_animated(path, header.format),
+    }
+    if not has_end(path, header.format):
+        raise DataError(f"{path} is truncated: its end mark is missing. Replace it, or take it out.")
+    return record | {
+        "width": header.width,
+        "height": header.height,
+        "facts": sum(FACT[name] for name, holds in facts.items() if holds),
+    }
+
+
+def has_end(path: Path, kind: str | None) -> bool:
+    """Whether a JPEG or PNG has its end mark in its last 64 KiB, after which cameras append data; True of others."""
+    mark = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}.get(kind or "")
+    if mark is None:
+        return True
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 2**16))
+        return mark in file.read()
+
+
+def _decode_sound(path: Path, data: bytes | None, record: Record) -> Record:
+    with open_recording(path) as recording:
+        found, silent = hashlib.sha256(f"{recording.rate} {recording.frames}".encode()), True
+        size = max(1, BLOCK // recording.channels)
+        for start in range(0, recording.frames, size):
+            values = recording.read(start, min(size, recording.frames - start))
+            silent &= not values.any()
+            found.update(np.ascontiguousarray(values))
+        value = found.digest()
+        return record | {
+            "values": (int.from_bytes(value[:8], "little"), int.from_bytes(value[8:16], "little")),
+            "width": min(recording.frames, 2**32 - 1),
+            "height": recording.rate,
+            "facts": FACT["decoded"] | (FACT["constant"] if silent else 0),
+        }
+
+
+def _header_of_sound(path: Path, record: Record) -> Record:
+    with open_recording(path) as recording:
+        return record | {"width": min(recording.frames, 2**32 - 1), "height": recording.rate}
+
+
+def _kind_of_damage(message: str, path: Path) -> str:
+    """The kind of a problem that a reader's message is about."""
+    if "more than the" in message or "of memory to be decoded" in message:
+        return "too_large"
+    if any(text in message.lower() for text in ("truncated", "unexpected end", "not enough image data", "end of file")):
+        return "truncated"
+    try:
+        kind = read_header(path).format
+        return "unreadable" if has_end(path, kind) else "truncated"
+    except (DataError, OSError):
+        return "unreadable"
+
+
+_DECODE: Mapping[str, Callable[[Path, bytes | None, Record], Record]] = {
+    "image": _decode_image,
+    "audio": _decode_sound,
+}
+_FAST: Mapping[str, Callable[[Path, Record], Record]] = {"image": _header_of_image, "audio": _header_of_sound}

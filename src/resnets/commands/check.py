@@ -1,0 +1,107 @@
+"""`resnets check`."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnets.commands.arguments import check_range
+from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
+from resnets.core.lazy import LazyModule
+from resnets.core.progress import progress_line
+from resnets.core.signatures import checked_arguments
+from resnets.core.workers import MAX_WORKERS, usable_cores
+
+if TYPE_CHECKING:
+    from resnets.checks import run as checks
+else:
+    checks = LazyModule("resnets.checks.run")
+
+
+@checked_arguments
+@can_be_quiet
+def check(
+    data: str | PathLike[str],
+    /,
+    *,
+    format: str | None = None,
+    only: str | None = None,
+    skip: str | None = None,
+    strict: bool = False,
+    fast: bool = False,
+    out: str | PathLike[str] | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> checks.CheckResult:
+    """Find what is wrong with a dataset, by path, before it costs a run.
+
+    Every file is decoded as training does; a second check decodes only what has changed.
+
+    Args:
+        data: a folder, a table, or a dataset by name.
+        format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
+        only: report these kinds of problems alone, with commas between, such as unreadable,truncated.
+        skip: report all kinds but these.
+        strict: fail on warnings as well.
+        fast: decode nothing: read headers and the ends of files.
+        out: folder for check.html and check.json.
+        workers: threads that decode (default: one for each usable core).
+        quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
+
+    Returns:
+        The result: `result.problems`, each with its kind, severity, path and detail; `result.failed`.
+
+    Raises:
+        UsageError: if there is no such format or kind.
+        DataError: if nothing of the data can be checked.
+        FileError: if the folder cannot be written.
+
+    Example:
+        result = resnets.check("photos", skip="orientation")
+        [problem.path for problem in result.problems if problem.severity == "error"]
+    """
+    check_range("workers", workers, 1, MAX_WORKERS)
+    kinds = _kinds(only, skip)
+    with progress_line() as line:
+        result = checks.check_data(
+            str(data),
+            format=format,
+            kinds=kinds,
+            strict=strict,
+            fast=fast,
+            threads=usable_cores() if workers is None else workers,
+            progress=lambda done: line(f"check  {done:,} read"),
+        )
+    if out is not None:
+        from resnets.checks.page import write_page
+        from resnets.core.files import write_json
+
+        write_page(Path(out) / "check.html", result)
+        write_json(Path(out) / "check.json", result.to_json())
+    return result
+
+
+def _kinds(only: str | None, skip: str | None) -> frozenset[str]:
+    """The kinds that are reported."""
+    from resnets.checks.kinds import KINDS
+
+    chosen = frozenset(KINDS) if only is None else _named(only)
+    return chosen - (frozenset() if skip is None else _named(skip))
+
+
+def _named(text: str) -> frozenset[str]:
+    from resnets.checks.kinds import KINDS
+    from resnets.core.errors import lookup
+
+    return frozenset(lookup({kind: kind for kind in KINDS}, name.strip(), "kind of problem") for name in text.split(","))
+
+
+def _answer(invocation: Invocation) -> Answer:
+    from resnets.checks.text import lines_of
+
+    result: checks.CheckResult = invocation.call()
+    return Answer(lines_of(result), result.to_json(), failed=result.failed)
+
+
+COMMAND = Command(check, _answer, python_only=("quiet",))
