@@ -25,8 +25,8 @@ from resnets.checks.scan import Contents
 from resnets.core.errors import DataError
 from resnets.modalities.image.read.pillow import open_image
 
-BITS = 7
-AGREEMENT = 0.99  # the least correlation of two thumbnails that are nearly the same
+BITS = 16
+AGREEMENT = 0.97  # the least correlation of two thumbnails that are nearly the same
 CONTRAST = 4.0  # the least standard deviation of a thumbnail, in levels, of which a hash says something
 SHAPE = 1.1  # times by which the ratios of the sides may differ
 _BANDS, _BAND_BITS = 8, 16
