@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from resnets.checks import classes, duplicates, groups, images, names
+from resnets.checks import classes, duplicates, groups, images, masks, names, sounds
 from resnets.checks.inventory import Inventory
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
@@ -43,6 +43,8 @@ CHECKS: dict[str, Check] = {
         frozenset({"duplicate", "split_leak", "label_conflict"}), duplicates.duplicates, reads=True
     ),
     "near duplicates": Check(frozenset({"near_duplicate"}), duplicates.near_duplicates, ("image",), True),
+    "masks": Check(frozenset({"mask_size", "mask_value"}), masks.annotations, ("image",), True),
+    "recordings": Check(frozenset({"constant", "odd_size"}), sounds.recordings, ("audio",), True),
     "groups": Check(frozenset({"group_leak"}), _of_names(groups.leaks)),
 }  # fmt: skip
 DAMAGE = frozenset({"unreadable", "truncated", "empty_file", "too_large", "missing_file"})  # what reading finds

@@ -16,7 +16,9 @@ def small_classes(inventory: Inventory) -> Iterator[Problem]:
     for name, count in inventory.class_counts(split).items():
         if count == 1:
             path = _path(inventory, name)
-            only = next(i for i, each in enumerate(inventory.samples) if each.split == split and name in labels_of(each.label))
+            only = next(
+                i for i, each in enumerate(inventory.samples) if each.split == split and name in labels_of(each.label)
+            )
             yield Problem("small_class", path, f"{path}: the class {name} has one sample.", (inventory.path(only),))
 
 

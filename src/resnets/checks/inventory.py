@@ -50,6 +50,7 @@ class Inventory:
         class_paths: where the files of a class lie, by split and class; empty for tables.
         in_memory: the image of sample i, where samples are no files.
         values: of masks, the name of the class by value; None where they are not known.
+        mask_counts: of masks, how many have each class.
         refusal: opens the data as training does, which raises what training would refuse.
     """
 
@@ -62,6 +63,7 @@ class Inventory:
     class_paths: dict[tuple[SplitName, str], str] = field(default_factory=dict)
     in_memory: Callable[[int], Image.Image] | None = None
     values: dict[int, str] | None = None
+    mask_counts: dict[str, int] = field(default_factory=dict)
     refusal: Callable[[], Any] | None = None
 
     def path(self, index: int) -> str:

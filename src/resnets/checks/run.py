@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from resnets.checks.catalog import CHECKS, DAMAGE
 from resnets.checks.files import list_folders
 from resnets.checks.inventory import Inventory, from_splits
 from resnets.checks.kinds import ALWAYS, KINDS
+from resnets.checks.masks import list_masks
 from resnets.checks.problem import Problem, failed
 from resnets.checks.scan import Contents, Progress, scan
+from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
 from resnets.core.urls import local_path
 from resnets.modalities.catalog import FORMATS, find_format, open_dataset
@@ -63,7 +66,9 @@ class CheckResult:
 
     def of(self, kind: str) -> tuple[Problem, ...]:
         """The problems of one kind."""
-        return tuple(problem for problem in self.problems if problem.kind == lookup({k: k for k in KINDS}, kind, "kind"))
+        return tuple(
+            problem for problem in self.problems if problem.kind == lookup({k: k for k in KINDS}, kind, "kind")
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `resnets check --json` prints."""
@@ -76,7 +81,12 @@ class CheckResult:
         }
 
 
-LISTERS: Mapping[str, Callable[[Path], Inventory]] = {"folders": list_folders}
+LISTERS: Mapping[str, Callable[[Path], Inventory]] = {
+    "folders": list_folders,
+    "csv": partial(list_tables, format="csv"),
+    "jsonl": partial(list_tables, format="jsonl"),
+    "masks": list_masks,
+}
 
 
 def check_data(
@@ -122,7 +132,7 @@ def check_data(
         data,
         inventory.format,
         inventory.split_counts,
-        inventory.class_counts(),
+        inventory.mask_counts or inventory.class_counts(),
         _sorted(problem for problem in problems if problem.kind in wanted),
         inventory,
         contents,

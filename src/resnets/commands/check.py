@@ -94,7 +94,9 @@ def _named(text: str) -> frozenset[str]:
     from resnets.checks.kinds import KINDS
     from resnets.core.errors import lookup
 
-    return frozenset(lookup({kind: kind for kind in KINDS}, name.strip(), "kind of problem") for name in text.split(","))
+    return frozenset(
+        lookup({kind: kind for kind in KINDS}, name.strip(), "kind of problem") for name in text.split(",")
+    )
 
 
 def _answer(invocation: Invocation) -> Answer:

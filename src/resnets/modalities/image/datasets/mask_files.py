@@ -30,6 +30,23 @@ _EXPECTED = (
 )
 
 
+@dataclass(frozen=True)
+class PairFault:
+    """Why a file is in no pair.
+
+    Args:
+        kind: "missing_annotation", "orphan_annotation", "missing_file", "name_collision" or "bad_row".
+        path: the file, or the list with the line.
+    """
+
+    kind: str
+    path: str
+    message: str
+
+
+Faults = list[PairFault]
+
+
 def looks_like_masks(root: Path) -> bool:
     """Whether `root` has images with masks in one of the layouts of `find_pairs`. Few entries are read."""
     if any(file is not None and _begins_with_a_pair(file) for file in _lists(root).values()):
@@ -37,7 +54,7 @@ def looks_like_masks(root: Path) -> bool:
     return any(_has(folder, MASK_ENDINGS) and _has(images, ENDINGS) for images, folder in _folders(root).values())
 
 
-def find_pairs(root: Path) -> tuple[dict[SplitName, list[Pair]], list[str]]:
+def find_pairs(root: Path, faults: Faults | None = None) -> tuple[dict[SplitName, list[Pair]], list[str]]:
     """The pairs of each split, in the order of the images' names or of the list, and notes on what was left out.
 
     There are three layouts, of which the first that is found is taken:
@@ -52,6 +69,9 @@ def find_pairs(root: Path) -> tuple[dict[SplitName, list[Pair]], list[str]]:
     In folders, a mask belongs to the image with the same name but for the ending, or with `_mask`, `_label` or `_gt`
     after it.
 
+    Args:
+        faults: what would be refused is appended here, and left out.
+
     Raises:
         DataError: nothing is found, an image has no mask, a mask no image, a path leads out of `root`, or an
             image is listed twice.
@@ -60,17 +80,24 @@ def find_pairs(root: Path) -> tuple[dict[SplitName, list[Pair]], list[str]]:
         raise DataError(f"There is no folder {root}. Give one with images and masks: {_EXPECTED}.")
     lists = {split: file for split, file in _lists(root).items() if file is not None and any(_lines(file))}
     if lists:
-        listed = {split: _listed(root, file) for split, file in lists.items()}
-        _check_repeated([each for found in listed.values() for each in found])
+        listed = {split: _listed(root, file, faults) for split, file in lists.items()}
+        _check_repeated([each for found in listed.values() for each in found], faults)
         return {split: [pair for _, pair in found] for split, found in listed.items()}, []
     notes: list[str] = []
     pairs = {
-        split: _matched(root, images.relative_to(root), masks.relative_to(root), notes)
+        split: _matched(root, images.relative_to(root), masks.relative_to(root), notes, faults)
         for split, (images, masks) in _folders(root).items()
     }
     if not pairs:
         raise DataError(f"{root} has no images with masks: expected are {_EXPECTED}.")
     return pairs, notes
+
+
+def _refuse(faults: Faults | None, kind: str, path: str, message: str) -> None:
+    """Raises DataError, or appends to `faults` where there are any."""
+    if faults is None:
+        raise DataError(message)
+    faults.append(PairFault(kind, path, message))
 
 
 def _lists(root: Path) -> dict[SplitName, Path | None]:
@@ -96,7 +123,7 @@ def _pair(line: str) -> tuple[str, str] | None:
     return (parts[0], parts[1]) if len(parts) == 2 and all(_ending(part) in ENDINGS for part in parts) else None
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
+def _lines(file: Path, faults: Faults | None = None) -> Iterator[tuple[int, str, str]]:
     """Number from 1, image and mask of each line; nothing where the first line is no pair.
 
     Raises:
@@ -114,9 +141,9 @@ def _lines(file: Path) -> Iterator[tuple[int, str, str]]:
         if pair is None:
             if first:
                 return
-            raise DataError(
-                f"{file}, line {number}: expected an image and its mask, with a blank between, not {line!r}."
-            )
+            expected = f"{file}, line {number}: expected an image and its mask, with a blank between, not {line!r}."
+            _refuse(faults, "bad_row", str(file), expected)
+            continue
         first = False
         yield number, *pair
 
@@ -150,23 +177,28 @@ class _Prefix:
         raise DataError(f"{where}: there is no file {text} in {self.root}, with its leading folders or without them.")
 
 
-def _listed(root: Path, file: Path) -> list[tuple[str, Pair]]:
+def _listed(root: Path, file: Path, faults: Faults | None) -> list[tuple[str, Pair]]:
     """The pairs of a list, each with the file and the line."""
     prefix = _Prefix(root)
     found = []
-    for number, *texts in _lines(file):
+    for number, *texts in _lines(file, faults):
         where = f"{file}, line {number}"
-        image, mask = (prefix.drop(text, where) for text in texts)
+        try:
+            image, mask = (prefix.drop(text, where) for text in texts)
+        except DataError as error:
+            _refuse(faults, "missing_file", str(file), str(error))
+            continue
         found.append((where, (image, mask)))
     return found
 
 
-def _check_repeated(listed: list[tuple[str, Pair]]) -> None:
-    """Raises DataError where an image is listed twice: counted twice, or seen in training and in evaluation."""
+def _check_repeated(listed: list[tuple[str, Pair]], faults: Faults | None) -> None:
+    """Refuses an image that is listed twice: counted twice, or seen in training and in evaluation."""
     first: dict[bytes, str] = {}
     for where, (image, _) in listed:
         if first.setdefault(image, where) != where:
-            raise DataError(f"{where} repeats {os.fsdecode(image)} of {first[image]}: list each image once.")
+            name = os.fsdecode(image)
+            _refuse(faults, "bad_row", name, f"{where} repeats {name} of {first[image]}: list each image once.")
 
 
 def _folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
@@ -187,10 +219,10 @@ def _folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
     return found
 
 
-def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pair]:
+def _matched(root: Path, images: Path, masks: Path, notes: list[str], faults: Faults | None) -> list[Pair]:
     """The pairs in two folders of `root`."""
     of_images, of_masks = Listing(root / images), Listing(root / masks)
-    image_files, mask_files = _stems(of_images, ENDINGS), _stems(of_masks, MASK_ENDINGS)
+    image_files, mask_files = _stems(of_images, ENDINGS, faults), _stems(of_masks, MASK_ENDINGS, faults)
     left_out = [*of_images.notes(classes=False), *of_masks.notes(classes=False)]
     notes += left_out
     if not image_files:
@@ -203,7 +235,9 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
             alone.append(root / images / os.fsdecode(image))
         else:
             pairs.append((_below(images, image), _below(masks, mask)))
-    if alone:
+    if alone and faults is not None:
+        faults += [PairFault("missing_annotation", str(path), f"{path} has no mask.") for path in alone]
+    elif alone:
         expected = (root / masks / alone[0].relative_to(root / images)).with_suffix("")
         raise DataError(
             f"{_some(alone)} {'has' if len(alone) == 1 else 'have'} no mask: {expected}.png is expected, or "
@@ -211,6 +245,11 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
         )
     if mask_files:
         orphans = [root / masks / os.fsdecode(name) for name in mask_files.values()]
+        if faults is not None:
+            faults += [
+                PairFault("orphan_annotation", str(path), f"{path} is a mask without an image.") for path in orphans
+            ]
+            return pairs
         reason = (
             f"{_some(orphans)} {'is a mask' if len(orphans) == 1 else 'are masks'} without an image in "
             f"{root / images}. Add the images, or take the masks out."
@@ -219,7 +258,7 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str]) -> list[Pa
     return pairs
 
 
-def _stems(listing: Listing, endings: frozenset[str]) -> dict[bytes, bytes]:
+def _stems(listing: Listing, endings: frozenset[str], faults: Faults | None) -> dict[bytes, bytes]:
     """The files of a folder by their relative name without the ending."""
     found: dict[bytes, bytes] = {}
     for name in listing.files():
@@ -227,10 +266,13 @@ def _stems(listing: Listing, endings: frozenset[str]) -> dict[bytes, bytes]:
             continue
         stem = os.path.splitext(normalized_name(name))[0]
         if stem in found:
-            raise DataError(
-                f"{listing.root} holds {os.fsdecode(found[stem])} and {os.fsdecode(name)}: it is ambiguous which "
-                "of them belongs to the mask or image of that name. Rename or remove one."
+            path, other = listing.root / os.fsdecode(name), os.fsdecode(found[stem])
+            ambiguous = (
+                f"{listing.root} holds {other} and {os.fsdecode(name)}: it is ambiguous which of them belongs to the "
+                "mask or image of that name. Rename or remove one."
             )
+            _refuse(faults, "name_collision", str(path), ambiguous)
+            continue
         found[stem] = name
     return found
 

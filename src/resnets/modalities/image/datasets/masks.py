@@ -169,7 +169,7 @@ def open_masks(root: Path) -> DatasetSplits:
         DataError: nothing is found, an image has no mask, or a mask no image.
     """
     pairs, notes = find_pairs(root)
-    values = _named_values(root / CLASSES_FILE)
+    values = named_values(root / CLASSES_FILE)
     if values is None:
         seen = _seen_values([root / os.fsdecode(mask) for _, mask in _of_training(pairs)])
         values = tuple((value, str(value)) for value in seen)
@@ -185,7 +185,7 @@ def _of_training(pairs: Mapping[SplitName, list[Pair]]) -> list[Pair]:
     return pairs["train"] if "train" in pairs else [pair for found in pairs.values() for pair in found]
 
 
-def _named_values(file: Path) -> tuple[tuple[int, str], ...] | None:
+def named_values(file: Path) -> tuple[tuple[int, str], ...] | None:
     """The lines of `classes.txt` and their numbers; None where there is no such file."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
