@@ -16,9 +16,8 @@ def small_classes(inventory: Inventory) -> Iterator[Problem]:
     for name, count in inventory.class_counts(split).items():
         if count == 1:
             path = _path(inventory, name)
-            only = next(
-                i for i, each in enumerate(inventory.samples) if each.split == split and name in labels_of(each.label)
-            )
+            of_split = (i for i, each in enumerate(inventory.samples) if each.split == split)
+            only = next(i for i in of_split if name in labels_of(inventory.samples[i].label))
             yield Problem("small_class", path, f"{path}: the class {name} has one sample.", (inventory.path(only),))
 
 

@@ -29,7 +29,8 @@ BITS = 16
 AGREEMENT = 0.97  # the least correlation of two thumbnails that are nearly the same
 CONTRAST = 4.0  # the least standard deviation of a thumbnail, in levels, of which a hash says something
 SHAPE = 1.1  # times by which the ratios of the sides may differ
-_BANDS, _BAND_BITS = 8, 16
+SMALLEST = 32  # pixels of the shorter side: drawings of a few pixels, such as digits, are alike anyway
+_BANDS = 8  # of 16 bits
 _AHEAD = 32  # samples of a band that each is compared with, the next in the order of their hashes
 _SHOWN = 8
 
@@ -104,7 +105,8 @@ def near_pairs(contents: Contents, bits: int = BITS, agreement: float = AGREEMEN
     thumbs = records["thumb"].reshape(-1, THUMB**2).astype(np.float32)
     centered = thumbs - thumbs.mean(1, keepdims=True)
     deviation = centered.std(1)
-    numbers = np.flatnonzero(contents.has("decoded") & (deviation >= CONTRAST))
+    shorter = np.minimum(records["width"], records["height"])
+    numbers = np.flatnonzero(contents.has("decoded") & (deviation >= CONTRAST) & (shorter >= SMALLEST))
     if len(numbers) < 2:
         return []
     centered, shape = centered[numbers], _shapes(contents)[numbers]
@@ -128,7 +130,7 @@ def near_pairs(contents: Contents, bits: int = BITS, agreement: float = AGREEMEN
 
 
 def dhash(thumbs: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """(N, 8) 128 bits in bands of 16, of thumbnails (N, 9, 9): whether a level is below that to its right, and below."""
+    """(N, 8) bands of 16 bits, of thumbnails (N, 9, 9): whether a level is below that to its right, and below it."""
     right = thumbs[:, :-1, :-1] < thumbs[:, :-1, 1:]
     below = thumbs[:, :-1, :-1] < thumbs[:, 1:, :-1]
     bits = np.concatenate([right.reshape(len(thumbs), -1), below.reshape(len(thumbs), -1)], 1)

@@ -55,8 +55,11 @@ def _add_split(found: Inventory, folder: Path, split: SplitName, kind: FileKind)
     listing = Listing(folder, kind, every_name=True)
     learnt_from = split in ("train", "all")
     if not listing.classes:
-        if learnt_from or not listing.loose.count:
+        if learnt_from:
             raise DataError(f"{folder} holds no class folders: put the {kind.plural} into {folder}/<class>/.")
+        if not listing.loose.count:
+            found.add("empty_class", folder, f"{folder} holds no class folders: fill it, or take it out.")
+            return
         detail = f"{folder} has no class folders: its {listing.loose.count:,} {kind.plural} have no labels."
         found.add("loose_file", folder, f"{detail} The split {split} is left out.")
         return

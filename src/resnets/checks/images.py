@@ -50,9 +50,7 @@ def sizes(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     stretched = np.maximum(ratio / shape, shape / ratio)
     for i, number in enumerate(known.tolist()):
         path, size = inventory.path(number), f"{width[i]:.0f} x {height[i]:.0f} pixels"
-        if shorter[i] * SMALLER < usual:
-            yield Problem("odd_size", path, f"{path} has {size}: most have a shorter side of about {usual:.0f}.")
-        elif shorter[i] > LARGER * usual:
+        if shorter[i] * SMALLER < usual or shorter[i] > LARGER * usual:
             yield Problem("odd_size", path, f"{path} has {size}: most have a shorter side of about {usual:.0f}.")
         elif stretched[i] > NARROWER:
             yield Problem("odd_size", path, f"{path} has {size}: most have a width of {shape:.2g} times their height.")

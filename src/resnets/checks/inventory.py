@@ -81,6 +81,11 @@ class Inventory:
         return {name: found[name] for name in ("train", "val", "test", "all") if found[name]}
 
     @property
+    def has_masks(self) -> bool:
+        """Whether samples have masks."""
+        return any(sample.mask for sample in self.samples)
+
+    @property
     def training_split(self) -> SplitName:
         """The split that is learnt from."""
         return "train" if any(sample.split == "train" for sample in self.samples) else "all"

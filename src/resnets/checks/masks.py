@@ -58,6 +58,8 @@ def annotations(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     wrong where another split has it alone.
     """
     numbers = [number for number, sample in enumerate(inventory.samples) if sample.mask]
+    if not numbers:
+        return
     with ThreadPoolExecutor(usable_cores()) as pool:
         read = dict(zip(numbers, pool.map(lambda number: _read(inventory, number), numbers), strict=True))
     known = set(inventory.values) if inventory.values is not None else _seen(inventory, read)

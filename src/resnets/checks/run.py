@@ -24,7 +24,7 @@ from resnets.modalities.catalog import FORMATS, find_format, open_dataset
 from resnets.modalities.mistaken_data import mistaken_data
 
 
-class UnreadableData(DataError):
+class UnreadableDataError(DataError):
     """Data of which nothing can be checked."""
 
     exit_code = 2
@@ -108,7 +108,7 @@ def check_data(
         progress: is called with the number of samples that were read.
 
     Raises:
-        UnreadableData: nothing of it can be checked.
+        UnreadableDataError: nothing of it can be checked.
         UsageError: there is no such format, or a package is missing.
     """
     inventory = list_data(data, format)
@@ -132,7 +132,7 @@ def check_data(
         data,
         inventory.format,
         inventory.split_counts,
-        inventory.mask_counts or inventory.class_counts(),
+        inventory.mask_counts if inventory.has_masks else inventory.class_counts(),
         _sorted(problem for problem in problems if problem.kind in wanted),
         inventory,
         contents,
@@ -144,7 +144,7 @@ def list_data(data: str, format: str | None = None) -> Inventory:
     """The samples of the dataset, folder or file `data`.
 
     Raises:
-        UnreadableData: they cannot be listed.
+        UnreadableDataError: they cannot be listed.
         UsageError: there is no such format.
     """
     path = Path(local_path(data, "data"))
@@ -164,7 +164,7 @@ def list_data(data: str, format: str | None = None) -> Inventory:
         found.refusal = lambda: FORMATS[name].open(path)
         return found
     except DataError as error:
-        raise UnreadableData(str(error)) from error
+        raise UnreadableDataError(str(error)) from error
 
 
 def _refusal(inventory: Inventory, data: str) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Recordings that training reads, but perhaps not as meant: silent ones, and those far shorter or longer than others."""
+"""Recordings that training reads, but perhaps not as meant: silent ones, and those of an odd length."""
 
 from __future__ import annotations
 

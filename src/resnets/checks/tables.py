@@ -13,7 +13,7 @@ from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import same_names
 from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.listing import KINDS
-from resnets.modalities.table_cells import SPLIT_NAMES, parse_path, parse_split, parse_target, target_column
+from resnets.modalities.table_cells import parse_path, parse_split, parse_target, target_column
 from resnets.modalities.table_dataset import check_files
 from resnets.modalities.table_rows import Row, TableFormat, read_header, read_rows
 from resnets.modalities.tables import tables_in
