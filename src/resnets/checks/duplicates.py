@@ -1,6 +1,6 @@
 """The same sample twice: within a split, in two splits, or with two labels; and images that are nearly the same.
 
-Samples are the same where their files have the same bytes, or decode to the same values. Nearly the same are images
+Samples are the same where they decode to the same values, whatever their files say besides. Nearly the same are images
 whose perceptual hashes differ in at most `BITS` of 128, and whose thumbnails agree.
 
 The hash is dHash (Krawetz, "Kind of Like That", hackerfactor.com, 2013): whether each of 8x8 grey levels is above its
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.checks.content import THUMB, file_digest, values_sha256
+from resnets.checks.content import THUMB, file_digest, pixels_digest
 from resnets.checks.inventory import Inventory, Sample
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
@@ -36,22 +37,30 @@ _SHOWN = 8
 
 
 def exact(inventory: Inventory, contents: Contents) -> list[list[int]]:
-    """Groups of the same samples, by their numbers, each in the order of the inventory."""
+    """Groups of the same samples, by their numbers, each in the order of the inventory.
+
+    Files that cannot be decoded are left out, which is their fault already.
+    """
     groups = _Groups(len(inventory.samples))
-    records = contents.records
     if contents.fast:
         _same_bytes(inventory, contents, groups)
-    else:
-        groups.join_equal(records["bytes"], np.flatnonzero(records["bytes"].any(1)))
-        decoded = np.flatnonzero(contents.has("decoded"))
-        groups.join_equal(records["values"], decoded[~contents.has("sampled")[decoded]])
-        sampled = decoded[contents.has("sampled")[decoded]]
-        for group in _equal(records["values"], sampled):  # of whose pixels only a grid has been compared
-            representatives = {groups.find(number): number for number in group}
-            found = {number: _pixels(inventory, number) for number in representatives.values()}
-            by_content: dict[bytes, int] = {}
-            for number, value in found.items():
-                groups.join(by_content.setdefault(value, number), number)
+        return groups.found()
+    records = contents.records
+    decoded = np.flatnonzero(contents.has("decoded"))
+    rows = np.concatenate([
+        records["thumb"].reshape(-1, THUMB**2), records["width"][:, None].view(np.uint8),
+        records["height"][:, None].view(np.uint8),
+    ], 1)  # fmt: skip
+    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}")[:, 0]
+    unhashed = [n for group in _equal(keys, decoded) for n in group if not records["values"][n].any()]
+    with ThreadPoolExecutor(contents.threads) as pool:
+        for number, value in zip(unhashed, pool.map(lambda n: _pixels(inventory, n), unhashed), strict=True):
+            records["values"][number] = value
+            contents.changed = True
+    values = np.ascontiguousarray(records["values"]).view("V16")[:, 0]
+    for group in _equal(values, decoded[records["values"][decoded].any(1)]):
+        for number in group[1:]:
+            groups.join(group[0], number)
     return groups.found()
 
 
@@ -158,12 +167,6 @@ class _Groups:
         a, b = sorted((self.find(one), self.find(other)))
         self._parent[b] = a
 
-    def join_equal(self, values: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
-        """Joins those of `numbers` whose `values` (N, 2) are equal."""
-        for group in _equal(values, numbers):
-            for number in group[1:]:
-                self.join(group[0], number)
-
     def found(self) -> list[list[int]]:
         """The groups of two or more, in rising order."""
         members: defaultdict[int, list[int]] = defaultdict(list)
@@ -173,11 +176,12 @@ class _Groups:
         return [[root, *(n for n in group if n != root)] for root, group in sorted(members.items())]
 
 
-def _equal(values: NDArray[np.uint64], numbers: NDArray[np.int64]) -> list[list[int]]:
-    """Groups of those of `numbers` whose `values` (N, 2) are equal."""
-    order = numbers[np.lexsort((numbers, values[numbers, 1], values[numbers, 0]))]
-    starts = np.flatnonzero((np.diff(values[order].astype(np.uint64), axis=0) != 0).any(1)) + 1
-    return [group.tolist() for group in np.split(order, starts) if len(group) > 1]
+def _equal(keys: NDArray[np.void], numbers: NDArray[np.int64]) -> list[list[int]]:
+    """Groups of those of `numbers` whose `keys` (N,) are equal, each in rising order."""
+    found: defaultdict[bytes, list[int]] = defaultdict(list)
+    for number, key in zip(numbers.tolist(), keys[numbers], strict=True):
+        found[key.tobytes()].append(number)
+    return [group for group in found.values() if len(group) > 1]
 
 
 def _same_bytes(inventory: Inventory, contents: Contents, groups: _Groups) -> None:
@@ -192,12 +196,14 @@ def _same_bytes(inventory: Inventory, contents: Contents, groups: _Groups) -> No
             groups.join(first.setdefault(file_digest(Path(inventory.path(number))), number), number)
 
 
-def _pixels(inventory: Inventory, number: int) -> bytes:
-    """SHA-256 of all pixels; of the number where they can no longer be read."""
+def _pixels(inventory: Inventory, number: int) -> tuple[int, int]:
+    """The digest of all pixels of an image; zeros where it can no longer be read."""
     try:
-        return values_sha256(open_image(Path(inventory.path(number))))
+        if inventory.in_memory is not None:
+            return pixels_digest(inventory.in_memory(number))
+        return pixels_digest(open_image(Path(inventory.path(number))))
     except DataError:
-        return str(number).encode()
+        return 0, 0
 
 
 def _paths(inventory: Inventory, group: Iterable[int], own: int) -> tuple[str, ...]:

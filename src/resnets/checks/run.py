@@ -16,7 +16,7 @@ from resnets.checks.inventory import Inventory, from_splits
 from resnets.checks.kinds import ALWAYS, KINDS
 from resnets.checks.masks import list_masks
 from resnets.checks.problem import Problem, failed
-from resnets.checks.scan import Contents, Progress, scan
+from resnets.checks.scan import Contents, Progress, save, scan
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
 from resnets.core.urls import local_path
@@ -126,6 +126,7 @@ def check_data(
             raise
         except Exception as error:
             problems.append(failed(data, error, f"the check of {name}"))
+    save(inventory, contents)
     if "unreadable" in wanted and not any(problem.severity == "error" for problem in problems):
         problems += _refusal(inventory, data)
     return CheckResult(

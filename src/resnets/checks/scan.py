@@ -41,12 +41,16 @@ class Contents:
         problems: of files that cannot be read.
         read: how many files were read, and not found in the cache.
         fast: whether nothing was decoded.
+        threads: that read files.
+        changed: whether the records say more than the cache.
     """
 
     records: NDArray[np.void]
     problems: list[Problem] = field(default_factory=list)
     read: int = 0
     fast: bool = False
+    threads: int = 1
+    changed: bool = False
 
     def has(self, fact: str) -> NDArray[np.bool_]:
         """(N,) whether a fact holds."""
@@ -68,7 +72,7 @@ def scan(
         decode: False reads nothing at all, where no check asks for the contents.
         progress: is called with the number of samples that are done.
     """
-    contents = Contents(np.zeros(len(inventory.samples), RECORD), fast=fast)
+    contents = Contents(np.zeros(len(inventory.samples), RECORD), fast=fast, threads=threads)
     if not decode:
         return contents
     if inventory.in_memory is not None:
@@ -76,10 +80,9 @@ def scan(
         everything = range(len(contents.records))
         _work(inventory, lambda i: (describe_pixels(image(i), {}), None), everything, contents, threads, progress)
         return contents
-    names = Names.of(os.fsencode(sample.name) for sample in inventory.samples)
-    key = f"{inventory.format} {VERSION} {PIL.__version__} {os.path.abspath(inventory.root)}"
+    names = _names(inventory)
     if not fast:
-        _load(key, names, contents.records)
+        _load(_key(inventory), names, contents.records)
     stale = np.flatnonzero(~_unchanged(inventory, contents.records, threads))
     contents.records[stale] = np.zeros(1, RECORD)
     _work(
@@ -90,14 +93,28 @@ def scan(
         threads,
         progress,
     )
-    if len(stale) and not fast and len(names) >= CACHED_FROM:
+    contents.changed = len(stale) > 0
+    return contents
+
+
+def save(inventory: Inventory, contents: Contents) -> None:
+    """Writes what was read to the cache, for the next time."""
+    names = _names(inventory)
+    if contents.changed and not contents.fast and inventory.in_memory is None and len(names) >= CACHED_FROM:
         arrays: dict[str, NDArray[Any]] = {
             "names": np.frombuffer(names.buffer, np.uint8),
             "offsets": names.offsets,
             "records": contents.records,
         }
-        scan_cache.save_arrays("check", key, arrays)
-    return contents
+        scan_cache.save_arrays("check", _key(inventory), arrays)
+
+
+def _names(inventory: Inventory) -> Names:
+    return Names.of(os.fsencode(sample.name) for sample in inventory.samples)
+
+
+def _key(inventory: Inventory) -> str:
+    return f"{inventory.format} {VERSION} {PIL.__version__} {os.path.abspath(inventory.root)}"
 
 
 def _work(
