@@ -12,7 +12,7 @@ near-duplicates for web crawling", WWW 2007), so that only samples with an equal
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,19 +46,15 @@ def exact(inventory: Inventory, contents: Contents) -> list[list[int]]:
         _same_bytes(inventory, contents, groups)
         return groups.found()
     records = contents.records
-    decoded = np.flatnonzero(contents.has("decoded"))
-    rows = np.concatenate([
-        records["thumb"].reshape(-1, THUMB**2), records["width"][:, None].view(np.uint8),
-        records["height"][:, None].view(np.uint8),
-    ], 1)  # fmt: skip
-    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}")[:, 0]
-    unhashed = [n for group in _equal(keys, decoded) for n in group if not records["values"][n].any()]
+    thumbs, width, height, values = (records[name] for name in ("thumb", "width", "height", "values"))
+    decoded = np.flatnonzero(contents.has("decoded")).tolist()
+    alike = _equal(decoded, lambda n: (thumbs[n].tobytes(), int(width[n]), int(height[n])))
+    unhashed = [n for group in alike for n in group if not values[n].any()]
     with ThreadPoolExecutor(contents.threads) as pool:
         for number, value in zip(unhashed, pool.map(lambda n: _pixels(inventory, n), unhashed), strict=True):
-            records["values"][number] = value
+            values[number] = value
             contents.changed = True
-    values = np.ascontiguousarray(records["values"]).view("V16")[:, 0]
-    for group in _equal(values, decoded[records["values"][decoded].any(1)]):
+    for group in _equal([n for n in decoded if values[n].any()], lambda n: values[n].tobytes()):
         for number in group[1:]:
             groups.join(group[0], number)
     return groups.found()
@@ -176,23 +172,20 @@ class _Groups:
         return [[root, *(n for n in group if n != root)] for root, group in sorted(members.items())]
 
 
-def _equal(keys: NDArray[np.void], numbers: NDArray[np.int64]) -> list[list[int]]:
-    """Groups of those of `numbers` whose `keys` (N,) are equal, each in rising order."""
-    found: defaultdict[bytes, list[int]] = defaultdict(list)
-    for number, key in zip(numbers.tolist(), keys[numbers], strict=True):
-        found[key.tobytes()].append(number)
+def _equal(numbers: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    """Groups of those of `numbers` whose keys are equal, each in the order of `numbers`."""
+    found: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for number in numbers:
+        found[key(number)].append(number)
     return [group for group in found.values() if len(group) > 1]
 
 
 def _same_bytes(inventory: Inventory, contents: Contents, groups: _Groups) -> None:
     """Joins files with the same bytes; only those with the same size are read."""
-    sizes = contents.records["size"]
-    order = np.argsort(sizes, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
-        if len(part) < 2 or sizes[part[0]] <= 0:
-            continue
+    sizes = contents.records["size"].tolist()
+    for part in _equal([n for n, size in enumerate(sizes) if size > 0], sizes.__getitem__):
         first: dict[tuple[int, int], int] = {}
-        for number in part.tolist():
+        for number in part:
             groups.join(first.setdefault(file_digest(Path(inventory.path(number))), number), number)
 
 

@@ -73,20 +73,17 @@ def write_page(path: Path, result: CheckResult) -> None:
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`."""
     thumbnails = _Thumbnails(result.inventory)
     warnings = len(result.problems) - result.errors
+    counts = [(split, show_count(count, "sample")) for split, count in result.samples.items()]
+    groups = groupby(result.problems, lambda each: (each.severity, each.kind))
     page = render(
         "check.html",
         title=f"Check of {result.data}",
         headline=f"{show_count(result.errors, 'error')}, {show_count(warnings, 'warning')}",
-        facts=[
-            ("Format", result.format or "by name"),
-            *((n, show_count(c, "sample")) for n, c in result.samples.items()),
-        ],
+        facts=[("Format", result.format or "by name"), *counts],
         splits=tuple(result.samples),
         bars=_bars(result),
         more_classes=max(0, len(result.classes) - CLASSES),
-        groups=[
-            _group(list(found), thumbnails) for _, found in groupby(result.problems, lambda p: (p.severity, p.kind))
-        ],
+        groups=[_group(list(found), thumbnails) for _, found in groups],
         samples=_samples(result.inventory, thumbnails),
     )
     write_bytes(path, page)
@@ -129,12 +126,8 @@ def _samples(inventory: Inventory, thumbnails: _Thumbnails) -> list[Figure]:
             for name in labels_of(sample.label)[:1] or ("",):
                 by_class[name].append(number)
     each = max(1, SAMPLES // max(1, len(by_class)))
-    found = []
-    for name, numbers in list(by_class.items())[:SAMPLES]:
-        for number in numbers[:each]:
-            if url := thumbnails.of(inventory.path(number)):
-                found.append(Figure((url,), name or inventory.path(number)))
-    return found
+    paths = [(name, inventory.path(n)) for name, numbers in list(by_class.items())[:SAMPLES] for n in numbers[:each]]
+    return [Figure((thumbnails.of(path),), name or path) for name, path in paths if thumbnails.of(path)]
 
 
 class _Thumbnails:
