@@ -10,6 +10,8 @@ from resnets.checks.inventory import Inventory
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
 
+DAMAGE = frozenset({"unreadable", "truncated", "empty_file", "too_large", "missing_file"})  # what reading finds
+
 
 @dataclass(frozen=True)
 class Check:
@@ -43,8 +45,7 @@ CHECKS: dict[str, Check] = {
         frozenset({"duplicate", "split_leak", "label_conflict"}), duplicates.duplicates, reads=True
     ),
     "near duplicates": Check(frozenset({"near_duplicate"}), duplicates.near_duplicates, ("image",), True),
-    "masks": Check(frozenset({"mask_size", "mask_value"}), masks.annotations, ("image",), True),
+    "masks": Check(DAMAGE | {"mask_size", "mask_value"}, masks.annotations, ("image",), True),
     "recordings": Check(frozenset({"constant", "odd_size"}), sounds.recordings, ("audio",), True),
     "groups": Check(frozenset({"group_leak"}), _of_names(groups.leaks)),
 }  # fmt: skip
-DAMAGE = frozenset({"unreadable", "truncated", "empty_file", "too_large", "missing_file"})  # what reading finds

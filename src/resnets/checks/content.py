@@ -65,7 +65,7 @@ def examine_file(path: Path, modality: str, *, fast: bool = False) -> tuple[Reco
     except FileNotFoundError:
         return record, Problem("missing_file", str(path), f"There is no file {path}.")
     except DataError as error:
-        return record, Problem(_kind_of_damage(str(error), path), str(path), str(error))
+        return record, Problem(kind_of_damage(str(error), path), str(path), str(error))
     except OSError as error:
         return record, Problem("unreadable", str(path), f"{path} cannot be read: {error.strerror or error}.")
 
@@ -188,7 +188,7 @@ def _header_of_sound(path: Path, record: Record) -> Record:
         return record | {"width": min(recording.frames, 2**32 - 1), "height": recording.rate}
 
 
-def _kind_of_damage(message: str, path: Path) -> str:
+def kind_of_damage(message: str, path: Path) -> str:
     """The kind of a problem that a reader's message is about."""
     message = message.replace(str(path), "")  # whose name may say anything
     if "more than the" in message or "of memory to be decoded" in message:
@@ -196,6 +196,8 @@ def _kind_of_damage(message: str, path: Path) -> str:
     if any(text in message.lower() for text in ("truncated", "unexpected end", "not enough image data", "end of file")):
         return "truncated"
     try:
+        if not os.path.getsize(path):
+            return "empty_file"
         if _has_end(path):
             return "unreadable"
         with open(path, "rb") as file:

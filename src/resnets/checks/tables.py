@@ -71,7 +71,9 @@ def _add(found: Inventory, row: Row, table: Path, split: SplitName | None, colum
     except DataError as error:
         reasons.append(str(error))
     try:
-        label = parse_target(target_column(cells, place) if column not in cells else column, cells.get(column), place)
+        if column not in cells:
+            raise DataError(f"{place} has no {column}, which the other rows have.")
+        label = parse_target(column, cells[column], place)
     except DataError as error:
         reasons.append(str(error))
     try:

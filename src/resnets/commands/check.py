@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from resnets.commands.arguments import check_range
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.lazy import LazyModule
-from resnets.core.progress import progress_line
+from resnets.core.progress import Line, progress_line
 from resnets.core.signatures import checked_arguments
 from resnets.core.workers import MAX_WORKERS, usable_cores
 
@@ -33,6 +34,7 @@ def check(
     out: str | PathLike[str] | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> checks.CheckResult:
     """Find what is wrong with a dataset, by path, before it costs a run.
 
@@ -48,6 +50,7 @@ def check(
         out: folder for check.html and check.json.
         workers: threads that decode (default: one for each usable core).
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
+        progress: called with the number of files that have been read, in place of showing it.
 
     Returns:
         The result: `result.problems`, each with its kind, severity, path and detail; `result.failed`.
@@ -71,7 +74,7 @@ def check(
             strict=strict,
             fast=fast,
             threads=usable_cores() if workers is None else workers,
-            progress=lambda done: line(f"check  {done:,} read"),
+            progress=progress or (lambda done: line(f"check  {done:,} files read")),
         )
     if out is not None:
         from resnets.checks.page import write_page
@@ -102,8 +105,11 @@ def _named(text: str) -> frozenset[str]:
 def _answer(invocation: Invocation) -> Answer:
     from resnets.checks.text import lines_of
 
-    result: checks.CheckResult = invocation.call()
+    stream = invocation.progress_stream
+    line = Line(None, stream if stream is not None and stream.isatty() else None)
+    result: checks.CheckResult = invocation.call(progress=lambda done: line(f"check  {done:,} files read"))
+    line.close()
     return Answer(lines_of(result), result.to_json(), failed=result.failed)
 
 
-COMMAND = Command(check, _answer, python_only=("quiet",))
+COMMAND = Command(check, _answer, python_only=("progress", "quiet"))
