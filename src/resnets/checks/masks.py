@@ -61,7 +61,8 @@ def annotations(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     if not numbers:
         return
     with ThreadPoolExecutor(contents.threads) as pool:
-        read = dict(
+        found = pool.map(lambda number: _read(inventory, number, contents.fast), numbers)
+        read = dict(zip(numbers, found, strict=True))
             zip(numbers, pool.map(lambda number: _read(inventory, number, contents.fast), numbers), strict=True)
         )
     known = set(inventory.values) if inventory.values is not None else _seen(inventory, read)
