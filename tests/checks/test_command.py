@@ -101,7 +101,7 @@ def test_the_page_and_its_json(root: Path, tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in page
     assert page.count('src="data:image/jpeg;base64,') >= 2 + 6  # a copy and its original, and samples of three classes
     assert "duplicate (1)" in page
-    assert "http" not in page.partition("<body>")[2]
+    assert "://" not in page.partition("<body>")[2]
     assert call("check", root, "--out", root / "train" / "cat" / "0.jpg").code == 1  # where no folder can be
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import resnets
@@ -94,7 +95,7 @@ def test_other_images_are_not_nearly_the_same(tmp_path: Path) -> None:
     assert check(root) == set()
 
 
-def contents_of(thumbs: np.ndarray) -> Contents:
+def contents_of(thumbs: NDArray[np.uint8]) -> Contents:
     records = np.zeros(len(thumbs), RECORD)
     records["thumb"], records["width"], records["height"] = thumbs, 200, 100
     records["facts"] = FACT["decoded"]

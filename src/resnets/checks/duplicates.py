@@ -91,8 +91,11 @@ def near_duplicates(inventory: Inventory, contents: Contents) -> Iterator[Proble
         if same.find(one) != same.find(other):
             near.join(one, other)
     for group in near.found():
-        first = inventory.samples[group[0]]
+        first, seen = inventory.samples[group[0]], {same.find(group[0])}
         for number in group[1:]:
+            if same.find(number) in seen:  # a copy of one that has been named
+                continue
+            seen.add(same.find(number))
             sample, path = inventory.samples[number], inventory.path(number)
             others = _paths(inventory, group, number)
             where = f", of {first.split}" if first.split != sample.split else ""

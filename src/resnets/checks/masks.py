@@ -63,8 +63,6 @@ def annotations(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     with ThreadPoolExecutor(contents.threads) as pool:
         found = pool.map(lambda number: _read(inventory, number, contents.fast), numbers)
         read = dict(zip(numbers, found, strict=True))
-            zip(numbers, pool.map(lambda number: _read(inventory, number, contents.fast), numbers), strict=True)
-        )
     known = set(inventory.values) if inventory.values is not None else _seen(inventory, read)
     for number, (values, size, message) in read.items():
         path, image = os.path.join(inventory.root, inventory.samples[number].mask), inventory.path(number)
