@@ -18,6 +18,7 @@ import torch
 
 import resnets
 from resnets import cli
+from resnets.checks.kinds import KINDS
 from resnets.commands.command import Answer, Command
 from tests.command_line import Result, call, write_photos
 
@@ -31,6 +32,7 @@ FLAGS = {
               "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
               "--val-share", "--group-by", "--fold"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
+    "check": {"--format", "--only", "--skip", "--strict", "--fast", "--out", "--workers"},
     "replay": {"--step"},
     "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",
                  "--calibrate", "--workers"},
@@ -93,7 +95,7 @@ def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_public_names_of_python() -> None:
-    functions = {"benchmark", "create", "describe", "evaluate", "large_batch", "list_experiments", "list_models",
+    functions = {"benchmark", "check", "create", "describe", "evaluate", "large_batch", "list_experiments", "list_models",
                  "list_recipes", "load", "predict", "replay", "reproduce", "resume", "save", "train"}  # fmt: skip
     data = {"CATALOG", "Event", "Model", "Preprocessing", "Recipe", "ResNet", "Run", "Scores", "Spec", "Subscriber",
             "__version__"}  # fmt: skip
@@ -241,6 +243,28 @@ def test_benchmark() -> None:
     assert answer["loading"]["pictures"] == answer["loading"]["images"]
 
 
+def test_check(photos: Path, tmp_path: Path) -> None:
+    answer = call("check", photos, "--out", tmp_path, "--json").json
+    assert answer == {"data": str(photos), "format": "folders", "samples": {"train": 12, "val": 12},
+                      "classes": dict.fromkeys(COLORS, 12), "problems": []}  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"check.html", "check.json"}
+    odd = shutil.copytree(photos, tmp_path / "odd")
+    (odd / "val" / "red" / "0.jpg").write_bytes(b"")
+    result = call("check", odd, "--json")
+    assert (result.code, len(result.json["problems"])) == (1, 1)
+    assert result.json["problems"][0] == {
+        "kind": "empty_file", "severity": "error", "path": str(odd / "val" / "red" / "0.jpg"), "related": [],
+        "box": None, "detail": result.json["problems"][0]["detail"],
+    }  # fmt: skip
+    assert set(KINDS) == {
+        "unreadable", "truncated", "empty_file", "too_large", "odd_mode", "transparency", "orientation", "animation",
+        "constant", "odd_size", "hidden", "loose_file", "not_an_image", "name_collision", "empty_class", "small_class",
+        "missing_class", "imbalance", "duplicate", "near_duplicate", "split_leak", "label_conflict", "group_leak",
+        "missing_file", "missing_annotation", "orphan_annotation", "unknown_class", "degenerate_box", "outside_box",
+        "duplicate_box", "tiny_box", "huge_box", "mask_size", "mask_value", "bad_row", "check_failed",
+    }  # fmt: skip
+
+
 def test_lists() -> None:
     models, recipes = call("models", "--json").json["models"], call("recipes", "--json").json["recipes"]
     assert [each["name"] for each in models] == list(resnets.CATALOG)
@@ -256,6 +280,7 @@ def test_lists() -> None:
         (["models"], 0),
         (["train", "--data", "nowhere"], 1),
         (["predict", "nowhere", "x.png"], 1),
+        (["check", "nowhere"], 2),
         (["describe", "resnet5000"], 2),
         (["train", "--no-such-flag"], 2),
         (["no-such-command"], 2),

@@ -77,7 +77,7 @@ def test_lists_of_pairs(root: Path) -> None:
     (root / "train.txt").write_text("\n".join(lines))
     found = resnets.check(root).problems
     assert sorted(problem.kind for problem in found) == ["bad_row", "bad_row", "missing_file"]
-    assert {problem.path for problem in found} <= {str(root / "train.txt"), "train/0.png"}
+    assert {problem.path for problem in found} <= {str(root / "train.txt"), str(root / "train" / "0.png")}
 
 
 def test_fast_compares_sizes_alone(root: Path) -> None:

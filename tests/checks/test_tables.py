@@ -112,11 +112,8 @@ def test_several_labels(root: Path) -> None:
 
 def test_json_lines_and_tables_of_splits(root: Path) -> None:
     for split in ("train", "val"):
-        lines = [
-            json.dumps({"path": path, "label": label})
-            for path, label, own in (r.split(",") for r in ROWS)
-            if own == split
-        ]
+        rows = [row.split(",") for row in ROWS]
+        lines = [json.dumps({"path": path, "label": label}) for path, label, own in rows if own == split]
         (root / f"{split}.jsonl").write_text("\n".join(lines))
     result = resnets.check(root, format="jsonl")
     assert (result.problems, dict(result.samples)) == ((), {"train": 8, "val": 4})
@@ -137,4 +134,4 @@ def test_classes_that_look_the_same(root: Path) -> None:
     path = table(root, rows=[row.replace("cat/0.jpg,cat", "cat/0.jpg,Cat") for row in ROWS], header="path,label,split")
     result = resnets.check(path)
     assert [problem.path for problem in result.of("name_collision")] == [str(root)]
-    assert {problem.kind for problem in result.problems} == {"name_collision", "small_class"}
+    assert {problem.kind for problem in result.problems} == {"name_collision", "small_class", "missing_class"}

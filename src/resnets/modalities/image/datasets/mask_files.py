@@ -81,8 +81,7 @@ def find_pairs(root: Path, faults: Faults | None = None) -> tuple[dict[SplitName
     lists = {split: file for split, file in _lists(root).items() if file is not None and any(_lines(file))}
     if lists:
         listed = {split: _listed(root, file, faults) for split, file in lists.items()}
-        _check_repeated([each for found in listed.values() for each in found], faults)
-        return {split: [pair for _, pair in found] for split, found in listed.items()}, []
+        return _without_repeated(root, listed, faults), []
     notes: list[str] = []
     pairs = {
         split: _matched(root, images.relative_to(root), masks.relative_to(root), notes, faults)
@@ -192,13 +191,21 @@ def _listed(root: Path, file: Path, faults: Faults | None) -> list[tuple[str, Pa
     return found
 
 
-def _check_repeated(listed: list[tuple[str, Pair]], faults: Faults | None) -> None:
-    """Refuses an image that is listed twice: counted twice, or seen in training and in evaluation."""
+def _without_repeated(
+    root: Path, listed: dict[SplitName, list[tuple[str, Pair]]], faults: Faults | None
+) -> dict[SplitName, list[Pair]]:
+    """The pairs. An image that is listed twice is refused: counted twice, or seen in training and in evaluation."""
     first: dict[bytes, str] = {}
-    for where, (image, _) in listed:
-        if first.setdefault(image, where) != where:
+    found: dict[SplitName, list[Pair]] = {split: [] for split in listed}
+    for split, pairs in listed.items():
+        for where, (image, mask) in pairs:
+            if first.setdefault(image, where) == where:
+                found[split].append((image, mask))
+                continue
             name = os.fsdecode(image)
-            _refuse(faults, "bad_row", name, f"{where} repeats {name} of {first[image]}: list each image once.")
+            message = f"{where} repeats {name} of {first[image]}: list each image once."
+            _refuse(faults, "bad_row", str(root / name), message)
+    return found
 
 
 def _folders(root: Path) -> dict[SplitName, tuple[Path, Path]]:
