@@ -142,6 +142,16 @@ def test_training_within_a_fraction_of_eagers_memory(tmp_path: Path) -> None:
     assert len(found["peak_memory_bytes"]) == 5  # type: ignore[arg-type]
 
 
+def test_checking(tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "jpegs" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        photo(300, 240, seed=number).save(path)
+    run("checking.py", str(path.parent), *SMALL, "--memory", "--out", str(tmp_path))
+    (found,) = results(tmp_path)
+    assert found["to_default"] > 0
+
+
 def test_scan(tmp_path: Path) -> None:
     for number in range(3):
         path = tmp_path / "jpegs" / f"{number}.jpg"

@@ -95,8 +95,9 @@ def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_public_names_of_python() -> None:
-    functions = {"benchmark", "check", "create", "describe", "evaluate", "large_batch", "list_experiments", "list_models",
-                 "list_recipes", "load", "predict", "replay", "reproduce", "resume", "save", "train"}  # fmt: skip
+    functions = {"benchmark", "check", "create", "describe", "evaluate", "large_batch", "list_experiments",
+                 "list_models", "list_recipes", "load", "predict", "replay", "reproduce", "resume", "save",
+                 "train"}  # fmt: skip
     data = {"CATALOG", "Event", "Model", "Preprocessing", "Recipe", "ResNet", "Run", "Scores", "Spec", "Subscriber",
             "__version__"}  # fmt: skip
     errors = {"DataError", "FileError", "PredictionError", "ResnetsError", "TrainingError", "UsageError"}

@@ -32,12 +32,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class PairFault:
-    """Why a file is in no pair.
-
-    Args:
-        kind: "missing_annotation", "orphan_annotation", "missing_file", "name_collision" or "bad_row".
-        path: the file, or the list with the line.
-    """
+    """Why a file is in no pair: the kind as `resnets check` has it, the file or list, and what to say of it."""
 
     kind: str
     path: str

@@ -1,0 +1,105 @@
+"""How fast `resnets check` reads images, against Pillow that decodes them and does nothing else.
+
+    python benchmarks/checking.py IMAGES [--rounds 5] [--workers 2] [--memory]
+
+Each round decodes all image files below IMAGES once with Pillow in threads, once in processes, and checks them once,
+without a cache: files, duplicates and near duplicates. With `--memory`, the peak of resident memory of a check in a
+process of its own is told as well.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import Pool
+from pathlib import Path
+
+from PIL import Image
+
+import resnets
+from resnets.core.workers import usable_cores
+from resnets.modalities.image.read.pillow import ENDINGS
+from rounds import Contestant, parser_for, ratios, report
+
+PEAK = """
+import json, resource, sys
+import resnets
+problems = len(resnets.check(sys.argv[1]).problems)
+print(json.dumps({"problems": problems, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+"""
+
+
+def as_classes(images: Path, root: Path) -> list[Path]:
+    """Makes links to the images as two classes in `root`; returns the links."""
+    links = []
+    for number, path in enumerate(sorted(path for path in images.rglob("*") if path.suffix.lower() in ENDINGS)):
+        link = root / "ab"[number % 2] / f"{number}{path.suffix}"
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(path.resolve())
+        links.append(link)
+    return links
+
+
+def decode(path: Path) -> None:
+    """Decodes one image as most programs do."""
+    with Image.open(path) as image:
+        image.convert("RGB")
+
+
+def in_threads(paths: list[Path], workers: int) -> None:
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(decode, paths))
+
+
+def in_processes(paths: list[Path], pool: Pool) -> None:
+    pool.map(decode, paths, chunksize=64)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = parser_for(__doc__)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--workers", type=int, default=usable_cores())
+    parser.add_argument("--memory", action="store_true")
+    given = parser.parse_args()
+    os.environ["RESNETS_SCAN_CACHE"] = "off"
+    with tempfile.TemporaryDirectory() as place, multiprocessing.get_context("spawn").Pool(given.workers) as pool:
+        root = Path(place)
+        links = as_classes(given.images, root)
+        works: dict[str, Callable[[], object]] = {
+            "resnets check": lambda: resnets.check(root, workers=given.workers, quiet=True),
+            "Pillow in threads (default)": lambda: in_threads(links, given.workers),
+            "Pillow in processes": lambda: in_processes(links, pool),
+        }
+        contestants = [
+            Contestant(name, lambda times: 0.0, len(links), ours=number == 0, default="default" in name)
+            for number, name in enumerate(works)
+        ]
+        in_processes(links[: given.workers], pool)  # once they have started
+        rates: dict[str, list[float]] = {name: [] for name in works}
+        for _ in range(given.rounds):
+            for name, work in works.items():
+                rates[name].append(len(links) / seconds_of(work))
+        facts = {}
+        if given.memory:
+            command = [sys.executable, "-c", PEAK, str(root)]
+            facts = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            print(f"peak of resident memory {facts['bytes'] / 2**20:.0f} MiB, {len(links):,} images")
+    result = {"title": f"{len(links):,} images, {given.workers} workers", "rates": rates, **ratios(contestants, rates)}
+    report(given.out, "checking", [result], ("pillow",), **facts)
+
+
+if __name__ == "__main__":
+    main()
