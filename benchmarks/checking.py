@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -92,7 +93,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for name, work in works.items():
                 rates[name].append(len(links) / seconds_of(work))
-        facts = {}
+        facts: dict[str, Any] = {}
         if given.memory:
             command = [sys.executable, "-c", PEAK, str(root)]
             facts = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)

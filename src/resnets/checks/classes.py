@@ -27,7 +27,7 @@ def missing_classes(inventory: Inventory) -> Iterator[Problem]:
     for split in inventory.split_counts:
         if split == inventory.training_split:
             continue
-        counts = inventory.class_counts(split)  # type: ignore[arg-type]
+        counts = inventory.class_counts(split)
         for name in (name for name, count in train.items() if count and not counts[name]):
             if (split, name) not in inventory.class_paths:
                 path = _path(inventory, name)

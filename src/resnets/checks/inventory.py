@@ -90,7 +90,7 @@ class Inventory:
         """The split that is learnt from."""
         return "train" if any(sample.split == "train" for sample in self.samples) else "all"
 
-    def class_counts(self, split: SplitName | None = None) -> dict[str, int]:
+    def class_counts(self, split: str | None = None) -> dict[str, int]:
         """Samples by class, of one split or of all; a sample with several labels counts for each."""
         found = Counter(
             name for each in self.samples if split in (None, each.split) for name in labels_of(each.label)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from resnets.checks.inventory import Inventory, Sample, labels_of
+from resnets.checks.inventory import Inventory, Label, Sample, labels_of
 from resnets.core.errors import DataError
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import same_names
@@ -64,8 +65,9 @@ def _rows(found: Inventory, table: Path, format: TableFormat) -> Iterator[Row]:
 def _add(found: Inventory, row: Row, table: Path, split: SplitName | None, column: str) -> None:
     """Adds the sample of a row, or a problem for each cell that cannot be used."""
     place, cells = f"{table}, line {row.line}", row.cells
-    reasons = []
-    name, label, own = "", None, split or "all"
+    reasons: list[str] = []
+    name, label = "", cast(Label, None)
+    own: SplitName = split or "all"
     try:
         name = parse_path(cells.get("path"), place)
     except DataError as error:
@@ -174,4 +176,4 @@ def _match_classes(found: Inventory, path: Path) -> None:
         else:
             matched = tuple(own[name] for name in names)
             label = matched if isinstance(sample.label, tuple) else matched[0]
-            found.samples[number] = Sample(sample.name, sample.split, label, sample.group, sample.place)
+            found.samples[number] = replace(sample, label=label)
