@@ -1,4 +1,4 @@
-"""The answer for a terminal: problems by kind, a bounded number of lines, then samples and classes."""
+"""The answer for a terminal: the data, problems by kind in a bounded number of lines, then classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from resnets.checks.kinds import KINDS
 from resnets.checks.run import CheckResult
 from resnets.core.console import printable
 from resnets.core.units import show_count
+from resnets.modalities.base import NOUNS
+from resnets.modalities.catalog import FORMATS
 
 MOST_PATHS = 5  # of a kind
 MOST_CLASSES = 20
@@ -15,17 +17,13 @@ MOST_CLASSES = 20
 
 def lines_of(result: CheckResult) -> list[str]:
     """The lines."""
-    lines = []
+    lines = [_data(result)]
     for (severity, name), found in groupby(result.problems, key=lambda each: (each.severity, each.kind)):
         group, kind = list(found), KINDS[name]
         lines.append(f"{severity:8} {name} ({len(group):,}): {kind.meaning}; {kind.way_out}.")
         lines += [f"  {_line(each.detail)}" for each in group[:MOST_PATHS]]
         if len(group) > MOST_PATHS:
             lines.append(f"  and {len(group) - MOST_PATHS:,} more")
-    if not lines:
-        lines.append("No problem was found.")
-    lines.append("")
-    lines += [f"{name:8} {show_count(count, 'sample')}" for name, count in result.samples.items()]
     if result.classes:
         lines.append(f"classes  {len(result.classes):,}")
         shown = list(result.classes.items())[:MOST_CLASSES]
@@ -33,9 +31,19 @@ def lines_of(result: CheckResult) -> list[str]:
         lines += [f"  {printable(name):{width}} {count:,}" for name, count in shown]
         if len(result.classes) > MOST_CLASSES:
             lines.append(f"  and {len(result.classes) - MOST_CLASSES:,} more")
+    if result.contents.fast:
+        lines.append("Nothing was decoded: damage within files, transparency and near duplicates are not known.")
     warnings = len(result.problems) - result.errors
     lines.append(f"{show_count(result.errors, 'error')}, {show_count(warnings, 'warning')}")
     return lines
+
+
+def _data(result: CheckResult) -> str:
+    """One line on what was checked, such as "data  photos: image folders, train 9,469, val 500"."""
+    modality = result.inventory.modality
+    what = FORMATS[result.format].what[modality] if result.format else f"{NOUNS[modality]}s"
+    counts = [f"{name} {count:,}" for name, count in result.samples.items()]
+    return f"data  {printable(result.data)}: {', '.join([what, *counts])}"
 
 
 def _line(text: str) -> str:
