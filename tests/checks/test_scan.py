@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import resnets
 from resnets.checks import scan
 from resnets.checks.catalog import CHECKS, Check
+from resnets.checks.inventory import from_splits
+from resnets.modalities.base import DatasetSplits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 from tests.checks.scenes import check, scene, write_scenes
 from tests.command_line import call
 from tests.conftest import truncate
@@ -89,6 +94,29 @@ def test_the_number_of_threads_changes_nothing(root: Path, monkeypatch: pytest.M
     scene(50).save(root / "train" / "cat" / "a.png")
     scene(50).save(root / "val" / "cat" / "a.png")
     assert resnets.check(root, workers=1).problems == resnets.check(root, workers=5).problems
+
+
+@dataclass(frozen=True)
+class Shard(InMemoryDataset):
+    """Images whose files are not on the disk by themselves."""
+
+    files: tuple[bytes, ...] = ()
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.files[index]
+
+
+def test_samples_of_a_shard_are_decoded_from_their_bytes(tmp_path: Path) -> None:
+    paths = sorted((write_scenes(tmp_path / "photos") / "train" / "cat").iterdir())
+    files = [path.read_bytes() for path in paths]
+    files[1], files[2] = files[1][: len(files[1]) // 2], b""
+    pixels = np.zeros((4, 3, 48, 64), np.uint8)
+    shard = Shard(("cat",), np.zeros(4, np.int64), pixels, files=tuple(files))
+    found = scan.scan(from_splits("shard.tar", DatasetSplits({"all": shard})), threads=2)
+    assert [(each.kind, each.path) for each in found.problems] == [
+        ("truncated", "image 1"), ("empty_file", "image 2"),
+    ]  # fmt: skip
+    assert found.has("decoded").tolist() == [True, False, False, True]
 
 
 def fails(*_: Any) -> Any:

@@ -31,6 +31,7 @@ VERSION = 1  # of what a record says; another one reads every file again
 THUMB = 9  # rows and columns of grey levels, of which a perceptual hash takes the differences
 _GRID = 8 * THUMB  # rows and columns of pixels, whose means they are
 _IN_MEMORY = 2**26  # bytes of a file that are read at once
+_TAIL = 2**16  # bytes of the end of a file, after whose end mark cameras append data
 _FLAT = 3  # levels by which the pixels of a constant image may differ
 
 # Of a record; "width" and "height" are the samples and the rate of a recording.
@@ -43,6 +44,7 @@ RECORD = np.dtype([
 _WITH_FRAMES = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # of a photograph, MPO has a preview as a second frame
 _END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}  # by the first bytes
 Record = dict[str, Any]  # by the names of `RECORD`
+File = Path | bytes  # where a file is, or its bytes
 
 
 def examine_file(path: Path, modality: str, *, fast: bool = False) -> tuple[Record, Problem | None]:
@@ -51,23 +53,35 @@ def examine_file(path: Path, modality: str, *, fast: bool = False) -> tuple[Reco
     Args:
         fast: read the header and the end of the file; the values of the record stay 0.
     """
-    record: Record = {"size": -1}
+    name, record = str(path), Record(size=-1)
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):
-            return record, Problem("unreadable", str(path), f"{path} is no file.")
+            return record, Problem("unreadable", name, f"{name} is no file.")
         record["size"], record["mtime"] = info.st_size, info.st_mtime_ns
-        if not info.st_size:
-            return record, Problem("empty_file", str(path), f"{path} has 0 bytes.")
         if fast:
-            return _FAST[modality](path, record), None
-        return _DECODE[modality](path, record), None
+            return _examine(path, name, record, _FAST[modality])
+        return _examine(path, name, record, _DECODE[modality])
     except FileNotFoundError:
-        return record, Problem("missing_file", str(path), f"There is no file {path}.")
-    except DataError as error:
-        return record, Problem(kind_of_damage(str(error), path), str(path), str(error))
+        return record, Problem("missing_file", name, f"There is no file {name}.")
     except OSError as error:
-        return record, Problem("unreadable", str(path), f"{path} cannot be read: {error.strerror or error}.")
+        return record, Problem("unreadable", name, f"{name} cannot be read: {error.strerror or error}.")
+
+
+def examine_bytes(data: bytes, name: str, modality: str) -> tuple[Record, Problem | None]:
+    """The record of the file whose bytes are `data`, and why it cannot be read."""
+    return _examine(data, name, Record(size=len(data)), _DECODE[modality])
+
+
+def _examine(
+    file: File, name: str, record: Record, read: Callable[[File, str, Record], Record]
+) -> tuple[Record, Problem | None]:
+    if not record["size"]:
+        return record, Problem("empty_file", name, f"{name} has 0 bytes.")
+    try:
+        return read(file, name, record), None
+    except DataError as error:
+        return record, Problem(kind_of_damage(str(error), file, name), name, str(error))
 
 
 def file_digest(path: Path) -> tuple[int, int]:
@@ -105,14 +119,15 @@ def _is_flat(image: Image.Image) -> bool:
     return all(high - low <= _FLAT for low, high in bands)
 
 
-def _decode_image(path: Path, record: Record) -> Record:
-    name, data = str(path), path.read_bytes() if record["size"] <= _IN_MEMORY else None
+def _decode_image(file: File, name: str, record: Record) -> Record:
+    if isinstance(file, Path) and record["size"] <= _IN_MEMORY:
+        file = file.read_bytes()
     with one_image():
-        header = read_header(path if data is None else data, name)
+        header = read_header(file, name)
         mode, kind = header.mode, header.format or ""
         image = open_image(header, name=name)
-        facts = _facts(path if data is None else data, mode, kind)
-        if facts & FACT["deep"] and data is not None and "dark" in remarks(data):
+        facts = _facts(file, mode, kind)
+        if facts & FACT["deep"] and isinstance(file, bytes) and "dark" in remarks(file):
             facts |= FACT["dark"]
         if is_transparent(header):
             facts |= FACT["transparent"]
@@ -122,7 +137,7 @@ def _decode_image(path: Path, record: Record) -> Record:
         return describe_pixels(image, record)
 
 
-def _facts(file: bytes | Path, mode: str, kind: str) -> int:
+def _facts(file: File, mode: str, kind: str) -> int:
     """The facts that a header says, in bits of `FACT`."""
     facts = FACT["animated"] if kind in _WITH_FRAMES and _is_animated(file, kind) else 0
     if mode in ("RGB", "L"):
@@ -136,7 +151,7 @@ def _facts(file: bytes | Path, mode: str, kind: str) -> int:
     return facts
 
 
-def _is_animated(file: bytes | Path, kind: str) -> bool:
+def _is_animated(file: File, kind: str) -> bool:
     """Whether there is more than one frame or page."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=(kind,)) as image:
@@ -145,68 +160,72 @@ def _is_animated(file: bytes | Path, kind: str) -> bool:
         return False
 
 
-def _header_of_image(path: Path, record: Record) -> Record:
-    header = read_header(path)
-    if not _has_end(path):
-        raise DataError(f"{path} is truncated: its end is missing. Replace it, or take it out.")
+def _header_of_image(file: File, name: str, record: Record) -> Record:
+    header = read_header(file, name)
+    if not _has_end(file):
+        raise DataError(f"{name} is truncated: its end is missing. Replace it, or take it out.")
     record["width"], record["height"] = header.size
-    record["facts"] = _facts(path, header.mode, header.format or "") | (FACT["turned"] if is_turned(header) else 0)
+    record["facts"] = _facts(file, header.mode, header.format or "") | (FACT["turned"] if is_turned(header) else 0)
     return record
 
 
-def _has_end(path: Path) -> bool:
-    """Whether a JPEG or PNG has its end mark in its last 64 KiB, after which cameras append data, and a WebP file the
-    length that it says; True of other formats.
-    """
-    with open(path, "rb") as file:
-        start, size = file.read(12), os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - 2**16))
-        if start.startswith(b"RIFF") and start[8:] == b"WEBP":
-            return int.from_bytes(start[4:8], "little") + 8 <= size
-        mark = next((mark for first, mark in _END_MARKS.items() if start.startswith(first)), b"")
-        return mark in file.read()
+def _ends(file: File) -> tuple[bytes, bytes, int]:
+    """The first 12 bytes of a file, its last `_TAIL`, and its size."""
+    if isinstance(file, bytes):
+        return file[:12], file[-_TAIL:], len(file)
+    with open(file, "rb") as opened:
+        start, size = opened.read(12), os.fstat(opened.fileno()).st_size
+        opened.seek(max(0, size - _TAIL))
+        return start, opened.read(), size
 
 
-def _decode_sound(path: Path, record: Record) -> Record:
-    with open_recording(path) as recording:
+def _has_end(file: File) -> bool:
+    """Whether a JPEG or PNG has its end mark, and a WebP file the length that it says; True of other formats."""
+    start, tail, size = _ends(file)
+    if start.startswith(b"RIFF") and start[8:] == b"WEBP":
+        return int.from_bytes(start[4:8], "little") + 8 <= size
+    return next((mark for first, mark in _END_MARKS.items() if start.startswith(first)), b"") in tail
+
+
+def _decode_sound(file: File, name: str, record: Record) -> Record:
+    with open_recording(file, name) as recording:
         found, silent = hashlib.sha256(f"{recording.rate} {recording.frames}".encode()), True
         size = max(1, BLOCK // recording.channels)
         for start in range(0, recording.frames, size):
             values = recording.read(start, min(size, recording.frames - start))
             silent &= not values.any()
             found.update(np.ascontiguousarray(values))
-        return record | {
-            "values": _start(found.digest()),
-            "width": min(recording.frames, 2**32 - 1),
-            "height": recording.rate,
-            "facts": FACT["decoded"] | (FACT["constant"] if silent else 0),
-        }
+        record["values"] = _start(found.digest())
+        record["width"], record["height"] = min(recording.frames, 2**32 - 1), recording.rate
+        record["facts"] = FACT["decoded"] | (FACT["constant"] if silent else 0)
+        return record
 
 
-def _header_of_sound(path: Path, record: Record) -> Record:
-    with open_recording(path) as recording:
-        return record | {"width": min(recording.frames, 2**32 - 1), "height": recording.rate}
+def _header_of_sound(file: File, name: str, record: Record) -> Record:
+    with open_recording(file, name) as recording:
+        record["width"], record["height"] = min(recording.frames, 2**32 - 1), recording.rate
+        return record
 
 
-def kind_of_damage(message: str, path: Path) -> str:
-    """The kind of a problem that a reader's message is about."""
-    message = message.replace(str(path), "")  # whose name may say anything
+def kind_of_damage(message: str, file: File, name: str) -> str:
+    """The kind of the problem that a reader's `message` is about, of the file that it calls `name`."""
+    message = message.replace(name, "").lower()  # which may say anything
     if "more than the" in message or "of memory to be decoded" in message:
         return "too_large"
-    if any(text in message.lower() for text in ("truncated", "unexpected end", "not enough image data", "end of file")):
+    if any(text in message for text in ("truncated", "unexpected end", "not enough image data", "end of file")):
         return "truncated"
     try:
-        if not os.path.getsize(path):
+        start, _, size = _ends(file)
+        if not size:
             return "empty_file"
-        if _has_end(path):
+        if _has_end(file):
             return "unreadable"
-        with open(path, "rb") as file:
-            if file.read(4) != b"RIFF":
-                read_header(path)
+        if not start.startswith(b"RIFF"):  # whose decoder takes none without its end
+            read_header(file, name)
         return "truncated"
     except (DataError, OSError):  # what has no header is no image
         return "unreadable"
 
 
-_DECODE: Mapping[str, Callable[[Path, Record], Record]] = {"image": _decode_image, "audio": _decode_sound}
-_FAST: Mapping[str, Callable[[Path, Record], Record]] = {"image": _header_of_image, "audio": _header_of_sound}
+_DECODE: Mapping[str, Callable[[File, str, Record], Record]] = {"image": _decode_image, "audio": _decode_sound}
+_FAST: Mapping[str, Callable[[File, str, Record], Record]] = {"image": _header_of_image, "audio": _header_of_sound}

@@ -48,7 +48,8 @@ class Inventory:
         problems: what the listing found.
         classes: the names in the order of train; empty for numbers as targets.
         class_paths: where the files of a class lie, by split and class; empty for tables.
-        in_memory: the image of sample i, where samples are no files.
+        in_memory: the image of sample i, where samples are no files of their own.
+        encoded: likewise the bytes of the file that it is decoded from, as in a shard; None where there are none.
         values: of masks, the name of the class by value; None where they are not known.
         mask_counts: of masks, how many have each class.
         refusal: opens the data as training does, which raises what training would refuse.
@@ -62,6 +63,7 @@ class Inventory:
     classes: tuple[str, ...] = ()
     class_paths: dict[tuple[SplitName, str], str] = field(default_factory=dict)
     in_memory: Callable[[int], Image.Image] | None = None
+    encoded: Callable[[int], bytes | None] | None = None
     values: dict[int, str] | None = None
     mask_counts: dict[str, int] = field(default_factory=dict)
     refusal: Callable[[], Any] | None = None
@@ -122,7 +124,12 @@ def from_splits(data: str, splits: DatasetSplits) -> Inventory:
         decoded: Image.Image = dataset.image(index, "RGB")
         return decoded
 
-    found.in_memory = None if train.on_disk else image
+    def encoded(number: int) -> bytes | None:
+        dataset, index = places[number]
+        return dataset.encoded(index)
+
+    if not train.on_disk:
+        found.in_memory, found.encoded = image, encoded
     return found
 
 

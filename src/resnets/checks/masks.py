@@ -68,7 +68,9 @@ def annotations(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
         path, image = os.path.join(inventory.root, inventory.samples[number].mask), inventory.path(number)
         if message:
             no_mask = " mask" in message.replace(path, "")  # but an image in colour, or of another format
-            yield Problem("mask_value" if no_mask else kind_of_damage(message, Path(path)), path, message, (image,))
+            yield Problem(
+                "mask_value" if no_mask else kind_of_damage(message, Path(path), path), path, message, (image,)
+            )
             continue
         row = contents.records[number]
         width, height = int(row["width"]), int(row["height"])

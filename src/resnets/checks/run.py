@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from resnets.checks.problem import Problem, failed
 from resnets.checks.scan import Contents, Progress, save, scan
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
-from resnets.core.urls import local_path
 from resnets.modalities.catalog import FORMATS, find_format, open_dataset
 from resnets.modalities.mistaken_data import mistaken_data
 
@@ -148,14 +146,13 @@ def list_data(data: str, format: str | None = None) -> Inventory:
         UnreadableDataError: they cannot be listed.
         UsageError: there is no such format.
     """
-    path = Path(local_path(data, "data"))
+    path = Path(data)
     try:
-        if not os.path.exists(path):  # the name of a dataset, or nothing
+        # The name of a dataset, or nothing; or what is no data but for one of the formats.
+        if not path.exists() or (format is None and mistaken_data(path)):
             return from_splits(data, open_dataset(data, format))
         if format is not None:
             lookup(FORMATS, format, "format of data")
-        elif reason := mistaken_data(path):
-            raise DataError(reason)
         name = format or find_format(path)
         if name not in LISTERS:
             return from_splits(data, open_dataset(data, name))

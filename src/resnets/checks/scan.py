@@ -19,10 +19,10 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from resnets.checks.content import FACT, RECORD, VERSION, Record, describe_pixels, examine_file
+from resnets.checks.content import FACT, RECORD, VERSION, Record, describe_pixels, examine_bytes, examine_file
 from resnets.checks.inventory import Inventory
 from resnets.checks.problem import Problem, failed
-from resnets.core.errors import ResnetsError
+from resnets.core.errors import DataError, ResnetsError
 from resnets.data import scan_cache
 from resnets.modalities.file_names import Names
 
@@ -76,9 +76,8 @@ def scan(
     if not decode:
         return contents
     if inventory.in_memory is not None:
-        image = inventory.in_memory
         everything = range(len(contents.records))
-        _work(inventory, lambda i: (describe_pixels(image(i), {}), None), everything, contents, threads, progress)
+        _work(inventory, lambda i: _examine_sample(inventory, i), everything, contents, threads, progress)
         return contents
     names = _names(inventory)
     if not fast:
@@ -95,6 +94,18 @@ def scan(
     )
     contents.changed = len(stale) > 0
     return contents
+
+
+def _examine_sample(inventory: Inventory, number: int) -> tuple[Record, Problem | None]:
+    """As `examine_file`, of a sample that is no file of its own."""
+    name, data = inventory.path(number), inventory.encoded(number) if inventory.encoded else None
+    if data is not None:
+        return examine_bytes(data, name, inventory.modality)
+    assert inventory.in_memory is not None
+    try:
+        return describe_pixels(inventory.in_memory(number), {}), None
+    except DataError as error:
+        return {}, Problem("unreadable", name, str(error))
 
 
 def save(inventory: Inventory, contents: Contents) -> None:
