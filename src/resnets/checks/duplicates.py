@@ -82,6 +82,8 @@ def duplicates(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
 
 def near_duplicates(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     """Images that are nearly the same, and not the same."""
+    if contents.fast:  # without thumbnails
+        return
     same = _Groups(len(inventory.samples))
     for group in exact(inventory, contents):
         for number in group[1:]:

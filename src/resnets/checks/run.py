@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +46,7 @@ class CheckResult:
     format: str
     samples: Mapping[str, int]
     classes: Mapping[str, int]
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = field(repr=False)
     inventory: Inventory = field(repr=False, compare=False)
     contents: Contents = field(repr=False, compare=False)
     strict: bool = False
@@ -179,8 +178,3 @@ def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     order = {kind: number for number, kind in enumerate(KINDS)}
     unique = dict.fromkeys(problems)
     return tuple(sorted(unique, key=lambda each: (each.severity, order[each.kind], each.path)))
-
-
-def counts(problems: Iterable[Problem]) -> dict[str, int]:
-    """Problems by kind, in their order."""
-    return dict(Counter(problem.kind for problem in problems))
