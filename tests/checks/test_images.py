@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 import resnets
+from resnets.checks.content import decode_plain_jpeg
+from resnets.modalities.image.read.pillow import open_image
 from tests.checks.scenes import check, scene, write_scenes
 from tests.conftest import truncate
 
@@ -112,6 +114,20 @@ def test_a_name_does_not_decide_the_kind(tmp_path: Path) -> None:
     path = root / "train" / "cat" / "truncated, not of memory to be decoded.jpg"
     path.write_bytes(b"not an image")
     assert check(root) == {("error", "unreadable", str(path))}
+
+
+def test_what_is_decoded_without_its_header_is_what_training_reads(shared: Path) -> None:
+    decoded = 0
+    for path in [
+        *sorted((shared / "odd").rglob("*.jp*g")),
+        *sorted((shared / "imagenette" / "val").rglob("*.JPEG"))[::9],
+    ]:
+        data = path.read_bytes()
+        image = decode_plain_jpeg(data)
+        if image is not None:
+            decoded += 1
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.asarray(open_image(data)), str(path))
+    assert decoded > 80
 
 
 FAST = {"unreadable", "truncated", "empty_file", "too_large", "odd_mode", "orientation", "animation", "odd_size"}

@@ -41,6 +41,12 @@ def exact(inventory: Inventory, contents: Contents) -> list[list[int]]:
 
     Files that cannot be decoded are left out, which is their fault already.
     """
+    if contents.same is None:
+        contents.same = _same(inventory, contents)
+    return contents.same
+
+
+def _same(inventory: Inventory, contents: Contents) -> list[list[int]]:
     groups = _Groups(len(inventory.samples))
     if contents.fast:
         _same_bytes(inventory, contents, groups)

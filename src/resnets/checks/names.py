@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from resnets.checks.inventory import Inventory
 from resnets.checks.problem import Problem
@@ -12,10 +12,11 @@ from resnets.modalities.class_names import plain_name
 
 
 def collisions(inventory: Inventory) -> Iterator[Problem]:
-    """Files and classes with such names."""
+    """Files, their folders and classes with such names."""
     if inventory.in_memory is None:
         files = {sample.name for sample in inventory.samples}
-        for group in _alike(files | {folder for name in files for folder in _above(name)}):
+        folders = {above for folder in {name.rpartition("/")[0] for name in files} for above in _and_above(folder)}
+        for group in _alike(files | folders):
             paths = [os.path.join(inventory.root, name) for name in group]
             yield _problem(paths, [os.path.basename(name) for name in group])
     if not inventory.class_paths:  # else the folders of classes are among those above
@@ -29,15 +30,15 @@ def _problem(paths: list[str], names: list[str]) -> Problem:
     return Problem("name_collision", paths[-1], detail, tuple(paths[:-1]))
 
 
-def _above(name: str) -> list[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+def _and_above(folder: str) -> list[str]:
+    parts = folder.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-def _alike(names: set[str] | tuple[str, ...]) -> list[list[str]]:
+def _alike(names: Iterable[str]) -> list[list[str]]:
     """Those of `names` that are the same in their last part, and have the same folder."""
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for name in sorted(names):
-        folder, last = os.path.split(name)
-        groups[folder, plain_name(last).casefold()].append(name)
-    return [group for group in groups.values() if len(group) > 1]
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        groups[folder, last.strip().lower() if last.isascii() else plain_name(last).casefold()].append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]

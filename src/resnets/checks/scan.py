@@ -43,6 +43,7 @@ class Contents:
         fast: whether nothing was decoded.
         threads: that read files.
         changed: whether the records say more than the cache.
+        same: groups of the same samples, once they are known; see `duplicates.exact`.
     """
 
     records: NDArray[np.void]
@@ -51,6 +52,7 @@ class Contents:
     fast: bool = False
     threads: int = 1
     changed: bool = False
+    same: list[list[int]] | None = None
 
     def has(self, fact: str) -> NDArray[np.bool_]:
         """(N,) whether a fact holds."""
