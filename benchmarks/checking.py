@@ -4,7 +4,7 @@
 
 Each round decodes all image files below IMAGES once with Pillow in threads, once in processes, and checks them once,
 without a cache: files, duplicates and near duplicates. With `--memory`, the peak of resident memory of a check in a
-process of its own is told as well.
+process of its own is measured as well.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_a_file_with_the_content_of_an_image_says_so(root: Path) -> None:
     assert "content" not in other.detail
 
 
-def test_files_beside_the_classes_that_are_no_images_are_nobodys_business(root: Path) -> None:
+def test_other_files_beside_the_classes_are_no_problem(root: Path) -> None:
     (root / "README.md").write_text("Photographs.")
     (root / "train" / "README.md").write_text("Photographs.")
     assert check(root) == set()

@@ -39,7 +39,7 @@ _SHOWN = 8
 def exact(inventory: Inventory, contents: Contents) -> list[list[int]]:
     """Groups of the same samples, by their numbers, each in the order of the inventory.
 
-    Files that cannot be decoded are left out, which is their fault already.
+    Files that cannot be decoded are left out, since they have a problem of their own.
     """
     if contents.same is None:
         contents.same = _same(inventory, contents)

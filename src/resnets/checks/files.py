@@ -75,7 +75,7 @@ def _add_split(found: Inventory, folder: Path, split: SplitName, kind: FileKind)
     for name in listing.classes:
         path = folder / name
         if name not in own:
-            found.add("unknown_class", path, f"{path} is a class that train has not: its files are of no known class.")
+            found.add("unknown_class", path, f"{path} is a class that train does not have.")
             continue
         files = listing.files(name)
         found.class_paths[split, own[name]] = str(path)
