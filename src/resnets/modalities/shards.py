@@ -181,7 +181,7 @@ def _scan(shard: Path) -> _Part:
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The files, without hidden ones and those of macOS."""
     for member in tar:
-        tar.members = []  # tarfile would keep each header in memory
+        tar.members = []  # type: ignore[attr-defined]  # tarfile would keep each header in memory
         parts = member.name.split("/")
         if member.isreg() and not member.issparse() and not any(p.startswith(".") and p != "." for p in parts):
             yield member

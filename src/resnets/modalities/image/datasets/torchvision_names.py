@@ -152,7 +152,7 @@ def _contents(part: Any) -> tuple[bytes, ...] | None:
 
     Of other datasets samples are known by their numbers, as torchvision checks the archives that it reads.
     """
-    data = getattr(part, "data", None)
+    data: Any = getattr(part, "data", None)
     array = data.numpy() if hasattr(data, "numpy") else data
     if not isinstance(array, np.ndarray) or len(array) != len(part):
         return None
