@@ -152,7 +152,7 @@ def summary_of(results: Sequence[FoldResult], plan: FoldsPlan) -> dict[str, Any]
     """
     task = read_plan(results[0].folder.recipe).recipe.task
     names = [metric.name for metric in find(task.name).metrics]
-    values = {name: [result.metrics.get(name) for result in results] for name in names}
+    values: dict[str, list[Any]] = {name: [result.metrics.get(name) for result in results] for name in names}
     whole = {name: each for name, each in values.items() if all(isinstance(value, int | float) for value in each)}
     return {
         "task": task.name,

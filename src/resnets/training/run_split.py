@@ -42,8 +42,9 @@ def write(path: Path, splits: DatasetSplits) -> None:
         return
     with replacing(path) as temporary, gzip.open(temporary, "wb", compresslevel=6) as file:
         for split in _OF_FOLDS if splits.is_pooled else _HELD_OUT:
-            dataset = splits.splits.get(split, ())
-            for index in range(len(dataset)):
+            dataset = splits.splits.get(split)
+            for index in range(len(dataset) if dataset is not None else 0):
+                assert dataset is not None
                 file.write(json.dumps([split, dataset.key(index).decode(errors=_CODE)]).encode() + b"\n")
 
 

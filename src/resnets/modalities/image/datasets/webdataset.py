@@ -93,7 +93,7 @@ class WebDataset:
 
     def fingerprint(self, index: int) -> bytes:
         row = self.index.where[self.order[index]]
-        return self.key(index) + b"\0" + row["size"].tobytes() + row["digest"].tobytes()
+        return b"".join([self.key(index), b"\0", row["size"].tobytes(), row["digest"].tobytes()])
 
     def name(self, index: int) -> str:
         number = int(self.order[index])
