@@ -72,15 +72,15 @@ def test_the_same_images_as_folders_a_table_and_shards_give_the_same_weights(pho
     forms = {"folders": photos, "shards": write_shards(photos, tmp_path / "shards")}
     forms["json"] = write_shards(photos, tmp_path / "json", ".json", count=1)
     for name, data in forms.items():
-        assert call(*TRAIN, "--data", data, "--out", tmp_path / name).code == 0
-    assert call(*TRAIN, "--data", write_table(photos), "--out", tmp_path / "table").code == 0
+        assert call(*TRAIN, "--data", data, "--out", tmp_path / f"{name}-run").code == 0
+    assert call(*TRAIN, "--data", write_table(photos), "--out", tmp_path / "table-run").code == 0
     (photos / "table.csv").unlink()
-    runs = [tmp_path / name for name in (*forms, "table")]
+    runs = [tmp_path / f"{name}-run" for name in (*forms, "table")]
     assert len({sha_of(run) for run in runs}) == 1
     assert all(split_of(run) == split_of(runs[0]) for run in runs)
-    own = call("evaluate", tmp_path / "shards", "--json").json
+    own = call("evaluate", tmp_path / "shards-run", "--json").json
     assert (own["split"], own["accuracy"]) == ("val", call("evaluate", runs[0], "--json").json["accuracy"])
-    assert call("resume", tmp_path / "shards", "--epochs", "+1").code == 0
+    assert call("resume", tmp_path / "shards-run", "--epochs", "+1").code == 0
 
 
 def test_shards_are_read_once_and_then_from_the_cache(

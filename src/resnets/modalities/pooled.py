@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from resnets.core.errors import DataError
 from resnets.modalities.audio.datasets.folder import SoundFolder
 from resnets.modalities.base import Dataset, DatasetSplits, Subset
+from resnets.modalities.concatenated import ConcatDataset
 from resnets.modalities.file_names import Names
 from resnets.modalities.image.datasets.folder import FolderDataset
-from resnets.modalities.joined import JoinedDataset
 
 
 def pooled(splits: DatasetSplits) -> Dataset:
@@ -36,7 +36,7 @@ def pooled(splits: DatasetSplits) -> Dataset:
     if all(isinstance(each, FolderDataset | SoundFolder) for each in parts):
         return _folders(parts)
     if not any(each.on_disk for each in parts) and len({each.classes for each in parts}) == 1:
-        return _joined(parts)
+        return _concatenated(parts)
     raise DataError(
         "Folds are of all samples of the data, and its splits cannot be put together: give it without splits, or as a "
         "table (.csv or .jsonl) with a row for each sample."
@@ -51,13 +51,13 @@ def _whole(dataset: Dataset) -> tuple[Dataset, NDArray[np.int64]]:
     return dataset, np.arange(len(dataset))
 
 
-def _joined(parts: list[Dataset]) -> Dataset:
-    joined = JoinedDataset(tuple(parts))
-    keys = [joined.key(index) for index in range(len(joined))]
+def _concatenated(parts: list[Dataset]) -> Dataset:
+    whole = ConcatDataset(tuple(parts))
+    keys = [whole.key(index) for index in range(len(whole))]
     if len(set(keys)) < len(keys):
         repeated = next(key for key, count in Counter(keys).items() if count > 1).decode(errors="surrogateescape")
         raise DataError(f"Two splits have a sample called {repeated}: folds need names that differ.")
-    return joined
+    return whole
 
 
 def _folders(parts: list[Any]) -> Dataset:

@@ -48,7 +48,7 @@ def open_hub(name: str) -> DatasetSplits:
         UsageError: the library is not installed, or it is no name of a dataset.
         DataError: the dataset is neither in the cache nor can be downloaded, or has no images with classes.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or ".." in name:
         raise UsageError(f"hf:{name} is no name of the Hub: give hf:OWNER/NAME.")
     parts = _load(name)
     by_split: dict[SplitName, Any] = {}

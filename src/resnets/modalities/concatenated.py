@@ -13,7 +13,7 @@ from resnets.modalities.base import Arrays, Dataset, OnDisk, whole
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedDataset:
+class ConcatDataset:
     """The samples of `parts`, one part after the other; all have the same classes, and none has files."""
 
     parts: tuple[Dataset, ...]
