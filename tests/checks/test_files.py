@@ -48,8 +48,8 @@ def test_a_file_with_the_content_of_an_image_says_so(root: Path) -> None:
     put(root / "train" / "cat" / "1.jfif")
     (root / "train" / "cat" / "notes.txt").write_text("of the cats")
     one, other = resnets.check(root).of("not_an_image")
-    assert "content of .jpg" in one.detail
-    assert "content" not in other.detail
+    assert "has the content of .jpg" in one.detail
+    assert "has the content" not in other.detail
 
 
 def test_other_files_beside_the_classes_are_no_problem(root: Path) -> None:
