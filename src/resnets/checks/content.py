@@ -217,7 +217,7 @@ def _decode_sound(file: File, name: str, record: Record) -> Record:
         for start in range(0, recording.frames, size):
             values = recording.read(start, min(size, recording.frames - start))
             silent &= not values.any()
-            found.update(np.ascontiguousarray(values))
+            found.update(values.tobytes())
         record["values"] = _start(found.digest())
         record["width"], record["height"] = min(recording.frames, 2**32 - 1), recording.rate
         record["facts"] = FACT["decoded"] | (FACT["constant"] if silent else 0)

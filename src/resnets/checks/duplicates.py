@@ -131,8 +131,8 @@ def near_pairs(contents: Contents, bits: int = BITS, agreement: float = AGREEMEN
     found: set[tuple[int, int]] = set()
     for band in range(_BANDS):
         order = np.lexsort((*(hashes[:, other] for other in range(_BANDS) if other != band), hashes[:, band]))
-        for ahead in range(1, min(_AHEAD, len(order) - 1) + 1):
-            one, other = order[:-ahead], order[ahead:]
+        for step in range(1, min(_AHEAD, len(order) - 1) + 1):
+            one, other = order[:-step], order[step:]
             equal = hashes[one, band] == hashes[other, band]
             if not equal.any():
                 break
