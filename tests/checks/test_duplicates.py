@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_pairs_are_those_of_a_comparison_of_all_with_all() -> None:
     thumbs = np.concatenate(noisy).astype(np.uint8)
     hashes = [int.from_bytes(row.tobytes(), "little") for row in duplicates.dhash(thumbs)]
     levels = thumbs.reshape(len(thumbs), -1).astype(np.float64)
-    correlation = np.corrcoef(levels)
+    correlation: Any = np.corrcoef(levels)
     everything = {
         (i, j)
         for i in range(len(thumbs))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import resnets
-from resnets.checks import scan
+from resnets.checks import content, scan
 from resnets.checks.catalog import CHECKS, Check
+from resnets.checks.content import VERSION
 from resnets.checks.inventory import from_splits
 from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
@@ -77,7 +78,7 @@ def test_without_a_cache_everything_is_read(root: Path, monkeypatch: pytest.Monk
 
 def test_another_version_of_the_check_reads_everything(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resnets.check(root)
-    monkeypatch.setattr(scan, "VERSION", scan.VERSION + 1)
+    monkeypatch.setattr(scan, "VERSION", VERSION + 1)
     assert resnets.check(root).contents.read == 12
 
 
@@ -135,6 +136,6 @@ def test_a_check_that_fails_is_an_error(root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_fault_while_a_file_is_read_is_an_error_of_that_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, path = scan.examine_file, root / "train" / "cat" / "1.jpg"
+    original, path = content.examine_file, root / "train" / "cat" / "1.jpg"
     monkeypatch.setattr(scan, "examine_file", lambda p, *a, **k: fails() if p == path else original(p, *a, **k))
     assert check(root) == {("error", "check_failed", str(path))}

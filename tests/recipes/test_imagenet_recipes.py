@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import timm.data
+import timm.data.transforms_factory
 import torch
 
 import resnets
@@ -88,7 +88,7 @@ def test_ranks_make_the_rows_of_the_global_batch(name: str, data: Path) -> None:
 
 
 def test_rand_augment_is_the_one_that_timms_loader_makes_of_its_text() -> None:
-    theirs = timm.data.create_transform(
+    theirs = timm.data.transforms_factory.create_transform(
         224, is_training=True, auto_augment="rand-m7-mstd0.5-inc1", interpolation="random"
     ).transforms[2]
     op = theirs.ops[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import timm.optim
+import timm.optim.lamb
 import torch
 from torch import nn
 
@@ -27,7 +27,7 @@ def test_ten_steps_are_timms(decay_norms: bool) -> None:
         {"params": [p for p in theirs if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in theirs if p.ndim <= 1], "weight_decay": decay if decay_norms else 0.0},
     ]
-    peer = timm.optim.Lamb(groups, lr=5e-3, max_grad_norm=None)
+    peer = timm.optim.lamb.Lamb(groups, lr=5e-3, max_grad_norm=None)
     own = optimizers.build(LAMB(lr=5e-3, weight_decay=decay, decay_norms=decay_norms), ours)
     for step in range(10):
         for first, second in zip(ours, theirs, strict=True):
@@ -49,7 +49,7 @@ def test_clip_norm_of_the_recipe_is_timms_own_clipping() -> None:
         {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": 0.02},
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    peer = timm.optim.Lamb(groups, lr=5e-3)
+    peer = timm.optim.lamb.Lamb(groups, lr=5e-3)
     for step in range(4):
         batch = batches.make(step)
         network.train()

@@ -45,7 +45,7 @@ CHECKS: dict[str, Check] = {
         frozenset({"duplicate", "split_leak", "label_conflict"}), duplicates.duplicates, reads=True
     ),
     "near duplicates": Check(frozenset({"near_duplicate"}), duplicates.near_duplicates, ("image",), True),
-    "masks": Check(DAMAGE | {"mask_size", "mask_value"}, masks.annotations, ("image",), True),
+    "masks": Check(DAMAGE | {"mask_size", "mask_value"}, masks.mask_problems, ("image",), True),
     "recordings": Check(frozenset({"constant", "odd_size"}), sounds.recordings, ("audio",), True),
     "groups": Check(frozenset({"group_leak"}), _of_names(groups.leaks)),
 }  # fmt: skip

@@ -51,7 +51,7 @@ def _named_values(found: Inventory) -> dict[int, str] | None:
     return None if named is None else dict(named)
 
 
-def annotations(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
+def mask_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     """Masks that cannot be read, have another size than their image, or a value that is no class.
 
     Without `classes.txt` the values that the masks of train have are the classes, as in training, so that a value is

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +169,7 @@ def _work(
 
 def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[Sequence[int]], int], parts: Sequence[Sequence[int]]
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """The results of all parts; those that have not begun are dropped where the caller stops."""
     futures = [pool.submit(work, part) for part in parts]
     try:

@@ -26,6 +26,15 @@ RAND_AUGMENT = RandAugment(
 )
 
 
+def _augmentations(*, mixup: float) -> Augmentations:
+    return Augmentations(
+        crop=RandomResizedCrop(interpolation="random"),
+        auto_augment=RAND_AUGMENT,
+        transforms=(Flip(),),
+        mix=(Mixup(alpha=mixup, per="batch"), CutMix(alpha=1.0, per="batch")),
+    )
+
+
 def a1() -> Recipe:
     """ImageNet in 600 epochs with LAMB, binary cross-entropy, RandAugment, mixup, CutMix and repeated augmentation.
 
@@ -45,12 +54,7 @@ def a1() -> Recipe:
         model=replace(find("resnet50"), drop_path=0.05),
         task=Classify(loss="binary_cross_entropy", target_threshold=0.2),
         preprocessing=Preprocessing(resize=235, crop=224, interpolation="bicubic"),  # the crop is 0.95 of the side
-        augmentations=Augmentations(
-            crop=RandomResizedCrop(interpolation="random"),
-            auto_augment=RAND_AUGMENT,
-            transforms=(Flip(),),
-            mix=(Mixup(alpha=0.2, per="batch"), CutMix(alpha=1.0, per="batch")),
-        ),
+        augmentations=_augmentations(mixup=0.2),
         batch=2048,
         bn_batch=512,
         repeated_augmentation=3,
@@ -77,7 +81,7 @@ def a2() -> Recipe:
     return replace(
         first,
         name="timm/a2",
-        augmentations=replace(first.augmentations, mix=(Mixup(alpha=0.1, per="batch"), CutMix(alpha=1.0, per="batch"))),
+        augmentations=_augmentations(mixup=0.1),
         epochs=300,
         optimizer=LAMB(lr=5e-3, weight_decay=0.02),
         label_smoothing=0.0,
@@ -99,7 +103,7 @@ def a3() -> Recipe:
         name="timm/a3",
         model=find("resnet50"),
         augmentations=replace(
-            second.augmentations,
+            _augmentations(mixup=0.1),
             auto_augment=replace(RAND_AUGMENT, magnitude=6),
             progressive_resize=ProgressiveResize(start=160, stop=160),  # of one size from start to end
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import timm.data.mixup
-import timm.loss
+import timm.loss.binary_cross_entropy
 import torch
 import torch.nn.functional as F
 
@@ -50,7 +50,7 @@ def test_the_loss_of_half_precision_logits_is_taken_in_float32() -> None:
 def test_binary_cross_entropy_of_mixed_images_is_timms(smoothing: float, threshold: float | None) -> None:
     """timm mixes the whole batch with one lam, and each image with its mirror image in the batch."""
     logits, labels = random_case()
-    theirs = timm.loss.BinaryCrossEntropy(smoothing=smoothing, target_threshold=threshold)
+    theirs = timm.loss.binary_cross_entropy.BinaryCrossEntropy(smoothing=smoothing, target_threshold=threshold)
     plain = binary_cross_entropy(logits, Batch({"labels": labels}), smoothing, threshold)
     torch.testing.assert_close(plain.mean(), theirs(logits, labels))
     for lam in (0.0, 0.15, 0.3, 0.9, 1.0):

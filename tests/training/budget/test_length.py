@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resnets.core.errors import UsageError
-from resnets.modalities.image.transforms import ProgressiveResize, RandomResizedCrop
+from resnets.modalities.image.transforms import Augmentations, ProgressiveResize, RandomResizedCrop
 from resnets.recipes.catalog import find
 from resnets.training.length import WARMUP_SHARE, PlannedLength, RunLength
 from resnets.training.recipe import Recipe
@@ -68,9 +68,7 @@ def test_the_warm_up_ends_in_its_share_of_the_run_however_the_plan_changes(
 
 def test_sizes_grow_with_the_schedule() -> None:
     grows = ProgressiveResize(start=4, stop=8, since=0.5, until=0.5, multiple=1)
-    recipe = replace(
-        RECIPE, augmentations=replace(RECIPE.augmentations, crop=RandomResizedCrop(), progressive_resize=grows)
-    )
+    recipe = replace(RECIPE, augmentations=Augmentations(crop=RandomResizedCrop(), progressive_resize=grows))
     assert [planned((0, 100), recipe=recipe).input_size(step) for step in (50, 51, 200)] == [4, 8, 8]
     assert [planned((0, 100), (20, 40), recipe=recipe).input_size(step) for step in (27, 28)] == [4, 8]
 

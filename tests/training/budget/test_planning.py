@@ -11,7 +11,7 @@ import pytest
 
 from resnets.core import clock
 from resnets.core.errors import UsageError
-from resnets.modalities.image.transforms import ProgressiveResize, RandomResizedCrop
+from resnets.modalities.image.transforms import Augmentations, ProgressiveResize, RandomResizedCrop
 from resnets.recipes.catalog import find
 from resnets.training import schedules
 from resnets.training.budget import PREFETCH_LEAD, BudgetState, TimeBudget, admitted
@@ -23,8 +23,7 @@ SAMPLES = 1437
 RECIPE = replace(find("digits").with_length(minutes=2.0), warmup=Warmup(epochs=5), evaluate_every=1)
 GROWING = replace(
     RECIPE,
-    augmentations=replace(
-        RECIPE.augmentations,
+    augmentations=Augmentations(
         crop=RandomResizedCrop(),
         progressive_resize=ProgressiveResize(start=4, stop=8, since=0.2, until=0.8, multiple=1),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -46,7 +47,13 @@ def test_rectangles_are_distributed_as_torchvisions() -> None:
     image = torch.ones(1, side, side)
     expected = torch.stack([theirs(image) for _ in range(count)]) == 0
     found = RandomErasing()(torch.ones(count, 1, side, side), draws(2, count)) == 0
-    for statistic in (lambda x: x.flatten(1).any(1), lambda x: x, lambda x: x[:, :, :4], lambda x: x[..., 14:18]):
+    statistics: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+        lambda x: x.flatten(1).any(1),
+        lambda x: x,
+        lambda x: x[:, :, :4],
+        lambda x: x[..., 14:18],
+    )
+    for statistic in statistics:
         assert statistic(found).float().mean().item() == pytest.approx(
             statistic(expected).float().mean().item(), abs=0.02
         )

@@ -22,7 +22,7 @@ def test_every_operation_at_every_magnitude_gives_torchvisions_pixels(operation:
     ours = TrivialAugmentWide(interpolation=interpolation, fill=FILL)  # type: ignore[arg-type]
     magnitudes, signed = theirs.TrivialAugmentWide()._augmentation_space(31)[torchvision_name(operation)]
     assert signed == (operation in SIGNED)
-    number = list(OPERATIONS).index(operation)
+    number = [str(each) for each in OPERATIONS].index(operation)
     for bin_ in range(31):
         magnitude = float(magnitudes[bin_]) if magnitudes.ndim else 0.0
         for sign in (0.2, 0.7) if signed else (0.2,):
