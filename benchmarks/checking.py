@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,14 +39,14 @@ print(json.dumps({"problems": problems, "bytes": resource.getrusage(resource.RUS
 
 
 def as_classes(images: Path, root: Path) -> list[Path]:
-    """Makes links to the images as two classes in `root`; returns the links."""
-    links = []
+    """Copies the images as two classes into `root`; returns the copies."""
+    copies = []
     for number, path in enumerate(sorted(path for path in images.rglob("*") if path.suffix.lower() in ENDINGS)):
-        link = root / "ab"[number % 2] / f"{number}{path.suffix}"
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to(path.resolve())
-        links.append(link)
-    return links
+        copy = root / "ab"[number % 2] / f"{number}{path.suffix}"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
+        copies.append(copy)
+    return copies
 
 
 def decode(path: Path) -> None:
@@ -78,27 +79,27 @@ def main() -> None:
     os.environ["RESNETS_SCAN_CACHE"] = "off"
     with tempfile.TemporaryDirectory() as place, multiprocessing.get_context("spawn").Pool(given.workers) as pool:
         root = Path(place)
-        links = as_classes(given.images, root)
+        copies = as_classes(given.images, root)
         works: dict[str, Callable[[], object]] = {
             "resnets check": lambda: resnets.check(root, workers=given.workers, quiet=True),
-            "Pillow in threads (default)": lambda: in_threads(links, given.workers),
-            "Pillow in processes": lambda: in_processes(links, pool),
+            "Pillow in threads (default)": lambda: in_threads(copies, given.workers),
+            "Pillow in processes": lambda: in_processes(copies, pool),
         }
         contestants = [
-            Contestant(name, lambda times: 0.0, len(links), ours=number == 0, default="default" in name)
+            Contestant(name, lambda times: 0.0, len(copies), ours=number == 0, default="default" in name)
             for number, name in enumerate(works)
         ]
-        in_processes(links[: given.workers], pool)  # once they have started
+        in_processes(copies[: given.workers], pool)  # once they have started
         rates: dict[str, list[float]] = {name: [] for name in works}
         for _ in range(given.rounds):
             for name, work in works.items():
-                rates[name].append(len(links) / seconds_of(work))
+                rates[name].append(len(copies) / seconds_of(work))
         facts: dict[str, Any] = {}
         if given.memory:
             command = [sys.executable, "-c", PEAK, str(root)]
             facts = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-            print(f"peak of resident memory {facts['bytes'] / 2**20:.0f} MiB, {len(links):,} images")
-    result = {"title": f"{len(links):,} images, {given.workers} workers", "rates": rates, **ratios(contestants, rates)}
+            print(f"peak of resident memory {facts['bytes'] / 2**20:.0f} MiB, {len(copies):,} images")
+    result = {"title": f"{len(copies):,} images, {given.workers} workers", "rates": rates, **ratios(contestants, rates)}
     report(given.out, "checking", [result], ("pillow",), **facts)
 
 

@@ -48,9 +48,10 @@ def sizes(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     shorter, ratio = np.minimum(width, height), width / height
     usual, shape = float(np.median(shorter)), float(np.median(ratio))
     stretched = np.maximum(ratio / shape, shape / ratio)
-    for i, number in enumerate(known.tolist()):
-        path, size = inventory.path(number), f"{width[i]:.0f} x {height[i]:.0f} pixels"
-        if shorter[i] * SMALLER < usual or shorter[i] > LARGER * usual:
+    far = (shorter * SMALLER < usual) | (shorter > LARGER * usual)
+    for i in np.flatnonzero(far | (stretched > NARROWER)).tolist():
+        path, size = inventory.path(int(known[i])), f"{width[i]:.0f} x {height[i]:.0f} pixels"
+        if far[i]:
             yield Problem("odd_size", path, f"{path} has {size}: most have a shorter side of about {usual:.0f}.")
-        elif stretched[i] > NARROWER:
+        else:
             yield Problem("odd_size", path, f"{path} has {size}: most have a width of {shape:.2g} times their height.")
