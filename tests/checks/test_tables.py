@@ -135,3 +135,35 @@ def test_classes_that_look_the_same(root: Path) -> None:
     result = resnets.check(path)
     assert [problem.path for problem in result.of("name_collision")] == [str(root)]
     assert {problem.kind for problem in result.problems} == {"name_collision", "small_class"}
+
+
+def test_a_group_in_two_splits_or_two_folds(root: Path) -> None:
+    rows = [f"{row},{'a' if 'cat/0' in row else ''},{1 + number % 2}" for number, row in enumerate(ROWS)]
+    path = table(root, header="path,label,split,group,fold", rows=rows)
+    result = resnets.check(path)
+    assert [(each.kind, each.path) for each in result.problems] == [("group_leak", str(root / "val" / "cat" / "0.jpg"))]
+    assert "the group a has 2 samples, in train and val" in result.problems[0].detail
+    rows = [f"{row},{row.rpartition('/')[0]},{1 + number % 2}" for number, row in enumerate(ROWS)]
+    found = resnets.check(table(root, header="path,label,split,group,fold", rows=rows))
+    assert {each.kind for each in found.problems} == {"group_leak"}
+    assert len(found.problems) == 4
+    assert all("in the folds 1 and 2" in each.detail for each in found.problems)
+
+
+def test_groups_and_folds_that_training_refuses_are_named_by_their_lines(root: Path) -> None:
+    path = root / "photos.jsonl"
+    columns = ("path", "label", "split")
+    rows: list[dict[str, object]] = [dict(zip(columns, row.split(","), strict=True), fold=1) for row in ROWS]
+    rows[2] |= {"group": [1]}
+    rows[3] |= {"fold": True}
+    rows[4] |= {"group": 7.0}
+    path.write_text("\n".join(map(json.dumps, rows)))
+    result = resnets.check(path)
+    assert [(each.kind, each.severity) for each in result.problems] == [("bad_row", "error")] * 2
+    assert "line 3: group is a text or a whole number" in result.problems[0].detail
+    assert "line 4: fold is a text or a whole number" in result.problems[1].detail
+    rows = [{**row, "group": "", "fold": "" if number == 5 else "1"} for number, row in enumerate(rows)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    (problem,) = resnets.check(path).problems
+    assert (problem.kind, problem.severity) == ("bad_row", "warning")
+    assert "line 6 has no fold" in problem.detail

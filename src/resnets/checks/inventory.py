@@ -24,7 +24,8 @@ class Sample:
     Args:
         name: its path relative to the root, or what it is called in memory.
         label: a class, several, a number; None where it has none, as an image with a mask.
-        group: what must not be divided between splits; None for none.
+        group: what must not be divided between splits or folds; "" for none.
+        fold: as the column `fold` of a table says; "" for none.
         place: where it is named, such as "train.csv, line 3"; "" for a file in a folder of its class.
         mask: the path of its mask, relative to the root; "" for none.
     """
@@ -32,7 +33,8 @@ class Sample:
     name: str
     split: SplitName
     label: Label = None
-    group: str | None = None
+    group: str = ""
+    fold: str = ""
     place: str = ""
     mask: str = ""
 

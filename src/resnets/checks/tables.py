@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from resnets.checks.inventory import Inventory, Label, Sample, labels_of
 from resnets.core.errors import DataError
@@ -14,7 +14,7 @@ from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import same_names
 from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.listing import KINDS
-from resnets.modalities.table_cells import parse_path, parse_split, parse_target, target_column
+from resnets.modalities.table_cells import parse_path, parse_split, parse_tag, parse_target, target_column
 from resnets.modalities.table_dataset import check_files
 from resnets.modalities.table_rows import Row, TableFormat, read_header, read_rows
 from resnets.modalities.tables import tables_in
@@ -85,25 +85,29 @@ def _add(found: Inventory, row: Row, table: Path, split: SplitName | None, colum
             reasons.append(f"{place} is of the split {own}, in the table of {split}.")
     except DataError as error:
         reasons.append(str(error))
+    tags = {"group": "", "fold": ""}
+    for tag in tags:
+        try:
+            tags[tag] = parse_tag(tag, cells.get(tag), place)
+        except DataError as error:
+            reasons.append(str(error))
     for reason in reasons:
         found.add("bad_row", table, reason, *([os.path.join(found.root, name)] if name else []))
     if not reasons:
-        found.samples.append(Sample(name, own, label, _group(cells), place))
-
-
-def _group(cells: Mapping[str, Any]) -> str | None:
-    value = cells.get("group")
-    text = "" if value is None else str(value).strip()
-    return text or None
+        found.samples.append(Sample(name, own, label, place=place, **tags))
 
 
 def _check_splits(found: Inventory, path: Path) -> None:
-    """Rows without a split, where others have one; and a table without any of train."""
+    """Rows without a split or a fold, where others have one; and a table without any of train."""
     without = [each for each in found.samples if each.split == "all"]
     if without and len(without) < len(found.samples):
         found.add("bad_row", path, f"{without[0].place} has no split, and other rows have one.")
     if found.samples and not without and not any(each.split == "train" for each in found.samples):
         found.add("bad_row", path, f"{path} has no row of the split train.")
+    unfolded = [each for each in found.samples if not each.fold]
+    if unfolded and len(unfolded) < len(found.samples):
+        detail = f"{unfolded[0].place} has no fold, and other rows have one: `train --fold` refuses the table."
+        found.add("bad_row", path, detail, as_severity="warning")
 
 
 def _check_files(found: Inventory) -> None:

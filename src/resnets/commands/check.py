@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnets.commands.arguments import check_range
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
+from resnets.commands.data_in_memory import DataInMemory, name_of
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import Line, progress_line
 from resnets.core.signatures import checked_arguments
@@ -23,7 +24,7 @@ else:
 @checked_arguments
 @can_be_quiet
 def check(
-    data: str | PathLike[str],
+    data: str | PathLike[str] | DataInMemory,
     /,
     *,
     format: str | None = None,
@@ -41,8 +42,9 @@ def check(
     Every file is decoded as training does; a second check decodes only what has changed.
 
     Args:
-        data: a folder, a table, or a dataset by name.
-        format: of the data, where two fit: folders, csv, jsonl or masks (default: found by looking).
+        data: a folder, a table, WebDataset shards, or a dataset by name. In Python also (images, labels), a map-style
+            Dataset of torch, or these by split.
+        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
         only: report these kinds of problems alone, with commas between, such as unreadable,truncated.
         skip: report all kinds but these.
         strict: fail on warnings as well.
@@ -66,9 +68,9 @@ def check(
     """
     check_range("workers", workers, 1, MAX_WORKERS)
     kinds = _kinds(only, skip)
-    with progress_line() as line:
+    with name_of(data) as name, progress_line() as line:
         result = checks.check_data(
-            str(data),
+            name,
             format=format,
             kinds=kinds,
             strict=strict,

@@ -128,9 +128,7 @@ def _by_column(whole: Dataset, name: str, fold: Fold, groups: Groups | None) -> 
     if "" in values:
         first = values.index("")
         raise DataError(f"{whole.name(first)} has no fold in {name}: fill in the column, or remove it.")
-    found = sorted(
-        set(values), key=lambda value: (not value.isdecimal(), int(value) if value.isdecimal() else 0, value)
-    )
+    found = sorted(set(values), key=_in_order)
     if len(found) != fold.count:
         shown = ", ".join(found[:8]) + (" and more" if len(found) > 8 else "")
         raise DataError(
