@@ -49,7 +49,7 @@ def quickly() -> Any:
         ([*TRAIN, "batch=1000000000000"], "batch must be at most 1,048,576, not 1,000,000,000,000"),
         ([*TRAIN, "epochs=1", "evaluate_every=1e-300"], "evaluate_every=1e-300 asks for .* evaluations: increase it"),
         ([*TRAIN, "evaluate_every=0"], "evaluate_every must be above 0"),
-        ([*TRAIN, "precise_bn=1000000000000"], "precise_bn from 0 to 100,000,000"),
+        ([*TRAIN, "precise_bn=1000000000000"], "precise_bn must be from 0 to 100,000,000"),
         ([*TRAIN, "optimizer.lr=1e999"], "optimizer.lr takes a number, not inf"),
         ([*TRAIN, "optimizer=Muon", "optimizer.iterations=1000000000"], "from 1 to 100 iterations"),
         ([*TRAIN, "--seed", "-1"], "seed must be from 0 to"),

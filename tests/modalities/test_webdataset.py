@@ -8,12 +8,13 @@ import json
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from resnets.core.errors import DataError
-from resnets.modalities import shards
+from resnets.modalities import shard_scan, shards
 from resnets.modalities.catalog import find_format, open_dataset
 from tests.command_line import TINY, call, write_photos
 from tests.conftest import truncate
@@ -89,8 +90,13 @@ def test_shards_are_read_once_and_then_from_the_cache(
     root = write_shards(photos, tmp_path / "shards")
     first = open_dataset(str(root)).train
     scanned: list[Path] = []
-    scan = shards._scan
-    monkeypatch.setattr(shards, "_scan", lambda shard: scanned.append(shard) or scan(shard))  # type: ignore[func-returns-value]
+    scan = shard_scan.scan_shard
+
+    def counted(shard: Path, *more: Any) -> shard_scan.ShardPart:
+        scanned.append(shard)
+        return scan(shard, *more)
+
+    monkeypatch.setattr(shards, "scan_shard", counted)
     again = open_dataset(str(root)).train
     assert scanned == []
     assert [again.key(index) for index in range(30)] == [first.key(index) for index in range(30)]

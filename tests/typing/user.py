@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import resnets
+from resnets.checks.run import CheckResult
 from resnets.commands.describe import Description
 from resnets.experiments.reproduce import Reproduction
 from resnets.training.diagnosis import Diagnosis
@@ -75,6 +76,14 @@ def of_runs(recipe: resnets.Recipe, history: History) -> resnets.Run:
     assert_type(resnets.resume(run, epochs="+1", subscribers=(subscriber,)), resnets.Run)
     assert_type(resnets.replay(run, step=1), Diagnosis)
     return run
+
+
+def of_checks(images: NDArray[np.uint8], labels: list[str]) -> None:
+    result = resnets.check(Path("photos"), only="truncated,unreadable", strict=True, out="checked")
+    assert_type(result, CheckResult)
+    assert_type(resnets.check({"train": (images, labels)}, fast=True), CheckResult)
+    assert_type(result.failed, bool)
+    assert_type([problem.path for problem in result.problems], list[str])
 
 
 def of_scores(run: resnets.Run) -> None:

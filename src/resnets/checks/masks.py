@@ -15,6 +15,7 @@ from resnets.checks.inventory import Inventory, Sample
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
 from resnets.core.errors import DataError
+from resnets.modalities.faults import Faults
 from resnets.modalities.image.datasets import mask_files, masks
 from resnets.modalities.image.read.mask import VOID, mask_size, read_mask
 
@@ -28,7 +29,7 @@ def list_masks(root: Path) -> Inventory:
         DataError: there are none.
     """
     found = Inventory(root, "masks", "image")
-    faults: mask_files.Faults = []
+    faults: Faults = []
     pairs, _ = mask_files.find_pairs(root, faults)
     for fault in faults:
         found.add(fault.kind, fault.path, fault.message, as_severity="error")

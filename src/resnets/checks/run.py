@@ -15,6 +15,7 @@ from resnets.checks.kinds import ALWAYS, KINDS
 from resnets.checks.masks import list_masks
 from resnets.checks.problem import Problem, failed
 from resnets.checks.scan import Contents, Progress, save, scan
+from resnets.checks.shards import list_shards
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
 from resnets.modalities.catalog import FORMATS, NAMES, find_format, open_dataset
@@ -83,6 +84,7 @@ LISTERS: Mapping[str, Callable[[Path], Inventory]] = {
     "csv": partial(list_tables, format="csv"),
     "jsonl": partial(list_tables, format="jsonl"),
     "masks": list_masks,
+    "webdataset": list_shards,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from resnets.core.errors import DataError
 from resnets.modalities.base import SplitName
+from resnets.modalities.faults import Fault, Faults, refuse
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.read.mask import MASK_ENDINGS
 from resnets.modalities.image.read.pillow import ENDINGS
@@ -28,18 +29,6 @@ _EXPECTED = (
     "train/ and trainannot/, images/ and masks/ (with train/, val/ and test/ below or without), or train.txt with an "
     "image and its mask a line"
 )
-
-
-@dataclass(frozen=True)
-class PairFault:
-    """Why a file is in no pair: the kind as `resnets check` has it, the file or list, and what to say of it."""
-
-    kind: str
-    path: str
-    message: str
-
-
-Faults = list[PairFault]
 
 
 def looks_like_masks(root: Path) -> bool:
@@ -87,13 +76,6 @@ def find_pairs(root: Path, faults: Faults | None = None) -> tuple[dict[SplitName
     return pairs, notes
 
 
-def _refuse(faults: Faults | None, kind: str, path: str, message: str) -> None:
-    """Raises DataError, or appends to `faults` where there are any."""
-    if faults is None:
-        raise DataError(message)
-    faults.append(PairFault(kind, path, message))
-
-
 def _lists(root: Path) -> dict[SplitName, Path | None]:
     return {
         split: next((root / f"{name}.txt" for name in names if (root / f"{name}.txt").is_file()), None)
@@ -136,7 +118,7 @@ def _lines(file: Path, faults: Faults | None = None) -> Iterator[tuple[int, str,
             if first:
                 return
             expected = f"{file}, line {number}: expected an image and its mask, with a blank between, not {line!r}."
-            _refuse(faults, "bad_row", str(file), expected)
+            refuse(faults, "bad_row", str(file), expected)
             continue
         first = False
         yield number, *pair
@@ -180,7 +162,7 @@ def _listed(root: Path, file: Path, faults: Faults | None) -> list[tuple[str, Pa
         try:
             image, mask = (prefix.drop(text, where) for text in texts)
         except DataError as error:
-            _refuse(faults, "missing_file", str(file), str(error))
+            refuse(faults, "missing_file", str(file), str(error))
             continue
         found.append((where, (image, mask)))
     return found
@@ -199,7 +181,7 @@ def _without_repeated(
                 continue
             name = os.fsdecode(image)
             message = f"{where} repeats {name} of {first[image]}: list each image once."
-            _refuse(faults, "bad_row", str(root / name), message)
+            refuse(faults, "bad_row", str(root / name), message)
     return found
 
 
@@ -238,7 +220,7 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str], faults: Fa
         else:
             pairs.append((_below(images, image), _below(masks, mask)))
     if alone and faults is not None:
-        faults += [PairFault("missing_annotation", str(path), f"{path} has no mask.") for path in alone]
+        faults += [Fault("missing_annotation", str(path), f"{path} has no mask.") for path in alone]
     elif alone:
         expected = (root / masks / alone[0].relative_to(root / images)).with_suffix("")
         raise DataError(
@@ -248,9 +230,7 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str], faults: Fa
     if mask_files:
         orphans = [root / masks / os.fsdecode(name) for name in mask_files.values()]
         if faults is not None:
-            faults += [
-                PairFault("orphan_annotation", str(path), f"{path} is a mask without an image.") for path in orphans
-            ]
+            faults += [Fault("orphan_annotation", str(path), f"{path} is a mask without an image.") for path in orphans]
             return pairs
         reason = (
             f"{_some(orphans)} {'is a mask' if len(orphans) == 1 else 'are masks'} without an image in "
@@ -273,7 +253,7 @@ def _stems(listing: Listing, endings: frozenset[str], faults: Faults | None) -> 
                 f"{listing.root} holds {other} and {os.fsdecode(name)}: it is ambiguous which of them belongs to the "
                 "mask or image of that name. Rename or remove one."
             )
-            _refuse(faults, "name_collision", str(path), ambiguous)
+            refuse(faults, "name_collision", str(path), ambiguous)
             continue
         found[stem] = name
     return found

@@ -7,7 +7,6 @@ the shards, with a name a line, says what they are called.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image
 from resnets.core.errors import DataError
 from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, SplitName
 from resnets.modalities.class_names import note_on_alike, same_names
+from resnets.modalities.faults import Fault, Faults
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.masks import CLASSES_FILE
 from resnets.modalities.image.preprocessing import Background, Color
@@ -96,8 +96,7 @@ class WebDataset:
         return b"".join([self.key(index), b"\0", row["size"].tobytes(), row["digest"].tobytes()])
 
     def name(self, index: int) -> str:
-        number = int(self.order[index])
-        return f"{self.index.shards[self.index.where[number]['shard']]}/{os.fsdecode(self.index.names[number])}"
+        return self.index.path(int(self.order[index]))
 
     def key(self, index: int) -> bytes:
         return normalized_name(self.index.names[int(self.order[index])])
@@ -108,8 +107,11 @@ def looks_like_webdataset(path: Path) -> bool:
     return looks_like_shards(path) or (path.is_dir() and any(map(looks_like_shards, _split_folders(path).values())))
 
 
-def open_webdataset(path: Path) -> DatasetSplits:
+def open_webdataset(path: Path, faults: Faults | None = None) -> DatasetSplits:
     """The splits of the shards in `path`, a folder or one shard.
+
+    Args:
+        faults: gets what is wrong with shards and samples, in place of an error; those samples are left out.
 
     Raises:
         DataError: a shard is damaged, a sample has no label, or one that is nowhere in train.
@@ -117,14 +119,14 @@ def open_webdataset(path: Path) -> DatasetSplits:
     by_split = _shards(path)
     if not by_split:
         raise DataError(f"{path} holds no shards: they are .tar files, not compressed.")
-    indices = {split: open_index(shards) for split, shards in by_split.items()}
+    indices = {split: open_index(shards, faults) for split, shards in by_split.items()}
     train = indices.get("train", indices.get("all"))
     if train is None:
         raise DataError(f"{path} has shards of {', '.join(indices)}, and none of train.")
     names = _names_of_numbers(path)
     classes = names or tuple(sorted({label.decode() for label in train.labels}))
     splits: dict[SplitName, Dataset] = {
-        split: _dataset(indices[split], classes, names, f"{path} ({split})")
+        split: _dataset(indices[split], classes, names, f"{path} ({split})", faults)
         for split in ("train", "val", "test", "all")
         if split in indices
     }
@@ -134,14 +136,22 @@ def open_webdataset(path: Path) -> DatasetSplits:
     return DatasetSplits(splits, notes=tuple(notes))
 
 
-def _dataset(index: ShardIndex, classes: tuple[str, ...], named: tuple[str, ...], where: str) -> WebDataset:
+def _dataset(
+    index: ShardIndex, classes: tuple[str, ...], named: tuple[str, ...], where: str, faults: Faults | None
+) -> WebDataset:
     texts = sorted({label.decode() for label in index.labels})
     if named and all(text.isascii() and text.isdecimal() for text in texts):
         number = {text: int(text) for text in texts if int(text) < len(named)}
     else:
         known = same_names(texts, classes, where, merged=True)
         number = {text: classes.index(own) for text, own in known.items()}
-    if strangers := [text for text in texts if text not in number]:
+    if faults is not None:
+        kept = [each for each, label in enumerate(index.labels) if label.decode() in number]
+        for each in sorted(set(range(len(index.labels))) - set(kept)):
+            message = f"{index.path(each)} has the label {index.labels[each].decode()}, which is no class."
+            faults.append(Fault("unknown_class", index.path(each), message))
+        index = index.part(kept)
+    elif strangers := [text for text in texts if text not in number]:
         more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
         known_ones = ", ".join(classes[:_SHOWN]) + (" and more" if len(classes) > _SHOWN else "")
         raise DataError(
