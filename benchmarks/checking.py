@@ -4,7 +4,7 @@
 
 Each round decodes all image files below IMAGES once with Pillow in threads, once in processes, and checks them once,
 without a cache: files, duplicates and near duplicates. With `--memory`, the peak of resident memory of a check in a
-process of its own is measured as well.
+process of its own is measured as well. Processor time says more than the clock on a machine that does other work.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -64,10 +65,11 @@ def in_processes(paths: list[Path], pool: Pool) -> None:
     pool.map(decode, paths, chunksize=64)
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the clock, and of the processors in this process."""
+    started, processor = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - processor
 
 
 def main() -> None:
@@ -91,13 +93,19 @@ def main() -> None:
         ]
         in_processes(copies[: given.workers], pool)  # once they have started
         rates: dict[str, list[float]] = {name: [] for name in works}
+        processor: dict[str, list[float]] = {name: [] for name in works if "processes" not in name}
         for _ in range(given.rounds):
             for name, work in works.items():
-                rates[name].append(len(copies) / seconds_of(work))
-        facts: dict[str, Any] = {}
+                wall, used = seconds_of(work)
+                rates[name].append(len(copies) / wall)
+                if name in processor:
+                    processor[name].append(1e6 * used / len(copies))
+        for name, times in processor.items():
+            print(f"{name}: {statistics.median(times):.0f} microseconds of processor time an image")
+        facts: dict[str, Any] = {"processor_microseconds": processor}
         if given.memory:
             command = [sys.executable, "-c", PEAK, str(root)]
-            facts = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            facts |= json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
             print(f"peak of resident memory {facts['bytes'] / 2**20:.0f} MiB, {len(copies):,} images")
     result = {"title": f"{len(copies):,} images, {given.workers} workers", "rates": rates, **ratios(contestants, rates)}
     report(given.out, "checking", [result], ("pillow",), **facts)

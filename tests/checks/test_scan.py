@@ -137,5 +137,5 @@ def test_a_check_that_fails_is_an_error(root: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_fault_while_a_file_is_read_is_an_error_of_that_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, path = content.examine_file, root / "train" / "cat" / "1.jpg"
-    monkeypatch.setattr(scan, "examine_file", lambda p, *a, **k: fails() if p == path else original(p, *a, **k))
+    monkeypatch.setattr(scan, "examine_file", lambda p, *a, **k: fails() if p == str(path) else original(p, *a, **k))
     assert check(root) == {("error", "check_failed", str(path))}

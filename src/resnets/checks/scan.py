@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,7 +87,7 @@ def scan(
     contents.records[stale] = np.zeros(1, RECORD)
     _work(
         inventory,
-        lambda i: examine_file(Path(inventory.path(i)), inventory.modality, fast=fast),
+        lambda i: examine_file(inventory.path(i), inventory.modality, fast=fast),
         stale.tolist(),
         contents,
         threads,
