@@ -1,20 +1,23 @@
-"""Pretrained weights of any origin: files of torch and safetensors, and those that torchvision and timm publish."""
+"""Pretrained weights of any origin: files of torch and safetensors, and those of torchvision, timm and the Hub."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file
+from resnets.artifacts.model_file import ModelCard
+from resnets.artifacts.pretrained_classes import imagenet_rows, is_imagenet, rows_by_name, rows_note
 from resnets.artifacts.pretrained_files import read_weights
+from resnets.artifacts.pretrained_locations import library_of, locate, weights_folder, with_network
 from resnets.artifacts.pretrained_names import rename, unwrapped
 from resnets.artifacts.pretrained_prefix import without_prefix
-from resnets.core.errors import FileError, UsageError, not_installed, unknown
+from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain
 from resnets.core.urls import local_path
 from resnets.models.heads import FCNHead, LinearHead
@@ -37,7 +40,7 @@ class InitialWeights:
     """Where a run's initial weights are from.
 
     Args:
-        sha256: of the content of the file; of weights from torchvision or timm, of their entries (`weights_sha256`).
+        sha256: of the content of the file.
         notes: a line for each key, and each head, that was not loaded as it is.
     """
 
@@ -45,45 +48,97 @@ class InitialWeights:
     notes: tuple[str, ...]
 
 
-def set_initial_weights(network: nn.Module, weights: str | Path, *, name: str | None = None) -> InitialWeights:
+@dataclass(frozen=True)
+class _Read:
+    """What is in a file of weights.
+
+    Args:
+        state: by the file's names, without a prefix.
+        stride: the convolution of bottlenecks that has the stride; None if it is not known.
+        classes: the names of the rows of its head; None where the file names none.
+        notes: a line for each thing that was found out about them.
+    """
+
+    state: dict[str, Tensor]
+    stride: StrideIn | None
+    classes: tuple[str, ...] | None
+    notes: list[str]
+
+
+def set_initial_weights(
+    network: nn.Module, weights: str | Path, *, name: str | None = None, classes: Sequence[str] | None = None
+) -> InitialWeights:
     """Sets the weights that training starts from, for the network of any task.
 
     Into a network with a task's head go weights of the same kind of network, or of a classifier, whose layers go into
-    the backbone. A head that is missing or another one starts new, and so does the layer of logits for other classes.
+    the backbone. A head that is missing or another one starts new, and so does the layer of logits for other classes,
+    but for the rows of classes that the weights know by name (see `pretrained_classes`).
 
     Args:
         weights, name: see `load_weights`. Bottlenecks of a file that does not say which convolution strides are taken
             to stride as those of `network`, which a note says.
+        classes: names of the rows of the network's linear head; None where rows are no classes with names.
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
-        UsageError: the file says that its bottlenecks stride in another convolution, or weights from torchvision or
-            timm are asked for without a name.
+        UsageError: the file says that its bottlenecks stride in another convolution, or weights of a library are asked
+            for without the name of a network.
     """
-    if name is None and weights_file(weights) is None:
-        raise UsageError(
-            f"Training starts from a file of weights or a run folder, not from {weights}: fetch its file and give that."
-        )
     spec = backbone_of(network).spec
-    state, known_stride, notes = _read(network, weights, name)
-    if known_stride is None and _has_strided_bottlenecks(spec):
+    path = weights_file(weights, name)
+    found = _read(network, weights, path)
+    notes = found.notes
+    if found.stride is None and _has_strided_bottlenecks(spec):
         notes.append(
             f"{weights} does not say which convolution of its bottlenecks has the stride; taken to be the "
             f"{spec.stride_in}, as model.stride_in says."
         )
-    _check_stride(spec, known_stride or spec.stride_in, None, str(weights))
-    notes += transplant(network, rename(state, network), str(weights))
-    path = weights_file(weights)
-    return InitialWeights(model_file.weights_sha256(state) if path is None else sha256_of(path), tuple(notes))
+    _check_stride(spec, found.stride or spec.stride_in, None, str(weights))
+    state = rename(found.state, network)
+    rows = _known_rows(spec, state, found.classes, classes)
+    notes += transplant(network, state, str(weights), rows=rows)
+    if rows is not None and classes is not None and tuple(classes) != found.classes:
+        notes.append(rows_note(classes, rows, "fc"))
+    return InitialWeights(sha256_of(path), tuple(notes))
 
 
-def weights_file(weights: str | Path) -> Path | None:
-    """The file that `weights` stands for: itself, or the model file of a run folder; None for "torchvision:" and
-    "timm:"."""
-    if str(weights).partition(":")[0] in _LIBRARIES and not os.path.exists(weights):
+def _known_rows(
+    spec: Spec, state: Mapping[str, Tensor], theirs: Sequence[str] | None, own: Sequence[str] | None
+) -> dict[int, int] | None:
+    """The row of the head in `state` for each class that it knows by name; None where names say nothing.
+
+    A head of 1,000 rows without names is taken to be one over ImageNet, unless it has a row for each class of the data
+    and none of ImageNet's names is there.
+    """
+    head = state.get("fc.weight")
+    if own is None or head is None or not isinstance(spec.head, LinearHead):
         return None
-    weights = local_path(weights, "a file of weights")
-    return Path(weights) / model_file.MODEL_NAME if os.path.isdir(weights) else Path(weights)
+    if theirs is not None:
+        return rows_by_name(own, theirs) if len(theirs) == len(head) else None
+    if not is_imagenet(len(head)):
+        return None
+    rows = imagenet_rows(own)
+    return None if not rows and len(own) == len(head) else rows
+
+
+def weights_file(weights: str | Path, name: str | None = None) -> Path:
+    """The file that `weights` stands for: itself, the model file of a run folder, or the file of a library's weights.
+
+    A name of a file alone that is not here is looked for in $RESNETS_CACHE/weights.
+
+    Args:
+        name: the network's name in the catalog, for "torchvision:" and "timm:" without it.
+
+    Raises:
+        UsageError: `weights` is an address on the network, or names no weights.
+        FileError: a library's weights are not here and could not be downloaded.
+    """
+    if library_of(weights):
+        return locate(with_network(str(weights), name))
+    path = Path(local_path(weights, "a file of weights"))
+    if not os.path.lexists(path) and path.name == str(path) and (kept := weights_folder() / path).exists():
+        path = kept
+    return path / model_file.MODEL_NAME if os.path.isdir(path) else path
 
 
 def sha256_of(path: Path) -> str:
@@ -106,8 +161,8 @@ def load_weights(
 
     Args:
         network: a `ResNet`, or a task's network with one as its `backbone`.
-        weights: a model file, a run folder, a `.pth` or `.safetensors` file of any origin, "torchvision:NAME" or
-            "timm:TAG"; before the tag may stand the network's name and a point, as timm writes it.
+        weights: a model file, a run folder, a `.pth` or `.safetensors` file of any origin, "torchvision:NAME",
+            "timm:TAG" or "hf:OWNER/NAME"; before a tag may stand the network's name and a point, as timm writes it.
         name: the network's name in the catalog, which torchvision and timm share.
         weights_stride: the convolution of bottlenecks that has the stride, for a file that does not say it: "1x1" (v1:
             the paper, Caffe, detectron) or "3x3" (v1.5: torchvision, timm, nearly all others).
@@ -119,36 +174,32 @@ def load_weights(
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
         UsageError: `weights_stride` is needed and not given, or the network has its stride in another convolution.
     """
-    state, known_stride, notes = _read(network, weights, name)
-    _check_stride(backbone_of(network).spec, known_stride, weights_stride, str(weights))
-    return notes + transplant(network, rename(state, network), str(weights))
+    found = _read(network, weights, weights_file(weights, name))
+    _check_stride(backbone_of(network).spec, found.stride, weights_stride, str(weights))
+    return found.notes + transplant(network, rename(found.state, network), str(weights))
 
 
-def _read(
-    network: nn.Module, weights: str | Path, name: str | None
-) -> tuple[dict[str, Tensor], StrideIn | None, list[str]]:
-    """The tensors of `weights`, which convolution of their bottlenecks has the stride, where that is known, and a line
-    for each thing that was found out about them.
+def _read(network: nn.Module, weights: str | Path, path: Path) -> _Read:
+    """What is in the file `path`, which `weights` stands for.
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or of another network as far as it says so.
     """
     origin, own = str(weights), backbone_of(network).spec
-    path = weights_file(weights)
-    known: StrideIn | None = "3x3"
-    if path is None:
-        library, _, tag = origin.partition(":")
-        if name is None:  # as in training, whose recipe has a spec without a name
-            raise UsageError(f"{origin} needs a network's name, as resnets.create(NAME, weights=...) has: give a file.")
-        state = _LIBRARIES[library](name, "" if tag == name else tag.removeprefix(f"{name}."))
-    else:
-        state, spec = read_weights(path)
-        known = spec.stride_in if spec else _stride_by_names(state)
-        if spec:
-            _refuse_other_network(own, spec, origin)
-    _refuse_other_task(own, state, origin)
+    state, card = read_weights(path)
+    if card:
+        refuse_other_network(own, card.spec, origin)
+    stride: StrideIn | None = card.spec.stride_in if card else _stride_by_names(state)
+    if card is None and library_of(weights):
+        stride = "3x3"
+    refuse_other_task(own, state, origin)
     state, notes = without_prefix(state, network, origin)
-    return state, known, notes
+    return _Read(state, stride, class_names(card), notes)
+
+
+def class_names(card: ModelCard | None) -> tuple[str, ...] | None:
+    """The names of the rows of a model's head, where they are classes."""
+    return card.classes if card and "labels" in card.settings.targets else None
 
 
 def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
@@ -157,7 +208,7 @@ def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
     return "3x3" if {"backbone", "classifier"} <= parts <= {"backbone", "classifier", "aux_classifier"} else None
 
 
-def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> None:
+def refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> None:
     """Raises FileError for a network of another task, which has a residual network as its backbone.
 
     A network with a task's head takes the backbones of others with heads that can be left out.
@@ -176,7 +227,7 @@ def _refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> N
         )
 
 
-def _refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
+def refuse_other_network(own: Spec, theirs: Spec, origin: str) -> None:
     shapes = ("block", "depths", "widths", "stem", "preactivation", "shortcut", "groups", "dimensions", "middle", "ibn")
     stride = ("stride_in",) if own.block == "basic" else ()  # for bottlenecks, `_check_stride` has the better message
     pool = ("pool",) if own.pool != "none" else ()  # which a network without a classifier may have
@@ -215,42 +266,3 @@ def _check_stride(spec: Spec, known: StrideIn | None, given: StrideIn | None, or
             f"{origin} holds {version} weights (stride in the {theirs} convolution), and this network strides in the "
             f"{spec.stride_in}: its results would be silently wrong. Create the {version} network instead."
         )
-
-
-def _from_torchvision(name: str | None, tag: str) -> dict[str, Tensor]:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        raise UsageError(f"torchvision has no weights for {name}.")
-    options = models.get_model_weights(name)
-    if tag and tag not in options.__members__:
-        raise unknown(f"torchvision weights of {name}", tag, options.__members__)
-    chosen = options[tag or "DEFAULT"]
-    try:
-        return dict(chosen.get_state_dict(progress=False, check_hash=True, weights_only=True))
-    except Exception as error:
-        raise FileError(
-            f"torchvision's weights {name}.{tag or 'DEFAULT'} are not here and could not be downloaded ({error}). "
-            f"Fetch {chosen.url} elsewhere and give that file."
-        ) from error
-
-
-def _from_timm(name: str | None, tag: str) -> dict[str, Tensor]:
-    try:
-        import timm
-    except ImportError:
-        raise not_installed("timm's weights need timm", package="timm") from None
-    timm_name = f"{name}.{tag}" if tag else str(name)
-    try:
-        return dict(timm.create_model(timm_name, pretrained=True).state_dict())
-    except Exception as error:
-        raise FileError(
-            f"timm's weights {timm_name} are not here and could not be downloaded ({error}). "
-            "Fetch them elsewhere and give the file."
-        ) from error
-
-
-_LIBRARIES: dict[str, Callable[[str | None, str], dict[str, Tensor]]] = {
-    "torchvision": _from_torchvision,
-    "timm": _from_timm,
-}

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from resnets.artifacts import model_file
+from resnets.artifacts.model_file import ModelCard
 from resnets.core.errors import FileError
 from resnets.core.files import explain
-from resnets.models.spec import Spec
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
-    """The tensors in a file of any origin, and the spec if it is a model file. Code in the file is never run.
+def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
+    """The tensors in a file of any origin, and the card if it is a model file. Code in the file is never run.
 
     Raises:
         FileError: the file is missing, damaged, or a pickle of other objects than tensors.
@@ -27,7 +27,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
     if path.suffix == ".safetensors":
         tensors, metadata = model_file.read_safetensors(path)
         text = metadata.get(model_file.KEY)
-        return tensors, model_file.read_card(path, text).spec if text is not None else None
+        return tensors, model_file.read_card(path, text) if text is not None else None
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:

@@ -72,7 +72,9 @@ def train(
             Dataset of torch, or these by split.
         format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
-        weights: file of weights to begin with, in torchvision's or our names; a head of other classes is left out.
+        weights: to begin with: a run folder, a file (.safetensors, .pth), torchvision:NAME, timm:TAG or
+            hf:OWNER/NAME. Without model, the network is that of the weights, and images are normalised as they were for
+            them. Classes that the weights know by name keep their rows of the head.
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
             planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
@@ -130,7 +132,7 @@ def train(
     if model is not None:
         resolved = replace(resolved, model=find_spec(model))
     if weights is not None:
-        resolved = replace(resolved, weights=weights)
+        resolved = _from_weights(resolved, weights, overrides, named=model is not None)
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
     if minutes is not None:
@@ -211,6 +213,29 @@ def train(
                 folder.path.rmdir()
                 folder.path.parent.rmdir()  # where there is no other run either
     return finished_run(folder, scores)
+
+
+def _from_weights(recipe: Recipe, weights: str, overrides: tuple[str, ...], *, named: bool) -> Recipe:
+    """Returns `recipe` with the weights to start from, and prints what they say of themselves.
+
+    Args:
+        overrides: the user's settings, which may be of the network.
+        named: whether the user names the network.
+
+    Raises:
+        FileError: the weights are missing, damaged or unsafe, or their network is not known.
+        UsageError: there are none of that name.
+    """
+    from resnets.artifacts.weights_facts import facts_of
+    from resnets.recipes.initial_weights import with_weights
+
+    model = recipe.model
+    with contextlib.suppress(UsageError):  # a setting that does not fit is refused later, with the network it is for
+        model = recipe.with_overrides([each for each in overrides if each.startswith("model.")]).model
+    facts = facts_of(weights, model if named else None, recipe_model=model)
+    recipe, lines = with_weights(recipe, facts, keeps_model=facts.spec == model)
+    note(*lines)
+    return recipe
 
 
 def _count_folds(recipe: Recipe) -> int:

@@ -97,15 +97,23 @@ def mismatches(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     return missing + surplus + shapes
 
 
-def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> list[str]:
+def transplant(
+    network: nn.Module, state: Mapping[str, Tensor], origin: str, *, rows: Mapping[int, int] | None = None
+) -> list[str]:
     """Sets `network`'s weights from `state`, which may have other classes, other input channels and other heads.
 
-    A layer of logits for other classes keeps the weights of `network`. So does a task's head (`FCNHead`) that `state`
-    has not, or has otherwise; heads that `network` has not are left out. A classifier must have one.
+    A layer of logits for other classes keeps the weights of `network`, but for `rows`. So does a task's head
+    (`FCNHead`) that `state` has not, or has otherwise; heads that `network` has not are left out. A classifier must
+    have one.
 
     The first convolution is adapted to another number of input channels: its weights are summed over channels (for 1
     channel), or repeated in turn and scaled, so that an image of equal channels gives the same outputs (with
     standardised weights, up to the scale of each filter).
+
+    Args:
+        rows: of a linear head: which row of `state`, of its weights and of its bias, each of these rows of `network`
+            takes; its other rows stay. None where the classes of the two are not known by name: a head of as many
+            classes is then loaded as it is.
 
     Returns:
         A line for each key that was not loaded as it is.
@@ -118,10 +126,19 @@ def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> 
     notes = [] if isinstance(spec.head, LinearHead) and spec.classes else _fit_heads(network, state)
     for name in own:
         is_output = name.rpartition(".")[0] in spec.head.output_layers
-        if name in state and is_output and state[name].shape != own[name].shape:
+        if name not in state or not is_output:
+            continue
+        if rows and state[name].shape[1:] == own[name].shape[1:] and isinstance(spec.head, LinearHead):
+            theirs, state[name] = state[name], _with_rows(own[name], state[name], rows)
+            if theirs.shape != own[name].shape or any(row != index for index, row in rows.items()):
+                notes.append(f"{name} {tuple(own[name].shape)} has {len(rows):,} rows of {tuple(theirs.shape)}.")
+        elif state[name].shape != own[name].shape:
             notes.append(
                 f"{name} {tuple(state[name].shape)} was skipped: the new classifier has {tuple(own[name].shape)}."
             )
+            state[name] = own[name]
+        elif rows is not None:
+            notes.append(f"{name} {tuple(state[name].shape)} was skipped: its classes are others.")
             state[name] = own[name]
     first = next(name for name in own if name.startswith(f"{prefix_of(network)}conv1."))
     if first in state and state[first].ndim == own[first].ndim and state[first].shape[1] != spec.channels:
@@ -130,6 +147,13 @@ def transplant(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> 
         notes.append(f"{first} was changed from {channels} to {spec.channels} input channels.")
     _load(network, state, origin)
     return notes
+
+
+def _with_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int]) -> Tensor:
+    """`own` with `rows` of it, each set to the row of `theirs` that it stands for."""
+    merged = own.clone()
+    merged[list(rows)] = theirs[list(rows.values())].to(own)
+    return merged
 
 
 def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -34,10 +34,14 @@ def task_of(recipe: Recipe) -> Task:
     return open_task(recipe.task, label_smoothing=recipe.label_smoothing)
 
 
-def initial_network(recipe: Recipe, task: Task, *, drawn: bool = False) -> tuple[nn.Module, InitialWeights | None]:
+def initial_network(
+    recipe: Recipe, task: Task, classes: Sequence[str], *, drawn: bool = False
+) -> tuple[nn.Module, InitialWeights | None]:
     """A network with the weights that a run starts from, and what there is to say of the file that they are from.
 
     Args:
+        classes: of the data; those that the weights know by name keep their rows of the head, where the targets are
+            labels.
         drawn: whether the recipe's file is not read, as other weights will be loaded.
 
     Raises:
@@ -45,7 +49,10 @@ def initial_network(recipe: Recipe, task: Task, *, drawn: bool = False) -> tuple
     """
     network = task.build(recipe.model)
     initialize(network, seed=recipe.seed, how=recipe.initialization)
-    return network, None if drawn or recipe.weights is None else set_initial_weights(network, recipe.weights)
+    if drawn or recipe.weights is None:
+        return network, None
+    named = classes if "labels" in task.settings.targets else None
+    return network, set_initial_weights(network, recipe.weights, classes=named)
 
 
 def build_training(
@@ -61,7 +68,7 @@ def build_training(
     """
     recipe = phase.recipe if phase else plan.recipe
     task = task_of(recipe)
-    network, initial = initial_network(recipe, task, drawn=restored)
+    network, initial = initial_network(recipe, task, data.train.classes, drawn=restored)
     if initial is not None and initial.sha256 != plan.weights_sha256:
         raise FileError(
             f"{recipe.weights} is not the file of weights that the run began with: put that one back, or train anew."

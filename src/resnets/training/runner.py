@@ -77,7 +77,7 @@ def train(
         if recipe.weights is not None:
             if os.path.exists(recipe.weights):  # a resume may start in another folder
                 recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
-            initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe))[1])
+            initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe), data.train.classes)[1])
             notes += initial.notes if initial else ()
         if workers is None:
             workers = 0 if data.train_scan.prepared is not None else default_workers()

@@ -1,0 +1,77 @@
+"""The classes that weights know by name: which rows of their head a new head keeps."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from resnets.models.imagenet_classes import COUNT, imagenet_classes
+
+MOST_SHOWN = 20  # classes in a note
+_WORDNET_ID = re.compile(r"(n\d{8})(?:[ _-].*)?")
+
+
+def rows_by_name(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
+    """The row of the weights' head for each class of the data that they know by name.
+
+    A name that is the same as it stands counts first. Others are compared without case, underscores, hyphens and
+    spaces, where each is the name of one class alone on both sides.
+
+    Args:
+        own: the classes of the data.
+        theirs: those of the weights, by row.
+    """
+    exact = {name: row for row, name in enumerate(theirs)}
+    found = {index: exact[name] for index, name in enumerate(own) if name in exact}
+    taken = set(found.values())
+    others = {index: name for index, name in enumerate(own) if index not in found}
+    rest = {row: (name,) for row, name in enumerate(theirs) if row not in taken}
+    return dict(sorted((found | _loosely(others, rest)).items()))
+
+
+def imagenet_rows(own: Sequence[str]) -> dict[int, int]:
+    """As `rows_by_name`, for a head over the classes of ImageNet: by WordNet id, alone or before a name, or by name.
+
+    A name of two classes, such as "crane" and "maillot", is that of neither.
+    """
+    ids = [match[1] if (match := _WORDNET_ID.fullmatch(name)) else name for name in own]
+    return _loosely(dict(enumerate(ids)), dict(enumerate(imagenet_classes())))
+
+
+def is_imagenet(rows: int | None) -> bool:
+    """Whether a head of so many rows, whose file names no classes, is taken to be one over ImageNet's."""
+    return rows == COUNT
+
+
+def rows_note(own: Sequence[str], rows: Mapping[int, int], head: str) -> str:
+    """A line on which classes keep their rows of the head.
+
+    Args:
+        head: the name of the layer.
+    """
+    if not rows:
+        return f"{head} starts new: the weights know none of the {len(own):,} classes by name."
+    kept = [own[index] for index in rows]
+    shown = ", ".join(kept[:MOST_SHOWN]) + (f" and {len(kept) - MOST_SHOWN:,} more" if len(kept) > MOST_SHOWN else "")
+    rest = "" if len(kept) == len(own) else "; the others start new"
+    return f"{head} keeps the rows of {len(kept):,} of {len(own):,} classes, which the weights know: {shown}{rest}."
+
+
+def _loosely(own: Mapping[int, str], theirs: Mapping[int, Iterable[str]]) -> dict[int, int]:
+    """The row for each name of `own` that stands for one class on either side, however it is spelled."""
+    rows: dict[str, set[int]] = defaultdict(set)
+    for row, names in theirs.items():
+        for name in names:
+            rows[_plain(name)].add(row)
+    askers: dict[int, list[int]] = defaultdict(list)
+    for index, name in own.items():
+        if len(known := rows.get(_plain(name), set())) == 1:
+            askers[next(iter(known))].append(index)
+    return dict(sorted((indices[0], row) for row, indices in askers.items() if len(indices) == 1))
+
+
+def _plain(name: str) -> str:
+    """`name` without case, underscores, hyphens and spaces."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())

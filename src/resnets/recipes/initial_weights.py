@@ -1,0 +1,47 @@
+"""A recipe that starts from given weights: with their network, and images normalised as they were for them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from resnets.artifacts.weights_facts import WeightsFacts
+from resnets.modalities.inputs import AnyInput
+from resnets.training.recipe import Recipe
+
+# What of an input's settings belongs to the weights. Sizes are the recipe's.
+_OF_WEIGHTS = ("interpolation", "antialias", "color", "mean", "std", "mean_image")
+
+
+def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with the weights to start from, and what is to be said of it, a line each.
+
+    Mean and std, colour and the filter of the resize become those of the weights, where these are of the recipe's kind
+    of input; the recipe's sizes stay. The network becomes that of the weights, with the recipe's head.
+
+    Args:
+        keeps_model: whether the recipe's network stays, as where the user names it or the weights fit it.
+    """
+    preprocessing = _normalized_for(recipe.preprocessing, weights.preprocessing)
+    lines = list(weights.notes)
+    if preprocessing is not None:
+        recipe = replace(recipe, preprocessing=preprocessing, normalize="given")
+        if weights.notes and preprocessing.summary != weights.preprocessing.summary:
+            lines.append(f"The recipe {recipe.name} keeps its own sizes: {preprocessing.summary}.")
+    if not keeps_model:
+        model = weights.spec
+        if model.head != recipe.model.head:
+            model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
+        recipe = replace(recipe, model=model)
+        name = weights.name or f"one of {model.block} blocks {'-'.join(map(str, model.depths))}"
+        lines.append(f"The network is that of the weights: {name}.")
+    return replace(recipe, weights=weights.source), tuple(lines)
+
+
+def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:
+    """`own` with what of `theirs` belongs to the weights; None where they are of different kinds, colours or sizes."""
+    if type(own) is not type(theirs) or own.channels != theirs.channels:
+        return None
+    names = [each.name for each in fields(own) if each.name in _OF_WEIGHTS]
+    if not names or (theirs.mean_image is not None and own.shape() != theirs.shape()):
+        return None
+    return replace(own, **{name: getattr(theirs, name) for name in names})
