@@ -83,8 +83,12 @@ def test_a_model_file_and_a_run_folder_of_a_classifier(as_folder: bool, tmp_path
 
 @pytest.mark.parametrize("weights", ["torchvision:IMAGENET1K_V1", "timm:a1_in1k"])
 def test_weights_of_a_library_are_refused_where_the_network_has_no_name(weights: str) -> None:
-    with pytest.raises(UsageError, match=f"a file of weights or a run folder, not from {weights}"):
+    library, _, tag = weights.partition(":")
+    message = f"{weights} is the name of weights for several networks: say which, such as {library}:resnet50.{tag}"
+    with pytest.raises(UsageError, match=message):
         set_initial_weights(fcn(), weights)
+    with pytest.raises(UsageError, match=message):
+        load_weights(fcn(), weights)
 
 
 def test_a_whole_network_loads_with_its_heads(tmp_path: Path) -> None:
@@ -113,14 +117,6 @@ def test_other_classes_channels_and_heads_are_each_said(tmp_path: Path) -> None:
         torch.testing.assert_close(
             network.eval().features(grey)["C3"], source.eval().features(grey.expand(-1, 3, -1, -1))["C3"]
         )
-
-
-@pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_weights_by_name_need_the_name_of_a_network(library: str) -> None:
-    with pytest.raises(UsageError, match=f"starts from a file of weights or a run folder, not from {library}:TAG"):
-        set_initial_weights(fcn(), f"{library}:TAG")
-    with pytest.raises(UsageError, match=f"{library}:TAG needs a network's name, .*: give a file"):
-        load_weights(fcn(), f"{library}:TAG")
 
 
 def test_another_head_of_the_same_name_is_left_out(tmp_path: Path) -> None:

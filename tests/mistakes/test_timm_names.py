@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import resnets
 from resnets.artifacts import pretrained
@@ -48,19 +48,26 @@ def test_names_with_the_tag_of_weights(name: str, meant: str) -> None:
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 @pytest.mark.parametrize(
-    ("tag", "asked"), [("cifar_resnet20.a1", "a1"), ("a1", "a1"), ("cifar_resnet20", ""), ("", "")]
+    ("tag", "asked"),
+    [
+        ("cifar_resnet20.a1", "cifar_resnet20.a1"),
+        ("a1", "cifar_resnet20.a1"),
+        ("cifar_resnet20", "cifar_resnet20"),
+        ("", "cifar_resnet20"),
+    ],
 )
 def test_a_tag_may_have_the_name_of_its_network(
-    library: str, tag: str, asked: str, monkeypatch: pytest.MonkeyPatch
+    library: str, tag: str, asked: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     net = resnets.create("cifar_resnet20", classes=2, seed=1)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
     found = []
 
-    def fetch(name: str | None, tag: str) -> dict[str, Tensor]:
-        found.append((name, tag))
-        return net.state_dict()
+    def locate(weights: str) -> Path:
+        found.append(weights)
+        return tmp_path / "weights.pth"
 
-    monkeypatch.setitem(pretrained._LIBRARIES, library, fetch)
+    monkeypatch.setattr(pretrained, "locate", locate)
     loaded = resnets.create("cifar_resnet20", classes=2, seed=2, weights=f"{library}:{tag}")
-    assert found == [("cifar_resnet20", asked)]
+    assert found == [f"{library}:{asked}"]
     assert torch.equal(next(loaded.parameters()), next(net.parameters()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -34,8 +35,7 @@ def networks_of(state: Mapping[str, Tensor], origin: str) -> list[str]:
     Raises:
         FileError: the weights are of a network for another task.
     """
-    named = _named(state)
-    channels = input_channels(state)
+    named, channels = _named(state), input_channels(state)
     if channels is None:
         return []
     refuse_other_task(Spec(), state, origin)
@@ -45,10 +45,15 @@ def networks_of(state: Mapping[str, Tensor], origin: str) -> list[str]:
         name
         for name, spec in CATALOG.items()
         if isinstance(spec.head, LinearHead)
-        and counts.parameters(replace(spec, channels=channels, classes=0)) == numbers
+        and _trunk_parameters(name, channels) == numbers
         and fits(replace(spec, channels=channels), state, origin)
     ]
     return sorted(found, key=lambda name: CATALOG[name].shortcut == "none")  # otherwise in the catalog's order
+
+
+@cache
+def _trunk_parameters(name: str, channels: int) -> int:
+    return counts.parameters(replace(CATALOG[name], channels=channels, classes=0))
 
 
 def fits(spec: Spec, state: Mapping[str, Tensor], origin: str) -> bool:
@@ -89,11 +94,11 @@ def _but_channels(theirs: Tensor, own: Tensor) -> bool:
 
 def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of the first network in `state` by our names: without the prefix of its first convolution."""
+    prefixes: list[list[str]] = []
     for name in state:
         parts = name.split(".")
-        for count in range(len(parts)):
-            if translated(".".join(parts[count:]), _FIRST) in _FIRST:
-                prefix = ".".join([*parts[:count], ""])
-                names = {each: each.removeprefix(prefix) for each in state}
-                return {translated(short, ()): state[each] for each, short in names.items()}
-    return {}
+        prefixes += [parts[:n] for n in range(len(parts)) if translated(".".join(parts[n:]), _FIRST) in _FIRST]
+    if not prefixes:
+        return {}
+    prefix = ".".join([*min(prefixes, key=len), ""])  # blocks have first convolutions too, with longer ones
+    return {translated(name.removeprefix(prefix), ()): tensor for name, tensor in state.items()}

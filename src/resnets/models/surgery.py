@@ -130,7 +130,7 @@ def transplant(
             continue
         if rows and state[name].shape[1:] == own[name].shape[1:] and isinstance(spec.head, LinearHead):
             theirs, state[name] = state[name], _with_rows(own[name], state[name], rows)
-            if theirs.shape != own[name].shape or any(row != index for index, row in rows.items()):
+            if theirs.shape != own[name].shape or any(rows.get(index) != index for index in range(len(theirs))):
                 notes.append(f"{name} {tuple(own[name].shape)} has {len(rows):,} rows of {tuple(theirs.shape)}.")
         elif state[name].shape != own[name].shape:
             notes.append(

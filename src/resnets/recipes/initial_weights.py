@@ -41,7 +41,7 @@ def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:
     """`own` with what of `theirs` belongs to the weights; None where they are of different kinds, colours or sizes."""
     if type(own) is not type(theirs) or own.channels != theirs.channels:
         return None
-    names = [each.name for each in fields(own) if each.name in _OF_WEIGHTS]
-    if not names or (theirs.mean_image is not None and own.shape() != theirs.shape()):
+    values = {each.name: getattr(theirs, each.name) for each in fields(own) if each.name in _OF_WEIGHTS}
+    if not values or (values.get("mean_image") is not None and own.shape() != theirs.shape()):
         return None
-    return replace(own, **{name: getattr(theirs, name) for name in names})
+    return replace(own, **values)
