@@ -65,6 +65,8 @@ def test_one_row_is_for_one_class() -> None:
         (["A", "a"], ["a"], {1: 0}),
         (["fox"], ["Fox", "FOX"], {}),
         (["STRASSE"], ["straße"], {0: 0}),
+        (["Tench", "crane"], ["n01440764", "n02012849"], {0: 0}),
+        (["n01440764_tench", "n02012849"], ["crane", "tench"], {0: 1}),
     ],
 )
 def test_classes_of_a_model_file_are_known_by_name(own: list[str], theirs: list[str], rows: dict[int, int]) -> None:

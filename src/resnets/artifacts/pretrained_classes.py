@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from resnets.models.imagenet_classes import COUNT, imagenet_classes
 
@@ -17,7 +18,8 @@ def rows_by_name(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
     """The row of the weights' head for each class of the data that they know by name.
 
     A name that is the same as it stands counts first. Others are compared without case, underscores, hyphens and
-    spaces, where each is the name of one class alone on both sides.
+    spaces, where each is the name of one class alone on both sides; a class that the weights call by its WordNet id or
+    name in ImageNet is known by either.
 
     Args:
         own: the classes of the data.
@@ -26,8 +28,8 @@ def rows_by_name(own: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
     exact = {name: row for row, name in enumerate(theirs)}
     found = {index: exact[name] for index, name in enumerate(own) if name in exact}
     taken = set(found.values())
-    others = {index: name for index, name in enumerate(own) if index not in found}
-    rest = {row: (name,) for row, name in enumerate(theirs) if row not in taken}
+    others = {index: _id_of(name) for index, name in enumerate(own) if index not in found}
+    rest = {row: _aliases(name) for row, name in enumerate(theirs) if row not in taken}
     return dict(sorted((found | _loosely(others, rest)).items()))
 
 
@@ -36,8 +38,7 @@ def imagenet_rows(own: Sequence[str]) -> dict[int, int]:
 
     A name of two classes, such as "crane" and "maillot", is that of neither.
     """
-    ids = [match[1] if (match := _WORDNET_ID.fullmatch(name)) else name for name in own]
-    return _loosely(dict(enumerate(ids)), dict(enumerate(imagenet_classes())))
+    return _loosely(dict(enumerate(map(_id_of, own))), dict(enumerate(imagenet_classes())))
 
 
 def is_imagenet(rows: int | None) -> bool:
@@ -70,6 +71,29 @@ def _loosely(own: Mapping[int, str], theirs: Mapping[int, Iterable[str]]) -> dic
         if len(known := rows.get(_plain(name), set())) == 1:
             askers[next(iter(known))].append(index)
     return dict(sorted((indices[0], row) for row, indices in askers.items() if len(indices) == 1))
+
+
+def _id_of(name: str) -> str:
+    """The WordNet id that `name` is or begins with; other names as they are."""
+    return match[1] if (match := _WORDNET_ID.fullmatch(name)) else name
+
+
+def _aliases(name: str) -> tuple[str, ...]:
+    """`name`, and where it is the WordNet id of a class of ImageNet its names, where it is a name the id."""
+    row = _imagenet().get(_plain(_id_of(name)))
+    if row is None:
+        return (name,)
+    known = imagenet_classes()[row]
+    names = [each for each in known[1:] if _plain(each) in _imagenet()]  # not "crane", of which there are two
+    return (name, known[0], *(names if _id_of(name) == known[0] else ()))
+
+
+@cache
+def _imagenet() -> dict[str, int]:
+    """The class of ImageNet that a name without case and spaces is that of, where it is one alone."""
+    names = [(_plain(name), row) for row, names in enumerate(imagenet_classes()) for name in names]
+    counts = Counter(name for name, _ in names)
+    return {name: row for name, row in names if counts[name] == 1}
 
 
 def _plain(name: str) -> str:
