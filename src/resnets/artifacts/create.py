@@ -70,8 +70,8 @@ def create(
         classes, channels: instead of the spec's; pretrained weights are adapted, and what was adapted is printed to
             standard error. 0 classes leave the classifier out: `net(x)` returns pooled features (N, net.num_features),
             and with `pool="none"` the last feature map.
-        weights: a model file, a run folder, any `.pth` or `.safetensors` file, "torchvision:NAME" or "timm:TAG". None
-            initialises new ones.
+        weights: a model file, a run folder, any `.pth` or `.safetensors` file, "torchvision:NAME", "timm:TAG" or
+            "hf:OWNER/NAME". None initialises new ones.
         weights_stride: for a file of bottlenecks that does not say which convolution has the stride: "1x1" or "3x3".
         seed: of new weights.
         features_only: return the feature maps alone, as a list, from a network without a classifier.

@@ -131,7 +131,10 @@ def transplant(
         if rows and state[name].shape[1:] == own[name].shape[1:] and isinstance(spec.head, LinearHead):
             theirs, state[name] = state[name], _with_rows(own[name], state[name], rows)
             if theirs.shape != own[name].shape or any(rows.get(index) != index for index in range(len(theirs))):
-                notes.append(f"{name} {tuple(own[name].shape)} has {len(rows):,} rows of {tuple(theirs.shape)}.")
+                notes.append(
+                    f"{name} {tuple(theirs.shape)} was skipped but for {len(rows):,} rows of the new classifier's "
+                    f"{tuple(own[name].shape)}."
+                )
         elif state[name].shape != own[name].shape:
             notes.append(
                 f"{name} {tuple(state[name].shape)} was skipped: the new classifier has {tuple(own[name].shape)}."

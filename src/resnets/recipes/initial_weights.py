@@ -38,10 +38,19 @@ def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) ->
 
 
 def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:
-    """`own` with what of `theirs` belongs to the weights; None where they are of different kinds, colours or sizes."""
-    if type(own) is not type(theirs) or own.channels != theirs.channels:
+    """`own` with what of `theirs` belongs to the weights; None where they are of different kinds, or a mean image does
+    not fit.
+
+    Between grey and colour, where the first convolution is adapted, the average over channels is the mean and the std.
+    """
+    if type(own) is not type(theirs):
         return None
     values = {each.name: getattr(theirs, each.name) for each in fields(own) if each.name in _OF_WEIGHTS}
-    if not values or (values.get("mean_image") is not None and own.shape() != theirs.shape()):
+    same = own.channels == theirs.channels
+    if not values or (values.get("mean_image") is not None and not (same and own.shape() == theirs.shape())):
         return None
+    if not same:
+        levels = {name: sum(values[name]) / len(values[name]) for name in ("mean", "std")}
+        values |= {name: (level,) * own.channels for name, level in levels.items()}
+        del values["color"]
     return replace(own, **values)

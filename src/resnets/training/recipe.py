@@ -54,7 +54,7 @@ class Recipe:
             task.
         preprocessing: how samples become the network's input.
         task: what is predicted, and by which loss.
-        weights: a file of weights to start from; None initialises new ones.
+        weights: to start from, as `resnets.artifacts.pretrained.load_weights` takes them; None initialises new ones.
         normalize: where the mean and std of the preprocessing come from.
         augmentations: random changes of training samples.
         val_share: how much of data without `val` is held out as that, by the hash of each name or group: from 0 to
