@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import socket
+import urllib.error
+import urllib.request
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +169,12 @@ def test_timms_weights_are_found_without_a_network(weights: str, place: str, tmp
     found = facts_of(weights)
     assert (found.name, found.source) == ("resnet10t", weights)
     theirs: Any = timm.get_pretrained_cfg("resnet10t.c3_in1k")
-    if weights.startswith("timm"):
-        assert found.preprocessing == Preprocessing(
-            resize=int(theirs.input_size[-1] / theirs.crop_pct), crop=theirs.input_size[-1],
-            interpolation=theirs.interpolation, mean=theirs.mean, std=theirs.std,
-        )  # fmt: skip
-        assert theirs.input_size[-1] == 176
-    elif "snapshots" not in place:
-        assert any("does not say how images are read" in note for note in found.notes)
+    assert found.preprocessing == Preprocessing(
+        resize=int(theirs.input_size[-1] / theirs.crop_pct), crop=theirs.input_size[-1],
+        interpolation=theirs.interpolation, mean=theirs.mean, std=theirs.std,
+    )  # fmt: skip
+    assert theirs.input_size[-1] == 176
+    assert "are read as timm says: RGB" in found.notes[-1]
 
 
 def test_settings_beside_a_file_of_the_hub_say_how_images_are_read(tmp_path: Path) -> None:
@@ -227,3 +228,40 @@ def test_a_repository_has_an_owner_and_a_name(weights: str) -> None:
 def test_a_file_by_its_name_is_found_in_the_folder_for_weights(cache: Path) -> None:
     saved(cache / "weights" / "mine.pth", resnets.create("resnet18", classes=7).state_dict())
     assert facts_of("mine.pth").name == "resnet18"
+
+
+def test_the_name_of_a_network_is_no_file() -> None:
+    with pytest.raises(UsageError, match=r"resnet18 is the name of a network.* torchvision:resnet18"):
+        facts_of("resnet18")
+
+
+def test_weights_of_the_hub_are_downloaded_to_where_they_are_looked_for(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = tmp_path / "server" / "someone" / "net" / "resolve" / "main"
+    saved(hub / "pytorch_model.bin", resnets.create("resnet18", classes=7).state_dict())
+    config = {"mean": [0.5] * 3, "std": [0.25] * 3, "input_size": [3, 160, 160], "crop_pct": 1.0}
+    (hub / "config.json").write_text(json.dumps({"pretrained_cfg": config}))
+    asked = []
+
+    def opened(address: str, timeout: float) -> Any:
+        asked.append(address.rpartition("/")[2])
+        path = tmp_path / "server" / address.removeprefix("http://hub.test/")
+        if not path.exists():
+            raise urllib.error.HTTPError(address, 404, "Not Found", Message(), None)
+        return path.open("rb")
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.test")
+    monkeypatch.setattr(urllib.request, "urlopen", opened)
+    found = facts_of("hf:someone/net")
+    assert (found.name, found.preprocessing.shape()) == ("resnet18", (160, 160))
+    assert asked == ["model.safetensors", "pytorch_model.bin", "config.json", "preprocessor_config.json"]
+    assert sorted(path.name for path in (cache / "weights" / "someone" / "net").iterdir()) == [
+        "config.json", "pytorch_model.bin",
+    ]  # fmt: skip
+    assert facts_of("hf:someone/net") == found
+    assert len(asked) == 4
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileError, match="HF_HUB_OFFLINE is set"):
+        facts_of("hf:someone/other")
+    assert len(asked) == 4

@@ -20,6 +20,7 @@ from resnets.artifacts.pretrained_prefix import without_prefix
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import explain
 from resnets.core.urls import local_path
+from resnets.models.catalog import CATALOG
 from resnets.models.heads import FCNHead, LinearHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
@@ -138,6 +139,11 @@ def weights_file(weights: str | Path, name: str | None = None) -> Path:
     path = Path(local_path(weights, "a file of weights"))
     if not os.path.lexists(path) and path.name == str(path) and (kept := weights_folder() / path).exists():
         path = kept
+    if not os.path.lexists(path) and str(path) in CATALOG:
+        raise UsageError(
+            f"{path} is the name of a network, and there is no file of it. Published weights have the names "
+            f"torchvision:{path} or timm:{path}.TAG."
+        )
     return path / model_file.MODEL_NAME if os.path.isdir(path) else path
 
 

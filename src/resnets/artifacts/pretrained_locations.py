@@ -6,6 +6,7 @@ of downloads and in Hugging Face's, in this order. Nothing is asked of the netwo
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.errors import FileError, UsageError, unknown
+from resnets.core.files import write_bytes
 from resnets.modalities.cache import cache_folder
 
 LIBRARIES = ("torchvision", "timm", "hf")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin")
 _IN_REPOSITORY = ("model.safetensors", "pytorch_model.bin")
-_SECONDS = 10  # until the Hub's answer
+SETTINGS = ("config.json", "preprocessor_config.json")  # of how images are read: timm's, and transformers'
+_SECONDS = 10  # without an answer from the Hub
 
 
 def library_of(weights: str | os.PathLike[str]) -> str | None:
@@ -112,15 +115,13 @@ def _of_hub(library: str, rest: str) -> Path:
     if found := _first(_in_hub_caches(library, repository)):
         return found
 
-    def download() -> None:
-        _from_hub(repository)
-
-    reason = _tried(download)
+    target = weights_folder() / repository / _IN_REPOSITORY[0]
+    address = f"{os.environ.get('HF_ENDPOINT') or 'https://huggingface.co'}/{repository}/resolve/main/"
+    reason = _tried(lambda: _from_hub(address, target.parent))
     if found := _first(_in_hub_caches(library, repository)):
         return found
-    target = weights_folder() / repository / _IN_REPOSITORY[0]
     what = f"timm's weights {rest}" if library == "timm" else f"The weights of {repository}"
-    raise _absent(what, reason, f"https://huggingface.co/{repository}/resolve/main/{_IN_REPOSITORY[0]}", target)
+    raise _absent(what, reason, address + _IN_REPOSITORY[0], target)
 
 
 def _with_default_tag(rest: str) -> str:
@@ -162,7 +163,8 @@ def _in_hub_caches(library: str, repository: str) -> Iterator[Path]:
     """Where a file of the repository may lie, the likeliest first."""
     folder, name = weights_folder(), repository.rpartition("/")[2]
     yield from (folder / repository / file for file in _IN_REPOSITORY)
-    yield from (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    if repository.startswith("timm/"):
+        yield from (folder / f"{name}{suffix}" for suffix in SUFFIXES)
     for snapshot in _snapshots(repository):
         yield from (snapshot / file for file in _IN_REPOSITORY)
     if library == "timm" and (settings := _timm_settings(name)) is not None and settings.url:
@@ -195,21 +197,29 @@ def _first(paths: Iterable[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _from_hub(repository: str) -> None:
-    """Downloads the weights of a repository of the Hub, and what says how they read images, into its cache.
+def _from_hub(address: str, folder: Path) -> None:
+    """Downloads the weights of a repository of the Hub, and what says how images are read, into `folder`.
 
     Raises:
-        ImportError: huggingface_hub is not installed.
-        Exception: what it raises.
+        OSError: it is not possible.
     """
-    from huggingface_hub import hf_hub_download
+    import urllib.error
+    import urllib.request
+
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        raise OSError("HF_HUB_OFFLINE is set")
+
+    def fetch(name: str) -> None:
+        with urllib.request.urlopen(address + name, timeout=_SECONDS) as answer:
+            write_bytes(folder / name, answer.read())
 
     try:
-        hf_hub_download(repository, _IN_REPOSITORY[0], etag_timeout=_SECONDS)
-    except Exception:
-        hf_hub_download(repository, _IN_REPOSITORY[1], etag_timeout=_SECONDS)
-    for name in ("config.json", "preprocessor_config.json"):
-        _tried(lambda name=name: hf_hub_download(repository, name, etag_timeout=_SECONDS))  # type: ignore[misc]
+        fetch(_IN_REPOSITORY[0])
+    except urllib.error.HTTPError:  # the repository is not there, or has no such file
+        fetch(_IN_REPOSITORY[1])
+    for name in SETTINGS:
+        with contextlib.suppress(urllib.error.HTTPError):
+            fetch(name)
 
 
 def _tried(download: Callable[[], object]) -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.artifacts.pretrained_classes import is_imagenet
-from resnets.artifacts.pretrained_locations import SUFFIXES, library_of, timm_settings, weights_folder, with_network
+from resnets.artifacts.pretrained_locations import (
+    SETTINGS,
+    SUFFIXES,
+    library_of,
+    timm_settings,
+    weights_folder,
+    with_network,
+)
 from resnets.core.errors import FileError, UsageError, lookup
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from resnets.modalities.inputs import AnyInput
@@ -162,8 +169,8 @@ def _by_shapes(state: Mapping[str, Tensor], source: str, recipe_model: Spec | No
 def _preprocessing(library: str | None, source: str, path: Path, spec: Spec) -> tuple[Preprocessing, str]:
     """How images are read for weights without a card, and a line that says where that is from."""
     settings, origin = _settings_beside(path) if library in ("hf", "timm") else (None, "")
-    if settings is None and library == "timm":
-        settings, origin = timm_settings(source.partition(":")[2]), "timm"
+    if settings is None and source.startswith(("timm:", "hf:timm/")):
+        settings, origin = timm_settings(source.removeprefix("timm:").removeprefix("hf:timm/")), "timm"
     if settings is not None and (found := _from_settings(settings)) is not None:
         return found, f"Images for {source} are read as {origin} says: {found.summary}."
     resize, crop = (256, 224) if spec.usual_size == 224 else (spec.usual_size, spec.usual_size)
@@ -178,7 +185,7 @@ def _preprocessing(library: str | None, source: str, path: Path, spec: Spec) -> 
 
 def _settings_beside(path: Path) -> tuple[dict[str, Any] | None, str]:
     """The settings in the JSON beside a file from the Hub, and its name: timm's, or transformers'."""
-    for name in ("config.json", "preprocessor_config.json"):
+    for name in SETTINGS:
         try:
             content = json.loads((path.parent / name).read_text("utf-8"))
         except (OSError, ValueError):
