@@ -44,7 +44,8 @@ from resnets.tasks.classification.task import Classification
 from resnets.training import environment
 from resnets.training.recipe import LAMB, SGD, AdamW, Muon, Recipe
 from resnets.training.schedules import OneCycle
-from resnets.training.step import Training, whiten_stem
+from resnets.training.step import Training
+from resnets.training.whitening import whiten_stem
 from tests.training.fake_device import Check, fake_cuda, never_waits, on_device
 from tests.training.test_loop import RECIPE, losses_of, training_of
 

@@ -23,7 +23,7 @@ from resnets.training.prepare import PreparedData
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
-from resnets.training.step import whiten_stem
+from resnets.training.whitening import whiten_stem
 
 # Settings of a recipe that do not change the final weights, and bn_batch, which is set when a run begins.
 _SAME_WEIGHTS = ("name", "bn_batch", "memory_limit", "cuda_graph", "score_training", "evaluate_every")

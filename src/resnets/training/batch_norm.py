@@ -7,7 +7,7 @@ batches in order, one after another or on several ranks, and comes to the runnin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from resnets.core.errors import UsageError
 from resnets.core.units import show_count
 from resnets.tasks.forward import forward
 from resnets.training.distributed import Ranks
+from resnets.training.frozen_parts import batch_norms
 from resnets.training.recipe import Recipe
 
 
@@ -69,11 +70,15 @@ class RunningStatistics:
         self.ghost_batches = ghost_batches
         self.micro_batches = micro_batches
         self.ranks_per_ghost_batch = ranks_per_ghost_batch
-        self._norms = _batch_norms(network)
-        self._buffers = _buffers(self._norms)
+        self.choose(batch_norms(network))
+
+    def choose(self, norms: Sequence[_BatchNorm]) -> None:
+        """Sets which norms are updated in the next steps; the others are frozen, and stay to the last bit."""
+        self._norms = norms
+        self._buffers = _buffers(norms)
 
     def values(self) -> Tensor | None:
-        """Returns a copy of all of them in one vector, or None for a network without batch norm."""
+        """Returns a copy of all of them in one vector, or None where no batch norm is updated."""
         return torch.cat(self._buffers) if self._buffers else None
 
     @torch.no_grad()
@@ -114,7 +119,7 @@ def precise_bn(network: nn.Module, micro_batches: Iterable[Tensor], ranks: Ranks
         micro_batches: the images (N, C, H, W) that this rank runs, on the network's device.
         share: this rank's share of the samples of all ranks.
     """
-    norms = _batch_norms(network)
+    norms = batch_norms(network)
     if not norms:
         return
     network.eval()
@@ -131,10 +136,6 @@ def precise_bn(network: nn.Module, micro_batches: Iterable[Tensor], ranks: Ranks
     if ranks.world > 1:
         buffers = _buffers(norms)
         _set(buffers, ranks.sum(torch.cat(buffers) * share))
-
-
-def _batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def _buffers(norms: Iterable[_BatchNorm]) -> list[Tensor]:

@@ -259,9 +259,12 @@ def admitted(length: RunLength, step: int, total: int) -> tuple[int, int] | None
 
 
 def _cost(recipe: Recipe, share: float) -> float:
-    """The time of a step at the share `share` of the schedule, relative to one at the largest input size."""
+    """The time of a step at the share `share` of the schedule, relative to one at the largest input size in which as
+    many parts learn as ever do."""
+    shape = recipe.preprocessing.shape(recipe.augmentations.size_at(min(1.0, share)))
+    learning = recipe.fine_tuning.cost(share, recipe.model, shape)
     size, largest = (recipe.augmentations.size_at(at) for at in (min(1.0, share), 1.0))
-    return 1.0 if size is None or not largest else (size / largest) ** 2
+    return learning if size is None or not largest else learning * (size / largest) ** 2
 
 
 def _mean_cost(recipe: Recipe, share: float) -> float:

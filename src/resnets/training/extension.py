@@ -88,7 +88,8 @@ def restarted(recipe: Recipe, epochs: float) -> Recipe:
     schedule = recipe.schedule
     if isinstance(schedule, OneCycle):
         schedule = replace(schedule, peak=0.0)
-    changed = replace(recipe, optimizer=optimizer, schedule=schedule, warmup=None)
+    learning = replace(recipe.fine_tuning, unfreeze=(), head="drawn")  # what has begun to learn goes on
+    changed = replace(recipe, optimizer=optimizer, schedule=schedule, warmup=None, fine_tuning=learning)
     return changed.with_length(epochs=epochs)
 
 

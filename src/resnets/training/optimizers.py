@@ -16,6 +16,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from resnets.core.devices import abilities
+from resnets.models.parameter_groups import ParameterGroups
 from resnets.training import unfused_optimizers
 from resnets.training.lamb import Lamb
 from resnets.training.muon import Orthogonal
@@ -148,11 +149,14 @@ class Optimizer:
                 group.rule.step(parameters, gradients, states, lr * group.relative_lr, found_inf)
 
 
-def build(choice: SGD | AdamW | Muon | LAMB, network: nn.Module, precision: str = "fp32") -> Optimizer:
+def build(
+    choice: SGD | AdamW | Muon | LAMB, network: nn.Module, precision: str = "fp32", *, layer_decay: float = 1.0
+) -> Optimizer:
     """Returns the optimiser of `network`.
 
     Args:
         precision: of the training steps.
+        layer_decay: see `ParameterGroups.parameter_groups`; 1 where the optimiser is Muon, or the network has none.
     """
     trainable = [p for p in network.parameters() if p.requires_grad]
     if isinstance(choice, Muon):
@@ -166,6 +170,12 @@ def build(choice: SGD | AdamW | Muon | LAMB, network: nn.Module, precision: str 
             return Lamb(choice.beta1, choice.beta2, choice.eps, decay)
         return Momentum(choice.momentum, choice.nesterov, decay)
 
+    if layer_decay != 1:
+        assert isinstance(network, ParameterGroups)
+        groups = network.parameter_groups(
+            weight_decay=choice.weight_decay, layer_decay=layer_decay, decay_norms_and_biases=choice.decay_norms
+        )
+        return Optimizer([ParameterGroup(g["params"], rule(g["weight_decay"]), g["lr_scale"]) for g in groups])
     kernels, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
     decay = choice.weight_decay
     return Optimizer(

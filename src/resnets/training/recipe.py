@@ -22,10 +22,12 @@ from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
 from resnets.tasks.catalog import AnyTask
 from resnets.tasks.classification.settings import Classify
+from resnets.training.fine_tuning import FineTuning as FineTuning
 from resnets.training.optimizer_settings import LAMB as LAMB
 from resnets.training.optimizer_settings import SGD as SGD
 from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
+from resnets.training.recipe_checks import check_fine_tuning
 from resnets.training.schedules import Cosine, Schedule, Warmup
 from resnets.training.usual_names import USUAL_NAMES
 
@@ -55,6 +57,7 @@ class Recipe:
         preprocessing: how samples become the network's input.
         task: what is predicted, and by which loss.
         weights: to start from, as `resnets.artifacts.pretrained.load_weights` takes them; None initialises new ones.
+        fine_tuning: which parts of the network learn, from when on and at which rate, and how its head begins.
         normalize: where the mean and std of the preprocessing come from.
         augmentations: random changes of training samples.
         val_share: how much of data without `val` is held out as that, by the hash of each name or group: from 0 to
@@ -107,6 +110,7 @@ class Recipe:
     preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
     task: AnyTask = field(default_factory=Classify, metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
     weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    fine_tuning: FineTuning = field(default_factory=FineTuning, metadata=OMITTED_BY_DEFAULT)
     format: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"
     augmentations: AnyAugmentations = field(default_factory=Augmentations, metadata=UNTAGGED_FIRST)
@@ -174,6 +178,7 @@ class Recipe:
                 f"repeated_augmentation must be from 1 to batch {self.batch}, not {self.repeated_augmentation}."
             )
         self._check_input()
+        check_fine_tuning(self)
         self.split.check()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)

@@ -1,6 +1,7 @@
 """What a run costs in seconds, measured before it starts: a step, an evaluation, and saving at the end.
 
-The run's own network takes some steps on the run's own batches, at the largest input size, and scores a part of the
+The run's own network takes some steps on the run's own batches, at the largest input size, with all parts learning that
+ever do, and scores a part of the
 evaluated split; model and report are written to a folder that is removed. All of it is thrown away, so that the run
 that follows is the same as without. The first step, which compiles and allocates, is left out.
 """
@@ -49,7 +50,8 @@ def measure(plan: Plan, data: PreparedData, ranks: Ranks) -> BudgetState:
     """
     recipe, samples = plan.recipe, len(data.train)
     whole = PlannedLength(step=0, total=MAX_STEPS, evaluate_every=MAX_STEPS)  # no evaluations
-    training, _ = build_training(replace(plan, lengths=(whole,)), data, ranks)
+    learning = replace(recipe, fine_tuning=replace(recipe.fine_tuning, unfreeze=(), head="drawn"))
+    training, _ = build_training(replace(plan, recipe=learning, lengths=(whole,)), data, ranks)
     step = _seconds_of_step(plan, data, training)
     test = Subset(data.test, evenly_spaced(len(data.test), 2 * batch_of(training.task) * ranks.world))
     prepared = data.prepared_test()

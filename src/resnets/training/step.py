@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,6 @@ from resnets.core.devices import abilities, float64_device, to_device
 from resnets.data.loader import Batches
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.batch import Batch
-from resnets.models.initialize import whiten
 from resnets.nn.stochastic import Stochastic, set_rng_keys
 from resnets.tasks.base import Task
 from resnets.tasks.forward import place
@@ -31,11 +31,14 @@ from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.distributed import Ranks
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
+from resnets.training.fine_tuning import FineTuning
+from resnets.training.frozen_parts import FrozenParts
 from resnets.training.learner import Learner
 from resnets.training.length import PlannedLength, RunLength
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.sync_batch_norm import synchronize
+from resnets.training.whitening import whiten_stem
 
 
 class Training:
@@ -70,7 +73,10 @@ class Training:
         self.precision = environment.precision
         self.network = place(network, self.device)
         self._foreach = abilities(self.device).foreach
-        self.optimizer = optimizers.build(recipe.optimizer, self.network, self.precision)
+        self._frozen = FrozenParts(recipe.fine_tuning, self.network)
+        self.optimizer = optimizers.build(
+            recipe.optimizer, self.network, self.precision, layer_decay=recipe.fine_tuning.layer_decay
+        )
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
         self.steps_done = 0
@@ -83,6 +89,7 @@ class Training:
         if ranks_per_ghost_batch > 1:
             synchronize(self.network, self.ranks.subgroup(ranks_per_ghost_batch))
         self.learner = Learner(self.network, task, self.precision)
+        self._frozen.set(self.length.share(first_step))
         self._wrapped = self.ranks.wrap(self.learner, self.device)
         self._needs_rng_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._running_statistics = RunningStatistics(
@@ -93,6 +100,8 @@ class Training:
             micro_batches=self.micro_batches,
             ranks_per_ghost_batch=ranks_per_ghost_batch,
         )
+        if recipe.fine_tuning != FineTuning():
+            self._running_statistics.choose(self._frozen.updated_norms())
         # The first step whose gradient was not finite, or -1 (under "stop"); how many were left out (under "skip").
         self.first_bad = torch.tensor(-1, device=self.device)
         self.skipped = torch.tensor(0, device=self.device)
@@ -132,6 +141,7 @@ class Training:
         Args:
             batch: this rank's rows of the global batch.
         """
+        self._freeze()
         # A batch with weights is too rare to capture a graph for, and a ragged one never has the same shapes.
         update = self._update if "weights" in batch or batch.ragged else self._graph_step or self._update
         loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
@@ -177,7 +187,8 @@ class Training:
         Args:
             batch: `with_rng_keys`.
         """
-        self.network.train()
+        self._freeze()
+        self._frozen.train()
         total = torch.zeros((), device=self.device)
         whole = self._global_weight(batch)
         for number in range(len(self.micro_batches)):
@@ -261,31 +272,19 @@ class Training:
         self.plateau = plateau
         self.first_bad.fill_(-1)
 
+    def _freeze(self) -> None:
+        """Freezes the parts that do not learn at the next step, and has DDP sum the gradients of the others alone."""
+        if not self._frozen.set(self.length.share(self.steps_done)):
+            return
+        self._running_statistics.choose(self._frozen.updated_norms())
+        if self.ranks.world > 1:
+            self._wrapped = self.learner
+            gc.collect()  # the hooks of the wrapper before, which is part of a cycle, go with it
+            self._wrapped = self.ranks.wrap(self.learner, self.device)
+
     def _exchanging_gradients(self, last: bool) -> contextlib.AbstractContextManager[object]:
         """Ranks sum their gradients in the backward pass of the last micro-batch alone."""
         if last or self.ranks.world == 1:
             return contextlib.nullcontext()
         assert isinstance(self._wrapped, nn.parallel.DistributedDataParallel)
         return self._wrapped.no_sync()
-
-
-def whiten_stem(
-    network: nn.Module,
-    recipe: Recipe,
-    batches: Batches,
-    micro_batch: int,
-    total: Callable[[Tensor], Tensor] = lambda t: t,
-) -> bool:
-    """Computes the filters of a stem that whitens from the first training images; returns whether it did.
-
-    Those of given weights stay: the layers behind them were trained on what they give.
-
-    Args:
-        micro_batch: images at a time.
-        total: sums over ranks.
-    """
-    steps = math.ceil(recipe.initialization.whiten / recipe.batch)
-    if not steps or recipe.model.stem != "whitened" or recipe.weights is not None:
-        return False
-    whiten(network, (part for b in batches.between(0, steps) for part in torch.split(b["inputs"], micro_batch)), total)
-    return True
