@@ -55,6 +55,7 @@ class TaskSettings(Protocol):
     targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
     fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any
     averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
+    single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
     def model_for(self, spec: Spec, classes: int) -> Spec:
         """`spec` with the head that the task needs, for so many classes.

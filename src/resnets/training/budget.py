@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.data.loader import PREFETCHED_BATCHES
@@ -51,6 +52,7 @@ class BudgetState:
         step: of a step at the largest input size.
         evaluation: of an evaluation.
         ending: of what is done after the last evaluation.
+        preparation: of what is done before the first step; known before the run alone.
 
     Raises:
         UsageError: one is negative or not finite.
@@ -60,9 +62,10 @@ class BudgetState:
     step: float
     evaluation: float
     ending: float
+    preparation: float = field(default=0.0, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
-        if min(self.used, self.step, self.evaluation, self.ending) < 0:
+        if min(self.used, self.step, self.evaluation, self.ending, self.preparation) < 0:
             raise UsageError("a time of the budget is out of range.")
 
 
@@ -82,6 +85,7 @@ class TimeBudget:
         self.minutes = minutes
         self.evaluation = state.evaluation
         self.ending = state.ending
+        self._preparation = state.preparation
         self._clock = clock
         self._started = started - state.used
         self._seconds = MEASURED * 60 * minutes
@@ -148,11 +152,12 @@ class TimeBudget:
         """
         between = recipe.evaluate_every * samples / recipe.batch * _mean_cost(recipe, 0.0) * self.step
         every = recipe.evaluate_every * max(1, math.ceil(self.evaluation / (EVALUATING * between)))
-        total = self._fitting(recipe, samples, 0, 0.0, every, self.left)
+        total = self._fitting(recipe, samples, 0, 0.0, every, self.left - self._preparation)
         epoch = math.ceil(samples / recipe.batch)
         useful = min(max(LEAST_STEPS, min(epoch, USEFUL_STEPS)), recipe.total_steps(samples))
         if total < useful:
-            needed = self.used + useful * _mean_cost(recipe, 0.0) * self.step + self.evaluation + self.ending
+            needed = self.used + self._preparation + self.evaluation + self.ending
+            needed += useful * _mean_cost(recipe, 0.0) * self.step
             minutes = (1.1 * needed + RESERVE_SECONDS) / (1 - RESERVE) / 60
             digits = max(0, 1 - math.floor(math.log10(minutes)))
             minutes = math.ceil(minutes * 10**digits) / 10**digits

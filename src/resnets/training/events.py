@@ -9,6 +9,7 @@ Every event has a key "event" that names its kind:
 - "damaged": step, path and reason of a file that could not be read
 - "plan": where a run with a time budget is planned, first and anew: step from which the plan holds, total (the steps of
   the whole run), epochs, evaluate_every, reason, and the seconds used and measured; see `training.budget`
+- "probe": where the head was fitted before the first step: samples, and lambda of the regression; see `training.probe`
 - "extension": where a finished run is trained longer; see `training.extension`
 - "warning": a message
 - "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions

@@ -21,6 +21,11 @@ def check_fine_tuning(recipe: Recipe) -> None:
         raise UsageError(
             "A CUDA graph computes the same at every step, and fine_tuning.unfreeze changes what learns: give one."
         )
+    if settings.head == "probe" and not recipe.task.single_label:
+        raise UsageError(
+            f"fine_tuning.head=probe fits the classes of samples that have one each, and this is {recipe.task.name}: "
+            "give fine_tuning.head=drawn."
+        )
     if recipe.precise_bn and (settings.freeze or settings.freeze_statistics):
         raise UsageError(
             "precise_bn computes batch norm's statistics anew, and fine_tuning keeps them: give precise_bn=0, or "

@@ -113,7 +113,8 @@ class Session:
                 on_stop=callback.stop_evaluation,
             )
             try:
-                training.prepare(self.batches)
+                if prepared := training.prepare(self.batches):
+                    self.recorder.emit(prepared)
                 scores = run(
                     training, self.batches, evaluate, self.recorder.emit, callback, losses, callback.evaluation_pending
                 )

@@ -30,6 +30,7 @@ from resnets.training.length import PlannedLength
 from resnets.training.model_files import ModelFiles
 from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
+from resnets.training.probed_head import MOST_SAMPLES
 from resnets.training.recipe import MAX_STEPS
 from resnets.training.recorder import EventRecorder
 from resnets.training.run_folder import RunFolder
@@ -40,6 +41,7 @@ T = TypeVar("T")
 _LEAST, _MOST = 2, 30  # steps that are measured
 _LEFT_OUT, _GRAPH_LEFT_OUT = 1, 5  # first steps; a CUDA graph is captured in the fourth
 _FORWARD = 0.5  # of the time of a step: a batch of `precise_bn`, which has no backward pass
+_PROBING = 1.2  # of the time in which samples are evaluated: that of a probe, with its fit
 
 
 def measure(plan: Plan, data: PreparedData, ranks: Ranks) -> BudgetState:
@@ -83,7 +85,14 @@ def measure(plan: Plan, data: PreparedData, ranks: Ranks) -> BudgetState:
     ending += _FORWARD * step * math.ceil(recipe.precise_bn / recipe.batch)
     if data.splits.watched != "test" and "test" in data.splits.splits:
         ending += per_sample * len(data.splits.split("test"))
-    return BudgetState(used=0.0, step=step, evaluation=per_sample * evaluated, ending=ending)
+    probed = min(samples, MOST_SAMPLES) if recipe.fine_tuning.head == "probe" else 0
+    return BudgetState(
+        used=0.0,
+        step=step,
+        evaluation=per_sample * evaluated,
+        ending=ending,
+        preparation=_PROBING * per_sample * probed,
+    )
 
 
 def _seconds_of_step(plan: Plan, data: PreparedData, training: Training) -> float:

@@ -31,10 +31,12 @@ from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.distributed import Ranks
 from resnets.training.ema import EMA
 from resnets.training.environment import Environment
+from resnets.training.events import Event
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.frozen_parts import FrozenParts
 from resnets.training.learner import Learner
 from resnets.training.length import PlannedLength, RunLength
+from resnets.training.probed_head import fit_probe
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Plateau, PlateauState
 from resnets.training.sync_batch_norm import synchronize
@@ -217,12 +219,20 @@ class Training:
         return torch.where(total > 0, total, 1)
 
     @torch.no_grad()
-    def prepare(self, batches: Batches) -> None:
-        """Before the first step: computes the filters of a stem that whitens. Does nothing once steps were done."""
-        if self.steps_done or not whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum):
-            return
-        if self.ema:
+    def prepare(self, batches: Batches) -> Event | None:
+        """Before the first step: computes the filters of a stem that whitens, and fits the head if the recipe says so.
+
+        Does nothing once steps were done. Returns an event for the log where the head was fitted.
+        """
+        if self.steps_done:
+            return None
+        event = None
+        changed = whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum)
+        if self.recipe.fine_tuning.head == "probe":
+            event = fit_probe(self.network, self.recipe, self.task, batches, self.ranks)
+        if self.ema and (changed or event):
             self.ema.network.load_state_dict(self.network.state_dict())
+        return event
 
     @torch.no_grad()
     def finish(self, batches: Batches) -> None:

@@ -45,6 +45,7 @@ class Classify:
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
     averages: ClassVar[bool] = True
+    single_label: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.target_threshold is None:

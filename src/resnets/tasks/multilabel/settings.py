@@ -39,6 +39,7 @@ class MultiLabel:
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
     averages: ClassVar[bool] = True
+    single_label: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if wrong := [each for each in self.thresholds or () if not 0 <= each <= 1]:

@@ -45,6 +45,7 @@ class Regress:
     targets: ClassVar[tuple[str, ...]] = ("target",)
     fixed: ClassVar[bool] = True
     averages: ClassVar[bool] = True
+    single_label: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, value in (("delta", self.delta), ("std", self.std)):

@@ -42,6 +42,7 @@ class Segment:
     targets: ClassVar[tuple[str, ...]] = ("masks",)
     fixed: ClassVar[bool] = False
     averages: ClassVar[bool] = True
+    single_label: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.ignore is not None and not 0 <= self.ignore <= 255:

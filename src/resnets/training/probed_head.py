@@ -1,0 +1,99 @@
+"""The layer of logits as a linear probe of the initial weights, before the first step; see `training.probe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from resnets.core import rng
+from resnets.core.devices import full_float32
+from resnets.core.errors import DataError
+from resnets.data.loader import Batches
+from resnets.data.prefetch import prefetch
+from resnets.evaluation.embedding import PooledFeatures
+from resnets.evaluation.predictor import BATCH, NetworkPredictor
+from resnets.modalities.batch import Loaded
+from resnets.modalities.inputs import open_reader
+from resnets.models.initialize import initialize
+from resnets.models.resnet import backbone_of
+from resnets.tasks.base import Task
+from resnets.training import agreement, probe
+from resnets.training.distributed import Ranks
+from resnets.training.events import Event
+from resnets.training.recipe import Recipe
+
+MOST_SAMPLES = 4096
+
+
+def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, ranks: Ranks) -> Event:
+    """Sets the layer of logits of `network`, the same on all ranks; returns the event for the log.
+
+    The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them. The layer is drawn to
+    the rows that the initial weights gave it, and to 0 for the other classes.
+
+    Raises:
+        DataError: a sample cannot be read, and the recipe does not say to leave that out.
+    """
+    count = len(batches.dataset)
+    chosen = np.sort(rng.generator(recipe.seed, "probe").permutation(count)[:MOST_SAMPLES])
+    share = ranks.share(len(chosen))
+    own = agreement.together(ranks, lambda: _features(network, recipe, task, batches, chosen[share.start : share.stop]))
+    everyone = ranks.gather(own)
+    features, read = (np.concatenate([part[place] for part in everyone]) for place in (0, 1))
+    targets = batches.dataset.targets[task.settings.targets[0]][read]
+    layer = backbone_of(network).fc
+    weight0, bias0 = _known_rows(layer, recipe, task)
+    weight, bias, strength = agreement.from_rank_0(ranks, lambda: probe.fit_head(features, targets, weight0, bias0))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return {"event": "probe", "step": 0, "samples": len(read), "lambda": strength}
+
+
+def _known_rows(layer: nn.Linear, recipe: Recipe, task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The weights and biases of `layer`, with 0 for the classes that no initial weights were given for: those whose
+    row is as it was drawn."""
+    drawn = task.build(recipe.model)
+    initialize(drawn, seed=recipe.seed, how=recipe.initialization)
+    first = backbone_of(drawn).fc.weight.detach().numpy()
+    weight, bias = (each.detach().cpu().numpy() for each in (layer.weight, layer.bias))
+    known = (weight != first).any(1)
+    return np.where(known[:, None], weight, 0), np.where(known, bias, 0)
+
+
+@torch.inference_mode()
+@full_float32()
+def _features(
+    network: nn.Module, recipe: Recipe, task: Task, batches: Batches, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The pooled features (N, D) of the samples `chosen` that can be read, and the numbers of these (N,)."""
+    backbone, device = backbone_of(network), batches.device
+    predictor = NetworkPredictor(
+        network, PooledFeatures(task.settings), open_reader(recipe.preprocessing), device=device
+    )
+
+    def load(index: int) -> Loaded | None:
+        try:
+            return predictor.load(batches.dataset, index)
+        except DataError:
+            if batches.replace_damaged:
+                return None
+            raise
+
+    def parts() -> Iterator[list[int]]:
+        for first in range(0, len(chosen), BATCH):
+            yield chosen[first : first + BATCH].tolist()
+
+    found, read = [np.zeros((0, backbone.num_features), np.float32)], [np.zeros(0, np.int64)]
+    with ThreadPoolExecutor(max(1, batches.workers)) as pool:
+        for indices, loaded in zip(parts(), prefetch(pool, load, parts()), strict=True):
+            good = [(index, each) for index, each in zip(indices, loaded, strict=True) if each is not None]
+            if good:
+                found.append(predictor.predict([each for _, each in good]).cpu().numpy())
+                read.append(np.array([index for index, _ in good]))
+    return np.concatenate(found), np.concatenate(read)

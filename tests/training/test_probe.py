@@ -1,0 +1,168 @@
+"""The head as a linear probe: against scikit-learn and torch's gradients, and in runs cut up and shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit
+from sklearn.preprocessing import StandardScaler
+
+import resnets
+from resnets.cli import main
+from resnets.core.errors import UsageError
+from resnets.modalities.image.datasets.digits import digits
+from resnets.modalities.image.datasets.in_memory import InMemoryDataset
+from resnets.models.resnet import ResNet
+from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.training import probe
+from resnets.training.fine_tuning import FineTuning
+from resnets.training.probe import fit_head
+from tests.training.cut import cut_after
+from tests.training.runs import arguments, curve, events, finish, sha_of, start
+from tests.training.test_distributed import assert_close
+from tests.training.test_loop import RECIPE, training_of
+
+PROBED = "fine_tuning.head=probe"
+
+
+def samples(count: int = 120, size: int = 9, classes: int = 4, apart: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features of normal distribution, each of its own scale, and classes whose means lie `apart`."""
+    g = np.random.default_rng(0)
+    targets = np.arange(count) % classes
+    means = apart * g.normal(size=(classes, size))
+    return (g.normal(size=(count, size)) + means[targets]) * g.uniform(0.1, 9, size), targets
+
+
+def test_without_weights_to_begin_with_it_is_scikit_learns_regression() -> None:
+    x, y = samples()
+    weight, bias, chosen = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
+    scaler = StandardScaler().fit(x)
+    peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit(scaler.transform(x), y)
+    assert chosen == 0.05
+    ours = x @ weight.T + bias
+    theirs = peer.decision_function(scaler.transform(x))
+    np.testing.assert_allclose(ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [9, 60])
+def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
+    """With more features than samples too, where the fit is in the coordinates of the samples."""
+    x, y = samples(count=40, size=size, apart=1.5 / size**0.5)
+    weight, bias, chosen = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
+    scaled = StandardScaler().fit_transform(x)
+    losses = dict.fromkeys(probe.LAMBDAS, 0.0)
+    for own, held_out in PredefinedSplit(probe._folds(y)).split():
+        for strength in probe.LAMBDAS:
+            peer = LogisticRegression(C=1 / (strength * len(own)), tol=1e-8, max_iter=10_000).fit(scaled[own], y[own])
+            losses[strength] -= peer.predict_log_proba(scaled[held_out])[np.arange(len(held_out)), y[held_out]].sum()
+    assert chosen == min(losses, key=lambda strength: losses[strength])
+    again = fit_head(x, y, np.zeros((4, size)), np.zeros(4), lambdas=[chosen])
+    np.testing.assert_allclose(x @ weight.T + bias, x @ again[0].T + again[1], atol=1e-2)
+    assert probe.LAMBDAS[0] > chosen > probe.LAMBDAS[-1]
+
+
+@pytest.mark.parametrize("size", [9, 60])
+def test_the_fit_is_the_minimum_around_the_weights_to_begin_with(size: int) -> None:
+    x, y = samples(count=40, size=size)
+    weight0, bias0 = np.random.default_rng(1).normal(size=(5, size)), np.arange(5.0)  # no sample has the fifth class
+    weight, bias, _ = fit_head(x, y, weight0, bias0, lambdas=[0.3])
+    deviation = torch.from_numpy(x.std(0))
+    scaled = torch.from_numpy((x - x.mean(0)) / x.std(0))
+    change = ((torch.from_numpy(weight - weight0)) * deviation).requires_grad_()
+    begin = torch.from_numpy(weight0) * deviation
+    shift = torch.from_numpy(bias + weight @ x.mean(0)).requires_grad_()
+    loss = F.cross_entropy(scaled @ (begin + change).T + shift, torch.from_numpy(y)) + 0.15 * change.square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert change.grad is not None
+    assert shift.grad is not None
+    assert float(change.grad.abs().max()) < 1e-5
+    assert float(shift.grad[:4].abs().max()) < 1e-5
+    assert float(shift.detach()[4]) == pytest.approx(4.0 + (weight0[4] @ x.mean(0)))
+    far = fit_head(x, y, weight0, bias0, lambdas=[1e6])[0]
+    np.testing.assert_allclose(far, weight0, atol=1e-4)
+
+
+def test_folds_are_stratified_and_a_class_of_one_is_never_held_out() -> None:
+    y = np.array([0] * 10 + [1] * 3 + [2])
+    folds = probe._folds(y)
+    assert np.bincount(folds[:10]).tolist() == [2] * 5
+    assert len(set(folds[10:13])) == 3
+    assert folds[13] == -1
+    assert fit_head(np.eye(3), np.arange(3), np.zeros((3, 3)), np.zeros(3))[2] == probe.DEFAULT
+
+
+def test_constant_features_and_equal_arrays_give_the_same_bits() -> None:
+    x, y = samples()
+    x[:, 3] = 7.0
+    first, second = (fit_head(x, y, np.zeros((4, 9)), np.zeros(4)) for _ in range(2))
+    assert np.isfinite(first[0]).all()
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_head_of_a_run_begins_as_the_probe_of_its_initial_weights(known: bool) -> None:
+    training, batches = training_of(replace(RECIPE, fine_tuning=FineTuning(head="probe"), ema=0.9))
+    network = training.network
+    assert isinstance(network, ResNet)
+    layer = network.fc
+    weight0, bias0 = np.zeros((10, 16)), np.zeros(10)
+    if known:  # as weights that have two of the classes by name leave it
+        with torch.no_grad():
+            layer.weight[[2, 5]] = 0.3
+            layer.bias[[2, 5]] = -1.0
+        weight0[[2, 5]], bias0[[2, 5]] = 0.3, -1.0
+    dataset = digits().train
+    assert isinstance(dataset, InMemoryDataset)
+    event = training.prepare(batches)
+    assert event is not None
+    assert event["samples"] == len(dataset)
+    network.eval()
+    ids = np.arange(len(dataset))
+    inputs = batches._reader.normalize(torch.from_numpy(dataset.pixels[ids]))
+    labels = dataset.targets["labels"]
+    with torch.no_grad():
+        features = network.forward_head(network.forward_features(inputs), pre_logits=True).numpy()
+        ours = network(inputs).numpy()
+        assert np.array_equal(training.evaluated_network.eval()(inputs).numpy(), ours)
+    weight, bias, chosen = fit_head(features, labels, weight0, bias0)
+    assert event["lambda"] == chosen
+    np.testing.assert_allclose(ours, features @ weight.T + bias, atol=2e-3)
+    assert 0.5 < (ours.argmax(1) == labels).mean() < 1  # random convolutions; a drawn head has a tenth
+    assert training.prepare(batches) is not None
+    training.steps_done = 1
+    assert training.prepare(batches) is None
+
+
+def test_a_run_that_is_cut_goes_on_bit_for_bit_and_begins_so_again(data: Path, tmp_path: Path) -> None:
+    settings = (PROBED, "fine_tuning.unfreeze=[0.3]")
+    assert main(arguments(data, tmp_path / "whole", *settings, epochs=2)) == 0
+    cut_after(data, tmp_path / "cut", 15, *settings, epochs=2)
+    cut_after(data, tmp_path / "early", 1, *settings, epochs=2, checkpoint_steps=None)
+    for name in ("cut", "early"):
+        resnets.resume(tmp_path / name)
+        assert sha_of(tmp_path / name) == sha_of(tmp_path / "whole")
+        assert curve(tmp_path / name) == curve(tmp_path / "whole")
+    (fitted,) = [event for event in events(tmp_path / "whole") if event["event"] == "probe"]
+    assert fitted["samples"] == 120
+    assert fitted["lambda"] in probe.LAMBDAS
+
+
+def test_two_ranks_fit_what_one_does(data: Path, tmp_path: Path) -> None:
+    settings = ("precision=fp32", "optimizer.lr=0.001", PROBED)
+    for ranks in (1, 2):
+        code, _, err = finish(start(arguments(data, tmp_path / str(ranks), *settings, epochs=0.5), ranks=ranks))
+        assert code == 0, err
+    assert_close(tmp_path / "2", tmp_path / "1")
+
+
+def test_a_task_without_one_class_for_each_sample_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"this is multi-label: give fine_tuning\.head=drawn"):
+        replace(RECIPE, task=MultiLabel(), fine_tuning=FineTuning(head="probe"))
