@@ -61,6 +61,7 @@ class CheckpointCallback:
         asked: signals that asked to stop; see `stop_signals`.
         log_bytes: returns the present length of the log.
         save_best: saves the evaluated weights as the best model.
+        on_scores: called on rank 0 with the scores of every evaluation.
         found: the checkpoint from which the run continues.
         unlogged: losses of steps that are not logged yet.
         budget: of time; None for none.
@@ -78,6 +79,7 @@ class CheckpointCallback:
         asked: list[int],
         log_bytes: Callable[[], int],
         save_best: Callable[[Scores], None],
+        on_scores: Callable[[Scores], None] = lambda scores: None,
         found: Saved | None = None,
         unlogged: list[Tensor],
         budget: TimeBudget | None = None,
@@ -99,6 +101,7 @@ class CheckpointCallback:
         self._votes = Votes(training.ranks)
         self._log_bytes = log_bytes
         self._save_best = save_best
+        self._on_scores = on_scores
         self._before = found.state.seconds if found else 0.0
         self._started = self._saved = time.monotonic()
         self.waited = 0.0  # seconds that training waited for checkpoints
@@ -178,6 +181,8 @@ class CheckpointCallback:
             self.best = candidate
             if self.training.ranks.is_main:
                 self._save_best(scores)
+        if self.training.ranks.is_main:
+            self._on_scores(scores)
         if self.budget is not None:
             self.budget.after_evaluation()
 

@@ -11,6 +11,7 @@ Every event has a key "event" that names its kind:
   the whole run), epochs, evaluate_every, reason, and the seconds used and measured; see `training.budget`
 - "probe": where the head was fitted before the first step: samples, and lambda of the regression; see `training.probe`
 - "extension": where a finished run is trained longer; see `training.extension`
+- "soup": at the end, where weights were averaged: tried, kept (the steps of those in the average), metric and value
 - "warning": a message
 - "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions
 

@@ -140,12 +140,12 @@ def extended_event(phase: Phase, samples: int) -> Event:
 
 
 def _last_model(folder: RunFolder, plan: Plan, history: list[Event]) -> Path:
-    """Returns the model of the run's last step: last.safetensors where a metric is monitored, else model.safetensors.
+    """Returns the model of the run's last step: last.safetensors where it is kept, else model.safetensors.
 
     Raises:
         FileError: last.safetensors is gone, and model.safetensors is another model.
     """
-    if plan.checkpoints.monitor is None:
+    if plan.checkpoints.monitor is None and not plan.recipe.soup:
         return folder.model
     if folder.last.exists():
         return folder.last

@@ -2,8 +2,9 @@
 
 `model.safetensors` is the model to use, and report.html says how good it is. Without a monitored metric it is the
 model of the last step. With one, `best.safetensors` is written after each evaluation that is the best so far; when the
-run ends, `last.safetensors` gets the model of the last step, and model.safetensors the best one. A run that is killed
-between these files has not ended: resumed, it writes them again.
+run ends, `last.safetensors` gets the model of the last step, and model.safetensors the best one. With `soup` in the
+recipe, model.safetensors is the soup, and last.safetensors is there as well. A run that is killed between these files
+has not ended: resumed, it writes them again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
 from resnets.training.recorder import EventRecorder
 from resnets.training.run_folder import RunFolder
+from resnets.training.soup import Ingredients
 from resnets.training.step import Training
 
 
@@ -40,12 +42,24 @@ class ModelFiles:
         self._folder = folder
         self._training = training
         self._recorder = recorder
+        count = plan.recipe.soup
+        self._soup = Ingredients(folder.soup, count, plan.monitored or plan.headline) if count else None
         self._best: Scores | None = None  # of best.safetensors, where this process wrote it
 
     def save_best(self, scores: Scores) -> None:
         """Saves the current weights as the best model so far. Called on rank 0."""
         model_file.save(self._folder.best, self._weights(), self._card(scores))
         self._best = scores
+
+    def add_to_soup(self, scores: Scores) -> None:
+        """Keeps the current weights for the soup if they are among the best, where there is one. Called on rank 0."""
+        if self._soup is not None:
+            self._soup.add(self._training.steps_done, self._weights(), self._card(scores))
+
+    def go_on_after(self, step: int) -> None:
+        """Removes what was kept for the soup after `step`; all of it with -1, at the end. Called on rank 0."""
+        if self._soup is not None:
+            self._soup.remove(step)
 
     def save_final(self, scores: Scores, evaluate: RunEvaluator, *, has_best: bool) -> Scores:
         """Saves the models of a run whose last step is done, and its report; returns the scores of the model to use.
@@ -62,14 +76,18 @@ class ModelFiles:
         """
         ranks, monitor = self._training.ranks, self._plan.checkpoints.monitor
         weights, card = self._weights(), self._card(scores)
-        if monitor is not None:
-            if ranks.is_main:
-                model_file.save(self._folder.last, weights, card)
-            if has_best and agreement.from_rank_0(ranks, self._best_exists):
-                known, last = agreement.from_rank_0(ranks, lambda: self._best), (weights, card)
-                needed = ranks.is_main or known is None or "test" in self._data.splits.splits
-                weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
-                scores = known or evaluate.weights(weights)
+        if (monitor is not None or self._soup is not None) and ranks.is_main:
+            model_file.save(self._folder.last, weights, card)
+        soup = self._soup.cook(evaluate.weights, ranks) if self._soup is not None else None
+        if soup is not None:
+            self._recorder.emit(soup.event)
+            weights, scores = soup.weights, soup.scores
+            card = self._card(scores)
+        elif monitor is not None and has_best and agreement.from_rank_0(ranks, self._best_exists):
+            known, last = agreement.from_rank_0(ranks, lambda: self._best), (weights, card)
+            needed = ranks.is_main or known is None or "test" in self._data.splits.splits
+            weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
+            scores = known or evaluate.weights(weights)
         scores = self._with_test(scores, evaluate, weights, card)
         if ranks.is_main:
             self._write(scores, weights, card)

@@ -58,6 +58,7 @@ class Recipe:
         task: what is predicted, and by which loss.
         weights: to start from, as `resnets.artifacts.pretrained.load_weights` takes them; None initialises new ones.
         fine_tuning: which parts of the network learn, from when on and at which rate, and how its head begins.
+        soup: the weights of how many of the best evaluations may be averaged at the end (`training.soup`); 0 for none.
         normalize: where the mean and std of the preprocessing come from.
         augmentations: random changes of training samples.
         val_share: how much of data without `val` is held out as that, by the hash of each name or group: from 0 to
@@ -110,6 +111,7 @@ class Recipe:
     preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
     task: AnyTask = field(default_factory=Classify, metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
     weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    soup: int = field(default=0, metadata=OMITTED_BY_DEFAULT)
     fine_tuning: FineTuning = field(default_factory=FineTuning, metadata=OMITTED_BY_DEFAULT)
     format: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     normalize: Normalize = "given"

@@ -37,13 +37,18 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The model of the last step, where a metric is monitored."""
+        """The model of the last step, where a metric is monitored or the model is a soup."""
         return self.path / "last.safetensors"
 
     @property
     def best(self) -> Path:
         """The best model so far, where a metric is monitored."""
         return self.path / "best.safetensors"
+
+    @property
+    def soup(self) -> Path:
+        """The folder of the weights that may be averaged at the end; see `training.soup`."""
+        return self.path / "soup"
 
     @property
     def report(self) -> Path:

@@ -76,6 +76,7 @@ class Session:
         )
         self.batches.on_damaged = self.damage.found_in_step
         self.models = ModelFiles(plan, data, folder, self.training, self.recorder)
+        agreement.from_rank_0(ranks, lambda: self.models.go_on_after(found.state.step if found else 0))
 
     def run(self, notes: Sequence[str]) -> Scores:
         """Trains to the end; returns the scores of model.safetensors.
@@ -99,6 +100,7 @@ class Session:
                 asked=asked,
                 log_bytes=self.recorder.log_bytes,
                 save_best=self.models.save_best,
+                on_scores=self.models.add_to_soup,
                 found=found,
                 unlogged=losses,
                 budget=self.budget,
@@ -155,6 +157,8 @@ class Session:
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
         extensions = len(self.plan.extensions)
         self.recorder.emit({**end, "extensions": extensions} if extensions else end)
+        if self.ranks.is_main:
+            self.models.go_on_after(-1)
         self.ranks.barrier()  # as long as the disk takes
         self.ranks.gather(None)
 

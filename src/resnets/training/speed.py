@@ -85,6 +85,7 @@ def measure(plan: Plan, data: PreparedData, ranks: Ranks) -> BudgetState:
     ending += _FORWARD * step * math.ceil(recipe.precise_bn / recipe.batch)
     if data.splits.watched != "test" and "test" in data.splits.splits:
         ending += per_sample * len(data.splits.split("test"))
+    ending += per_sample * evaluated * recipe.soup
     probed = min(samples, MOST_SAMPLES) if recipe.fine_tuning.head == "probe" else 0
     return BudgetState(
         used=0.0,
