@@ -52,9 +52,6 @@ def test_frozen_parts_are_a_function_of_the_share_that_is_done(settings: dict[st
     assert [FineTuning(**settings).frozen(step / 10, SPEC) for step in range(10)] == expected
 
 
-PARTS = (("conv1", "bn1"), ("layer1",), ("layer2",))
-
-
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.1, nesterov=True, weight_decay=5e-4), AdamW(lr=3e-3)])
 @pytest.mark.parametrize("freeze_statistics", [False, True])
 def test_ten_steps_of_gradual_unfreezing_are_those_of_a_plain_loop(
@@ -73,7 +70,8 @@ def test_ten_steps_of_gradual_unfreezing_are_those_of_a_plain_loop(
             learns = began.get(name, 99) <= step
             module.train(learns).requires_grad_(learns)
             if freeze_statistics:
-                module.apply(lambda each: each.eval() if isinstance(each, nn.BatchNorm2d) else each)
+                for each in (each for each in module.modules() if isinstance(each, nn.BatchNorm2d)):
+                    each.eval()
         for name, first in began.items():
             if first == step:
                 kinds = (optimizer.weight_decay, lambda p: p.ndim > 1), (

@@ -26,7 +26,7 @@ from tests.training.test_best import metrics_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE
 
-ACCURACY, _, LOSS, *_ = Classify.metrics
+ACCURACY, LOSS = Classify.metrics[0], Classify.metrics[2]
 
 
 def trained(data: Path, out: Path, *more: str, **options: Any) -> resnets.Run:

@@ -22,6 +22,7 @@ from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
+from resnets.training.distillation import Distillation
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
 
@@ -39,6 +40,7 @@ def train(
     format: str | None = None,
     model: str | PathLike[str] | Spec | None = None,
     weights: str | PathLike[str] | None = None,
+    teacher: str | PathLike[str] | None = None,
     epochs: float | None = None,
     minutes: float | None = None,
     val_share: float | None = None,
@@ -75,6 +77,8 @@ def train(
         weights: to begin with: a run folder, a file (.safetensors, .pth), torchvision:NAME, timm:TAG or
             hf:OWNER/NAME. Without model, the network is that of the weights, and images are normalised as they were for
             them. Classes that the weights know by name keep their rows of the head.
+        teacher: model file or run folder of the same classes, from which the network learns beside the labels
+            (distillation; teacher.weight and teacher.temperature set how).
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
             planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
@@ -133,6 +137,8 @@ def train(
         resolved = replace(resolved, model=find_spec(model))
     if weights is not None:
         resolved = _from_weights(resolved, weights, overrides, named=model is not None)
+    if teacher is not None:
+        resolved = replace(resolved, teacher=Distillation(model=str(local_path(teacher, "a model"))))
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
     if minutes is not None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from resnets.artifacts.pretrained import InitialWeights, set_initial_weights
+from resnets.artifacts.find import find_model_file
+from resnets.artifacts.pretrained import InitialWeights, set_initial_weights, sha256_of
 from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
 from resnets.data.loader import Batches
@@ -27,6 +28,7 @@ from resnets.training.prepare import PreparedData
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.step import Training
+from resnets.training.teacher import open_teacher
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -64,7 +66,7 @@ def build_training(
         restored: whether a checkpoint will replace the initial weights.
 
     Raises:
-        FileError: the file of initial weights is not what it was when the run began.
+        FileError: the file of initial weights, or of the teacher, is not what it was when the run began.
     """
     recipe = phase.recipe if phase else plan.recipe
     task = task_of(recipe)
@@ -78,6 +80,13 @@ def build_training(
     training = Training(
         recipe, plan.environment, task, network, len(data.train), ranks, first_step=first, planned=planned
     )
+    if recipe.teacher is not None:
+        teacher = open_teacher(recipe, data.train.classes, training.device)
+        if sha256_of(find_model_file(recipe.teacher.model)) != plan.teacher_sha256:
+            raise FileError(
+                f"{recipe.teacher.model} is not the teacher that the run began with: put that one back, or train anew."
+            )
+        training.learner.teacher = teacher
     if recipe.memory_limit is not None:
         memory.keep_within_limit(training)
     batches = batches_for(  # by the recipe of the whole run: an extension goes on with its order of the data

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from resnets.modalities.batch import Batch
 from resnets.tasks.base import Task
 from resnets.tasks.forward import computing, lay_out
+from resnets.training.teacher import Teacher
 
 
 class Learner(nn.Module):
@@ -14,7 +15,12 @@ class Learner(nn.Module):
 
     Args:
         precision: "fp32", or "bf16" for torch's autocast.
+
+    Attributes:
+        teacher: from which the network learns besides; None for none. It is no module of the learner.
     """
+
+    teacher: Teacher | None = None
 
     def __init__(self, network: nn.Module, task: Task, precision: str = "fp32") -> None:
         super().__init__()
@@ -26,4 +32,6 @@ class Learner(nn.Module):
         inputs = batch["inputs"]
         batch = batch | {"inputs": lay_out(inputs)}
         with computing(inputs.device, self.precision):
+            if self.teacher is not None:
+                return self.teacher.loss(self.network, self.task, batch)
             return self.task.loss(self.network, batch)

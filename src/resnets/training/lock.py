@@ -9,6 +9,8 @@ from pathlib import Path
 
 from resnets.core.errors import UsageError
 from resnets.core.files import explain
+from resnets.training import agreement
+from resnets.training.distributed import Ranks
 
 
 @contextlib.contextmanager
@@ -31,6 +33,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def locked_for(ranks: Ranks, folder: Path) -> Iterator[None]:
+    """Context manager that holds the lock of `folder` for all ranks; rank 0 takes it. Called on every rank."""
+    with contextlib.ExitStack() as held:
+        agreement.from_rank_0(ranks, lambda: held.enter_context(locked(folder)))
+        yield
 
 
 def _lock(handle: int, run: Path) -> None:

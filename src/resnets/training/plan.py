@@ -105,6 +105,7 @@ class Plan:
         split_rule: how images are held out, "groups" where the column `group` of a table decided; see
             `resnets.data.splits`.
         weights_sha256: of the file of weights that the run starts from; None where they are drawn.
+        teacher_sha256: of the model file of the recipe's teacher; None without one.
         data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
         tensorboard: whether events are also written for TensorBoard.
         extensions: epochs of each extension of the finished run; see `training.extension`.
@@ -123,6 +124,7 @@ class Plan:
     data_fingerprint: Fingerprint = "names"  # of files that do not record it
     data_path: str | None = None
     weights_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    teacher_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     tensorboard: bool = False
     extensions: tuple[float, ...] = ()
     lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
@@ -164,6 +166,8 @@ class Plan:
         decisive = {"recipe": recipe, "data": self.data_sha256}
         if self.weights_sha256 is not None:
             recipe["weights"] = self.weights_sha256  # wherever the file lies
+        if self.teacher_sha256 is not None:
+            recipe["teacher"]["model"] = self.teacher_sha256
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

@@ -22,21 +22,21 @@ from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
 from resnets.tasks.catalog import AnyTask
 from resnets.tasks.classification.settings import Classify
+from resnets.training.distillation import Distillation as Distillation
 from resnets.training.fine_tuning import FineTuning as FineTuning
 from resnets.training.optimizer_settings import LAMB as LAMB
 from resnets.training.optimizer_settings import SGD as SGD
 from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
-from resnets.training.recipe_checks import check_fine_tuning
+from resnets.training.recipe_checks import MAX_EPOCHS as MAX_EPOCHS
+from resnets.training.recipe_checks import MAX_STEPS as MAX_STEPS
+from resnets.training.recipe_checks import check_fine_tuning, check_lengths
 from resnets.training.schedules import Cosine, Schedule, Warmup
 from resnets.training.usual_names import USUAL_NAMES
 
 Precision = Literal["auto", "fp32", "bf16"]
 # Far beyond any run that ends: larger values are mistakes, and would fill the memory or never end.
 MAX_BATCH = 2**20
-MAX_EPOCHS = 10**6
-MAX_STEPS = 10**9
-MAX_MINUTES = 10**6  # two years
 MAX_EVALUATIONS = 10**6
 MAX_SAMPLES = 10**8  # of precise_bn
 
@@ -58,6 +58,7 @@ class Recipe:
         task: what is predicted, and by which loss.
         weights: to start from, as `resnets.artifacts.pretrained.load_weights` takes them; None initialises new ones.
         fine_tuning: which parts of the network learn, from when on and at which rate, and how its head begins.
+        teacher: a model from which the network learns beside the labels; None for none.
         soup: the weights of how many of the best evaluations may be averaged at the end (`training.soup`); 0 for none.
         normalize: where the mean and std of the preprocessing come from.
         augmentations: random changes of training samples.
@@ -111,6 +112,7 @@ class Recipe:
     preprocessing: AnyInput = field(metadata=UNTAGGED_FIRST)
     task: AnyTask = field(default_factory=Classify, metadata=OMITTED_BY_DEFAULT | UNTAGGED_FIRST)
     weights: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    teacher: Distillation | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     soup: int = field(default=0, metadata=OMITTED_BY_DEFAULT)
     fine_tuning: FineTuning = field(default_factory=FineTuning, metadata=OMITTED_BY_DEFAULT)
     format: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
@@ -154,15 +156,7 @@ class Recipe:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
         if self.bn_batch is not None and (self.bn_batch < least or self.batch % self.bn_batch):
             raise UsageError(f"bn_batch must be {least} or more and divide batch {self.batch}, not {self.bn_batch}.")
-        lengths = [self.epochs, self.steps].count(None)
-        if lengths == 0 or (lengths == 2 and self.minutes is None):
-            raise UsageError(f"Give epochs or steps, not both or neither (epochs {self.epochs}, steps {self.steps}).")
-        if self.minutes is not None and not 0 < self.minutes <= MAX_MINUTES:
-            raise UsageError(f"minutes must be above 0 and at most {MAX_MINUTES:,}, not {self.minutes:g}.")
-        if self.epochs is not None and not 0 < self.epochs < MAX_EPOCHS:
-            raise UsageError(f"epochs must be above 0 and below {MAX_EPOCHS:,}, not {self.epochs:g}.")
-        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
-            raise UsageError(f"steps must be from 1 to {MAX_STEPS:,}, not {self.steps:,}.")
+        check_lengths(self)
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}.")
         if self.ema is not None and not 0 <= self.ema < 1:

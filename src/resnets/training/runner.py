@@ -6,9 +6,8 @@ Each prepares the data (`training.prepare`), writes or reads the plan (`training
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from resnets.core import clock
@@ -28,7 +27,7 @@ from resnets.training.distributed import LIMIT, Ranks, process_group
 from resnets.training.environment import Environment
 from resnets.training.events import Subscriber
 from resnets.training.extension import extend, phases_of
-from resnets.training.lock import locked
+from resnets.training.lock import locked_for
 from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.prepare import PreparedData, absolute_path, moved_to, reopen, resolve
 from resnets.training.recipe import Recipe
@@ -36,6 +35,7 @@ from resnets.training.recipe_checks import check_soup
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 from resnets.training.session import Session
+from resnets.training.teacher import with_teacher
 
 
 def train(
@@ -80,6 +80,7 @@ def train(
                 recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
             initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe), data.train.classes)[1])
             notes += initial.notes if initial else ()
+        recipe, teacher = agreement.together(ranks, lambda: with_teacher(recipe, data.train.classes))
         if workers is None:
             workers = 0 if data.train_scan.prepared is not None else default_workers()
         plan = Plan(
@@ -89,16 +90,19 @@ def train(
             workers=workers,
             data_sha256=data.sha256(),
             weights_sha256=initial.sha256 if initial else None,
+            teacher_sha256=teacher,
             data_fingerprint="contents",
             split_rule="groups" if data.splits.uses_group_column else "hash",
             data_path=absolute_path(recipe.data),
             tensorboard=tensorboard,
         )
-        agreement.require_equal(ranks, {"recipe.bn_batch": recipe.bn_batch, "weights": plan.weights_sha256})
+        agreement.require_equal(
+            ranks, {"recipe.bn_batch": recipe.bn_batch, "weights": plan.weights_sha256, "teacher": teacher}
+        )
         budget, planned = time_budget.begun(plan, data, ranks, started)
         if budget is not None:
             notes += budget.notes(recipe, planned.lengths[-1], len(data.train))
-        with _lock(folder, ranks), arithmetic_of(plan):
+        with locked_for(ranks, folder.checkpoints), arithmetic_of(plan):
             agreement.from_rank_0(ranks, lambda: _write_folder(folder, plan, data))
             return Session(planned, data, folder, ranks, subscribers, budget=budget).run(notes)
 
@@ -141,7 +145,7 @@ def resume(
                 f"The run in {folder.path} has not finished, so it cannot be made longer yet: first go on with: "
                 f"resnets resume {folder.path}"
             )
-        with _lock(folder, ranks):
+        with locked_for(ranks, folder.checkpoints):
             # Before the data is read, which can take long.
             found = None if epochs is not None else _last_checkpoint(recorded, folder, ranks)
             if data is not None:
@@ -289,11 +293,3 @@ def _reserve_deterministic(recipe: Recipe, device: str) -> None:
     """Reserves what a deterministic run needs on CUDA, before anything uses it."""
     if recipe.deterministic and device != "cpu":
         reserve_cublas()
-
-
-@contextlib.contextmanager
-def _lock(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    """Context manager that holds the folder's lock for these ranks; rank 0 takes it."""
-    with contextlib.ExitStack() as held:
-        agreement.from_rank_0(ranks, lambda: held.enter_context(locked(folder.checkpoints)))
-        yield
