@@ -19,6 +19,7 @@ from resnets.evaluation.scoring import Scores
 from resnets.models.initialize import create
 from resnets.tasks.classification.settings import Classify
 from resnets.training.distributed import Ranks
+from resnets.training.progress import soup_line
 from resnets.training.soup import Ingredients
 from tests.training.cut import cut_after
 from tests.training.runs import arguments, events, finish, sha_of, start
@@ -101,6 +102,9 @@ def test_a_run_ends_with_its_soup_which_is_at_least_as_good_as_its_best_evaluati
     (soup,) = [event for event in events(whole) if event["event"] == "soup"]
     evaluations = {e["step"]: e for e in events(whole) if e["event"] == "evaluation"}
     assert soup["tried"] == 3
+    assert soup_line(soup).startswith("The model is ")
+    assert soup_line(soup | {"kept": [20, 10, 30]}).endswith("after steps 10, 20 and 30, of 3 tried.")
+    assert "that of step 20: no average" in soup_line(soup | {"kept": [20]})
     assert 1 <= len(soup["kept"]) <= 3
     assert set(soup["kept"]) <= evaluations.keys()
     best = max(each["accuracy"] for each in evaluations.values())
@@ -129,8 +133,9 @@ def test_a_run_that_is_cut_has_the_same_soup(data: Path, whole: Path, tmp_path: 
 def test_two_ranks_have_the_soup_of_one(data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.01", "soup=2")
     for ranks in (1, 2):
-        code, _, err = finish(start(arguments(data, tmp_path / str(ranks), *settings, epochs=1.5), ranks=ranks))
+        code, out, err = finish(start(arguments(data, tmp_path / str(ranks), *settings, epochs=1.5), ranks=ranks))
         assert code == 0, err
+        assert (out + err).count("The model is ") == 1
     assert_close(tmp_path / "2", tmp_path / "1")
 
 

@@ -89,6 +89,15 @@ def evaluation_line(event: Event, samples_per_second: float, headline: Metric, n
     )
 
 
+def soup_line(event: Event) -> str:
+    """The line of a soup, such as "The model is the average of the weights after steps 20 and 40, of 3 tried"."""
+    *first, last = map(str, sorted(event["kept"]))
+    if not first:
+        return f"The model is that of step {last}: no average of the best {event['tried']} was as good on val."
+    steps = f"{', '.join(first)} and {last}"
+    return f"The model is the average of the weights after steps {steps}, of {event['tried']} tried."
+
+
 class Plain(AbstractContextManager["Plain"]):
     """Prints at most `PLAIN_LINES` evaluations, evenly spaced over the run."""
 
@@ -116,6 +125,8 @@ class Plain(AbstractContextManager["Plain"]):
                 if due > self._printed:
                     self._printed = due
                     self._print(evaluation_line(event, self._speed, self._headline, self._noun))
+            case "soup":
+                self._print(soup_line(event))
 
     def _print(self, *lines: str) -> None:
         say(*lines, stream=self._stream)
@@ -208,6 +219,8 @@ class Live(AbstractContextManager["Live"]):
                 self._progress.update(
                     self._task, split=split, headline=self._headline.show(event.get(self._headline.name))
                 )
+            case "soup":
+                self._console.print(soup_line(event), markup=False, highlight=False, emoji=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
