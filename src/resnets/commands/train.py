@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -23,6 +24,7 @@ from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
 from resnets.training.distillation import Distillation
+from resnets.tasks.balance import balance_of
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
 
@@ -57,6 +59,8 @@ def train(
     checkpoint_steps: int | None = None,
     keep: int = 2,
     monitor: str | None = None,
+    patience: int | None = None,
+    balance: str | PathLike[str] | Mapping[str, float] | None = None,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
     subscribers: tuple[Subscriber, ...] = (),
@@ -102,6 +106,10 @@ def train(
         monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the
             last step is then kept as last.safetensors. It is one of the task's: accuracy, top5, loss, balanced_accuracy
             or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
+        patience: stop after so many evaluations without a better value of the monitored metric (default of that
+            metric, with patience: the task's first), on val alone.
+        balance: of classes of different frequency: weights, in the loss, inverse to the frequency; sampling, as many
+            samples of each class; or a file of weights by class name, JSON or CSV. In Python also a mapping.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an
@@ -141,6 +149,8 @@ def train(
         resolved = replace(resolved, teacher=Distillation(model=str(local_path(teacher, "a model"))))
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
+    if balance is not None:
+        resolved = replace(resolved, balance=balance_of(balance))
     if minutes is not None:
         resolved = resolved.with_length(epochs=epochs, minutes=minutes)
     if seed is not None:
@@ -181,7 +191,9 @@ def train(
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)
-    checkpoints = CheckpointPolicy(minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, monitor=monitor)
+    checkpoints = CheckpointPolicy(
+        minutes=checkpoint_minutes, steps=checkpoint_steps, keep=keep, monitor=monitor, patience=patience
+    )
     if not any(metric.name == monitor for task in SETTINGS for metric in task.metrics):
         checkpoints.monitored(resolved.task)  # no task has it; the data may yet decide that it is another task
     if out is None and world_size() > 1:

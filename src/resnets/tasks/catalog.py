@@ -47,19 +47,22 @@ def for_data(name: str, settings: AnyTask) -> AnyTask:
     return find(name)
 
 
-def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
+def open_task(
+    settings: AnyTask, *, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None
+) -> Task:
     """The task of `settings`, which imports torch.
 
     Args:
         label_smoothing: of the training loss.
+        class_weights: of each class in the training loss; of multi-label classification, of its positive labels.
 
     Raises:
-        UsageError: the task knows no label smoothing.
+        UsageError: the task knows no label smoothing, or no weights of classes.
     """
     if isinstance(settings, MultiLabel):
         from resnets.tasks.multilabel.task import MultiLabelClassification
 
-        return MultiLabelClassification(settings, label_smoothing=label_smoothing)
+        return MultiLabelClassification(settings, label_smoothing=label_smoothing, positive_weights=class_weights)
     if isinstance(settings, Regress):
         from resnets.tasks.regression.task import Regression
 
@@ -67,11 +70,13 @@ def open_task(settings: AnyTask, *, label_smoothing: float = 0.0) -> Task:
             raise UsageError(
                 f"label_smoothing={label_smoothing:g} is for classes: a regression takes label_smoothing=0."
             )
+        if class_weights is not None:
+            raise UsageError("A regression has no classes, and takes no weights of them.")
         return Regression(settings)
     if isinstance(settings, Segment):
         from resnets.tasks.segmentation.task import Segmentation
 
-        return Segmentation(settings, label_smoothing=label_smoothing)
+        return Segmentation(settings, label_smoothing=label_smoothing, class_weights=class_weights)
     from resnets.tasks.classification.task import Classification
 
-    return Classification(settings=settings, label_smoothing=label_smoothing)
+    return Classification(settings=settings, label_smoothing=label_smoothing, class_weights=class_weights)

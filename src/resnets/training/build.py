@@ -13,9 +13,11 @@ from resnets.artifacts.pretrained import InitialWeights, set_initial_weights, sh
 from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
 from resnets.data.loader import Batches
-from resnets.data.sampler import EpochSampler
+from resnets.data.sampler import ClassBalance, EpochSampler
+from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
+from resnets.tasks.balance import loss_weights, sampled_labels
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.training import environment, memory
@@ -31,9 +33,18 @@ from resnets.training.step import Training
 from resnets.training.teacher import open_teacher
 
 
-def task_of(recipe: Recipe) -> Task:
-    """The task that a recipe trains: the only place in training that makes one."""
-    return open_task(recipe.task, label_smoothing=recipe.label_smoothing)
+def task_of(recipe: Recipe, train: Dataset | None = None) -> Task:
+    """The task that a recipe trains: the only place in training that makes one.
+
+    Args:
+        train: the samples to learn from, whose classes are weighed; None for a task that does not train.
+
+    Raises:
+        UsageError: the task does not know a setting of the recipe.
+        DataError: the recipe's weights of classes are not those of the data's classes.
+    """
+    weights = None if train is None else loss_weights(recipe.balance, recipe.task, train)
+    return open_task(recipe.task, label_smoothing=recipe.label_smoothing, class_weights=weights)
 
 
 def initial_network(
@@ -69,7 +80,7 @@ def build_training(
         FileError: the file of initial weights, or of the teacher, is not what it was when the run began.
     """
     recipe = phase.recipe if phase else plan.recipe
-    task = task_of(recipe)
+    task = task_of(recipe, data.train)
     network, initial = initial_network(recipe, task, data.train.classes, drawn=restored)
     if initial is not None and initial.sha256 != plan.weights_sha256:
         raise FileError(
@@ -118,9 +129,11 @@ def batches_for(
     """
     bn_batch = bn_batch or recipe.bn_batch or recipe.batch
     copies, ghost_batches = recipe.repeated_augmentation, recipe.batch // bn_batch
+    labels = sampled_labels(recipe.balance, data.train)
+    balance = None if labels is None else ClassBalance(labels)
     return Batches(
         data.train,
-        sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed, copies, ghost_batches),
+        sampler=EpochSampler(len(data.train), recipe.batch, recipe.seed, copies, ghost_batches, balance),
         reader=open_reader(recipe.preprocessing, recipe.augmentations),
         seed=recipe.seed,
         bn_batch=bn_batch,

@@ -108,6 +108,7 @@ class CheckpointCallback:
         self.unlogged = unlogged
         self.seen = training.steps_done  # the last step after which the run's state was whole
         self.evaluation_pending = found is not None and found.state.evaluation_pending
+        self.unimproved = found.state.unimproved if found else 0
 
     @property
     def seconds(self) -> float:
@@ -174,9 +175,15 @@ class CheckpointCallback:
         raise InterruptedRunError("Stopped, as asked.", number)
 
     def after_evaluation(self, scores: Scores) -> None:
-        """Saves the model if it is the best so far; of equal ones that of lower loss, then the later."""
+        """Saves the model if it is the best so far; of equal ones that of lower loss, then the later.
+
+        Ends the run where patience says so: after so many evaluations whose value is not above the best one's, or not
+        finite. All ranks have the same scores, and end it together.
+        """
         self.evaluation_pending = False
         candidate = None if self.monitor is None else goodness(self.monitor, scores.metrics)
+        improved = candidate is not None and (self.best is None or candidate[0] > self.best[0])
+        self.unimproved = 0 if improved or self.monitor is None else self.unimproved + 1
         if candidate is not None and (self.best is None or candidate >= self.best):
             self.best = candidate
             if self.training.ranks.is_main:
@@ -185,6 +192,9 @@ class CheckpointCallback:
             self._on_scores(scores)
         if self.budget is not None:
             self.budget.after_evaluation()
+        step, patience = self.training.steps_done, self.checkpoints.patience
+        if patience is not None and self.unimproved >= patience and step < self.training.total_steps:
+            self.training.length.stop(step)
 
     def save(self) -> None:
         """Starts writing a checkpoint of the step that was just done.
@@ -212,6 +222,7 @@ class CheckpointCallback:
             evaluation_pending=self.evaluation_pending,
             lengths=self.training.length.planned,
             budget=self.budget.state() if self.budget else None,
+            unimproved=self.unimproved if self.checkpoints.patience is not None else 0,
         )
         self.writer.write(self.training.state() | {_LOSSES: pending}, state)
 

@@ -55,6 +55,7 @@ class TrainState:
         evaluation_pending: whether the evaluation after `step` is still to be done.
         lengths: of a run with a time budget: as it was planned up to `step`.
         budget: what that run has used and what it has measured.
+        unimproved: evaluations since the monitored metric was better than ever before.
 
     Raises:
         UsageError: a value is out of range.
@@ -70,6 +71,7 @@ class TrainState:
     evaluation_pending: bool = False
     lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
     budget: BudgetState | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    unimproved: int = field(default=0, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         plateau = self.plateau
@@ -78,6 +80,7 @@ class TrainState:
             or not 0 <= self.log_bytes < 2**53
             or not 0 <= self.seconds < math.inf
             or plateau.bad < 0
+            or self.unimproved < 0
             or not 0 <= plateau.factor < math.inf
         ):
             raise UsageError("step, skipped, log_bytes, seconds or plateau is out of range.")

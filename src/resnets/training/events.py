@@ -13,7 +13,8 @@ Every event has a key "event" that names its kind:
 - "extension": where a finished run is trained longer; see `training.extension`
 - "soup": at the end, where weights were averaged: tried, kept (the steps of those in the average), metric and value
 - "warning": a message
-- "end": seconds, what checkpoints cost of them, skipped steps and, of a run that was extended, extensions
+- "end": seconds, what checkpoints cost of them, skipped steps; of a run that was extended, extensions; of one that
+  patience ended, step and reason; of one whose model is of no use, problem (see `training.endings`)
 
 Both names are public: `resnets.Event` and `resnets.Subscriber`. Kinds and keys are added, and not removed; a subscriber
 passes over kinds that it does not know:

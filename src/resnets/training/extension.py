@@ -42,16 +42,19 @@ class Phase:
         first_step: steps done before it.
         extends: whether it is an extension.
         planned: the lengths of a run with a time budget so far.
+        stops: the steps after which patience ended this phase or another one.
     """
 
     recipe: Recipe
     first_step: int = 0
     extends: bool = False
     planned: tuple[PlannedLength, ...] = ()
+    stops: tuple[int, ...] = ()
 
     def end(self, samples: int) -> int:
         """Returns the steps done when it has ended; `samples` is the size of the training set."""
-        return self.planned[-1].total if self.planned else self.first_step + self.recipe.total_steps(samples)
+        whole = self.planned[-1].total if self.planned else self.first_step + self.recipe.total_steps(samples)
+        return next((step for step in self.stops if self.first_step < step <= whole), whole)
 
 
 def parse_epochs(text: str) -> float:
@@ -71,9 +74,10 @@ def parse_epochs(text: str) -> float:
 
 def phases_of(plan: Plan, samples: int) -> list[Phase]:
     """Returns the phases of a run over `samples` training samples, in order."""
-    phases = [Phase(plan.recipe, planned=plan.lengths)]
+    stops = plan.stopped_after
+    phases = [Phase(plan.recipe, planned=plan.lengths, stops=stops)]
     for epochs in plan.extensions:
-        phases.append(Phase(restarted(plan.recipe, epochs), phases[-1].end(samples), extends=True))
+        phases.append(Phase(restarted(plan.recipe, epochs), phases[-1].end(samples), extends=True, stops=stops))
     return phases
 
 
@@ -145,7 +149,7 @@ def _last_model(folder: RunFolder, plan: Plan, history: list[Event]) -> Path:
     Raises:
         FileError: last.safetensors is gone, and model.safetensors is another model.
     """
-    if plan.checkpoints.monitor is None and not plan.recipe.soup:
+    if plan.monitored is None and not plan.recipe.soup:
         return folder.model
     if folder.last.exists():
         return folder.last

@@ -74,6 +74,7 @@ class RunLength:
         self.samples = samples
         self.first_step = first_step
         self.planned: tuple[PlannedLength, ...] = ()
+        self.stopped_after: int | None = None  # steps done when the run was ended before its plan
         # Of each planned length: its first step, the share that is done by then, and its end.
         self._spans: list[tuple[int, float, int]] = []
         self._warmup_steps = recipe.steps_at(recipe.warmup.epochs, samples) if recipe.warmup else 0
@@ -86,6 +87,8 @@ class RunLength:
     @property
     def total(self) -> int:
         """Steps done when the run, as planned now, has ended."""
+        if self.stopped_after is not None:
+            return self.stopped_after
         return self.first_step + self._spans[-1][2]
 
     @property
@@ -100,6 +103,10 @@ class RunLength:
             UsageError: the plan before begins later, or ends before this one begins.
         """
         self._add(replace(self.planned[-1], step=step, total=total))
+
+    def stop(self, step: int) -> None:
+        """Ends the run after `step` steps. Its schedule is cut there, not compressed."""
+        self.stopped_after = step
 
     def share(self, step: int) -> float:
         """Returns the share p of the schedule that is done before `step` (from 0); see the equation above."""

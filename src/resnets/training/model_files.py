@@ -74,7 +74,7 @@ class ModelFiles:
         Raises:
             FileError: a file cannot be written, or the best model is damaged.
         """
-        ranks, monitor = self._training.ranks, self._plan.checkpoints.monitor
+        ranks, monitor = self._training.ranks, self._plan.monitored
         weights, card = self._weights(), self._card(scores)
         if (monitor is not None or self._soup is not None) and ranks.is_main:
             model_file.save(self._folder.last, weights, card)

@@ -30,7 +30,7 @@ FORMAT = 1
 @dataclass(frozen=True, kw_only=True)
 @checked
 class CheckpointPolicy:
-    """When checkpoints are written and which weights are kept. None of it changes a result.
+    """When checkpoints are written, which weights are kept, and whether a run ends early.
 
     Args:
         minutes: between checkpoints; None for no such rule.
@@ -39,12 +39,16 @@ class CheckpointPolicy:
         monitor: one of the metrics of the task's settings. The weights with the best value become model.safetensors,
             and the final ones are kept as last.safetensors. The metrics of a model that was chosen by them are
             optimistic: report those of another split.
+        patience: the run ends after so many evaluations without a better value of the monitored metric, by default
+            the first of the task. Its schedule is not compressed for that: it is cut there, and its last learning rates
+            are never reached.
     """
 
     minutes: float | None = 5.0
     steps: int | None = None
     keep: int = 2
     monitor: str | None = None
+    patience: int | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         if (
@@ -53,15 +57,17 @@ class CheckpointPolicy:
             or self.keep < 1
         ):
             raise UsageError("checkpoints need minutes of 0 or more, steps and keep of 1 or more.")
+        if self.patience is not None and self.patience < 1:
+            raise UsageError(f"patience takes 1 or more evaluations, not {self.patience}.")
 
     def monitored(self, task: TaskSettings) -> Metric | None:
-        """The monitored metric of `task`; None where none is monitored.
+        """The monitored metric of `task`, with patience alone its first one; None where none is monitored.
 
         Raises:
             UsageError: the task has no such metric; the message has those that it has.
         """
         if self.monitor is None:
-            return None
+            return None if self.patience is None else task.metrics[0]
         known = {metric.name: metric for metric in task.metrics}
         if self.monitor not in known:
             near = nearest(self.monitor, known)[:1]
@@ -72,15 +78,16 @@ class CheckpointPolicy:
         return known[self.monitor]
 
     def check_data(self, watched: SplitName, classes: int) -> None:
-        """Raises UsageError if the monitored metric cannot choose a model.
+        """Raises UsageError if the monitored metric cannot choose a model or end a run.
 
         Args:
             watched: the split that is evaluated while training.
             classes: how many there are.
         """
-        if self.monitor is not None and watched != "val":
+        if (self.monitor is not None or self.patience is not None) and watched != "val":
+            what = "patience ends a run by" if self.monitor is None else "monitor picks"
             raise UsageError(
-                f"monitor picks the best model on val, and the data has none, only {watched}, which would then say too "
+                f"{what} the best model on val, and the data has none, only {watched}, which would then say too "
                 "much of it. Hold a share of the training images out as val: --val-share 0.2."
             )
         if self.monitor == "top5" and classes <= 5:
@@ -110,6 +117,7 @@ class Plan:
         tensorboard: whether events are also written for TensorBoard.
         extensions: epochs of each extension of the finished run; see `training.extension`.
         lengths: of a run with a time budget that has finished: as it was planned from step to step.
+        stopped_after: the steps that were done when patience ended the run, and each extension of it that it ended.
 
     Raises:
         UsageError: `workers` or an extension is out of range, or the task has no such metric as is monitored.
@@ -128,6 +136,7 @@ class Plan:
     tensorboard: bool = False
     extensions: tuple[float, ...] = ()
     lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
+    stopped_after: tuple[int, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         if not 0 <= self.workers <= MAX_WORKERS:
@@ -135,6 +144,11 @@ class Plan:
         if not all(0 < epochs < 1e6 for epochs in self.extensions):
             raise UsageError(f"extensions must be epochs above 0, not {list(self.extensions)}.")
         self.checkpoints.monitored(self.recipe.task)
+        if self.checkpoints.patience is not None and self.recipe.precise_bn:
+            raise UsageError(
+                "precise_bn changes the model after its last step, and patience picks one that was evaluated before: "
+                "give one of them."
+            )
 
     @property
     def data(self) -> str:

@@ -78,6 +78,11 @@ def noun_of(start: Event) -> str:
     return str(start.get("noun", "image"))
 
 
+def ending_line(event: Event) -> str | None:
+    """Returns an end event in one line where the run ended before its plan, else None."""
+    return f"stopped after step {event['step']:,}: {event['reason']}" if "reason" in event else None
+
+
 def evaluation_line(event: Event, samples_per_second: float, headline: Metric, noun: str) -> str:
     """Returns an evaluation event in one line."""
     split = event.get("split", "test")
@@ -127,6 +132,8 @@ class Plain(AbstractContextManager["Plain"]):
                     self._print(evaluation_line(event, self._speed, self._headline, self._noun))
             case "soup":
                 self._print(soup_line(event))
+            case "end" if line := ending_line(event):
+                self._print(line)
 
     def _print(self, *lines: str) -> None:
         say(*lines, stream=self._stream)
@@ -221,6 +228,8 @@ class Live(AbstractContextManager["Live"]):
                 )
             case "soup":
                 self._console.print(soup_line(event), markup=False, highlight=False, emoji=False)
+            case "end" if line := ending_line(event):
+                self._console.print(line, markup=False, highlight=False, emoji=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -263,6 +272,8 @@ class Notebook(AbstractContextManager["Notebook"]):
                 speed = self._step.get("images_per_second", math.nan)
                 self._evaluations.append(evaluation_line(event, speed, self._headline, self._noun))
                 self._show()
+            case "end" if line := ending_line(event):
+                self._evaluations.append(line)
 
     def _show(self) -> None:
         self._due = time.monotonic() + INTERVAL

@@ -20,6 +20,7 @@ from resnets.modalities.image.transforms import Augmentations
 from resnets.modalities.inputs import AnyAugmentations, AnyInput
 from resnets.models.initialization import Initialization
 from resnets.models.spec import Spec
+from resnets.tasks.balance import Balance
 from resnets.tasks.catalog import AnyTask
 from resnets.tasks.classification.settings import Classify
 from resnets.training.distillation import Distillation as Distillation
@@ -79,6 +80,9 @@ class Recipe:
         minutes: the length as a time budget: training, evaluation and saving end within it, with the schedule run to
             its end; see `training.budget`. With `epochs` or `steps` besides, the run has no more of them.
         schedule, warmup: of the learning rate.
+        balance: of classes of different frequency: "weights" weighs each class in the loss inversely to its frequency,
+            "sampling" draws as many samples of each, and `ClassWeights` has weights of the loss by class name; see
+            `tasks.balance`. None takes the classes as they are.
         label_smoothing: share of each label that is spread evenly over all classes.
         ema: decay of an exponential moving average of the weights, which is then evaluated and saved; None for none.
             It warms up as (1 + step) / (10 + step).
@@ -132,6 +136,7 @@ class Recipe:
     optimizer: SGD | AdamW | Muon | LAMB = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     warmup: Warmup | None = None
+    balance: Balance | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     label_smoothing: float = 0.0
     ema: float | None = None
     clip_norm: float | None = None

@@ -227,7 +227,7 @@ def _environment(
     """The environment of a new run, once the recipe is found to fit the data; threads are those of rank 0."""
 
     def checked() -> Environment:
-        task_of(recipe)  # refuses what the task does not know, such as label smoothing, before anything is written
+        task_of(recipe, data.train)  # refuses what the task does not know before anything is written
         recipe.check_length(len(data.train))
         check_soup(recipe, data.splits.watched)
         if checkpoints is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from resnets.core.errors import DataError, FileError, ResnetsError, TrainingError
+from resnets.core.units import show_count
 from resnets.evaluation.scoring import Scores
 from resnets.training import agreement, checkpoint, memory
 from resnets.training.budget import TimeBudget
@@ -150,17 +151,27 @@ class Session:
     def _end(self, callback: CheckpointCallback) -> None:
         """Waits for the last checkpoint, emits the end, and keeps every rank until rank 0 has saved everything."""
         callback.close()
-        if self.budget is not None and self.ranks.is_main:
+        stopped = self.training.length.stopped_after
+        if (self.budget is not None or stopped is not None) and self.ranks.is_main:
             recorded = read_plan(self.folder.recipe)
-            write_plan(self.folder.recipe, replace(recorded, lengths=self.training.length.planned))
+            steps = tuple({*recorded.stopped_after, *(() if stopped is None else (stopped,))})
+            lengths = self.training.length.planned if self.budget is not None else recorded.lengths
+            write_plan(self.folder.recipe, replace(recorded, lengths=lengths, stopped_after=tuple(sorted(steps))))
         skipped = int(self.training.skipped)
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
+        if stopped is not None:
+            end |= {"step": stopped, "reason": self._why_stopped(callback)}
         extensions = len(self.plan.extensions)
         self.recorder.emit({**end, "extensions": extensions} if extensions else end)
         if self.ranks.is_main:
             self.models.go_on_after(-1)
         self.ranks.barrier()  # as long as the disk takes
         self.ranks.gather(None)
+
+    def _why_stopped(self, callback: CheckpointCallback) -> str:
+        monitor = self.plan.monitored
+        assert monitor is not None
+        return f"no better {monitor.name} on val in {show_count(callback.unimproved, 'evaluation')}"
 
     def _add_advice(self, error: ResnetsError, callback: CheckpointCallback) -> None:
         """Saves what can still be saved, and adds to `error` what is saved and how to resume."""

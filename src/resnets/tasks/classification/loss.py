@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,9 @@ from torch import Tensor
 from resnets.modalities.batch import Batch
 
 
-def cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    logits: Tensor, batch: Batch, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None
+) -> Tensor:
     """The loss of each sample of a training batch, in nats, computed in float32.
 
     A mixed image has the loss `lam * loss(label) + (1 - lam) * loss(partner's label)` (mixup: Zhang et al. 2018,
@@ -20,19 +24,37 @@ def cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) ->
         batch: "labels", (N,) int64; for mixed images also "partner_labels", (N,) int64, and "lam", (N,) float32 in
             [0, 1].
         label_smoothing: probability spread evenly over all classes (Szegedy et al. 2016, 1512.00567, section 7).
+        class_weights: of each class, by which its terms of the loss are multiplied, those of label smoothing too, as
+            in torch's `CrossEntropyLoss(weight)`; the mean of a batch then divides by the sum of `sample_weights`.
 
     Returns:
         (N,) float32.
     """
-    loss = _cross_entropy(logits, batch["labels"], label_smoothing)
+    weights = None if class_weights is None else on_device(class_weights, logits.device)
+    loss = _cross_entropy(logits, batch["labels"], label_smoothing, weights)
     if "lam" not in batch:
         return loss
-    partner_loss = _cross_entropy(logits, batch["partner_labels"], label_smoothing)
+    partner_loss = _cross_entropy(logits, batch["partner_labels"], label_smoothing, weights)
     return torch.lerp(partner_loss, loss, batch["lam"])
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
+def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, weights, reduction="none", label_smoothing=label_smoothing)
+
+
+def sample_weights(batch: Batch, class_weights: tuple[float, ...]) -> Tensor:
+    """(N,) float32: the weight of the class of each sample; of an image mixed of two, both mixed with `lam`."""
+    labels = batch["labels"]
+    weights = on_device(class_weights, labels.device)
+    if "lam" not in batch:
+        return weights[labels]
+    return torch.lerp(weights[batch["partner_labels"]], weights[labels], batch["lam"])
+
+
+@functools.lru_cache(maxsize=8)
+def on_device(class_weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """(classes,) float32 on `device`, copied there once, since a step does not wait for the host."""
+    return torch.tensor(class_weights, dtype=torch.float32, device=device)
 
 
 def binary_cross_entropy(

@@ -32,10 +32,13 @@ class Classification:
     Args:
         label_smoothing: probability that is spread evenly over all classes in training, in [0, 1) (Szegedy et al.
             2016, 1512.00567, section 7). Evaluation uses none.
+        class_weights: of each class in the loss of training; see `loss.cross_entropy`. Binary cross-entropy weighs
+            each sample by its class. Evaluation uses none.
     """
 
     settings: Classify = field(default_factory=Classify)
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
 
     def build(self, spec: Spec) -> nn.Module:
         return network.build(spec)
@@ -44,12 +47,15 @@ class Classification:
         logits, settings = network(batch["inputs"]), self.settings
         if settings.loss == "binary_cross_entropy":
             value = loss.binary_cross_entropy(logits, batch, self.label_smoothing, settings.target_threshold)
+            weights = self.weight(batch)
+            value = value if weights is None else value * weights
         else:
-            value = loss.cross_entropy(logits, batch, self.label_smoothing)
+            value = loss.cross_entropy(logits, batch, self.label_smoothing, self.class_weights)
         return {"loss": value}
 
     def weight(self, batch: Batch) -> Tensor | None:
-        return None
+        """(N,) the weight of each sample's class; None without weights of classes."""
+        return None if self.class_weights is None else loss.sample_weights(batch, self.class_weights)
 
     def predict(self, network: Network, batch: Batch) -> Tensor:
         """(N, classes) logits."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,9 @@ from torch import Tensor
 from resnets.modalities.batch import Batch
 
 
-def binary_cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+def binary_cross_entropy(
+    logits: Tensor, batch: Batch, label_smoothing: float = 0.0, positive_weights: tuple[float, ...] | None = None
+) -> Tensor:
     """The loss of each sample of a training batch, in nats, computed in float32: the mean over the classes.
 
     A sample mixed of two has mixed labels, `lam * labels + (1 - lam) * partner_labels` (mixup: Zhang et al. 2018,
@@ -21,6 +25,8 @@ def binary_cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 
             float32 in [0, 1].
         label_smoothing: moves each label by half of it towards 0.5, as Szegedy et al. 2016 (1512.00567, section 7) do
             with two classes.
+        positive_weights: of each class, by which the terms of positive labels are multiplied, as in torch's
+            `BCEWithLogitsLoss(pos_weight)`.
 
     Returns:
         (N,) float32.
@@ -29,4 +35,11 @@ def binary_cross_entropy(logits: Tensor, batch: Batch, label_smoothing: float = 
     if "lam" in batch:
         labels = torch.lerp(batch["partner_labels"].float(), labels, batch["lam"][:, None])
     smoothed = labels * (1 - label_smoothing) + label_smoothing / 2
-    return F.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none").mean(1)
+    weights = None if positive_weights is None else _on_device(positive_weights, logits.device)
+    return F.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none", pos_weight=weights).mean(1)
+
+
+@functools.lru_cache(maxsize=8)
+def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """(classes,) float32 on `device`, copied there once, since a step does not wait for the host."""
+    return torch.tensor(weights, dtype=torch.float32, device=device)

@@ -31,17 +31,20 @@ class MultiLabelClassification:
 
     Args:
         label_smoothing: in [0, 1); see `loss.binary_cross_entropy`. Evaluation uses none.
+        positive_weights: of the positive labels of each class in the loss of training. Evaluation uses none.
     """
 
     settings: MultiLabel = field(default_factory=MultiLabel)
     label_smoothing: float = field(default=0.0, kw_only=True)
+    positive_weights: tuple[float, ...] | None = field(default=None, kw_only=True)
 
     def build(self, spec: Spec) -> nn.Module:
         return network.build(spec)
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         logits = network(batch["inputs"])
-        return {"binary_cross_entropy": loss.binary_cross_entropy(logits, batch, self.label_smoothing)}
+        value = loss.binary_cross_entropy(logits, batch, self.label_smoothing, self.positive_weights)
+        return {"binary_cross_entropy": value}
 
     def weight(self, batch: Batch) -> Tensor | None:
         return None

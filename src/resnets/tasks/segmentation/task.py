@@ -29,11 +29,15 @@ class Segmentation:
 
     Args:
         label_smoothing: probability that is spread evenly over all classes of each pixel in training, in [0, 1).
+        class_weights: of each class in the loss of training. Evaluation uses none.
     """
 
-    def __init__(self, settings: Segment, *, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, settings: Segment, *, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None
+    ) -> None:
         self.settings = settings
         self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
 
     def build(self, spec: Spec) -> nn.Module:
         return network.build(spec)
@@ -46,11 +50,13 @@ class Segmentation:
             batch["masks"],
             auxiliary_weight=self.settings.auxiliary_weight,
             label_smoothing=self.label_smoothing,
+            class_weights=self.class_weights,
         )
 
     def weight(self, batch: Batch) -> Tensor | None:
-        """(N,) how many pixels of each sample count."""
-        return loss.valid_pixels(batch["masks"])
+        """(N,) how many pixels of each sample count, or the weights of their classes."""
+        masks, weights = batch["masks"], self.class_weights
+        return loss.valid_pixels(masks) if weights is None else loss.pixel_weights(masks, weights)
 
     def predict(self, network: Network, batch: Batch) -> Any:
         logits = network(batch["inputs"]).float()
