@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnets.data.sampler import EpochSampler
+from resnets.data.sampler import ClassBalance, EpochSampler
 
 
 @settings(max_examples=200, deadline=None)
@@ -60,3 +60,43 @@ def test_epochs_of_repeated_samples_are_those_of_their_rows() -> None:
         ids, epochs = sampler.ids(step), sampler.epochs(step)
         for sample, epoch in zip(ids, epochs, strict=True):
             assert sample in EpochSampler(10, 10, 0).ids(int(epoch))[:5]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**63 - 1))
+def test_balanced_epochs_have_as_many_samples_of_each_class_and_use_each_of_them_alike(
+    classes: list[int], seed: int
+) -> None:
+    labels = np.array(classes)
+    count, present = len(labels), np.unique(labels)
+    sampler = EpochSampler(count, count, seed, balance=ClassBalance(labels))
+    for epoch in range(3):
+        drawn = sampler.ids(epoch)
+        by_class = np.bincount(labels[drawn], minlength=6)
+        assert set(by_class[present]) <= {count // len(present), count // len(present) + 1}
+        assert by_class.sum() == count
+        times = np.bincount(drawn, minlength=count)
+        for label in present:
+            own = times[labels == label]
+            assert own.max() - own.min() <= 1
+
+
+def test_balanced_samples_are_a_function_of_seed_and_step() -> None:
+    labels = np.arange(50) % 7 // 3
+
+    def ids(step: int, seed: int = 0) -> list[int]:
+        return EpochSampler(50, 8, seed, balance=ClassBalance(labels)).ids(step).tolist()
+
+    assert [ids(step) for step in (5, 11, 5)] == [ids(5), ids(11), ids(5)]
+    assert ids(0) != ids(0, seed=1)
+    assert len({tuple(sorted(EpochSampler(50, 50, 0, balance=ClassBalance(labels)).ids(e))) for e in range(3)}) == 3
+
+
+def test_over_many_epochs_samples_come_as_torchs_weighted_sampler_draws_them() -> None:
+    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
+    sampler = EpochSampler(100, 100, 3, balance=ClassBalance(labels))
+    times = np.bincount(np.concatenate([sampler.ids(epoch) for epoch in range(300)]), minlength=100) / 300
+    weights = 1 / np.bincount(labels)[labels]  # of WeightedRandomSampler
+    np.testing.assert_allclose(times, 100 * weights / weights.sum(), rtol=0.25)
+    by_class = np.bincount(labels, times)
+    np.testing.assert_allclose(by_class, 100 / 3, rtol=0.01)

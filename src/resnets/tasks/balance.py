@@ -152,7 +152,7 @@ def loss_weights(balance: Balance | None, task: AnyTask, train: Dataset) -> tupl
         return balance.of(train.classes)
     if isinstance(task, Segment):
         raise UsageError(
-            "balance=weights counts the labels of samples, and a mask has one for each pixel: give a file of weights by "
+            "balance=weights counts labels of samples, and a mask has one for each pixel: give a file of weights by "
             "class name."
         )
     import numpy as np
@@ -198,7 +198,6 @@ def _number(name: str, value: object) -> float:
 
 def _is_number(value: str | float) -> bool:
     try:
-        float(value)
+        return math.isfinite(float(value))
     except (ValueError, OverflowError):
         return False
-    return True

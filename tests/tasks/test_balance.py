@@ -1,0 +1,170 @@
+"""Weights of classes: torch's losses and scikit-learn's weights, and files of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+
+from resnets.core.errors import DataError, FileError, UsageError
+from resnets.modalities.batch import Batch
+from resnets.modalities.image.read.mask import VOID
+from resnets.tasks.balance import ClassWeights, balance_of, loss_weights
+from resnets.tasks.catalog import open_task
+from resnets.tasks.classification.settings import Classify
+from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.tasks.regression.settings import Regress
+from resnets.tasks.segmentation.settings import Segment
+
+WEIGHTS = (0.5, 3.0, 1.25, 0.0)
+G = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(16, 4, generator=G)
+LABELS = torch.randint(0, 4, (16,), generator=G)
+
+
+def dataset(labels: Any, classes: tuple[str, ...] = ("a", "b", "c")) -> Any:
+    class Labelled:
+        targets = {"labels": np.asarray(labels)}
+
+        def __len__(self) -> int:
+            return len(labels)
+
+    labelled: Any = Labelled()
+    labelled.classes = classes
+    return labelled
+
+
+def mean(task: Any, batch: Batch) -> torch.Tensor:
+    """The mean loss of a batch as the step computes it."""
+    (loss,) = task.loss(lambda inputs: inputs, batch).values()
+    weights = task.weight(batch)
+    return loss.sum() / (len(loss) if weights is None else weights.sum())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_batch_is_torchs(smoothing: float) -> None:
+    task = open_task(Classify(), label_smoothing=smoothing, class_weights=WEIGHTS)
+    expected = nn.CrossEntropyLoss(torch.tensor(WEIGHTS), label_smoothing=smoothing)(LOGITS, LABELS)
+    torch.testing.assert_close(mean(task, Batch({"inputs": LOGITS, "labels": LABELS})), expected)
+
+
+def test_a_mixed_image_counts_as_both_of_its_images() -> None:
+    partners, lam = LABELS.roll(1), torch.rand(16, generator=G)
+    batch = Batch({"inputs": LOGITS, "labels": LABELS, "partner_labels": partners, "lam": lam})
+    each = nn.CrossEntropyLoss(torch.tensor(WEIGHTS), reduction="none")
+    losses = lam * each(LOGITS, LABELS) + (1 - lam) * each(LOGITS, partners)
+    weights = torch.tensor(WEIGHTS)
+    counted = lam * weights[LABELS] + (1 - lam) * weights[partners]
+    torch.testing.assert_close(mean(open_task(Classify(), class_weights=WEIGHTS), batch), losses.sum() / counted.sum())
+
+
+def test_binary_cross_entropy_weighs_each_sample_by_its_class() -> None:
+    batch = Batch({"inputs": LOGITS, "labels": LABELS})
+    settings = Classify(loss="binary_cross_entropy")
+    plain = open_task(settings).loss(lambda inputs: inputs, batch)["loss"]
+    weights = torch.tensor(WEIGHTS)[LABELS]
+    torch.testing.assert_close(
+        mean(open_task(settings, class_weights=WEIGHTS), batch), (plain * weights).sum() / weights.sum()
+    )
+
+
+def test_positive_labels_of_several_are_weighed_as_torch_does() -> None:
+    labels = torch.randint(0, 2, (16, 4), generator=G)
+    task = open_task(MultiLabel(), class_weights=WEIGHTS)
+    expected = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(WEIGHTS))(LOGITS, labels.float())
+    torch.testing.assert_close(mean(task, Batch({"inputs": LOGITS, "labels": labels})), expected)
+
+
+def test_pixels_are_weighed_as_torch_does() -> None:
+    logits = torch.randn(2, 4, 5, 6, generator=G)
+    masks = torch.randint(0, 4, (2, 5, 6), generator=G).to(torch.uint8)
+    masks[0, :2] = VOID
+
+    class Net:
+        def all_logits(self, inputs: Any) -> dict[str, torch.Tensor]:
+            return {"out": inputs}
+
+    task = open_task(Segment(), class_weights=WEIGHTS)
+    batch = Batch({"inputs": logits, "masks": masks})
+    weights = task.weight(batch)
+    assert weights is not None
+    found = task.loss(Net(), batch)["pixels"].sum() / weights.sum()  # type: ignore[arg-type]
+    expected = nn.CrossEntropyLoss(torch.tensor(WEIGHTS), ignore_index=VOID)(logits, masks.long())
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_by_frequency_are_scikit_learns() -> None:
+    labels = [0] * 40 + [1] * 3 + [2] * 7
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(loss_weights("weights", Classify(), dataset(labels)) or (), expected)
+    with_empty = loss_weights("weights", Classify(), dataset(labels, ("a", "b", "c", "d")))
+    np.testing.assert_allclose(with_empty or (), [*expected, 1])
+    several = np.array([[1, 0], [0, 0], [1, 1], [1, 0]])
+    assert loss_weights("weights", MultiLabel(), dataset(several, ("a", "b"))) == (1 / 3, 3.0)
+    for balance in (None, "sampling"):
+        assert loss_weights(balance, Classify(), dataset(labels)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("w.json", '{"a": 1, "b": 2.5, "c": 0}'),
+        ("w.csv", "a,1\nb,2.5\nc,0\n"),
+        ("w.csv", "\ufeffclass,weight\r\na,1\r\nb,2.5\r\n\r\nc,0"),
+    ],
+)
+def test_files_of_weights(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = balance_of(str(tmp_path / name))
+    assert found == ClassWeights(classes=("a", "b", "c"), weights=(1, 2.5, 0)) == balance_of({"a": 1, "b": 2.5, "c": 0})
+    assert loss_weights(found, Classify(), dataset([0, 1, 2])) == (1, 2.5, 0)
+    assert loss_weights(found, Classify(), dataset([0, 1, 2], ("c", "a", "b"))) == (0, 1, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('{"a": "much"}', FileError, r"w\.txt does not have a weight for each class \('a' has 'much'"),
+        ('{"a": 1, "a": 2}', FileError, "the key 'a' occurs twice"),
+        ('{"a": 1', FileError, "write a JSON object such as"),
+        ("a,1\nb,2,3\n", FileError, "a row has 3 cells, not 2"),
+        ("a,1\nb,much\n", FileError, "'b' has 'much', which is no number"),
+        ("a,1\na,2\n", UsageError, r"w\.txt: The class 'a' has two weights"),
+        ("a,-1\nb,2", UsageError, "The weight of 'a' must be 0 or more, not -1"),
+        ("a,1\nb,nan", FileError, "'b' has 'nan', which is no number"),
+        ("a,0\nb,0", UsageError, "must have a weight above 0"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused(text: str, error: type[Exception], message: str, tmp_path: Path) -> None:
+    (tmp_path / "w.txt").write_text(text)
+    with pytest.raises(error, match=message):
+        balance_of(tmp_path / "w.txt")
+
+
+def test_names_that_are_not_the_datas_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"There is no file wieghts: .* Did you mean weights\?"):
+        balance_of("wieghts")
+    with pytest.raises(UsageError, match="balance takes weights, sampling or a file"):
+        balance_of(3)
+    (tmp_path / "w.json").write_text(json.dumps({"a": 1, "b": 1, "cc": 2}))
+    with pytest.raises(DataError, match=r"No class is called 'cc': did you mean c\?"):
+        loss_weights(balance_of(tmp_path / "w.json"), Classify(), dataset([0, 1, 2]))
+    with pytest.raises(DataError, match="balance has no weight of b, c: give each class one"):
+        loss_weights(balance_of({"a": 1}), Classify(), dataset([0, 1, 2]))
+
+
+def test_tasks_without_such_classes_refuse() -> None:
+    data: Any = SimpleNamespace(classes=("a",), targets={})
+    with pytest.raises(UsageError, match="it is not for regression"):
+        loss_weights("weights", Regress(), data)
+    with pytest.raises(UsageError, match="sampling draws samples by their one class: it is not for multi-label"):
+        loss_weights("sampling", MultiLabel(), data)
+    with pytest.raises(UsageError, match="give a file of weights by class name"):
+        loss_weights("weights", Segment(), data)
