@@ -31,7 +31,8 @@ LABELS = torch.randint(0, 4, (16,), generator=G)
 
 def dataset(labels: Any, classes: tuple[str, ...] = ("a", "b", "c")) -> Any:
     class Labelled:
-        targets = {"labels": np.asarray(labels)}
+        def __init__(self) -> None:
+            self.targets = {"labels": np.asarray(labels)}
 
         def __len__(self) -> int:
             return len(labels)
@@ -48,11 +49,34 @@ def mean(task: Any, batch: Batch) -> torch.Tensor:
     return loss.sum() / (len(loss) if weights is None else weights.sum())  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_of_a_batch_is_torchs(smoothing: float) -> None:
-    task = open_task(Classify(), label_smoothing=smoothing, class_weights=WEIGHTS)
-    expected = nn.CrossEntropyLoss(torch.tensor(WEIGHTS), label_smoothing=smoothing)(LOGITS, LABELS)
+def test_the_loss_of_a_batch_is_torchs() -> None:
+    task = open_task(Classify(), class_weights=WEIGHTS)
+    expected = nn.CrossEntropyLoss(torch.tensor(WEIGHTS))(LOGITS, LABELS)
     torch.testing.assert_close(mean(task, Batch({"inputs": LOGITS, "labels": LABELS})), expected)
+
+
+def test_label_smoothing_weighs_as_the_sample_does() -> None:
+    task = open_task(Classify(), label_smoothing=0.1, class_weights=WEIGHTS)
+    each = nn.CrossEntropyLoss(label_smoothing=0.1, reduction="none")(LOGITS, LABELS)
+    weights = torch.tensor(WEIGHTS)[LABELS]
+    batch = Batch({"inputs": LOGITS, "labels": LABELS})
+    torch.testing.assert_close(mean(task, batch), (each * weights).sum() / weights.sum())
+    # At 100:1, torch's own weighs a sample of the common class more as one of the rare one than as itself.
+    even = torch.zeros(1, 2, requires_grad=True)
+    common = torch.zeros(1, dtype=torch.int64)
+    rare: tuple[float, ...] = (0.505, 50.5)
+    for loss, sign in (
+        (nn.CrossEntropyLoss(torch.tensor(rare), label_smoothing=0.1)(even, common), 1),
+        (
+            mean(
+                open_task(Classify(), label_smoothing=0.1, class_weights=rare),
+                Batch({"inputs": even, "labels": common}),
+            ),
+            -1,
+        ),
+    ):
+        (gradient,) = torch.autograd.grad(loss, even)
+        assert sign * gradient[0, 0] > 0
 
 
 def test_a_mixed_image_counts_as_both_of_its_images() -> None:
@@ -79,7 +103,12 @@ def test_positive_labels_of_several_are_weighed_as_torch_does() -> None:
     labels = torch.randint(0, 2, (16, 4), generator=G)
     task = open_task(MultiLabel(), class_weights=WEIGHTS)
     expected = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(WEIGHTS))(LOGITS, labels.float())
-    torch.testing.assert_close(mean(task, Batch({"inputs": LOGITS, "labels": labels})), expected)
+    batch = Batch({"inputs": LOGITS, "labels": labels})
+    torch.testing.assert_close(mean(task, batch), expected)
+    partners, lam = labels.roll(1, 0), torch.rand(16, generator=G)
+    mixed = torch.lerp(partners.float(), labels.float(), lam[:, None])
+    expected = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(WEIGHTS))(LOGITS, mixed)
+    torch.testing.assert_close(mean(task, batch | {"partner_labels": partners, "lam": lam}), expected)
 
 
 def test_pixels_are_weighed_as_torch_does() -> None:

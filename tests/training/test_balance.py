@@ -48,7 +48,7 @@ def test_the_flag_raises_macro_recall_at_a_hundred_to_one(
 
     def recall(**options: Any) -> float:
         out = tmp_path / str(options.get("balance"))
-        run = resnets.train("digits", *SMALL, data=data, epochs=4, seed=seed, out=out, device="cpu", **options)
+        run = resnets.train("digits", *SMALL, data=data, epochs=10, seed=seed, out=out, device="cpu", **options)
         return float(run.metrics["balanced_accuracy"])
 
     plain = recall()

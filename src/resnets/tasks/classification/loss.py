@@ -24,8 +24,10 @@ def cross_entropy(
         batch: "labels", (N,) int64; for mixed images also "partner_labels", (N,) int64, and "lam", (N,) float32 in
             [0, 1].
         label_smoothing: probability spread evenly over all classes (Szegedy et al. 2016, 1512.00567, section 7).
-        class_weights: of each class, by which its terms of the loss are multiplied, those of label smoothing too, as
-            in torch's `CrossEntropyLoss(weight)`; the mean of a batch then divides by the sum of `sample_weights`.
+        class_weights: of each class, by which the loss of its samples is multiplied; the mean of a batch then divides
+            by the sum of `sample_weights`, as torch's `CrossEntropyLoss(weight)` does. That one weighs the terms of
+            label smoothing by the classes that they are of, so that at 100:1 they make every sample one of the rare
+            class: here they weigh as the sample does. Without label smoothing both are the same.
 
     Returns:
         (N,) float32.
@@ -39,7 +41,8 @@ def cross_entropy(
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, weights, reduction="none", label_smoothing=label_smoothing)
+    losses = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
+    return losses if weights is None else losses * weights[labels]
 
 
 def sample_weights(batch: Batch, class_weights: tuple[float, ...]) -> Tensor:

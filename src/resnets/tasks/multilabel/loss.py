@@ -25,18 +25,31 @@ def binary_cross_entropy(
             float32 in [0, 1].
         label_smoothing: moves each label by half of it towards 0.5, as Szegedy et al. 2016 (1512.00567, section 7) do
             with two classes.
-        positive_weights: of each class, by which the terms of positive labels are multiplied, as in torch's
-            `BCEWithLogitsLoss(pos_weight)`.
+        positive_weights: of each class, by which the loss of a positive label is multiplied: without label smoothing
+            as in torch's `BCEWithLogitsLoss(pos_weight)`, which gives the share that smoothing adds to a negative label
+            the weight of a positive one.
 
     Returns:
         (N,) float32.
     """
     labels = batch["labels"].float()
+    if positive_weights is None:
+        if "lam" in batch:
+            labels = torch.lerp(batch["partner_labels"].float(), labels, batch["lam"][:, None])
+        return _by_label(logits, labels, label_smoothing).mean(1)
+    weights = _on_device(positive_weights, logits.device)
+    losses = _by_label(logits, labels, label_smoothing) * torch.lerp(torch.ones_like(weights), weights, labels)
     if "lam" in batch:
-        labels = torch.lerp(batch["partner_labels"].float(), labels, batch["lam"][:, None])
+        partners = batch["partner_labels"].float()
+        others = _by_label(logits, partners, label_smoothing) * torch.lerp(torch.ones_like(weights), weights, partners)
+        losses = torch.lerp(others, losses, batch["lam"][:, None])
+    return losses.mean(1)
+
+
+def _by_label(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """(N, classes) float32: the loss of each label."""
     smoothed = labels * (1 - label_smoothing) + label_smoothing / 2
-    weights = None if positive_weights is None else _on_device(positive_weights, logits.device)
-    return F.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none", pos_weight=weights).mean(1)
+    return F.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none")
 
 
 @functools.lru_cache(maxsize=8)

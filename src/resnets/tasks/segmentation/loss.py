@@ -30,7 +30,8 @@ def cross_entropy(
         masks: (N, H, W) uint8, `VOID` where a pixel counts for nothing.
         auxiliary_weight: of the loss of "aux".
         label_smoothing: probability spread evenly over all classes of each pixel (Szegedy et al. 2016, section 7).
-        class_weights: of each class, by which its terms are multiplied, as in torch's `CrossEntropyLoss(weight)`.
+        class_weights: of each class, by which the loss of its pixels is multiplied; without label smoothing as in
+            torch's `CrossEntropyLoss(weight)`. See `tasks.classification.loss`.
 
     Returns:
         "pixels" and, where there is an auxiliary head, "auxiliary" (weighted): (N,) each.
@@ -60,8 +61,7 @@ def _by_value(class_weights: tuple[float, ...], device: torch.device) -> Tensor:
 
 def _sums(logits: Tensor, classes: Tensor, label_smoothing: float, class_weights: tuple[float, ...] | None) -> Tensor:
     exact = logits if logits.dtype == torch.float64 else logits.float()
-    weights = None if class_weights is None else _by_value(class_weights, logits.device)[: logits.shape[1]].to(exact)
-    losses = F.cross_entropy(
-        exact, classes, weights, reduction="none", ignore_index=VOID, label_smoothing=label_smoothing
-    )
+    losses = F.cross_entropy(exact, classes, reduction="none", ignore_index=VOID, label_smoothing=label_smoothing)
+    if class_weights is not None:
+        losses = losses * _by_value(class_weights, logits.device)[classes]
     return losses.sum((1, 2))
