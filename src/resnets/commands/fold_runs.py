@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnets.commands.training_run import Run, tensorboard_subscriber
+from resnets.commands.training_run import Run, tensorboard_subscriber, useful
 from resnets.core.errors import UsageError
 from resnets.tasks.catalog import find
 
@@ -36,7 +36,7 @@ class FoldRuns(Run):
         return [*table(self.metrics), f"folder  {self.folder}"]
 
     def as_json(self) -> dict[str, Any]:
-        return {"folder": self.folder, **self.metrics}
+        return {"folder": self.folder, **self.metrics, **({} if self.problem is None else {"problem": self.problem})}
 
     def _repr_html_(self) -> str:
         return "<pre>" + "\n".join(table(self.metrics)) + "</pre>"
@@ -45,11 +45,15 @@ class FoldRuns(Run):
 def fold_runs(
     folder: Path, plan: FoldsPlan, *, rank_timeout: float, subscribers: Sequence[Subscriber], required: bool
 ) -> FoldRuns:
-    """Runs all folds, or goes on with them.
+    """Runs all folds, or goes on with them, also where the model of one is of no use.
 
     Args:
         required: whether TensorBoard has to be installed where the plan wants its events.
+
+    Raises:
+        TrainingError: all folds have ended, and the model of one is of no use; the error has the runs.
     """
+    from resnets.training.endings import recorded_problem
     from resnets.training.folds import run_folds, summary_of
     from resnets.training.progress import watch_from_python
 
@@ -63,11 +67,15 @@ def fold_runs(
         results = list(run_folds(folder, plan, rank_timeout=rank_timeout, subscribers_of=subscribers_of))
     metrics = summary_of(results, plan)
     noun = plan.recipe.preprocessing.noun
+    problems = [recorded_problem(each.folder) for each in results]
     runs = tuple(
-        Run(each.folder.path, {"task": metrics["task"], "data": metrics["data"], **each.metrics}, noun=noun)
-        for each in results
+        Run(
+            each.folder.path, {"task": metrics["task"], "data": metrics["data"], **each.metrics}, noun=noun, problem=why
+        )
+        for each, why in zip(results, problems, strict=True)
     )
-    return FoldRuns(folder, metrics, noun=noun, runs=runs)
+    listed = [f"Fold {run.number} of {plan.count}: {why}" for run, why in zip(results, problems, strict=True) if why]
+    return useful(FoldRuns(folder, metrics, noun=noun, runs=runs, problem="\n".join(listed) or None))
 
 
 def table(metrics: dict[str, Any]) -> list[str]:

@@ -59,7 +59,7 @@ def resume(
         UsageError: if there is no run in the folder, or an argument is wrong.
         DataError: if the data is missing or is not what the run began with.
         FileError: if the recipe or all checkpoints are damaged.
-        TrainingError: if training cannot go on.
+        TrainingError: if training cannot go on, or ends with a model of no use.
 
     Example:
         resnets.resume(run, epochs="+1").metrics["accuracy"]
@@ -129,15 +129,17 @@ def _resumed_folds(
 
 
 def _as_it_was(folder: RunFolder) -> Run:
-    """Returns the run in `folder`, which was finished already, with the metrics that its model file has."""
+    """Returns the run in `folder`, which was finished already, with the metrics that its model file has, and with its
+    problem where its model is of no use."""
     from resnets.artifacts import model_file
     from resnets.training.damage import DamageLog
+    from resnets.training.endings import recorded_problem
     from resnets.training.plan import read_plan
 
     card = model_file.load(folder.model)[1]
     metrics = {"task": card.task, "data": read_plan(folder.recipe).data, **card.metrics}
     metrics["damaged"] = DamageLog(folder.path).by_path()
-    return Run(folder.path, metrics, was_finished=True, noun=card.preprocessing.noun)
+    return Run(folder.path, metrics, was_finished=True, noun=card.preprocessing.noun, problem=recorded_problem(folder))
 
 
 COMMAND = Command(resume, answer, python_only=("subscribers", "quiet"))

@@ -123,7 +123,8 @@ def train(
     Raises:
         UsageError: if a name, a setting or a value is wrong.
         DataError: if the data is missing, damaged or inconsistent.
-        TrainingError: if training cannot go on, such as after a loss that is not finite.
+        TrainingError: if training cannot go on, such as after a loss that is not finite; or if it ends with a model
+            of no use, whose loss is not finite or that answers one class alone. The run is then kept: error.run.
 
     Example:
         run = resnets.train("digits", "optimizer.lr=0.05", seed=1)

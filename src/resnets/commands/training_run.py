@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnets.commands.command import Answer, Invocation
-from resnets.core.console import note, printable
-from resnets.core.errors import UsageError
+from resnets.core.console import note, printable, say
+from resnets.core.errors import TrainingError, UsageError
 from resnets.evaluation.display import headline, page
 
 if TYPE_CHECKING:
     from resnets.evaluation.scoring import Scores
     from resnets.training.events import Subscriber
     from resnets.training.run_folder import RunFolder
+
+
+AnyRun = TypeVar("AnyRun", bound="Run")
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +40,7 @@ class Run:
         was_finished: whether `resume` found that there was nothing left to do.
         noun: what a sample is called, such as "image".
         runs: the run of each fold, with `fold="all"`; else empty.
+        problem: what makes its model of no use, in words; None where nothing does. See `training.endings`.
     """
 
     folder: Path
@@ -43,6 +48,7 @@ class Run:
     was_finished: bool = False
     noun: str = "image"
     runs: tuple[Run, ...] = ()
+    problem: str | None = None
 
     @property
     def model(self) -> Path:
@@ -63,7 +69,8 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """What a command prints of it with `--json`."""
-        return {"folder": self.folder, "model": self.model, "report": self.report, **self.metrics}
+        paths = {"folder": self.folder, "model": self.model, "report": self.report}
+        return {**paths, **self.metrics, **({} if self.problem is None else {"problem": self.problem})}
 
     def __fspath__(self) -> str:
         return os.fspath(self.folder)
@@ -80,27 +87,54 @@ class Run:
 
 
 def finished_run(folder: RunFolder, scores: Scores) -> Run:
-    """Returns the run in `folder`, which ended with `scores`."""
+    """Returns the run in `folder`, which ended with `scores`.
+
+    Raises:
+        TrainingError: its model is of no use; the error has the run.
+    """
+    from resnets.training.endings import recorded_problem
     from resnets.training.plan import read_plan
 
     plan = read_plan(folder.recipe)
     metrics = {"task": scores.task, "data": plan.data, **scores.summary()}
-    return Run(folder.path, metrics, noun=plan.recipe.preprocessing.noun)
+    problem = recorded_problem(folder)
+    return useful(Run(folder.path, metrics, noun=plan.recipe.preprocessing.noun, problem=problem))
+
+
+def useful(run: AnyRun) -> AnyRun:
+    """Returns `run`. Raises TrainingError where its model is of no use; the error has the run."""
+    if run.problem is not None:
+        raise TrainingError(run.problem, run=run)
+    return run
 
 
 def answer(invocation: Invocation) -> Answer:
-    """Trains, with progress on `invocation.progress_stream`, and returns the metrics and the paths of the run."""
+    """Trains, with progress on `invocation.progress_stream`, and returns the metrics and the paths of the run, also of
+    one that ended with a model of no use: the command then fails."""
     from resnets.training.distributed import is_main
     from resnets.training.progress import watch
 
     stream = invocation.progress_stream
-    if not is_main():  # of several ranks, rank 0 prints
-        invocation.call()
+    if not is_main():  # of several ranks, rank 0 prints and fails: torchrun ends the others when one has failed
+        _ended(invocation)
         return Answer()
     with contextlib.ExitStack() as stack:
         subscribers = () if stream is None else (stack.enter_context(watch(stream)),)
-        run: Run = invocation.call(subscribers=subscribers)
-    return Answer(run.lines(), run.as_json())
+        run = _ended(invocation, subscribers=subscribers)
+    if run.problem is not None:
+        say(f"resnets: {run.problem}", stream=sys.stderr)
+    return Answer(run.lines(), run.as_json(), failed=run.problem is not None)
+
+
+def _ended(invocation: Invocation, **python_only: Any) -> Run:
+    """The finished run of a command, also where its model is of no use."""
+    try:
+        run: Run = invocation.call(**python_only)
+    except TrainingError as error:
+        if not isinstance(error.run, Run):
+            raise
+        run = error.run
+    return run
 
 
 @contextlib.contextmanager

@@ -58,7 +58,15 @@ class FileError(ResnetsError):
 
 
 class TrainingError(ResnetsError):
-    """A training run that cannot continue."""
+    """A training run that cannot continue, or that ended with a model of no use.
+
+    Attributes:
+        run: the finished run, where it has ended and everything is kept; else None.
+    """
+
+    def __init__(self, *args: object, run: Any = None) -> None:
+        super().__init__(*args)
+        self.run = run
 
 
 class InterruptedRunError(ResnetsError):

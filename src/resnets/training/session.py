@@ -18,6 +18,7 @@ from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.damage_events import DamageEvents
 from resnets.training.distributed import Ranks
+from resnets.training.endings import problem_of
 from resnets.training.evaluate import RunEvaluator
 from resnets.training.events import Subscriber
 from resnets.training.extension import extended_event, phases_of
@@ -122,7 +123,7 @@ class Session:
                     training, self.batches, evaluate, self.recorder.emit, callback, losses, callback.evaluation_pending
                 )
                 scores = self.models.save_final(scores, evaluate, has_best=callback.best is not None)
-                self._end(callback)
+                self._end(callback, scores)
             except ResnetsError as error:
                 self._add_advice(error, callback)
                 raise
@@ -148,7 +149,7 @@ class Session:
         if self.budget is not None and found is None:
             self.recorder.emit(self.budget.event(self.training.length))
 
-    def _end(self, callback: CheckpointCallback) -> None:
+    def _end(self, callback: CheckpointCallback, scores: Scores) -> None:
         """Waits for the last checkpoint, emits the end, and keeps every rank until rank 0 has saved everything."""
         callback.close()
         stopped = self.training.length.stopped_after
@@ -161,6 +162,16 @@ class Session:
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
         if stopped is not None:
             end |= {"step": stopped, "reason": self._why_stopped(callback)}
+        problem = problem_of(
+            self.phase.recipe,
+            self.recorder.history,
+            scores,
+            self.data.train.classes,
+            steps=self.training.steps_done,
+            samples=len(self.data.train),
+        )
+        if problem is not None:
+            end["problem"] = problem
         extensions = len(self.plan.extensions)
         self.recorder.emit({**end, "extensions": extensions} if extensions else end)
         if self.ranks.is_main:
