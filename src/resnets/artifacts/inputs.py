@@ -4,15 +4,48 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from resnets.core.console import note
 from resnets.core.errors import DataError
 from resnets.core.urls import local_path
 from resnets.modalities.inputs import AnyInput
 from resnets.modalities.listing import KINDS, Listing
+
+_CHUNK = 65_536  # bytes
+
+
+@dataclass(frozen=True)
+class ListedPath(os.PathLike[str]):
+    """A path that a program has listed: of a file or a folder, and never a glob."""
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+def listed_paths(stream: BinaryIO) -> Iterator[ListedPath]:
+    """The paths in a list, such as one on standard input, as they come.
+
+    They are separated by NUL, as `find -print0` writes them, where one is among the first bytes, else by line breaks
+    (of Windows, too). Empty ones are passed over.
+    """
+    rest, separator = b"", b""
+    while chunk := stream.read(_CHUNK):
+        separator = separator or (b"\0" if b"\0" in chunk else b"\n")
+        *whole, rest = (rest + chunk).split(separator)
+        yield from _paths(whole, separator)
+    yield from _paths([rest], separator)
+
+
+def _paths(names: Sequence[bytes], separator: bytes) -> Iterator[ListedPath]:
+    for each in names:
+        if name := each.removesuffix(b"\r") if separator == b"\n" else each:
+            yield ListedPath(os.fsdecode(name))
 
 
 def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
@@ -37,6 +70,8 @@ def expand(inputs: Sequence[Any], settings: AnyInput) -> list[Any]:
             found.append(given)
         elif os.path.isdir(given):
             found += _files_of(given, settings)
+        elif isinstance(given, ListedPath):
+            found.append(given.path)
         elif not os.path.lexists(given) and glob.has_magic(os.fsdecode(given)):
             matches = sorted(glob.glob(os.fsdecode(given), recursive=True))
             files = [match for match in matches if not os.path.isdir(match)]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.commands.answering import Answering, shared_paths
 from resnets.commands.arguments import check_path, check_range, device_for, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
-from resnets.core.console import say
-from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.commands.unfinished import Unfinished, is_restorable, remove, sha256_of
+from resnets.core.console import common_progress, say
+from resnets.core.errors import PredictionError, UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.signatures import checked_arguments
-from resnets.core.units import show_count
 from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
     from resnets.artifacts import model as trained
     from resnets.modalities.given import Given
+    from resnets.training.distributed import Ranks
 else:
     trained = LazyModule("resnets.artifacts.model")
 
@@ -58,14 +63,18 @@ def predict(
 ) -> list[Any]:
     """Predict what is in images or recordings of any size.
 
+    Under torchrun the ranks share the files, and rank 0 answers.
+
     Args:
         model: a model file or a run folder; in Python also a Run or a Model.
-        images: files, folders of them, or globs in quotes; in Python also what `Model.predict` takes, and lists and
-            iterators of it.
+        images: files, folders of them, or globs in quotes; - is a list of paths on standard input, with a line break or
+            NUL after each, as is no image where input is piped. In Python also what `Model.predict` takes, and lists
+            and iterators of it.
         top: number of classes to show, where they are ranked.
         tta: test-time augmentation (see evaluate; default: as in the model's recipe).
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
-            answer, such as masks.
+            answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
+            lies beside the file, as FILE.unfinished.
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded (batch norm folded into the convolutions), compiled, openvino or
             onnxruntime. The converted model is cached beside the model file.
@@ -87,59 +96,122 @@ def predict(
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     check_out(None if out is None else Path(out))
-    from resnets.artifacts.inputs import expand
-    from resnets.artifacts.model import Model, load
-    from resnets.modalities.given import given_inputs
+    from resnets.artifacts.model import Model
 
     if not isinstance(model, Model):
         check_path(model)
     if not images:
         raise UsageError("Give at least one image.")
-    name = str(model.file if isinstance(model, Model) else model)
-    if not isinstance(model, Model):
-        model = load(model, device_for(runtime, device), runtime=runtime, precision=precision, calibrate=calibrate)
-    model.check_tta(tta)
-    expanded = partial(expand, settings=model.card.preprocessing)
-    inputs = given_inputs(expanded(images), model.card.preprocessing.modality, lambda path: expanded([path]))
-    kept: list[Any] = []
-    answers: list[Any] = []
-    failed: dict[int, DataError] = {}
-    keeps = out is not None and Path(out).suffix.lower() not in FILES  # a folder gets files with the images in them
-    noun = model.card.preprocessing.noun
-    with threads_for(model.card, runtime), progress_line() as line:
-        for input_name, answer in model.answers(_collected(inputs, kept) if keeps else inputs, top, None, workers, tta):
-            if isinstance(answer, DataError):
-                failed[len(answers)] = answer
-            answers.append(None if isinstance(answer, DataError) else answer)
-            if not keeps:
-                kept.append(input_name)
-            line(f"predict  {show_count(len(answers), noun)}")
-    found = Answers(model.card, kept, answers, failed)
-    if out is not None:
-        found.write(Path(out), name, runtime)
+    from resnets.training.distributed import LIMIT, process_group
+
+    settings = {"top": top, "tta": tta, "runtime": runtime, "precision": precision, "device": device}
+    with process_group(device, LIMIT) as (ranks, own_device):
+        loaded, inputs, total = _opened(model, images, ranks, own_device, runtime, precision, calibrate)
+        loaded.check_tta(tta)
+        to_file = out is not None and Path(out).suffix.lower() in FILES
+        unfinished = None
+        if to_file and loaded is not model and is_restorable(loaded.card) and loaded.file is not None:
+            settings |= {"model": sha256_of(loaded.file), "calibrate": None if calibrate is None else str(calibrate)}
+            unfinished = Unfinished(Path(out or ""), loaded.card, settings, rank=ranks.rank)
+        ranks.barrier()  # each has read what all had written
+        keeps = out is not None and not to_file  # a folder gets files with the images in them
+        with (
+            threads_for(loaded.card, runtime),
+            progress_line(shown=ranks.is_main) as line,
+            contextlib.closing(unfinished) if unfinished is not None else contextlib.nullcontext(),
+        ):
+            answering = Answering(
+                model=loaded, top=top, tta=tta, workers=workers, keeps=keeps, unfinished=unfinished, ranks=ranks,
+                line=line,
+            )  # fmt: skip
+            found = answering.run(inputs, total)
+        if out is not None and ranks.is_main:
+            found.write(Path(out), str(loaded.file if loaded is model else model), runtime)
+            if to_file:
+                remove(Path(out))
     predictions = Predictions(found)
     if found.failed:
         raise PredictionError(predictions, found.failed)
     return predictions
 
 
-def _collected(inputs: Iterable[Given], kept: list[Any]) -> Iterator[Given]:
-    """`inputs`, each appended to `kept` when it is asked for."""
-    for each in inputs:
-        kept.append(each)
-        yield each
+def _opened(
+    model: str | PathLike[str] | trained.Model,
+    images: tuple[Any, ...],
+    ranks: Ranks,
+    device: str,
+    runtime: Runtime,
+    precision: RunPrecision,
+    calibrate: str | Path | None,
+) -> tuple[trained.Model, Iterable[Given], int | None]:
+    """The model, its inputs, and how many these are, where that is known."""
+    from resnets.artifacts.inputs import expand
+    from resnets.artifacts.model import Model, load
+    from resnets.modalities.given import given_inputs
+
+    if not isinstance(model, Model):
+        model = load(model, device_for(runtime, device), runtime=runtime, precision=precision, calibrate=calibrate)
+    settings = model.card.preprocessing
+
+    def given(listed: Any) -> Iterator[Given]:
+        return given_inputs(listed, settings.modality, lambda path: expand([path], settings))
+
+    if ranks.world > 1:
+        found = shared_paths(given(expand(images, settings)) if ranks.is_main else (), ranks)
+        return model, found, len(found)
+    listed = expand(images, settings)
+    known = all(isinstance(each, str | PathLike) for each in listed)
+    return model, given(listed), len(listed) if known else None
 
 
 def _answer(invocation: Invocation) -> Answer:
+    from resnets.training.distributed import is_main
+
     given = invocation.arguments
+    given.images = _with_standard_input(given.images)
     try:
-        predictions: Predictions = invocation.call()
+        with common_progress():
+            predictions: Predictions = invocation.call()
     except PredictionError as error:
         predictions = cast("Predictions", error.predictions)
-        if not given.json:
+        if not given.json and is_main():
             say(*(f"resnets: {reason}" for reason in error.failed.values()), stream=sys.stderr)
+    if not is_main():  # of several ranks, rank 0 answers
+        return Answer()
     found = predictions.found
     return Answer(found.lines(), found.data(given.model, given.runtime), failed=bool(found.failed))
+
+
+def _with_standard_input(images: list[Any]) -> list[Any]:
+    """The inputs of a command line, with the paths on standard input in place of "-", or where none is given.
+
+    Raises:
+        UsageError: the list is asked for twice, or is empty.
+    """
+    from resnets.artifacts.inputs import listed_paths
+    from resnets.training.distributed import is_main
+
+    asked = images.count("-")
+    if asked > 1:
+        raise UsageError("Standard input has one list of paths: give - once.")
+    if not asked and (images or not _is_piped()):
+        return images
+    stream = getattr(sys.stdin, "buffer", None)
+    paths = iter(()) if stream is None else listed_paths(stream)
+    first = next(paths, None) if is_main() else None
+    if first is None and not [each for each in images if each != "-"] and is_main():
+        raise UsageError("Give at least one image: the list on standard input is empty.")
+    listed = itertools.chain([] if first is None else [first], paths if is_main() else ())
+    return [listed if each == "-" else each for each in images] if asked else [listed]
+
+
+def _is_piped() -> bool:
+    """Whether standard input is a file or the output of another program."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 COMMAND = Command(predict, _answer, python_only=("quiet",))

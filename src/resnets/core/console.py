@@ -80,6 +80,18 @@ def own_progress() -> Iterator[None]:
         _progress = before
 
 
+@contextlib.contextmanager
+def common_progress() -> Iterator[None]:
+    """Context manager, within `own_progress`, in which progress is shown as Python's calls show it."""
+    global _progress
+    before = _progress
+    _progress = True
+    try:
+        yield
+    finally:
+        _progress = before
+
+
 def progress_terminal() -> TextIO | None:
     """The terminal on which Python's calls show progress; None where there is none, or nobody wants to see it.
 

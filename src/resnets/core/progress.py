@@ -14,9 +14,9 @@ INTERVAL = 0.25  # seconds between two texts
 
 
 @contextlib.contextmanager
-def progress_line() -> Iterator[Line]:
-    """Context manager that gives what shows the latest text."""
-    line = Line(progress_notebook(), progress_terminal())
+def progress_line(*, shown: bool = True) -> Iterator[Line]:
+    """Context manager that gives what shows the latest text, where it is to be `shown`."""
+    line = Line(progress_notebook(), progress_terminal()) if shown else Line(None, None)
     try:
         yield line
     finally:
