@@ -1,4 +1,4 @@
-"""Reads square images: decoded, cropped and augmented for training, cropped as evaluation does for evaluation."""
+"""Reads images of one size: decoded, cropped and augmented for training, prepared as for tests for evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resnets.core.config import encode
 from resnets.modalities.base import Arrays, whole
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 from resnets.modalities.image.base import upright_image
-from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
+from resnets.modalities.image.preprocessing import OF_THE_CENTER, Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read import jpeg
 from resnets.modalities.image.read.decode_memory import one_image
 from resnets.modalities.image.read.pillow import open_image, to_pixels
@@ -24,12 +24,12 @@ from resnets.modalities.image.remarks import REMARKS, Remark, notes_on, remarks
 from resnets.modalities.image.transforms import Augmentations
 from resnets.modalities.image.transforms.normalize import normalize, normalize_into
 from resnets.modalities.image.transforms.resize import prepare
-from resnets.modalities.image.tta import OF_THE_CENTER, crop_weights, crops_of_center, tta_crops
+from resnets.modalities.image.tta import crop_weights, crops_of_center, tta_crops
 from resnets.modalities.rng import BatchRNG
 
 
 class ImageReader:
-    """The `Reader` of square images.
+    """The `Reader` of images of one size.
 
     Args:
         augmentations: of training; without a crop, images are resized and cropped as in evaluation.
@@ -70,19 +70,19 @@ class ImageReader:
         return ImageReader(self.settings, self.augmentations, early=True) if self.augmentations.only_flips() else self
 
     def slots(self, size: int | None) -> dict[str, Slot]:
-        side = size or self.settings.crop
-        return {"inputs": Slot((self.settings.channels, side, side), np.float32 if self._early else np.uint8)}
+        shape = (self.settings.channels, *self.settings.shape(size))
+        return {"inputs": Slot(shape, np.float32 if self._early else np.uint8)}
 
     def draw(self, rng: BatchRNG) -> Draws:
         return Draws(self.augmentations.decoding_numbers(rng), self.augmentations.flipped(rng) if self._early else None)
 
     def sample(self, dataset: Any, index: int, u: NDArray[np.float32], size: int | None) -> Arrays:
-        """As `Reader.sample`: "inputs", (channels, size, size) uint8."""
+        """As `Reader.sample`: "inputs", (channels, height, width) uint8."""
         p, crop = self.settings, self.augmentations.crop
         cropped = crop.numbers if crop else 0
         u, of_policy = u[:cropped], u[cropped:]
-        if size is not None and size != p.crop:
-            p = replace(p, crop=size, resize=max(size, p.resize))
+        if size is not None and (shape := p.shape(size)) != p.shape():
+            p = replace(p, crop=shape, resize=max(size, p.resize))
         dataset, index = whole(dataset, index)
         with one_image():
             data = dataset.encoded(index) if crop is not None and crop.takes_pixels(p) else None
@@ -99,7 +99,7 @@ class ImageReader:
             return self._changed(to_pixels(crop(image, u, p), p.color), of_policy)
 
     def _changed(self, pixels: NDArray[np.uint8], u: NDArray[np.float32]) -> Arrays:
-        """The "inputs" of a cropped image, (channels, size, size), after `auto_augment`."""
+        """The "inputs" of a cropped image, (channels, height, width), after `auto_augment`."""
         if (policy := self.augmentations.auto_augment) is None:
             return {"inputs": pixels}
         color = self.settings.color
@@ -134,7 +134,7 @@ class ImageReader:
         return batch | {"inputs": images, "lam": lam, **others}
 
     def examine(self, dataset: Any, index: int, prepared: bool) -> tuple[NDArray[Any] | None, int]:
-        """As `Reader.examine`: (channels, crop, crop) uint8; only with `prepared` are images refused that are too
+        """As `Reader.examine`: (channels, height, width) uint8; only with `prepared` are images refused that are too
         narrow to be resized."""
         p, bits = self.settings, 0
         dataset, index = whole(dataset, index)

@@ -1,14 +1,14 @@
 """Test-time augmentation: the crops of an image that a network sees, and their weights in the mean.
 
-- "center": the central square.
-- "flip": the central square and its mirror image.
-- "shift": the central square, the same shifted by one pixel up and left, and down and right, and the mirror images of
+- "center": the prepared image: the centre crop, or the whole image where `Preprocessing.fit` says so.
+- "flip": the prepared image and its mirror image.
+- "shift": the prepared image, the same shifted by one pixel up and left, and down and right, and the mirror images of
   the three. Those that are not shifted weigh a quarter each, the others an eighth (Jordan 2024, 2404.00498, section
   3.5; `infer_mirror_translate` of its script).
-- "ten-crop": the central square, those in the four corners, and the mirror images of the five (Krizhevsky et al.
+- "ten-crop": the centre crop, those in the four corners, and the mirror images of the five (Krizhevsky et al.
   2012).
-- "multi-scale": the whole image with its shorter side at each of `SHORTER_SIDES` (in proportion where the crop is not
-  224), and the mirror images (He et al. 2015, section 3.4). The paper averages over positions before the softmax; the
+- "multi-scale": the whole image with its shorter side at each of `SHORTER_SIDES` (in proportion where that of the
+  crop is not 224), and the mirror images (He et al. 2015, section 3.4). The paper averages over positions before the softmax; the
   last layer is linear, so the mean may be taken before it or after it.
 """
 
@@ -21,13 +21,11 @@ import numpy as np
 from PIL import Image
 
 from resnets.core.errors import UsageError, unknown
-from resnets.modalities.image.preprocessing import Preprocessing, TestTimeAugmentation
+from resnets.modalities.image.preprocessing import OF_THE_CENTER, Preprocessing, TestTimeAugmentation
 from resnets.modalities.image.read.pillow import Pixels, to_pixels
-from resnets.modalities.image.transforms.resize import center_crop, crop_at, shorter_side_to
+from resnets.modalities.image.transforms.resize import center_crop, crop_at, prepare, shorter_side_to
 
 SHORTER_SIDES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for a crop of 224
-# Those that are made of the central square alone.
-OF_THE_CENTER: tuple[TestTimeAugmentation, ...] = ("center", "flip", "shift")
 SHIFT_WEIGHTS = (2, 1, 1, 2, 1, 1)
 
 
@@ -41,30 +39,33 @@ def tta_crops(
 
     Raises:
         DataError: the image is too narrow to be resized.
-        UsageError: there is no such augmentation, or it needs sizes that the mean image of `preprocessing` lacks.
+        UsageError: there is no such augmentation, it is not for the preprocessing's `fit`, or it needs sizes that the mean image of `preprocessing` lacks.
     """
     p = preprocessing
     if tta in OF_THE_CENTER:
-        return crops_of_center(to_pixels(center_crop(image, p, name), p.color), tta)
+        return crops_of_center(prepare(image, p, name), tta)
+    if tta not in p.tta:
+        if tta not in get_args(TestTimeAugmentation):
+            raise unknown("test-time augmentation", tta, p.tta)
+        raise UsageError(f"tta {tta} is of centre crops, and fit={p.fit} takes the whole image: {', '.join(p.tta)}.")
+    height, width = p.shape()
     if tta == "ten-crop":
         whole = shorter_side_to(image, p.resize, p, name)
-        right, bottom = whole.width - p.crop, whole.height - p.crop
+        right, bottom = whole.width - width, whole.height - height
         corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
         crops = [*(crop_at(whole, corner, p) for corner in corners), center_crop(image, p, name)]
         return _with_mirror_images([to_pixels(crop, p.color) for crop in crops])
-    if tta != "multi-scale":
-        raise unknown("test-time augmentation", tta, get_args(TestTimeAugmentation))
     if p.mean_image is not None:
         raise UsageError(
-            f"This network subtracts a mean image of {p.crop} x {p.crop}, which other sizes do not have: "
+            f"This network subtracts a mean image of {height} x {width}, which other sizes do not have: "
             "use --tta center, flip or ten-crop, or a network that subtracts a mean of channels."
         )
-    sizes = [shorter_side_to(image, round(side * p.crop / 224), p, name) for side in SHORTER_SIDES]
+    sizes = [shorter_side_to(image, round(side * min(height, width) / 224), p, name) for side in SHORTER_SIDES]
     return _with_mirror_images([to_pixels(whole, p.color) for whole in sizes])
 
 
 def crops_of_center(pixels: Pixels, tta: TestTimeAugmentation) -> list[Pixels]:
-    """The crops of an augmentation in `OF_THE_CENTER`, made of the central square `pixels`."""
+    """The crops of an augmentation in `OF_THE_CENTER`, made of the prepared image `pixels`."""
     if tta == "center":
         return [pixels]
     if tta == "flip":

@@ -86,7 +86,7 @@ class Augmentations:
         """As `InputAugmentations.check`."""
         require(
             isinstance(settings, Preprocessing),
-            f"augmentations of square images do not fit an input of {type(settings).__name__}.",
+            f"augmentations of images of one size do not fit an input of {type(settings).__name__}.",
         )
         one_size = normalize == "mean image" or settings.mean_image is not None
         for setting, used in (
@@ -97,14 +97,15 @@ class Augmentations:
                 not (one_size and used),
                 f"A mean image has one size, and {setting} needs several: give normalize=channels.",
             )
-        largest = self.largest_size or settings.crop
+        shorter = min(settings.shape())
+        largest = self.largest_size or shorter
         if isinstance(self.crop, ScaledCrop):
             require(
                 self.crop.min_size >= largest,
                 f"min_size {self.crop.min_size} must be at least the crop of {largest} pixels.",
             )
-        smallest = self.progressive_resize.start if self.progressive_resize else settings.crop
-        reached = min(smallest, settings.crop)
+        smallest = self.progressive_resize.start if self.progressive_resize else shorter
+        reached = min(smallest, shorter)
         require(reached >= least, f"An input of {reached} px is too small for this model; the minimum is {least} px.")
         for transform in self.transforms:
             if isinstance(transform, PaddedCrop) and transform.fill == "reflect":

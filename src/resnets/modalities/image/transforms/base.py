@@ -34,12 +34,12 @@ def require(condition: bool, message: str) -> None:
 
 
 class RandomCrop(Protocol):
-    """A random crop of one image as it is decoded, of the size that `preprocessing.crop` says."""
+    """A random crop of one image as it is decoded, of the size that `preprocessing.shape` says."""
 
     numbers: ClassVar[int]  # uniform numbers for an image
 
     def __call__(self, image: Image.Image, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
-        """A square of `preprocessing.crop` pixels, resized with the filter that evaluation uses.
+        """A crop of the input's height and width, resized with the filter that evaluation uses.
 
         Args:
             u: (numbers,) uniform numbers in [0, 1).

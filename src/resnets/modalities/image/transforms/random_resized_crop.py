@@ -24,14 +24,16 @@ _ATTEMPTS = 10
 @dataclass(frozen=True, kw_only=True)
 @checked
 class RandomResizedCrop(RandomCrop):
-    """A box of random area and shape, resized to a square (Szegedy et al. 2015, section 6).
+    """A box of random area and shape, resized to the size of the input (Szegedy et al. 2015, section 6).
 
     As in torchvision, the box is the first of ten random ones that lies in the image, else the largest central one of
     an allowed shape.
 
     Args:
         scale: smallest and largest fraction of the image's area.
-        ratio: smallest and largest width / height, drawn evenly on a log scale.
+        ratio: smallest and largest width / height, as a multiple of the input's, drawn evenly on a log scale. So
+            rectangles distort no more than squares do. (torchvision has the same for squares, and for rectangles
+            the box's own width / height.)
         interpolation: the filter of the resize: that of evaluation, or for each image bilinear or bicubic, as timm's
             default has it.
     """
@@ -50,9 +52,10 @@ class RandomResizedCrop(RandomCrop):
         from resnets.modalities.image.transforms import resize
 
         p = preprocessing
-        left, top, width, height = self.box(image.size, u)
+        rows, columns = p.shape()
+        left, top, width, height = self.box(image.size, u, columns / rows)
         box = image.crop((left, top, left + width, top + height))
-        return resize.resize(box, (p.crop, p.crop), self._filter(u, p), antialias=p.antialias)
+        return resize.resize(box, (columns, rows), self._filter(u, p), antialias=p.antialias)
 
     def takes_pixels(self, preprocessing: Preprocessing) -> bool:
         p = preprocessing
@@ -63,11 +66,12 @@ class RandomResizedCrop(RandomCrop):
         import torch.nn.functional as F
 
         p = preprocessing
-        left, top, width, height = self.box((pixels_CHW.shape[2], pixels_CHW.shape[1]), u)
+        rows, columns = p.shape()
+        left, top, width, height = self.box((pixels_CHW.shape[2], pixels_CHW.shape[1]), u, columns / rows)
         box = pixels_CHW[None, :, top : top + height, left : left + width]
-        if (width, height) == (p.crop, p.crop):
+        if (height, width) == (rows, columns):
             return box[0]
-        return F.interpolate(box, (p.crop, p.crop), mode=self._filter(u, p), antialias=True)[0]
+        return F.interpolate(box, (rows, columns), mode=self._filter(u, p), antialias=True)[0]
 
     def _filter(self, u: Uniforms, preprocessing: Preprocessing) -> Interpolation:
         if self.interpolation == "evaluation":
@@ -75,10 +79,15 @@ class RandomResizedCrop(RandomCrop):
         # The number of the tenth attempt's shape, which otherwise matters where nine attempts failed.
         return "bilinear" if u[2 * _ATTEMPTS - 1] < 0.5 else "bicubic"
 
-    def box(self, size: tuple[int, int], u: Uniforms) -> tuple[int, int, int, int]:
-        """The box (left, top, width, height) in pixels that `u` picks in an image of `size` = (width, height)."""
+    def box(self, size: tuple[int, int], u: Uniforms, aspect: float = 1.0) -> tuple[int, int, int, int]:
+        """The box (left, top, width, height) in pixels that `u` picks in an image of `size` = (width, height).
+
+        Args:
+            aspect: width / height of the input.
+        """
         total_width, total_height = size
-        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        narrowest, widest = self.ratio[0] * aspect, self.ratio[1] * aspect
+        low, high = math.log(narrowest), math.log(widest)
         for attempt in range(_ATTEMPTS):
             fraction = self.scale[0] + (self.scale[1] - self.scale[0]) * float(u[2 * attempt])
             area = total_width * total_height * fraction
@@ -88,10 +97,10 @@ class RandomResizedCrop(RandomCrop):
                 left, top = _place(u[-2], total_width - width), _place(u[-1], total_height - height)
                 return left, top, width, height
         width, height = total_width, total_height
-        if total_width / total_height < self.ratio[0]:
-            height = round(total_width / self.ratio[0])
-        elif total_width / total_height > self.ratio[1]:
-            width = round(total_height * self.ratio[1])
+        if total_width / total_height < narrowest:
+            height = round(total_width / narrowest)
+        elif total_width / total_height > widest:
+            width = round(total_height * widest)
         width, height = max(1, min(width, total_width)), max(1, min(height, total_height))
         return (total_width - width) // 2, (total_height - height) // 2, width, height
 

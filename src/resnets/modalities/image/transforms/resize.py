@@ -36,17 +36,19 @@ def resize(image: Image.Image, size: tuple[int, int], how: Interpolation, *, ant
 def shorter_side_to(
     image: Image.Image, side: int, preprocessing: Preprocessing, name: str = "the image"
 ) -> Image.Image:
-    """The whole image with its shorter side resized to `side`.
+    """The whole image with its shorter side resized to `side`; where the input is a rectangle, resized until it just
+    covers one of that shape whose shorter side is `side`.
 
     Raises:
         DataError: an image so narrow that resizing it would take more than `MAX_PIXELS`; it is called `name`.
     """
     width, height = image.size
-    # As torchvision's Resize: the longer side is rounded down.
-    if width <= height:
-        size = (side, max(side, int(side * height / width)))
+    rows, columns = preprocessing.shape(side)
+    # As torchvision's Resize: the side that is not given is rounded down.
+    if width * rows <= height * columns:
+        size = (columns, max(rows, int(columns * height / width)))
     else:
-        size = (max(side, int(side * width / height)), side)
+        size = (max(columns, int(rows * width / height)), rows)
     if size[0] * size[1] > MAX_PIXELS:
         raise DataError(
             f"{name} of {width} x {height} pixels is too narrow: resized, it would be {size[0]} x {size[1]}. "
@@ -56,25 +58,57 @@ def shorter_side_to(
 
 
 def crop_at(image: Image.Image, corner: tuple[int, int], preprocessing: Preprocessing) -> Image.Image:
-    """The square of `preprocessing.crop` whose left upper corner is `corner` = (left, top)."""
-    left, top = corner
-    if (left, top) == (0, 0) and image.size == (preprocessing.crop, preprocessing.crop):
+    """The crop of the input's size whose left upper corner is `corner` = (left, top)."""
+    (left, top), (height, width) = corner, preprocessing.shape()
+    if (left, top) == (0, 0) and image.size == (width, height):
         return image
-    return image.crop((left, top, left + preprocessing.crop, top + preprocessing.crop))
+    return image.crop((left, top, left + width, top + height))
 
 
 def center_crop(image: Image.Image, preprocessing: Preprocessing, name: str = "the image") -> Image.Image:
-    """The shorter side resized to `preprocessing.resize`, then the central square of `preprocessing.crop`.
+    """The shorter side resized to `preprocessing.resize`, then the crop of the input's size at the centre.
 
     Raises:
         DataError: see `shorter_side_to`.
     """
     p = preprocessing
-    whole = shorter_side_to(image, p.resize, p, name)
+    whole, (height, width) = shorter_side_to(image, p.resize, p, name), p.shape()
     # As torchvision's CenterCrop: the corner is rounded to the nearest even.
-    return crop_at(whole, (round((whole.width - p.crop) / 2.0), round((whole.height - p.crop) / 2.0)), p)
+    return crop_at(whole, (round((whole.width - width) / 2.0), round((whole.height - height) / 2.0)), p)
+
+
+def letterbox(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The whole image, as large as fits into the input's size, at the centre of a canvas of `preprocessing.fill`; the
+    same pixels as Pillow's `ImageOps.pad`."""
+    p = preprocessing
+    height, width = p.shape()
+    if image.width * height >= image.height * width:
+        size = (width, min(height, max(1, round(image.height / image.width * width))))
+    else:
+        size = (min(width, max(1, round(image.width / image.height * height))), height)
+    whole = resize(image, size, p.interpolation, antialias=p.antialias)
+    if size == (width, height):
+        return whole
+    canvas = Image.new("RGB", (width, height), p.fill).convert(image.mode)
+    canvas.paste(whole, (round((width - size[0]) / 2), round((height - size[1]) / 2)))
+    return canvas
+
+
+def fitted(image: Image.Image, preprocessing: Preprocessing, name: str = "the image") -> Image.Image:
+    """`image` as `preprocessing.fit` brings it to the size of the input.
+
+    Raises:
+        DataError: see `shorter_side_to`.
+    """
+    p = preprocessing
+    if p.fit == "crop":
+        return center_crop(image, p, name)
+    if p.fit == "letterbox":
+        return letterbox(image, p)
+    height, width = p.shape()
+    return resize(image, (width, height), p.interpolation, antialias=p.antialias)
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing, name: str = "the image") -> Pixels:
-    """What a network is fed for `image`, before normalisation: (channels, crop, crop) uint8."""
-    return to_pixels(center_crop(image, preprocessing, name), preprocessing.color)
+    """What a network is fed for `image`, before normalisation: (channels, height, width) uint8."""
+    return to_pixels(fitted(image, preprocessing, name), preprocessing.color)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 @checked
 class ScaledCrop(RandomCrop):
-    """The shorter side resized to a random length, then a square at a random place (Simonyan and Zisserman 2015;
+    """The shorter side resized to a random length, then a crop at a random place (Simonyan and Zisserman 2015;
     He et al. 2015, section 3.4).
 
     Args:
@@ -44,7 +44,7 @@ class ScaledCrop(RandomCrop):
 
         p = preprocessing
         side = self.min_size + int(float(u[0]) * (self.max_size - self.min_size + 1))
-        whole = resize.shorter_side_to(image, side, p)
-        left = int(float(u[-2]) * (whole.width - p.crop + 1))
-        top = int(float(u[-1]) * (whole.height - p.crop + 1))
+        whole, (height, width) = resize.shorter_side_to(image, side, p), p.shape()
+        left = int(float(u[-2]) * (whole.width - width + 1))
+        top = int(float(u[-1]) * (whole.height - height + 1))
         return resize.crop_at(whole, (left, top), p)
