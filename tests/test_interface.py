@@ -27,16 +27,17 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--format", "--model", "--weights", "--epochs", "--minutes", "--large-batch",
+    "train": {"--data", "--format", "--model", "--weights", "--size", "--epochs", "--minutes", "--large-batch",
               "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes",
               "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
               "--val-share", "--group-by", "--fold"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "check": {"--format", "--only", "--skip", "--strict", "--fast", "--out", "--workers"},
     "replay": {"--step"},
-    "evaluate": {"--data", "--format", "--split", "--tta", "--out", "--device", "--runtime", "--precision",
+    "evaluate": {"--data", "--format", "--split", "--tta", "--size", "--out", "--device", "--runtime", "--precision",
                  "--calibrate", "--workers"},
-    "predict": {"--top", "--tta", "--out", "--device", "--runtime", "--precision", "--calibrate", "--workers"},
+    "predict": {"--top", "--tta", "--size", "--out", "--device", "--runtime", "--precision", "--calibrate",
+                "--workers"},
     "describe": {"--size", "--batch", "--train", "--memory-limit", "--precision"},
     "benchmark": {"--train", "--batch", "--size", "--steps", "--memory-limit", "--device", "--runtime", "--precision",
                   "--data", "--workers"},

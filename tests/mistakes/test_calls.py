@@ -22,7 +22,6 @@ from tests.command_line import TINY, call
         ("weight_decay=0", "optimizer.weight_decay=0"),
         ("momentum=0.8", "optimizer.momentum=0.8"),
         ("batch_size=8", "batch=8"),
-        ("img_size=64", "preprocessing.resize=64 preprocessing.crop=64"),
     ],
 )
 def test_a_setting_by_its_last_name_or_its_name_elsewhere(setting: str, meant: str, tmp_path: Path) -> None:
@@ -44,7 +43,7 @@ def test_a_network_under_images_of_another_size_says_at_which_it_trains(photos: 
     data = ["--data", photos, "epochs=1", "batch=8", "--device", "cpu", "precision=fp32", "evaluate_every=1000"]
     imagenet = ["model.depths=[1,1]", "model.widths=[4,8]"]
     found = call("train", "paper/cifar", "--model", "resnet18", *imagenet, *data, "--out", tmp_path / "a")
-    change = "preprocessing.resize=256 preprocessing.crop=224"
+    change = "--size 224"
     assert (
         f"Note: resnet18 is made for images of 224 px, and trains at 32 px here: {change} changes that.\n" in found.err
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resnets.artifacts.inputs import files_in
+from resnets.artifacts.model_file import ModelCard
 from resnets.core.console import note
 from resnets.core.errors import DataError
 from resnets.data.sampler import evenly_spaced
@@ -29,6 +30,25 @@ def calibration_digest(name: str | PathLike[str], settings: AnyInput) -> str:
     paths = map(Path, files_in(name, settings)) if Path(name).is_dir() else ()
     files = [f"{path.relative_to(name)} {path.stat().st_size}" for path in paths]
     return hashlib.sha256("\n".join(files or [name]).encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def calibration_of(
+    card: ModelCard, calibrate: str | PathLike[str] | None, *, sized: bool = False
+) -> tuple[Callable[[], Iterator[Tensor]] | None, str]:
+    """The inputs on which a model is calibrated, and a hash of them.
+
+    Args:
+        calibrate: a folder or the name of a dataset; None takes the training data, whose hash is empty.
+        sized: whether the model is at another size than its own, which is hashed too.
+
+    Returns:
+        What gives the inputs, or None where nothing says on what the model was trained; and the hash.
+    """
+    name = os.fspath(calibrate) if calibrate is not None else card.recipe.get("data")
+    digest = "" if calibrate is None else calibration_digest(calibrate, card.preprocessing)
+    if sized:
+        digest = "-".join(filter(None, (digest, "x".join(map(str, card.preprocessing.shape())))))
+    return (None if name is None else lambda: calibration_inputs(name, card.preprocessing)), digest
 
 
 def calibration_inputs(name: str | PathLike[str], settings: AnyInput) -> Iterator[Tensor]:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from resnets.artifacts import display, model_file, runtimes
 from resnets.artifacts.answers import answers_to, without_errors
-from resnets.artifacts.calibration import calibration_digest, calibration_inputs
+from resnets.artifacts.calibration import calibration_of
 from resnets.artifacts.find import find_model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.artifacts.runtimes.folded import Autocast
+from resnets.artifacts.size import with_size
 from resnets.artifacts.tta import checked_tta, tta_of
 from resnets.core.devices import find_device
 from resnets.core.errors import DataError, UsageError
@@ -254,6 +255,7 @@ def load(
     runtime: Runtime = "torch",
     precision: RunPrecision = "auto",
     calibrate: str | PathLike[str] | None = None,
+    size: int | tuple[int, int] | None = None,
 ) -> Model:
     """Load the model in a model file or a run folder; it has its classes and its preprocessing.
 
@@ -264,13 +266,15 @@ def load(
             "onnxruntime"; see `artifacts.runtimes`.
         precision: "auto" (bf16 where runtime and processor support it, else fp32), "fp32", "bf16" or "int8".
         calibrate: samples to calibrate int8 on: a folder or the name of a dataset; None takes the training data.
+        size: of the inputs in pixels, one number or (height, width); None takes the size the model was trained for.
 
     Returns:
         The model, in evaluation mode: it predicts, embeds, and says what it is.
 
     Raises:
         FileError: if there is no model, or it is damaged.
-        UsageError: if the device or the runtime is not available, not in this precision, or not for this task.
+        UsageError: if the device or the runtime is not available, not in this precision, or not for this task; or if
+            the model's input has no such size.
 
     Example:
         resnets.load(run).predict("seven.png", top=3)
@@ -280,6 +284,7 @@ def load(
         raise UsageError(f"calibrate is for precision int8, not {precision}.")
     path = find_model_file(model)
     state, card = model_file.load(path)
+    card = with_size(card, size)
     if runtime != "torch" and not card.settings.fixed:
         raise UsageError(
             f"Runtime {runtime} is not for models of {card.task}, whose outputs have no fixed size: take torch."
@@ -287,14 +292,8 @@ def load(
     network = open_task(card.settings).build(card.spec)
     load_strictly(network, state, str(path))
     network = _place(network, card.spec, device).eval()
-    name = str(calibrate) if calibrate is not None else card.recipe.get("data")
-    calibration = None if name is None else lambda: calibration_inputs(name, card.preprocessing)
+    calibration, digest = calibration_of(card, calibrate, sized=size is not None)
     execute = runtimes.build(
-        cast(ResNet, network),
-        runtime,
-        precision,
-        keep=path,
-        calibration=calibration,
-        calibrated_on="" if calibrate is None else calibration_digest(str(calibrate), card.preprocessing),
+        cast(ResNet, network), runtime, precision, keep=path, calibration=calibration, calibrated_on=digest
     )
     return Model(execute, card, path)

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors
 import safetensors.torch
@@ -41,6 +41,7 @@ MODEL_NAME = "model.safetensors"
 MOST_HEADER, MOST_TENSORS = 32 * 2**20, 50_000
 _FIRST_TASK: Callable[[], AnyTask] = SETTINGS[0]
 _FIRST_INPUT = dataclasses_in(AnyInput)[0]
+_LATER = {"fit", "fill"}  # settings of the first input that format 1 does not know
 # Choices of a spec that format 1 knows, of those that have got more.
 _OF_FORMAT_1 = {
     "norm": ("batch", "group", "none"),
@@ -103,6 +104,7 @@ class ModelCard:
         later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
         known = all(getattr(self.spec, name) in choices for name, choices in _OF_FORMAT_1.items())
         first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
+        first = first and _LATER.isdisjoint(data := encode(self.preprocessing)) and isinstance(data["crop"], int)
         return 1 if known and first and encode(self.spec).keys().isdisjoint(later) else 2
 
 
@@ -214,8 +216,7 @@ def read_card(path: Path, text: str) -> ModelCard:
 def _input(data: dict[str, Any], version: int) -> AnyInput:
     """The preprocessing in a description; format 1 knows one kind."""
     declared: Any = _FIRST_INPUT if version == 1 else AnyInput
-    found: AnyInput = decode(declared, data.get("preprocessing"), "preprocessing", UNTAGGED_FIRST)
-    return found
+    return cast(AnyInput, decode(declared, data.get("preprocessing"), "preprocessing", UNTAGGED_FIRST))
 
 
 def _settings(data: dict[str, Any], version: int, task: str) -> AnyTask:
@@ -224,10 +225,8 @@ def _settings(data: dict[str, Any], version: int, task: str) -> AnyTask:
     Raises:
         UsageError: they are not settings, or those of another task than `task`.
     """
-    declared: Any = AnyTask
-    settings: AnyTask = (
-        _FIRST_TASK() if version == 1 else decode(declared, data.get("settings"), "settings", UNTAGGED_FIRST)
-    )
+    given, declared = data.get("settings"), cast(Any, AnyTask)
+    settings: AnyTask = _FIRST_TASK() if version == 1 else decode(declared, given, "settings", UNTAGGED_FIRST)
     if settings.name != task:
         raise UsageError(f"task is {task!r}, and its settings are those of {settings.name!r}.")
     return settings

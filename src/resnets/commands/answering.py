@@ -43,6 +43,7 @@ class Answering:
     unfinished: Unfinished | None
     ranks: Ranks
     line: Line
+    size: int | tuple[int, int] | None = None
     _started: float = field(default_factory=time.monotonic)
 
     def run(self, inputs: Iterable[Given], total: int | None = None) -> Answers:
@@ -94,7 +95,7 @@ class Answering:
                 failed[number] = answer
             else:
                 answers[number] = answer
-        return Answers(self.model.card, kept, answers, failed)
+        return Answers(self.model.card, kept, answers, failed, size=self.size)
 
     def _show(self, done: int, before: int, total: int | None) -> None:
         noun = self.model.card.preprocessing.noun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from os import PathLike
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from resnets.artifacts.runtime_names import Runtime
 from resnets.core.errors import FileError, UsageError
+from resnets.core.units import parse_size
 from resnets.core.urls import local_path
+from resnets.modalities.image.preprocessing import MAX_SIZE
 
 if TYPE_CHECKING:
     from resnets.artifacts.model_file import ModelCard
@@ -90,6 +93,20 @@ def threads_for(card: ModelCard, runtime: Runtime) -> AbstractContextManager[obj
 
     count = card.environment.get("threads") if runtime == "torch" else None
     return threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
+
+
+def input_size(size: int | tuple[int, int] | str) -> int | tuple[int, int]:
+    """Returns what `--size` stands for: pixels of a square, or (height, width) of a text such as "320x240".
+
+    Raises:
+        UsageError: it is no size, or a range, which only detection has.
+    """
+    if isinstance(size, str) and re.fullmatch(r"\s*[0-9]+\s*-\s*[0-9]+\s*", size):
+        raise UsageError(f"size {size} is a range, and inputs have one size here: give one number or WIDTHxHEIGHT.")
+    sides = parse_size(size)
+    for side in (sides,) if isinstance(sides, int) else sides:
+        check_range("size", side, 1, MAX_SIZE)
+    return sides if isinstance(sides, int) else (sides[0], sides[1])
 
 
 def check_range(name: str, value: int | None, low: int, high: int) -> None:

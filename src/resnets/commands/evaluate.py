@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_path, check_range, device_for, threads_for
+from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.core.console import printable
@@ -44,6 +44,7 @@ def evaluate(
     format: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
     tta: str | None = None,
+    size: int | tuple[int, int] | str | None = None,
     out: str | PathLike[str] | None = None,
     device: str = "auto",
     runtime: Runtime = "torch",
@@ -65,6 +66,8 @@ def evaluate(
         tta: test-time augmentation, whose probabilities are averaged: center (none), flip (and the mirror image), shift
             (both, and moved by a pixel two ways), ten-crop, or multi-scale (the whole image at five sizes) (default:
             as in the model's recipe).
+        size: WIDTHxHEIGHT in pixels at which images are tested, or one number for a square; in Python also (height,
+            width) (default: the model's own).
         out: folder for report.html, metrics.json and predictions.csv.
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded, compiled, openvino or onnxruntime (see predict).
@@ -86,7 +89,9 @@ def evaluate(
         scores.accuracy, scores.records["confidence"].mean()
     """
     check_range("workers", workers, 0, MAX_WORKERS)
+    pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model, load
+    from resnets.artifacts.size import note_on_size, with_size
     from resnets.core.devices import find_device
     from resnets.evaluation.predictor import Counted
     from resnets.evaluation.scoring import absent, score
@@ -101,9 +106,9 @@ def evaluate(
     with process_group(device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
         models = [
-            each
+            replace(each, card=with_size(each.card, pixels))
             if isinstance(each, Model)
-            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate)
+            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate, size=pixels)
             for each in (model, *ensemble)
         ]
         first = models[0]
@@ -134,7 +139,8 @@ def evaluate(
                 world=ranks.world,
                 gather=ranks.gather,
             )
-    scores = replace(scores, data=name, notes=splits.notes + absent(dataset, first.classes))
+    notes = () if pixels is None else (note_on_size(first),)
+    scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=pixels)
     if out is not None and ranks.is_main:
         _write(Path(out), scores, dataset, first)
     return scores
@@ -225,7 +231,8 @@ def _write(folder: Path, scores: Scores, dataset: Dataset, model: Model) -> None
 
 
 def _as_json(scores: Scores) -> dict[str, object]:
-    return {"task": scores.task, "data": scores.data, **scores.summary()}
+    sized = {} if scores.size is None else {"size": scores.size}
+    return {"task": scores.task, "data": scores.data, **sized, **scores.summary()}
 
 
 def _answer(invocation: Invocation) -> Answer:

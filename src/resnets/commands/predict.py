@@ -8,17 +8,18 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.answering import Answering, shared_paths
-from resnets.commands.arguments import check_path, check_range, device_for, threads_for
+from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.commands.unfinished import Unfinished, is_restorable, remove, sha256_of
-from resnets.core.console import common_progress, say
+from resnets.core.console import common_progress, note, say
 from resnets.core.errors import PredictionError, UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
@@ -53,6 +54,7 @@ def predict(
     *images: Any,
     top: int = 5,
     tta: str | None = None,
+    size: int | tuple[int, int] | str | None = None,
     out: str | PathLike[str] | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
@@ -72,6 +74,8 @@ def predict(
             and iterators of it.
         top: number of classes to show, where they are ranked.
         tta: test-time augmentation (see evaluate; default: as in the model's recipe).
+        size: WIDTHxHEIGHT in pixels to which images are brought, or one number for a square; in Python also (height,
+            width) (default: the model's own).
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
             answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
             lies beside the file, as FILE.unfinished.
@@ -96,7 +100,9 @@ def predict(
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     check_out(None if out is None else Path(out))
+    pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model
+    from resnets.artifacts.size import note_on_size
 
     if not isinstance(model, Model):
         check_path(model)
@@ -104,13 +110,18 @@ def predict(
         raise UsageError("Give at least one image.")
     from resnets.training.distributed import LIMIT, process_group
 
-    settings = {"top": top, "tta": tta, "runtime": runtime, "precision": precision, "device": device}
+    given = isinstance(model, Model)
+    settings = {
+        "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
+    }  # fmt: skip
     with process_group(device, LIMIT) as (ranks, own_device):
-        loaded, inputs, total = _opened(model, images, ranks, own_device, runtime, precision, calibrate)
+        loaded, inputs, total = _opened(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
+        if pixels is not None and ranks.is_main:
+            note(note_on_size(loaded.card))
         loaded.check_tta(tta)
         to_file = out is not None and Path(out).suffix.lower() in FILES
         unfinished = None
-        if to_file and loaded is not model and is_restorable(loaded.card) and loaded.file is not None:
+        if to_file and not given and is_restorable(loaded.card) and loaded.file is not None:
             settings |= {"model": sha256_of(loaded.file), "calibrate": None if calibrate is None else str(calibrate)}
             unfinished = Unfinished(Path(out or ""), loaded.card, settings, rank=ranks.rank)
         ranks.barrier()  # each has read what all had written
@@ -122,11 +133,11 @@ def predict(
         ):
             answering = Answering(
                 model=loaded, top=top, tta=tta, workers=workers, keeps=keeps, unfinished=unfinished, ranks=ranks,
-                line=line,
+                line=line, size=pixels,
             )  # fmt: skip
             found = answering.run(inputs, total)
         if out is not None and ranks.is_main:
-            found.write(Path(out), str(loaded.file if loaded is model else model), runtime)
+            found.write(Path(out), str(loaded.file if given else model), runtime)
             if to_file:
                 remove(Path(out))
     predictions = Predictions(found)
@@ -143,14 +154,19 @@ def _opened(
     runtime: Runtime,
     precision: RunPrecision,
     calibrate: str | Path | None,
+    size: int | tuple[int, int] | None,
 ) -> tuple[trained.Model, Iterable[Given], int | None]:
     """The model, its inputs, and how many these are, where that is known."""
     from resnets.artifacts.inputs import expand
     from resnets.artifacts.model import Model, load
+    from resnets.artifacts.size import with_size
     from resnets.modalities.given import given_inputs
 
     if not isinstance(model, Model):
-        model = load(model, device_for(runtime, device), runtime=runtime, precision=precision, calibrate=calibrate)
+        device = device_for(runtime, device)
+        model = load(model, device, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
+    elif size is not None:
+        model = replace(model, card=with_size(model.card, size))
     settings = model.card.preprocessing
 
     def given(listed: Any) -> Iterator[Given]:

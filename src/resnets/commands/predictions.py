@@ -28,6 +28,7 @@ class Answers:
         answers: of the model's task, one for each input; None for those that failed.
         failed: why an input could not be read, by its number.
         files: the names of the files of an answer by key of the prediction, by number of the input.
+        size: of the inputs in pixels, one number or (height, width), where it is not the model's own.
     """
 
     card: ModelCard
@@ -35,6 +36,7 @@ class Answers:
     answers: Sequence[Any]
     failed: Mapping[int, DataError] = field(default_factory=dict)
     files: dict[int, dict[str, str]] = field(default_factory=dict)
+    size: int | tuple[int, int] | None = None
 
     def predictions(self) -> list[dict[str, Any]]:
         """The predictions of `predict --json`, without those that failed."""
@@ -56,6 +58,7 @@ class Answers:
             "model": model,
             "task": self.card.task,
             "runtime": runtime,
+            **({} if self.size is None else {"size": self.size}),
             "predictions": self.predictions(),
             "failed": [{"input": name_of(self.inputs[n]), "error": str(why)} for n, why in self.failed.items()],
         }

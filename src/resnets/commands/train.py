@@ -8,7 +8,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from resnets.commands.arguments import check_range, find_recipe, find_spec
+from resnets.commands.arguments import check_range, find_recipe, find_spec, input_size
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.resume import resume
@@ -23,10 +23,11 @@ from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
-from resnets.training.distillation import Distillation
 from resnets.tasks.balance import balance_of
+from resnets.training.distillation import Distillation
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
+from resnets.training.size import NAMES, notes_on_size, with_size
 
 
 @renamed_arguments(best="monitor", listeners="subscribers")
@@ -43,6 +44,7 @@ def train(
     model: str | PathLike[str] | Spec | None = None,
     weights: str | PathLike[str] | None = None,
     teacher: str | PathLike[str] | None = None,
+    size: int | tuple[int, int] | str | None = None,
     epochs: float | None = None,
     minutes: float | None = None,
     val_share: float | None = None,
@@ -83,6 +85,8 @@ def train(
             them. Classes that the weights know by name keep their rows of the head.
         teacher: model file or run folder of the same classes, from which the network learns beside the labels
             (distillation; teacher.weight and teacher.temperature set how).
+        size: WIDTHxHEIGHT of the images in pixels, or one number for a square; in Python also (height, width). The
+            recipe's resize, crop and augmentations follow in proportion. For masks one number, the shorter side.
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
             planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
@@ -148,6 +152,8 @@ def train(
         resolved = _from_weights(resolved, weights, overrides, named=model is not None)
     if teacher is not None:
         resolved = replace(resolved, teacher=Distillation(model=str(local_path(teacher, "a model"))))
+    if size is not None:
+        resolved = with_size(resolved, input_size(size))
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
     if balance is not None:
@@ -172,14 +178,16 @@ def train(
             raise UsageError(
                 f"The network is no setting: give --model {value.strip()}, in Python model={value.strip()!r}."
             )
+        if name.strip().lower() in NAMES:
+            raise UsageError(f"The size is no setting: give --size {value.strip()}, in Python size={value.strip()!r}.")
     resolved = resolved.with_overrides(overrides)
     if large_batch is not None:
         from resnets.recipes.large_batch import large_batch as enlarged
 
         resolved = enlarged(resolved, large_batch)
     check_range("workers", workers, 0, MAX_WORKERS)
-    if model is not None:
-        note(*_notes_on_size(str(model) if isinstance(model, str | Path) else "The network", resolved))
+    called = None if model is None else str(model) if isinstance(model, str | Path) else "The network"
+    note(*notes_on_size(resolved, called))
 
     from resnets.commands.fold_runs import fold_runs
     from resnets.tasks.catalog import SETTINGS
@@ -263,15 +271,6 @@ def _count_folds(recipe: Recipe) -> int:
     from resnets.modalities.catalog import open_dataset
 
     return count_folds(open_dataset(recipe.data, recipe.format))
-
-
-def _notes_on_size(name: str, recipe: Recipe) -> tuple[str, ...]:
-    """A note where the recipe's images have half the size that the network is made for or less, or twice or more."""
-    usual, size = recipe.model.usual_size, max(recipe.largest_shape)
-    if not recipe.preprocessing.square or usual / 2 < size < usual * 2:
-        return ()
-    change = f"preprocessing.resize={usual * 8 // 7 if usual == 224 else usual} preprocessing.crop={usual}"
-    return (f"{name} is made for images of {usual} px, and trains at {size} px here: {change} changes that.",)
 
 
 def _default_recipe(data: str | None, format: str | None) -> str:

@@ -34,6 +34,10 @@ _USUAL_NAMES: Mapping[str, str] = {
     "early_stopping": "patience",
     "folds": "fold",
     "gpu": "device",
+    "image_size": "size",
+    "img_size": "size",
+    "imgsz": "size",
+    "input_size": "size",
     "k_folds": "fold",
     "map_location": "device",
     "n_jobs": "workers",
@@ -41,6 +45,7 @@ _USUAL_NAMES: Mapping[str, str] = {
     "output_dir": "out",
     "pretrained": "weights",
     "progress": "quiet",
+    "resolution": "size",
     "save_dir": "out",
     "verbose": "quiet",
 }

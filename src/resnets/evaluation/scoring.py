@@ -44,6 +44,7 @@ class Scores:
         task: the name of the task, as in the model file.
         data: what `--data` names, where that is known.
         notes: what a user should know about how the data was read, a line each.
+        size: of the images in pixels, one number or (height, width), where it is not the model's own.
         damaged: the error message by file name: of the excluded images and, after training, of every file of the run
             that could not be read.
     """
@@ -57,6 +58,7 @@ class Scores:
     data: str | None = None
     notes: tuple[str, ...] = ()
     damaged: dict[str, str] = field(default_factory=dict)
+    size: int | tuple[int, int] | None = None
 
     def __getattr__(self, name: str) -> Any:
         """A metric by its name, such as `scores.accuracy`.

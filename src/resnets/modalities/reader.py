@@ -151,12 +151,17 @@ class Input(Protocol):
     modality: ClassVar[str]  # of the datasets that it reads
     noun: ClassVar[str]  # what a message calls a sample, such as "image"
     fixed: ClassVar[bool]  # whether every input has one size, so that outputs are one vector or number
-    tta: ClassVar[tuple[str, ...]]  # the test-time augmentations that there are, the first being none
+    sized: ClassVar[bool]  # whether every sample is brought to the height and width of the settings
     remarks: ClassVar[tuple[str, ...]]  # what `Reader.examine` may note of a sample, a bit each
 
     @property
     def channels(self) -> int:
         """Of the network's input."""
+        ...
+
+    @property
+    def tta(self) -> tuple[str, ...]:
+        """The test-time augmentations that there are, the first being none."""
         ...
 
     @property
@@ -166,6 +171,17 @@ class Input(Protocol):
 
     def shape(self, size: int | None = None) -> tuple[int, ...]:
         """The spatial shape of a training input, such as (height, width); `size` as in `Reader.slots`."""
+        ...
+
+    def with_size(self, size: int | tuple[int, int]) -> Input:
+        """The settings for inputs of another size.
+
+        Args:
+            size: in pixels: one number, or height and width.
+
+        Raises:
+            UsageError: the input has no such size.
+        """
         ...
 
     def for_data(self, splits: DatasetSplits) -> Input:
@@ -206,6 +222,11 @@ class InputAugmentations(Protocol):
 
     def size_at(self, share: float) -> int | None:
         """The size of training inputs after a share of the run, where it changes during training; else None."""
+        ...
+
+    def with_size(self, was: int, now: int) -> InputAugmentations:
+        """The augmentations for inputs whose shorter side has `now` pixels in place of `was`: what is given in pixels
+        keeps its share of it."""
         ...
 
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_SIZES = ("preprocessing.resize", "preprocessing.crop")
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "learning_rate": ("optimizer.lr",),
     "lr0": ("optimizer.lr",),
@@ -24,5 +23,4 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "gradient_clip_val": ("clip_norm",),
     "random_state": ("seed",),
     **dict.fromkeys(("validation_split", "valid_pct"), ("val_share",)),
-    **dict.fromkeys(("size", "image_size", "img_size", "imgsz", "input_size"), _SIZES),
 }

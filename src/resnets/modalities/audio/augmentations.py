@@ -71,6 +71,9 @@ class SoundAugmentations:
     def size_at(self, share: float) -> int | None:
         return None
 
+    def with_size(self, was: int, now: int) -> SoundAugmentations:
+        return self
+
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
         """As `InputAugmentations.check`."""
         if not isinstance(settings, LogMel):

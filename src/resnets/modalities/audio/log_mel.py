@@ -48,7 +48,7 @@ class LogMel:
     modality: ClassVar[str] = "audio"
     noun: ClassVar[str] = "recording"
     fixed: ClassVar[bool] = True
-    square: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
     tta: ClassVar[tuple[str, ...]] = ("center",)
     remarks: ClassVar[tuple[str, ...]] = ("resampled", "averaged", "cut", "silent")
 
@@ -102,6 +102,13 @@ class LogMel:
     @property
     def summary(self) -> str:
         return f"{self.seconds:g} s at {self.rate:,} Hz, {self.mels} mel filters every {self.hop:g} ms"
+
+    def with_size(self, size: int | tuple[int, int]) -> LogMel:
+        """Raises UsageError: recordings have no size in pixels."""
+        raise UsageError(
+            "Recordings have no size in pixels: preprocessing.mels=N sets the rows of a spectrogram, "
+            "preprocessing.seconds=N its columns."
+        )
 
     @property
     def samples(self) -> int:

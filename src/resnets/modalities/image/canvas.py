@@ -15,6 +15,7 @@ from resnets.modalities.image.preprocessing import (
     Color,
     Interpolation,
     check_levels,
+    check_side,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Canvas:
     modality: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     fixed: ClassVar[bool] = False
-    square: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
     tta: ClassVar[tuple[str, ...]] = ("center", "flip")  # "center" is the image as it is
     remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
 
@@ -88,6 +89,25 @@ class Canvas:
     def shape(self, size: int | None = None) -> tuple[int, int]:
         """Height and width of a training input: the crop, or a square of `size`."""
         return (size, size) if size is not None else self.crop
+
+    def with_size(self, size: int | tuple[int, int]) -> Canvas:
+        """The settings for images whose shorter side is resized to `size`; training crops keep their share of it.
+
+        Where images keep their size, training crops get a shorter side of `size`.
+
+        Raises:
+            UsageError: a height and a width, since whole images have their own shapes; or a size out of range.
+        """
+        if not isinstance(size, int):
+            raise UsageError(
+                "Whole images keep their shapes, so size is one number here, the shorter side; training crops are set "
+                f"by preprocessing.crop={list(size)} (height and width)."
+            )
+        check_side(size)
+        scale = size / (min(self.crop) if self.resize is None else self.resize)
+        height, width = (max(1, round(side * scale)) for side in self.crop)
+        most = None if self.max_size is None else max(self.max_size, size)
+        return replace(self, resize=size, max_size=most, crop=(height, width))
 
     def evaluation_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input for an image of `height` x `width`."""

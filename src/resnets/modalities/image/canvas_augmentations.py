@@ -67,6 +67,9 @@ class CanvasAugmentations:
     def size_at(self, share: float) -> int | None:
         return None
 
+    def with_size(self, was: int, now: int) -> CanvasAugmentations:
+        return self  # all are relative to the image
+
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
         """As `InputAugmentations.check`."""
         if not isinstance(settings, Canvas):

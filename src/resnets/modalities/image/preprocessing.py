@@ -89,6 +89,7 @@ class Preprocessing:
     modality: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     fixed: ClassVar[bool] = True
+    sized: ClassVar[bool] = True
     remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
 
     def __post_init__(self) -> None:
@@ -157,8 +158,8 @@ class Preprocessing:
             return self
         if self.mean_image is not None:
             raise UsageError(
-                f"This network subtracts a mean image of {show_size(self.crop)} px, which other sizes do not have: keep "
-                "that size, or train with normalize=channels."
+                f"This network subtracts a mean image of {show_size(self.crop)} px, which other sizes do not have: "
+                "keep that size, or train with normalize=channels."
             )
         shorter = min(height, width)
         check_side(shorter)

@@ -8,8 +8,8 @@
 - "ten-crop": the centre crop, those in the four corners, and the mirror images of the five (Krizhevsky et al.
   2012).
 - "multi-scale": the whole image with its shorter side at each of `SHORTER_SIDES` (in proportion where that of the
-  crop is not 224), and the mirror images (He et al. 2015, section 3.4). The paper averages over positions before the softmax; the
-  last layer is linear, so the mean may be taken before it or after it.
+  crop is not 224), and the mirror images (He et al. 2015, section 3.4). The paper averages over positions before the
+  softmax; the last layer is linear, so the mean may be taken before it or after it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def tta_crops(
 
     Raises:
         DataError: the image is too narrow to be resized.
-        UsageError: there is no such augmentation, it is not for the preprocessing's `fit`, or it needs sizes that the mean image of `preprocessing` lacks.
+        UsageError: there is no such augmentation, it is not for the `fit` of `preprocessing`, or it needs sizes that
+            its mean image lacks.
     """
     p = preprocessing
     if tta in OF_THE_CENTER:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from resnets.core.config import OMITTED_BY_DEFAULT
@@ -81,6 +81,17 @@ class Augmentations:
 
     def size_at(self, share: float) -> int | None:
         return self.progressive_resize.at(share) if self.progressive_resize else None
+
+    def with_size(self, was: int, now: int) -> Augmentations:
+        """As `InputAugmentations.with_size`."""
+        if was == now:
+            return self
+        return replace(
+            self,
+            crop=self.crop and self.crop.scaled(was, now),
+            progressive_resize=self.progressive_resize and self.progressive_resize.scaled(was, now),
+            transforms=tuple(transform.scaled(was, now) for transform in self.transforms),
+        )
 
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
         """As `InputAugmentations.check`."""

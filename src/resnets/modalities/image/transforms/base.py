@@ -12,7 +12,7 @@ Recipes are read without torch or NumPy: modules of augmentations import them in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from resnets.core.errors import UsageError
 from resnets.modalities.image.preprocessing import Color, Preprocessing
@@ -37,6 +37,10 @@ class RandomCrop(Protocol):
     """A random crop of one image as it is decoded, of the size that `preprocessing.shape` says."""
 
     numbers: ClassVar[int]  # uniform numbers for an image
+
+    def scaled(self, was: int, now: int) -> Self:
+        """The crop for inputs whose shorter side has `now` pixels in place of `was`."""
+        return self
 
     def __call__(self, image: Image.Image, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
         """A crop of the input's height and width, resized with the filter that evaluation uses.
@@ -103,6 +107,10 @@ class BatchTransform(Protocol):
             color: the order of the channels.
         """
         ...
+
+    def scaled(self, was: int, now: int) -> Self:
+        """The transform for images whose shorter side has `now` pixels in place of `was`."""
+        return self
 
     def draw(self, rng: BatchRNG, purpose: str) -> Tensor:
         """(N, numbers) uniform numbers for `__call__`."""

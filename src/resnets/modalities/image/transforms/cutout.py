@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.typed import checked
@@ -30,6 +30,9 @@ class Cutout(BatchTransform):
 
     def __post_init__(self) -> None:
         require(self.size >= 1, f"size must be 1 or more, not {self.size}.")
+
+    def scaled(self, was: int, now: int) -> Cutout:
+        return replace(self, size=max(1, round(self.size * now / was)))
 
     def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
         import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from resnets.core.typed import checked
@@ -30,6 +30,9 @@ class PaddedCrop(BatchTransform):
 
     def __post_init__(self) -> None:
         require(0 <= self.padding <= 16384, f"padding must be from 0 to 16384 pixels, not {self.padding}.")
+
+    def scaled(self, was: int, now: int) -> PaddedCrop:
+        return replace(self, padding=max(min(1, self.padding), round(self.padding * now / was)))
 
     def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
         import torch

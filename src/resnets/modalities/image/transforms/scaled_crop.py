@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.renamed import renamed_fields
@@ -38,6 +38,10 @@ class ScaledCrop(RandomCrop):
             1 <= self.min_size <= self.max_size <= MAX_SIZE,
             f"ScaledCrop needs 1 <= min_size <= max_size, not {self.min_size}, {self.max_size}.",
         )
+
+    def scaled(self, was: int, now: int) -> ScaledCrop:
+        smallest, largest = (max(now, round(size * now / was)) for size in (self.min_size, self.max_size))
+        return replace(self, min_size=min(smallest, MAX_SIZE), max_size=min(largest, MAX_SIZE))
 
     def __call__(self, image: Image.Image, u: Uniforms, preprocessing: Preprocessing) -> Image.Image:
         from resnets.modalities.image.transforms import resize
