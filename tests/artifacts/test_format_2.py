@@ -37,11 +37,13 @@ def card_of(model: Model, kind: str) -> ModelCard:
             card, settings=Segment(ignore=11), spec=replace(card.spec, head=FCNHead()), preprocessing=Canvas()
         ),
         "sounds": replace(card, spec=replace(card.spec, channels=1), preprocessing=LogMel(seconds=0.5, rate=8000)),
+        "a rectangle": replace(card, preprocessing=Preprocessing(resize=36, crop=(32, 40))),
+        "a letterbox": replace(card, preprocessing=Preprocessing(resize=36, crop=32, fit="letterbox")),
         "a frozen norm": replace(card, spec=replace(card.spec, norm="frozen")),
     }[kind]
 
 
-KINDS = ("several labels", "a number", "masks", "sounds", "a frozen norm")
+KINDS = ("several labels", "a number", "masks", "sounds", "a rectangle", "a letterbox", "a frozen norm")
 
 
 def saved(model: Model, kind: str, path: Path) -> ModelCard:

@@ -110,3 +110,21 @@ def test_a_crop_is_where_its_numbers_say() -> None:
     assert place(1 / 3, 0.0, 0.0) == ((100, 200), (0, 0))
     assert place(1 / 3, 0.9999, 0.9999) == ((100, 200), (40, 120))
     assert place(0.999999, 0.5, 0.5)[0] == (200, 400)
+
+
+@pytest.mark.parametrize(
+    ("was", "size", "resize", "crop"),
+    [
+        (Canvas(resize=520, crop=(480, 480)), 260, 260, (240, 240)),
+        (Canvas(resize=360, crop=(240, 320)), 180, 180, (120, 160)),
+        (Canvas(crop=(240, 320)), 120, 120, (120, 160)),
+        (Canvas(resize=360), 4000, 4000, (5333, 5333)),
+    ],
+)
+def test_another_size_is_of_the_shorter_side_and_training_crops_follow(
+    was: Canvas, size: int, resize: int, crop: tuple[int, int]
+) -> None:
+    found = was.with_size(size)
+    assert (found.resize, found.crop) == (resize, crop)
+    with pytest.raises(UsageError, match=r"size is one number here, the shorter side; .*crop=\[240, 320\]"):
+        was.with_size((240, 320))
