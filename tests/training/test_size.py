@@ -83,9 +83,9 @@ def test_growth_keeps_its_ratio_to_the_tested_size(size: int, start: int, stop: 
 
 
 def test_growth_to_the_tested_size_ends_at_the_new_one() -> None:
-    growth = ProgressiveResize(start=128, stop=224)
-    assert growth.scaled(224, 200).stop == 200
-    assert growth.scaled(224, 240).stop == 240
+    grows = ProgressiveResize(start=128, stop=224)
+    assert grows.scaled(224, 200).stop == 200
+    assert grows.scaled(224, 240).stop == 240
 
 
 def test_what_is_given_in_pixels_keeps_its_share() -> None:
@@ -220,3 +220,11 @@ def test_random_crops_of_rectangles_are_the_same_whatever_the_workers(photos: Pa
     assert run("b", 2, "normalize=given").code == 0
     hashes = {resnets.describe(str(tmp_path / name)).weights_sha256 for name in "ab"}
     assert len(hashes) == 1
+
+
+def test_the_speed_of_rectangles_is_measured() -> None:
+    found = call(
+        "benchmark", "cifar_resnet20", "--size", "24x16", "--batch", 2, "--steps", 1, "--device", "cpu", "--json"
+    )
+    assert found.code == 0, found.err
+    assert found.json["size"] == [16, 24]

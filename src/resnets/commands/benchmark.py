@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.arguments import check_range, find_spec, is_trained
+from resnets.commands.arguments import check_range, find_spec, input_size, is_trained
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.core.progress import progress_line
 from resnets.core.renamed import with_old_keys
 from resnets.core.signatures import checked_arguments
-from resnets.core.units import show_bytes, show_count
+from resnets.core.units import show_bytes, show_count, show_size
 from resnets.core.workers import MAX_WORKERS, default_workers
-from resnets.modalities.image.preprocessing import MAX_SIZE
 from resnets.models.spec import Spec
 from resnets.training.recipe import MAX_BATCH
 
@@ -28,7 +27,7 @@ def benchmark(
     *,
     train: bool = False,
     batch: int = 32,
-    size: int | None = None,
+    size: int | tuple[int, int] | str | None = None,
     steps: int = 10,
     memory_limit: str | None = None,
     device: str = "auto",
@@ -44,7 +43,8 @@ def benchmark(
         model: a name from `resnets models`, a JSON file with a spec, or a model file or run folder.
         train: measure training only, so that the peak of memory is that of training.
         batch: batch size; training uses at least 2, as batch norm needs.
-        size: height and width of the input in pixels (default: 224, or 32 for a CIFAR stem).
+        size: WIDTHxHEIGHT of the input in pixels, or one number for a square; in Python also (height, width) (default:
+            224, or 32 for a CIFAR stem).
         steps: number of steps of each; the first of several is not counted.
         memory_limit: such as 2GiB, for training; blocks are recomputed in the backward pass (activation checkpointing)
             to keep within it.
@@ -66,7 +66,7 @@ def benchmark(
         resnets.benchmark("cifar_resnet20", batch=2, steps=2)["training"]["images_per_second"]
     """
     check_range("batch", batch, 1, MAX_BATCH)
-    check_range("size", size, 1, MAX_SIZE)
+    pixels = None if size is None else input_size(size)
     check_range("steps", steps, 1, 10**6)
     check_range("workers", workers, 0, MAX_WORKERS)
     from resnets.artifacts import model_file
@@ -74,7 +74,7 @@ def benchmark(
     from resnets.experiments.benchmark import inference_rate, loading_rate, training_rate
 
     spec = model_file.load(find_model_file(str(model)))[1].spec if is_trained(model) else find_spec(model)
-    size = spec.usual_size if size is None else size
+    size = spec.usual_size if pixels is None else pixels
     with progress_line() as line:
         line(f"benchmark  training, {show_count(steps, 'step')}", now=True)
         training = training_rate(
@@ -114,7 +114,8 @@ def _answer(invocation: Invocation) -> Answer:
     training = found["training"]
     recomputed = show_count(sum(map(sum, training["recomputed"].values())), "block")
     lines = [
-        f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, {found['size']} px",
+        f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, "
+        f"{show_size(found['size'])} px",
         f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, "
         f"{show_bytes(found['predicted_peak_memory_bytes'])} predicted; {recomputed} recomputed",
     ]

@@ -26,7 +26,7 @@ from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.inputs import open_reader
-from resnets.models.counts import multiply_adds
+from resnets.models.counts import InputSize, multiply_adds, sides
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.recipes import paper
@@ -64,7 +64,7 @@ def training_rate(
     spec: Spec,
     *,
     batch: int,
-    size: int,
+    size: InputSize,
     steps: int,
     device: str,
     precision: Precision,
@@ -81,7 +81,7 @@ def training_rate(
         paper.cifar(),
         name="benchmark",
         model=spec,
-        preprocessing=Preprocessing(resize=size, crop=size),
+        preprocessing=_preprocessing(size),
         normalize="given",
         batch=batch,
         steps=steps,
@@ -92,7 +92,7 @@ def training_rate(
     with environment.threads(chosen.threads), full_float32(), allocation:
         training = Training(recipe, chosen, task_of(recipe), network, samples=batch)
         g = rng.generator(seed, "benchmark")
-        images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32"))
+        images = torch.from_numpy(g.standard_normal((batch, spec.channels, *sides(spec, size)), "float32"))
         labels = torch.from_numpy(g.integers(0, spec.classes, batch))
         samples = Batch({"inputs": images.to(training.device), "labels": labels.to(training.device)})
         expected = memory.keep_within_limit(training)
@@ -137,7 +137,7 @@ def inference_rate(
     spec: Spec,
     *,
     batch: int,
-    size: int,
+    size: InputSize,
     steps: int,
     device: str,
     runtime: Runtime,
@@ -153,7 +153,7 @@ def inference_rate(
     at = torch.device(chosen.device)
     network = place(create(spec, seed=seed), at).eval()
     g = rng.generator(seed, "benchmark")
-    images = torch.from_numpy(g.standard_normal((batch, spec.channels, size, size), "float32")).to(at)
+    images = torch.from_numpy(g.standard_normal((batch, spec.channels, *sides(spec, size)), "float32")).to(at)
     images = lay_out(images)
     seconds = []
     with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
@@ -208,7 +208,7 @@ class LoadingRate:
 
 
 def loading_rate(
-    data: str | None, *, batch: int, size: int, steps: int, workers: int, color: Color = "RGB", seed: int = 0
+    data: str | None, *, batch: int, size: InputSize, steps: int, workers: int, color: Color = "RGB", seed: int = 0
 ) -> LoadingRate:
     """Measures `steps` batches of the training images of the folder `data`, or of 64 generated JPEG files."""
     with tempfile.TemporaryDirectory() as place:
@@ -220,7 +220,7 @@ def loading_rate(
             dataset,
             sampler=EpochSampler(len(dataset), batch, seed),
             reader=open_reader(
-                Preprocessing(resize=size, crop=size, color=color),
+                replace(_preprocessing(size), color=color),
                 Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
             ),
             seed=seed,
@@ -236,6 +236,12 @@ def loading_rate(
         seconds = time.perf_counter() - started
     title = data or "generated JPEGs of 500 x 375"
     return LoadingRate(batch, steps * batch / seconds, workers, len(dataset), title, splits.notes)
+
+
+def _preprocessing(size: InputSize) -> Preprocessing:
+    """Of inputs of `size`, without a margin around the crop."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return Preprocessing(resize=min(height, width), crop=(height, width))
 
 
 def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:

@@ -67,7 +67,8 @@ class Preprocessing:
             are composited. None drops the transparency, as torchvision and timm do.
         fit: "crop" resizes and cuts out the centre, so that the edges are not seen; "letterbox" resizes the whole image
             until it fits, keeps its shape, and fills what is left on two sides (as Pillow's `ImageOps.pad`); "squash"
-            resizes height and width apart, so that shapes change.
+            resizes height and width apart, so that shapes change. Training does the same, unless the recipe has
+            random crops, which are of the image without borders.
         fill: red, green and blue from 0 to 255 of what "letterbox" leaves empty.
 
     Raises:
