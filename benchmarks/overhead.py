@@ -54,7 +54,7 @@ def bare(recipe: Recipe, data: PreparedData) -> Callable[[], object]:
     assert pixels is not None
     assert recipe.steps is not None
     assert isinstance(recipe.preprocessing, Preprocessing)
-    steps, size, padding = recipe.steps, recipe.preprocessing.crop, 2
+    steps, size, padding = recipe.steps, recipe.preprocessing.shape()[0], 2
     images = normalize(torch.from_numpy(pixels), recipe.preprocessing)
     padded = F.pad(images, (padding,) * 4, "reflect").permute(0, 2, 3, 1).contiguous().to(here.device)
     labels = torch.from_numpy(data.train.targets["labels"]).to(here.device)

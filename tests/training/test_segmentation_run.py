@@ -146,3 +146,14 @@ def test_statistics_computed_anew_leave_the_auxiliary_heads_as_they_are(data: Pa
     given, anew = ({key: value for key, value in each.items() if "running" in key} for each in networks)
     unchanged = {key for key, value in given.items() if value.equal(anew[key])}
     assert unchanged == {"aux_classifier.1.running_mean", "aux_classifier.1.running_var"}
+
+
+def test_a_model_is_tested_at_another_shorter_side_and_masks_keep_their_own_size(run: Path, data: Path) -> None:
+    own, found = resnets.evaluate(run), resnets.evaluate(run, size=6)
+    assert found.metrics["samples"] == own.metrics["samples"]
+    assert found.loss != own.loss
+    image = sorted(data.glob("val/*.png"))[0]
+    answer = resnets.predict(run, image, size=6)[0]
+    assert np.asarray(answer.mask).shape == np.asarray(Image.open(image)).shape[:2]
+    with pytest.raises(UsageError, match="size is one number here, the shorter side"):
+        resnets.evaluate(run, size=(6, 8))

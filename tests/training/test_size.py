@@ -176,8 +176,10 @@ def square(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_another_size_is_that_of_a_model_with_it(square: Path, photos: Path, tmp_path: Path) -> None:
     model = load(square)
-    larger = replace(model.card, preprocessing=replace(model.card.preprocessing, resize=20, crop=20))
-    resnets.save(model.network, tmp_path / "20.safetensors", like=replace(model, card=larger))  # type: ignore[type-var]
+    own = model.card.preprocessing
+    assert isinstance(own, Preprocessing)
+    larger = replace(model.card, preprocessing=replace(own, resize=20, crop=20))
+    resnets.save(model.network, tmp_path / "20.safetensors", like=replace(model, card=larger))
     expected = resnets.evaluate(tmp_path / "20.safetensors", data=photos, split="val", tta="center")
     for given in (square, model, resnets.load(square)):
         found = resnets.evaluate(given, data=photos, split="val", size=20, tta="center")

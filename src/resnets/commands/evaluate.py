@@ -139,7 +139,7 @@ def evaluate(
                 world=ranks.world,
                 gather=ranks.gather,
             )
-    notes = () if pixels is None else (note_on_size(first),)
+    notes = () if pixels is None else (note_on_size(first.card),)
     scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=pixels)
     if out is not None and ranks.is_main:
         _write(Path(out), scores, dataset, first)
