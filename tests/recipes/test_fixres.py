@@ -10,7 +10,6 @@ import torch
 
 import resnets
 from resnets.artifacts.model import load
-from resnets.commands.arguments import find_recipe
 from resnets.core.errors import UsageError
 from resnets.modalities.image.transforms import Augmentations, Flip
 from resnets.recipes.catalog import find
@@ -42,7 +41,7 @@ def test_the_last_stage_and_the_classifier_learn_and_the_rest_stays(tmp_path: Pa
     net = ["model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32", "batch=8"]
     small = resnets.train("fast/cifar10", *net, "epochs=1", "evaluate_every=1000", data=data, size=16, device="cpu",
                           out=tmp_path / "small")  # fmt: skip
-    recipe = fixres(find_recipe(tmp_path / "small" / "recipe.json"), str(small.model), 20, epochs=2)
+    recipe = fixres(small.folder / "recipe.json", small.model, 20, epochs=2)
     larger = resnets.train(recipe, device="cpu", out=tmp_path / "larger")
     before, after = (load(run.model).network.state_dict() for run in (small, larger))
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}

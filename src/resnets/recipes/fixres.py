@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 
 from resnets.core.errors import UsageError
 from resnets.core.signatures import checked_arguments
 from resnets.modalities.image.transforms import Augmentations, Flip
+from resnets.training.plan import read_plan
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import Cosine
 from resnets.training.size import with_size
@@ -15,7 +18,13 @@ RATE, BATCH = 8e-3, 512  # of their script main_finetune.py for ResNet-50
 
 
 @checked_arguments
-def fixres(recipe: Recipe, weights: str, size: int | tuple[int, int], *, epochs: float = 10.0) -> Recipe:
+def fixres(
+    recipe: Recipe | str | PathLike[str],
+    weights: str | PathLike[str],
+    size: int | tuple[int, int],
+    *,
+    epochs: float = 10.0,
+) -> Recipe:
     """`recipe` for fine-tuning at the size of the test, of a network that was trained at a smaller one.
 
     Random crops enlarge what they show, so that a network sees objects smaller in tests than in training. Testing at a
@@ -34,8 +43,8 @@ def fixres(recipe: Recipe, weights: str, size: int | tuple[int, int], *, epochs:
     augmentations.mix=[] optimizer=SGD optimizer.lr=0.001 schedule=Cosine warmup=none label_smoothing=0
 
     Args:
-        recipe: of the run at the smaller size, such as its recipe.json.
-        weights: of that run: a file or its folder.
+        recipe: of the run at the smaller size, or the path of its recipe.json.
+        weights: of that run.
         size: of tests and of the fine-tuning, in pixels; one number, or (height, width). About 1.15 to 1.75 times the
             size of training: theirs tests at 224 to 384 what was trained at 128 to 224.
         epochs: length of the fine-tuning.
@@ -45,12 +54,15 @@ def fixres(recipe: Recipe, weights: str, size: int | tuple[int, int], *, epochs:
 
     Raises:
         UsageError: the recipe is not for images of one size, or the network cannot have this one.
+        FileError: the recipe cannot be read.
 
     Example:
         small = resnets.train("photos", data="photos", size=128)
-        recipe = fixres(small.recipe, str(small.model), 160)
-        resnets.train(recipe)
+        resnets.train(fixres(small.folder / "recipe.json", small.model, 160))
     """
+    if not isinstance(recipe, Recipe):
+        plan = read_plan(Path(recipe))
+        recipe = replace(plan.recipe, data=plan.data)
     sized = with_size(recipe, size)
     augmentations = sized.augmentations
     if not isinstance(augmentations, Augmentations):
@@ -59,7 +71,7 @@ def fixres(recipe: Recipe, weights: str, size: int | tuple[int, int], *, epochs:
     frozen = f"fine_tuning.freeze={len(recipe.model.depths)}"  # the stem and all stages but the last
     return replace(
         sized,
-        weights=weights,
+        weights=str(weights),
         augmentations=Augmentations(transforms=flips),
         optimizer=SGD(lr=RATE * recipe.batch / BATCH, momentum=0.9, weight_decay=1e-4),
         schedule=Cosine(),
