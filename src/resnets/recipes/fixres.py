@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import cast
 
 from resnets.core.errors import UsageError
 from resnets.core.signatures import checked_arguments
@@ -63,11 +64,10 @@ def fixres(
     if not isinstance(recipe, Recipe):
         plan = read_plan(Path(recipe))
         recipe = replace(plan.recipe, data=plan.data)
-    sized = with_size(recipe, size)
-    augmentations = sized.augmentations
-    if not isinstance(augmentations, Augmentations):
+    if not recipe.preprocessing.sized:
         raise UsageError("fixres is for images of one size: whole images are trained on as they are tested.")
-    flips = tuple(each for each in augmentations.transforms if isinstance(each, Flip))
+    sized = with_size(recipe, size)
+    flips = tuple(each for each in cast(Augmentations, sized.augmentations).transforms if isinstance(each, Flip))
     frozen = f"fine_tuning.freeze={len(recipe.model.depths)}"  # the stem and all stages but the last
     return replace(
         sized,
