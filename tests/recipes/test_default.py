@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from resnets.core.errors import UsageError
-from resnets.recipes.catalog import DEFAULTS, RECIPES, default_for
+from resnets.recipes.catalog import DEFAULTS, RECIPES, default_for, suits_digits
+from resnets.recipes.rules import DataFacts
 
 
 def splits(modality: str, task: str, format: str = "folders") -> Any:
@@ -16,9 +17,15 @@ def splits(modality: str, task: str, format: str = "folders") -> Any:
 
 
 def test_folders_have_a_recipe_by_their_modality_and_task() -> None:
-    assert default_for(splits("image", "classification"), "x") == "digits"
+    assert default_for(splits("image", "classification"), "x") == "photos"
     assert default_for(splits("image", "segmentation", "masks"), "x") == "segmentation/small"
     assert default_for(splits("audio", "classification"), "x") == "audio/logmel"
+
+
+@pytest.mark.parametrize("task", ["classification", "multi-label", "regression"])
+@pytest.mark.parametrize("format", ["folders", "csv", "jsonl", "webdataset", ""])
+def test_images_with_any_label_are_photographs_in_every_format(format: str, task: str) -> None:
+    assert default_for(splits("image", task, format), "x") == "photos"
 
 
 def test_each_default_is_a_recipe_for_that_data() -> None:
@@ -27,19 +34,17 @@ def test_each_default_is_a_recipe_for_that_data() -> None:
         assert (recipe.preprocessing.modality, recipe.task.name) == (modality, task)
 
 
-@pytest.mark.parametrize(
-    ("format", "task"), [("csv", "classification"), ("jsonl", "multi-label"), ("csv", "regression")]
-)
-def test_of_tables_the_recipe_is_to_be_named(format: str, task: str) -> None:
-    with pytest.raises(
-        UsageError, match=rf"t\.csv has image data for {task} \(format {format}\).*Name one.*--data t\.csv"
-    ):
-        default_for(splits("image", task, format), "t.csv")
-
-
-@pytest.mark.parametrize("modality", ["image", "audio"])
-def test_the_recipe_of_the_example_is_for_that_data(modality: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        default_for(splits(modality, "multi-label", "csv"), "t.csv")
+def test_of_tables_of_sounds_the_recipe_is_to_be_named() -> None:
+    message = r"t\.csv has audio data for multi-label \(format csv\).*Name one.*--data t\.csv"
+    with pytest.raises(UsageError, match=message) as refused:
+        default_for(splits("audio", "multi-label", "csv"), "t.csv")
     name = str(refused.value).partition("resnets train ")[2].split()[0]
-    assert RECIPES[name]().preprocessing.modality == modality
+    assert RECIPES[name]().preprocessing.modality == "audio"
+
+
+@pytest.mark.parametrize(
+    ("side", "grey", "suits"), [(8, True, True), (16, True, True), (28, True, False), (8, False, False)]
+)
+def test_only_images_as_small_and_grey_as_digits_suit_the_recipe_digits(side: int, grey: bool, suits: bool) -> None:
+    facts = DataFacts(samples=100, classes=10, height=side, width=side, grey=grey)
+    assert suits_digits(facts) is suits

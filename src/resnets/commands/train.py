@@ -11,6 +11,7 @@ from pathlib import Path
 from resnets.commands.arguments import check_range, find_recipe, find_spec, input_size
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
+from resnets.commands.recipe_choice import choose_recipe
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core import clock
@@ -72,7 +73,7 @@ def train(
 
     Args:
         recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe (default: the one that suits
-            the data, digits for images).
+            the data: for images finetune where there are weights, else photos; both are fitted to the data).
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
         data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
             images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100,
@@ -141,7 +142,10 @@ def train(
         recipe = None
     data = None if data is None else str(local_path(data, "data"))
     weights = None if weights is None else str(local_path(weights, "a file of weights"))
-    resolved = find_recipe(_default_recipe(data, format) if recipe is None else recipe)
+    choice = choose_recipe(
+        recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device
+    )
+    resolved = choice.recipe
     if data is not None:
         resolved = replace(resolved, data=data)
     if format is not None:
@@ -180,7 +184,7 @@ def train(
             )
         if name.strip().lower() in NAMES:
             raise UsageError(f"The size is no setting: give --size {value.strip()}, in Python size={value.strip()!r}.")
-    resolved = resolved.with_overrides(overrides)
+    resolved = resolved.with_overrides(choice.overrides(overrides))
     if large_batch is not None:
         from resnets.recipes.large_batch import large_batch as enlarged
 
@@ -217,6 +221,8 @@ def train(
                 recipe=resolved, count=folds, device=device, workers=workers, checkpoints=checkpoints,
                 tensorboard=tensorboard,
             )  # fmt: skip
+            if choice.reasons:
+                note(choice.plan(resolved, overrides))
             plan = begin_folds(folder.path, plan)
             return fold_runs(folder.path, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=True)
         with (
@@ -233,6 +239,7 @@ def train(
                 rank_timeout=rank_timeout,
                 subscribers=(*subscribers, *tensorboard_events, *progress),
                 started=started,
+                notes=(choice.plan(resolved, overrides),) if choice.reasons else (),
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up
@@ -271,23 +278,6 @@ def _count_folds(recipe: Recipe) -> int:
     from resnets.modalities.catalog import open_dataset
 
     return count_folds(open_dataset(recipe.data, recipe.format))
-
-
-def _default_recipe(data: str | None, format: str | None) -> str:
-    """Returns the name of the recipe for `data` where none is named, and prints it if the data is no dataset by name.
-
-    Raises:
-        UsageError: none suits the data.
-        DataError: there is no such data, or it cannot be read.
-    """
-    from resnets.modalities.catalog import NAMES, open_dataset
-    from resnets.recipes.catalog import default_for
-
-    if data is None or data in NAMES:
-        return "digits"
-    name = default_for(open_dataset(data, format), data)
-    note(f"The recipe for this data is {name}.")
-    return name
 
 
 COMMAND = Command(train, answer, python_only=("subscribers", "quiet"))

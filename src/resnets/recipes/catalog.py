@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
-from resnets.recipes import audio, fast, paper, segmentation, successors, timm, torchvision
+from resnets.recipes import audio, fast, paper, photos, segmentation, successors, timm, torchvision
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnets.modalities.base import DatasetSplits
+    from resnets.recipes.rules import DataFacts
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "audio/logmel": audio.log_mel,
@@ -20,9 +21,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "fast/cifar10": fast.cifar10,
     "fast/cifar10-96": fast.cifar10_96,
     "fast/imagenet": fast.imagenet,
+    "finetune": photos.finetune,
     "paper/cifar": paper.cifar,
     "paper/cifar110": paper.cifar110,
     "paper/imagenet": paper.imagenet,
+    "photos": photos.photos,
     "preactivation": successors.preactivation,
     "segmentation/fcn": segmentation.fcn,
     "segmentation/small": segmentation.small,
@@ -34,13 +37,15 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "wide": successors.wide,
 }
 
-# By modality and task of data in folders, what trains on it where no recipe is named.
+# By modality and task of data in folders, what trains on it where no recipe is named and there are no weights.
 DEFAULTS: dict[tuple[str, str], str] = {
-    ("image", "classification"): "digits",
+    ("image", "classification"): "photos",
     ("image", "segmentation"): "segmentation/small",
     ("audio", "classification"): "audio/logmel",
 }
-_EXAMPLES = {"image": "paper/cifar", "audio": "audio/logmel"}  # of recipes for data in lists, by modality
+_OF_PHOTOGRAPHS = ("classification", "multi-label", "regression")  # tasks that `photos` and `finetune` are for
+_EXAMPLES = {"image": "photos", "audio": "audio/logmel"}  # of recipes for data in lists, by modality
+_DIGITS = 16  # pixels of a side: grey images as small suit the recipe digits
 LISTS = ("csv", "jsonl")  # formats whose data may be for any task: which recipe suits it cannot be seen
 
 
@@ -53,8 +58,18 @@ def find(name: str) -> Recipe:
     return lookup(RECIPES, name, "recipe")()
 
 
+def is_for_photographs(splits: DatasetSplits) -> bool:
+    """Whether `photos` and `finetune` can train on `splits`: images with a label, labels or a number each."""
+    return splits.train.modality == "image" and splits.train.task in _OF_PHOTOGRAPHS
+
+
+def suits_digits(facts: DataFacts) -> bool:
+    """Whether images are as small and grey as those that the recipe `digits` is for."""
+    return facts.grey and max(facts.height, facts.width) <= _DIGITS
+
+
 def default_for(splits: DatasetSplits, data: str) -> str:
-    """The name of the recipe that trains on `splits` where none is named.
+    """The name of the recipe that trains on `splits` from scratch where none is named.
 
     Args:
         data: what `--data` names, for messages.
@@ -62,6 +77,8 @@ def default_for(splits: DatasetSplits, data: str) -> str:
     Raises:
         UsageError: there is none; the message says how to name one.
     """
+    if is_for_photographs(splits):
+        return "photos"
     task = splits.train.task
     name = DEFAULTS.get((splits.train.modality, task))
     if name is None or splits.format in LISTS:

@@ -1,0 +1,265 @@
+"""Which recipe `resnets train` takes, fitted to the data, and the plan that it prints: each choice with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from resnets.commands.arguments import find_recipe, find_spec
+from resnets.core.console import note, printable
+from resnets.core.errors import DataError, UsageError
+from resnets.core.units import show_count
+from resnets.models.spec import Spec
+from resnets.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from resnets.modalities.base import Dataset, DatasetSplits
+    from resnets.recipes.rules import DataFacts, Reason, TimeFacts, WeightsFacts
+
+FILES, DECODED = 64, 16  # images whose size is looked at: by their headers, and where they have to be decoded
+# Multiply-adds of forward passes that training does a second: on a core in bf16 and in fp32 (a 2.4th; of ResNet-18 on
+# an AMD EPYC, benchmarks/results), on a GPU, on other devices. A rule needs only their magnitude.
+SPEED = {"bf16": 22e9, "fp32": 9e9, "cuda": 2e12, "other": 2e11}
+_GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
+_DIGITS = (None, "digits", "digits/validation")  # data by name that have recipes of their own
+_CIFAR = ("cifar10", "cifar100")
+
+
+@dataclass(frozen=True)
+class RecipeChoice:
+    """A recipe before the user's settings, and why it is as it is.
+
+    Args:
+        reasons: none for a recipe that no rule fits.
+    """
+
+    recipe: Recipe
+    reasons: tuple[Reason, ...] = ()
+
+    def overrides(self, given: Iterable[str]) -> tuple[str, ...]:
+        """The user's `given` overrides, with a rate for their batch where they have none."""
+        if not self.reasons:
+            return tuple(given)
+        from resnets.recipes.rules import scaled
+
+        return scaled(self.recipe, given)
+
+    def plan(self, final: Recipe, given: Iterable[str] = ()) -> str:
+        """The plan as it is printed, a line for each choice; "" where there is nothing to say.
+
+        Args:
+            final: the recipe with the user's settings.
+            given: the user's overrides.
+        """
+        if not self.reasons:
+            return ""
+        names = {each.partition("=")[0].strip() for each in given}
+        width = max(len(topic) for topic, _ in self.reasons)
+        lines = [
+            f"  {topic:{width}}  {printable(_value(topic, final))}: {printable(self._why(topic, why, final, names))}"
+            for topic, why in self.reasons
+        ]
+        return "\n".join(["the plan, which any setting changes:", *lines])
+
+    def _why(self, topic: str, why: str, final: Recipe, given: set[str]) -> str:
+        if _value(topic, final) == _value(topic, self.recipe):
+            return why
+        if topic == "rate" and not given & {"optimizer", "optimizer.lr"}:
+            from resnets.recipes.rules import rate_for_batch
+
+            before = self.recipe
+            return f"{before.optimizer.lr:g} at batch {before.batch}, {rate_for_batch(before, final.batch)[1]}"
+        return "given"
+
+
+def choose_recipe(
+    recipe: str | PathLike[str] | Recipe | None,
+    *,
+    data: str | None,
+    format: str | None,
+    model: str | PathLike[str] | Spec | None,
+    weights: str | None,
+    minutes: float | None,
+    device: str,
+) -> RecipeChoice:
+    """The recipe for these arguments of `train`.
+
+    A recipe in a file, or from Python, is as it is. Where none is named, the data picks one; `photos` and `finetune`
+    are then fitted to it (`recipes.rules`), as they are where they are named.
+
+    Raises:
+        UsageError: there is no such recipe, none suits the data, or there are no weights to fine-tune.
+        DataError: there is no such data, or it cannot be read.
+    """
+    named = None if recipe is None else find_recipe(recipe)
+    if named is None and (data in _DIGITS or (data in _CIFAR and weights is None)):
+        return RecipeChoice(find_recipe("digits" if data in _DIGITS else "fast/cifar10"))
+    from resnets.recipes.rules import RULES, Reason, fitted
+
+    if named is not None and (named.name not in RULES or recipe != named.name):
+        return RecipeChoice(named)
+    from resnets.modalities.catalog import open_dataset
+    from resnets.recipes.catalog import default_for, is_for_photographs, suits_digits
+
+    place = data or (named.data if named else "")
+    splits = open_dataset(place, format)
+    if not is_for_photographs(splits):
+        if named is not None:
+            return RecipeChoice(named)
+        name = default_for(splits, place)
+        note(f"The recipe for this data is {name}.")
+        return RecipeChoice(find_recipe(name))
+    facts = data_facts(splits)
+    if named is None and weights is None and suits_digits(facts):
+        size = f"{facts.width} x {facts.height}"
+        return RecipeChoice(find_recipe("digits"), (Reason("recipe", f"the images are grey, of {size} px (median)"),))
+    found, why = (weights, "given") if weights is not None else _weights_at_hand(model, named)
+    chosen = named or find_recipe("photos" if found is None else "finetune")
+    chosen = replace(chosen, data=place, format=format, weights=found)
+    if model is not None:
+        chosen = replace(chosen, model=find_spec(model))
+    of_weights = None if found is None else _facts_of(found, None if model is None else chosen.model)
+    chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
+    first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
+    given = () if model is None else ("model",)
+    reasons = tuple(Reason(topic, "given" if topic in given else text) for topic, text in reasons)
+    return RecipeChoice(chosen, (first, *((Reason("weights", why),) if found else ()), *reasons))
+
+
+def data_facts(splits: DatasetSplits) -> DataFacts:
+    """What the rules know of the data: counts, and the median size of `FILES` images spread evenly over `train`."""
+    from resnets.recipes.rules import DataFacts
+
+    train = splits.train
+    sizes, modes = _sizes(train)
+    middle = [int(statistics.median(each)) for each in zip(*sizes, strict=True)] or [224, 224]  # none can be read
+    grey = splits.color == "L" or (bool(modes) and all(mode in _GREY_MODES for mode in modes))
+    return DataFacts(
+        samples=len(train), classes=len(train.classes), height=middle[1], width=middle[0], task=train.task, grey=grey
+    )
+
+
+def _sizes(dataset: Dataset) -> tuple[list[tuple[int, int]], list[str]]:
+    """Width and height of some images as they are stored, and their modes; those that cannot be read are left out."""
+    from resnets.modalities.image.read.pillow import read_header
+
+    sizes, modes = [], []
+    decodes = 0
+    for number in range(min(FILES, len(dataset))):
+        index = number * len(dataset) // min(FILES, len(dataset))
+        with contextlib.suppress(DataError):
+            if dataset.on_disk:
+                with read_header(dataset.on_disk[0].path(index)) as image:
+                    size, mode = image.size, image.mode
+            elif (encoded := dataset.encoded(index)) is not None:
+                size, mode = (image := read_header(encoded)).size, image.mode
+            elif (decodes := decodes + 1) <= DECODED:
+                shown: Any = dataset
+                size, mode = (image := shown.image(index, "RGB")).size, image.mode
+            else:
+                continue
+            sizes.append(size)
+            modes.append(mode)
+    return sizes, modes
+
+
+def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, str]:
+    """The weights where none are given, and why they, or none, are taken.
+
+    Raises:
+        UsageError: a recipe is named that needs weights, and there are none.
+    """
+    from resnets.modalities.cache import cache_folder
+
+    folder = f"{cache_folder()}/weights"
+    found = None
+    if named is None or named.name == "finetune":
+        found = named.weights if named and named.weights else (_weights_facts("at_hand") or (lambda: None))()
+    if named is not None and named.name == "finetune" and found is None:
+        raise UsageError(
+            f"finetune begins with weights, and none are given: give --weights FILE, or put a file into {folder}. "
+            "Without weights: resnets train photos"
+        )
+    if named is None and model is not None:  # weights at hand need not be of that network
+        return None, "a network is given, and no weights"
+    if found is None:
+        return None, f"no weights are given, and none lie in {folder}"
+    return found, f"found in {folder}"
+
+
+def _facts_of(weights: str, model: Spec | None) -> WeightsFacts | None:
+    read = _weights_facts("facts_of")
+    return None if read is None else read(weights, model)  # type: ignore[no-any-return]
+
+
+def _weights_facts(name: str) -> Any:
+    """A function of `artifacts.weights_facts`."""
+    try:
+        return getattr(importlib.import_module("resnets.artifacts.weights_facts"), name)
+    except ModuleNotFoundError:
+        return None
+
+
+def _time(minutes: float | None, device: str, recipe: Recipe) -> TimeFacts | None:
+    if minutes is None:
+        return None
+    from resnets.recipes.rules import TimeFacts
+    from resnets.training.environment import choose
+
+    here = choose(device, recipe.precision)
+    if here.device.startswith("cpu"):
+        return TimeFacts(minutes=minutes, speed=SPEED[here.precision] * here.threads)
+    return TimeFacts(minutes=minutes, speed=SPEED["cuda" if here.device.startswith("cuda") else "other"])
+
+
+def _value(topic: str, recipe: Recipe) -> str:
+    """What a recipe has of a topic, in words."""
+    match topic:
+        case "model":
+            return _name_of(recipe.model)
+        case "weights":
+            return str(recipe.weights)
+        case "size":
+            return _size_of(recipe)
+        case "batch":
+            return str(recipe.batch)
+        case "rate":
+            return f"{recipe.optimizer.lr:g} ({type(recipe.optimizer).__name__}, {type(recipe.schedule).__name__})"
+        case "length":
+            return _length_of(recipe)
+        case "loss":
+            return f"that of {recipe.task.name}"
+        case _:
+            return recipe.name
+
+
+def _size_of(recipe: Recipe) -> str:
+    height, width = recipe.largest_shape
+    text = f"{width} px" if width == height else f"{width} x {height} px"
+    first = recipe.augmentations.size_at(0.0)
+    return text if first is None or first == width else f"{text}, crops grow from {first} px"
+
+
+def _length_of(recipe: Recipe) -> str:
+    if recipe.epochs is not None:
+        text = f"{recipe.epochs:g} epoch{'s' * (recipe.epochs != 1)}"
+    else:
+        text = "" if recipe.steps is None else show_count(recipe.steps, "step")
+    if recipe.minutes is None:
+        return text
+    return f"{recipe.minutes:g} min{f', at most {text}' * bool(text)}"
+
+
+def _name_of(spec: Spec) -> str:
+    """The name of a network in the catalogue, else its depths."""
+    from resnets.models.catalog import CATALOG
+
+    for name, each in CATALOG.items():
+        if replace(each, classes=spec.classes, channels=spec.channels) == spec:
+            return name
+    return f"a network of depths {list(spec.depths)}"

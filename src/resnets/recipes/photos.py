@@ -1,0 +1,66 @@
+"""Recipes for one's own photographs, from scratch and from weights; `recipes.rules` fits them to the data."""
+
+from __future__ import annotations
+
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, Flip, ProgressiveResize, RandomResizedCrop
+from resnets.models.catalog import find
+from resnets.models.initialization import Initialization
+from resnets.training.recipe import SGD, Recipe
+from resnets.training.schedules import OneCycle
+
+
+def photos() -> Recipe:
+    """Photographs from scratch: ResNet-18 on crops that grow, SGD with a one-cycle schedule, label smoothing.
+
+    This is the recipe for 10,000 photographs of 128 px or more within half an hour on two cores. For other data its
+    sizes, batch, rate and length follow from the number and the size of the images, and from --minutes
+    (`recipes.rules`); whatever is given stays as it is given.
+    Source: ffcv-imagenet (Leclerc et al. 2023, 2306.12517) for the sizes and the shape of the schedule; the smallest
+    crop, 0.35 of the area, is that of fastai's train_imagenette; zero_init_last is of Goyal et al. 2017 (1706.02677).
+    Cost: an epoch of 9,469 photographs takes about 90 seconds on two cores with bf16.
+    Expected: benchmarks/photographs.py measures it on imagenette.
+    Command: resnets train photos --data FOLDER --minutes 30
+    """
+    return Recipe(
+        name="photos",
+        data="photos",
+        model=find("resnet18"),
+        preprocessing=Preprocessing(resize=146, crop=128),
+        augmentations=Augmentations(
+            crop=RandomResizedCrop(scale=(0.35, 1.0)),
+            progressive_resize=ProgressiveResize(start=96, stop=128),
+            transforms=(Flip(),),
+        ),
+        batch=64,
+        epochs=40,
+        optimizer=SGD(lr=0.1, nesterov=True, weight_decay=5e-4, decay_norms=False),
+        schedule=OneCycle(peak=0.15, start=0.1),
+        label_smoothing=0.1,
+        initialization=Initialization(zero_init_last=True),
+    )
+
+
+def finetune() -> Recipe:
+    """Photographs from the weights of a network that was trained on others, with its network and its preprocessing.
+
+    Weights come from --weights, or from a file in $RESNETS_CACHE/weights. Steps, batch and rate follow from the number
+    of images (`recipes.rules`); whatever is given stays as it is given.
+    Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the steps by the size of the data, and
+    for leaving mixup out where it is small.
+    Cost: 500 steps of 32 photographs at 224 px take nine minutes on two cores with bf16.
+    Expected: benchmarks/photographs.py measures it on flowers and on imagenette.
+    Command: resnets train finetune --data FOLDER --weights FILE
+    """
+    return Recipe(
+        name="finetune",
+        data="photos",
+        model=find("resnet18"),
+        preprocessing=Preprocessing(),
+        augmentations=Augmentations(crop=RandomResizedCrop(scale=(0.35, 1.0)), transforms=(Flip(),)),
+        batch=32,
+        steps=500,
+        optimizer=SGD(lr=0.01, nesterov=True, weight_decay=1e-4),
+        schedule=OneCycle(peak=0.15, start=0.1),
+        label_smoothing=0.1,
+    )

@@ -1,0 +1,262 @@
+"""Rules that fit the recipes `photos` and `finetune` to the data, the weights and the time, before the user's settings.
+
+    size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
+            the largest at which `LEAST_EPOCHS` fit into it (or `LEAST_IMAGES`, where an epoch is short)
+    batch   32 below 2,000 images, 64 below 20,000, 128 below 100,000, else 256; at most an eighth of the
+            images, and at least 8
+    rate    in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1)
+    length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
+            from weights 500 steps below 20,000 images, 10,000 below 500,000, else 20,000: BiT's HyperRule (Kolesnikov
+            et al. 2020, 1912.11370, section 3.3)
+
+Each rule is a pure function of its arguments, which a run records: a resumed run has the recipe that it began with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from resnets.core.config import decode
+from resnets.core.typed import checked, field_types
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
+from resnets.modalities.inputs import AnyInput
+from resnets.models.counts import multiply_adds
+from resnets.models.initialization import can_start_as_shortcuts
+from resnets.models.spec import Spec
+from resnets.tasks.catalog import find as find_task
+from resnets.training.recipe import SGD, Muon, Recipe
+
+SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
+GROWTH = 32  # pixels by which crops grow while training
+LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
+TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
+RATE, RATE_BATCH = 0.4, 256  # of `photos`: SGD's learning rate at that batch
+_POINTS = 50  # of a run at which the size of the crops is looked at
+
+Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "length", "loss"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class DataFacts:
+    """What the rules know of the data.
+
+    Args:
+        samples: to train on.
+        height, width: medians over a sample of the images, in pixels.
+        task: by its name in model files.
+        grey: whether all images of that sample are grey.
+    """
+
+    samples: int
+    classes: int
+    height: int
+    width: int
+    task: str = "classification"
+    grey: bool = False
+
+    @property
+    def side(self) -> int:
+        """The shorter median side."""
+        return min(self.height, self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
+class TimeFacts:
+    """What the rules know of the time.
+
+    Args:
+        minutes: the budget.
+        speed: multiply-adds of forward passes that training does a second here, an estimate.
+    """
+
+    minutes: float
+    speed: float
+
+
+class WeightsFacts(Protocol):
+    """What the rules know of the weights to begin with."""
+
+    @property
+    def name(self) -> str:
+        """What to call them, such as the name of the file."""
+        ...
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def preprocessing(self) -> AnyInput: ...
+
+
+class Reason(NamedTuple):
+    """Why the settings of a topic are what they are, such as ("batch", "of 1,088 images")."""
+
+    topic: Topic
+    why: str
+
+
+def fitted(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None = None
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    """`recipe`, one of `RULES` by its name, fitted to the data, and a reason for each topic; any other as it is.
+
+    Args:
+        weights: that the run begins with; None begins with new ones, or with those that the recipe names.
+        time: where the run has a time budget.
+    """
+    rule = RULES.get(recipe.name)
+    if rule is None:
+        return recipe, ()
+    recipe, reasons = rule(recipe, facts, weights, time)
+    if facts.task == recipe.task.name:
+        return recipe, reasons
+    recipe = replace(recipe, task=find_task(facts.task), label_smoothing=0.0)
+    return recipe, (*reasons, Reason("loss", f"the data is for {facts.task}, which has no label smoothing"))
+
+
+def _photos(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    size, why = size_for(recipe.model, facts, time)
+    batch, epochs = batch_for(facts.samples), epochs_for(facts.samples)
+    assert isinstance(recipe.augmentations, Augmentations)
+    growth = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+    recipe = replace(
+        recipe,
+        preprocessing=Preprocessing(resize=size * 8 // 7, crop=size),
+        augmentations=replace(recipe.augmentations, progressive_resize=growth),
+        batch=batch,
+        epochs=epochs,
+        optimizer=with_rate(recipe.optimizer, RATE * batch / RATE_BATCH),
+        initialization=replace(recipe.initialization, zero_init_last=can_start_as_shortcuts(recipe.model)),
+        evaluate_every=max(1, round(epochs / 20)),
+    )
+    return recipe, (
+        Reason("model", "small enough for the CPU"),
+        Reason("size", why),
+        Reason("batch", f"for {facts.samples:,} images"),
+        Reason("rate", f"{RATE:g} at batch {RATE_BATCH}, in proportion"),
+        Reason("length", f"the fewer images, the more epochs: {facts.samples:,} images"),
+    )
+
+
+def _finetune(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    if weights is not None:
+        recipe = replace(recipe, model=weights.spec)
+        if isinstance(weights.preprocessing, Preprocessing):
+            recipe = replace(recipe, preprocessing=weights.preprocessing)
+    settings = fine_tuning_for(facts.samples, facts.classes)
+    recipe = replace(recipe, **_settings(settings))
+    every = max(1, round(recipe.total_steps(facts.samples) * recipe.batch / facts.samples / 20))
+    return replace(recipe, evaluate_every=every), (
+        Reason("model", "that of the weights"),
+        Reason("size", "as the weights were trained"),
+        Reason("batch", f"for {facts.samples:,} images"),
+        Reason("rate", "for weights that are trained already, in proportion to the batch"),
+        Reason("length", f"BiT's HyperRule for {facts.samples:,} images"),
+    )
+
+
+# What fits a recipe, by its name.
+RULES = {"photos": _photos, "finetune": _finetune}
+
+
+def fine_tuning_for(samples: int, classes: int) -> dict[str, Any]:
+    """The settings of a recipe that fine-tunes on `samples` images of `classes` classes, by the fields of `Recipe`.
+
+    Those of "fine_tuning" are a dictionary of their own, as in JSON.
+    """
+    batch = batch_for(samples)
+    return {
+        "batch": batch,
+        "steps": 500 if samples < 20_000 else 10_000 if samples < 500_000 else 20_000,
+        "epochs": None,
+        "optimizer": SGD(lr=0.01 * batch / 32, nesterov=True, weight_decay=1e-4),
+        "label_smoothing": 0.1,
+        "fine_tuning": {},
+    }
+
+
+def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tuple[int, str]:
+    """The size in pixels at which to train from scratch, and why."""
+    median = f"the images are {facts.width} x {facts.height} px (median)"
+    size = max((each for each in SIZES if each <= facts.side), default=SIZES[0])
+    if time is None:
+        return size, median
+    needed = max(LEAST_EPOCHS * facts.samples, LEAST_IMAGES)
+    fitting = [each for each in SIZES if each <= size and _images_in(time, model, each) >= needed]
+    if size in fitting:
+        return size, median
+    size = max(fitting, default=SIZES[0])
+    epochs = _images_in(time, model, size) / facts.samples
+    return size, f"{median}, and about {epochs:.2g} epochs fit into {time.minutes:g} min at this size"
+
+
+def batch_for(samples: int) -> int:
+    """The batch for so many training images: a power of two."""
+    usual = 32 if samples < 2_000 else 64 if samples < 20_000 else 128 if samples < 100_000 else 256
+    return max(8, min(usual, 2 ** int(math.log2(max(1, samples / 8)))))
+
+
+def epochs_for(samples: int) -> int:
+    """The epochs from scratch for so many training images."""
+    return round(min(100.0, max(16.0, 40 * math.sqrt(10_000 / max(1, samples)))))
+
+
+def with_rate(optimizer: T, rate: float) -> T:
+    """`optimizer` with the learning rate `rate`, of three significant digits."""
+    return replace(optimizer, lr=float(f"{rate:.3g}"))  # type: ignore[type-var]
+
+
+def rate_for_batch(recipe: Recipe, batch: int) -> tuple[float, str]:
+    """The learning rate of a recipe at another batch, and the rule.
+
+    SGD's grows in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1), that of Adam and its kin as its
+    square root (Malladi et al. 2022, 2205.10287).
+    """
+    scale = batch / recipe.batch
+    linear = isinstance(recipe.optimizer, SGD | Muon)
+    rate = recipe.optimizer.lr * (scale if linear else math.sqrt(scale))
+    return float(f"{rate:.3g}"), "in proportion to the batch" if linear else "as the square root of the batch"
+
+
+def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
+    """`overrides` of a recipe, with a rate for their batch where they have none.
+
+    Raises:
+        UsageError: the batch is no number.
+    """
+    overrides = tuple(overrides)
+    names = {each.partition("=")[0].strip() for each in overrides}
+    if recipe.name not in RULES or "batch" not in names or names & {"optimizer", "optimizer.lr"}:
+        return overrides
+    changed = recipe.with_overrides(each for each in overrides if each.partition("=")[0].strip() != "optimizer.lr")
+    return (*overrides, f"optimizer.lr={rate_for_batch(recipe, changed.batch)[0]!r}")
+
+
+def _images_in(time: TimeFacts, model: Spec, size: int) -> float:
+    """How many images training takes within a time budget, about, on crops that grow to `size`."""
+    growth = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+    sizes = [growth.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
+    costs = {each: multiply_adds(model, each) for each in set(sizes)}
+    return 60 * time.minutes * TRAINING * time.speed / (sum(costs[each] for each in sizes) / len(sizes))
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` with those that are dictionaries as the dataclass of the field."""
+    types = field_types(Recipe)
+    known = {field.name for field in fields(Recipe)}
+    return {
+        name: decode(types[name], value, name) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name in known
+    }
