@@ -208,7 +208,7 @@ def test_what_does_not_fit_together_is_refused_by_name(runs: dict[str, Path], tm
         (["predict", runs["classification"], "x.wav", "--tta", "flip"], "no test-time augmentation 'flip'"),
         (["predict", runs["segmentation"], "x.png", "--runtime", "folded"], "folded is not for models of segmentation"),
         (["predict", runs["classification"], data_of(runs, "segmentation")], "There are no recordings in"),
-        (["train", "--data", data_of(runs, "multi-label")], "task=MultiLabel"),
+        (["train", "finetune", "--data", data_of(runs, "multi-label")], "give --weights FILE"),
         (["train", "--monitor", "acuracy"], "did you mean 'accuracy'?"),
         (["train", "holdout=200", "--monitor", "map", "--out", tmp_path], "monitor takes a metric of classification"),
     ):

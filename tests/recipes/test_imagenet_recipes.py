@@ -47,9 +47,9 @@ def sizes(name: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_step_of_it_trains_and_is_written(name: str, data: Path, tmp_path: Path) -> None:
+def test_an_epoch_of_it_trains_and_is_written(name: str, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert main(["train", name, "--data", str(data), "--out", str(out), *sizes(name), "steps=1"]) == 0
+    assert main(["train", name, "--data", str(data), "--out", str(out), *sizes(name), "--epochs", "1"]) == 0
     assert resnets.evaluate(out, data=str(data)).metrics["samples"] == 9
     assert load(out).card.settings == Classify()  # a model file is the same whatever loss it was trained with
 

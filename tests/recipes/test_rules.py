@@ -1,0 +1,126 @@
+"""The rules that fit `photos` and `finetune` to data, weights and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations
+from resnets.models.catalog import find as find_model
+from resnets.models.spec import Spec
+from resnets.recipes.catalog import find
+from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled
+from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.training.recipe import AdamW, Recipe
+
+IMAGENETTE = DataFacts(samples=9_469, classes=10, height=224, width=224)
+TWO_CORES = 44e9  # multiply-adds a second of ResNet-18 training in bf16 on two cores
+
+
+@dataclass(frozen=True)
+class Weights:
+    name: str
+    spec: Spec
+    preprocessing: Preprocessing
+
+
+def photos(facts: DataFacts = IMAGENETTE, minutes: float | None = None) -> Recipe:
+    time = None if minutes is None else TimeFacts(minutes=minutes, speed=TWO_CORES)
+    return fitted(find("photos"), facts, None, time)[0]
+
+
+def size_of(recipe: Recipe) -> int:
+    assert isinstance(recipe.preprocessing, Preprocessing)
+    return recipe.preprocessing.crop
+
+
+@pytest.mark.parametrize(("side", "size"), [(500, 224), (224, 224), (200, 192), (130, 128), (64, 64), (28, 64)])
+def test_photographs_train_at_the_size_they_have_from_64_to_224(side: int, size: int) -> None:
+    recipe = photos(replace(IMAGENETTE, height=side, width=side + 100))
+    assert size_of(recipe) == recipe.largest_shape[0] == size
+
+
+def test_less_time_trains_smaller_and_never_below_64() -> None:
+    sizes = [size_of(photos(minutes=minutes)) for minutes in (1, 10, 30, 60, 600)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[2], sizes[-1]) == (64, 128, 224)
+
+
+def test_few_images_need_no_more_time_than_they_use() -> None:
+    few = replace(IMAGENETTE, samples=500)
+    assert size_of(photos(few, minutes=4)) > size_of(photos(minutes=4))
+
+
+def test_crops_grow_to_the_size_of_the_test() -> None:
+    for minutes in (1, 10, 30, 600):
+        recipe = photos(minutes=minutes)
+        assert isinstance(recipe.augmentations, Augmentations)
+        growth = recipe.augmentations.progressive_resize
+        assert growth is not None
+        assert max(64, growth.stop - 32) == growth.start
+        assert growth.stop == size_of(recipe)
+
+
+def test_batch_and_rate_grow_together() -> None:
+    small, large = (photos(replace(IMAGENETTE, samples=samples)) for samples in (1_500, 60_000))
+    assert (small.batch, large.batch) == (32, 128)
+    assert large.optimizer.lr / small.optimizer.lr == pytest.approx(4)
+    assert [batch_for(samples) for samples in (1, 24, 200, 10**6)] == [8, 8, 16, 256]
+
+
+def test_few_images_are_trained_on_for_more_epochs() -> None:
+    epochs = [epochs_for(samples) for samples in (10, 500, 9_469, 100_000, 10**7)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert (epochs[0], epochs[-1]) == (100, 16)
+
+
+def test_a_plain_net_keeps_its_last_norms() -> None:
+    plain = replace(find("photos"), model=replace(find_model("resnet18"), shortcut="none"))
+    recipe, _ = fitted(plain, IMAGENETTE, None)
+    recipe.initialization.check(recipe.model)
+    assert not recipe.initialization.zero_init_last
+    assert photos().initialization.zero_init_last
+
+
+def test_another_task_has_its_own_settings_and_no_label_smoothing() -> None:
+    recipe, reasons = fitted(find("photos"), replace(IMAGENETTE, task="multi-label"), None)
+    assert (recipe.task, recipe.label_smoothing) == (MultiLabel(), 0.0)
+    assert reasons[-1].topic == "loss"
+
+
+def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() -> None:
+    weights = Weights("w", find_model("resnet34"), Preprocessing(resize=176, crop=160, interpolation="bicubic"))
+    recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
+    assert (recipe.model, recipe.preprocessing) == (weights.spec, weights.preprocessing)
+    assert recipe.largest_shape == (160, 160)
+
+
+def test_fine_tuning_takes_as_many_steps_as_bits_hyper_rule() -> None:
+    """Kolesnikov et al. 2020, section 3.3."""
+    for samples, steps in ((19_999, 500), (20_000, 10_000), (499_999, 10_000), (500_000, 20_000)):
+        recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
+        assert (recipe.steps, recipe.epochs, recipe.augmentations.mix) == (steps, None, ())
+
+
+def test_other_recipes_are_left_as_they_are() -> None:
+    for name in ("digits", "paper/cifar", "timm/a1"):
+        assert fitted(find(name), IMAGENETTE, None) == (find(name), ())
+
+
+def test_a_batch_without_a_rate_scales_the_rate() -> None:
+    recipe = photos()
+    assert recipe.with_overrides(scaled(recipe, ["batch=128"])).optimizer.lr == pytest.approx(2 * recipe.optimizer.lr)
+    adam = replace(recipe, optimizer=AdamW(lr=1e-3))
+    assert adam.with_overrides(scaled(adam, ["batch=256"])).optimizer.lr == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize("given", [["batch=128", "optimizer.lr=0.01"], ["optimizer.lr=0.01", "batch=128"]])
+def test_a_rate_that_is_given_is_never_overridden(given: list[str]) -> None:
+    recipe = photos()
+    assert recipe.with_overrides(scaled(recipe, given)).optimizer.lr == 0.01
+
+
+def test_the_rates_of_published_recipes_are_theirs() -> None:
+    assert scaled(find("paper/cifar"), ["batch=256"]) == ("batch=256",)
