@@ -13,7 +13,8 @@
 Each runs `resnets` on the command line, in processes of its own. Settings behind `--`, such as `-- --size 128`, follow
 each of ours. The data lies in $RESNETS_TEST_DATA (by default ../shared/data), runs in --folder. Results are appended to
 --out, a line each, with the date, the command, the commit and the machine: called again, the script goes on with what
-is missing, and resumes a run that was stopped. FLOWERS is the folder 17flowers_traintest of 995114879/17flowers. Peers that are not installed are left out, which is said.
+is missing, and resumes a run that was stopped. --flowers is 17flowers_traintest of 995114879/17flowers. A peer that is
+not installed is left out, which is said.
 """
 
 from __future__ import annotations

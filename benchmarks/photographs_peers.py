@@ -5,8 +5,8 @@
 NAME is plain-sgd or plain-adam (torchvision's network and transforms, 40 lines of PyTorch with a one-cycle schedule,
 bf16, channels last, crops that grow), timm (its train.py), fastai (the settings of its train_imagenette.py, with
 xresnet18) or libreyolo (its ResNet classifier). DATA has train/CLASS and test/CLASS. The plain ones follow the clock,
-so that their schedule ends in time. For the others the most whole epochs are taken that fit, by the time of one, which is
-measured before and not counted. Prints one JSON object; what is not installed prints "left_out".
+so that their schedule ends in time. For the others the most whole epochs are taken that fit, by the time of one, which
+is measured before and not counted. Prints one JSON object; what is not installed prints "left_out".
 """
 
 from __future__ import annotations
