@@ -213,8 +213,9 @@ def main() -> None:
     parser.add_argument("--from-weights", action="store_true", help="x-rays and imbalance: fine-tune")
     parser.add_argument("--folder", type=Path, default=Path("runs") / "photographs", help="of data and runs")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "photographs.jsonl")
-    parser.add_argument("settings", nargs="*", help="of ours, behind --")
-    given = parser.parse_args()
+    own = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    given = parser.parse_args(own)
+    given.settings = sys.argv[len(own) + 2 :]
     lines = Lines(given.out)
     if given.experiment == "report":
         print(report(lines.all()))
