@@ -155,8 +155,9 @@ def x_rays(given: Given, lines: Lines) -> None:
         found, _ = call(*command)
         with open(answers / "predictions.csv", newline="") as file:
             rows = list(csv.DictReader(file))
-        truth = [next(row[name] for name in ("label", "truth", "class") if name in row) for row in rows]
-        scores = [float(row["probability pneumonia"]) for row in rows]
+        truth = [row["label"] for row in rows]
+        confident = [(row["predicted"] == "pneumonia", float(row["confidence"])) for row in rows]
+        scores = [probability if is_it else 1 - probability for is_it, probability in confident]
         lines.add(key, ["resnets", *command], {"auc": found["auc"], **of_two_classes(truth, scores), "seed": seed})
 
 
