@@ -21,7 +21,6 @@ TWO_CORES = 44e9  # multiply-adds a second of ResNet-18 training in bf16 on two 
 
 @dataclass(frozen=True)
 class Weights:
-    name: str
     spec: Spec
     preprocessing: Preprocessing
 
@@ -91,7 +90,7 @@ def test_another_task_has_its_own_settings_and_no_label_smoothing() -> None:
 
 
 def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() -> None:
-    weights = Weights("w", find_model("resnet34"), Preprocessing(resize=176, crop=160, interpolation="bicubic"))
+    weights = Weights(find_model("resnet34"), Preprocessing(resize=176, crop=160, interpolation="bicubic"))
     recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
     assert (recipe.model, recipe.preprocessing) == (weights.spec, weights.preprocessing)
     assert recipe.largest_shape == (160, 160)

@@ -123,7 +123,7 @@ def choose_recipe(
     chosen = replace(chosen, data=place, format=format, weights=found)
     if model is not None:
         chosen = replace(chosen, model=find_spec(model))
-    of_weights = None if found is None else _facts_of(found, None if model is None else chosen.model)
+    of_weights = None if found is None else _facts_of(found, None if model is None else chosen.model, chosen.model)
     chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
     first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
     given = () if model is None else ("model",)
@@ -192,9 +192,9 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
     return found, f"found in {folder}"
 
 
-def _facts_of(weights: str, model: Spec | None) -> WeightsFacts | None:
+def _facts_of(weights: str, model: Spec | None, recipe_model: Spec) -> WeightsFacts | None:
     read = _weights_facts("facts_of")
-    return None if read is None else read(weights, model)  # type: ignore[no-any-return]
+    return None if read is None else read(weights, model, recipe_model=recipe_model)  # type: ignore[no-any-return]
 
 
 def _weights_facts(name: str) -> Any:

@@ -239,7 +239,7 @@ def train(
                 rank_timeout=rank_timeout,
                 subscribers=(*subscribers, *tensorboard_events, *progress),
                 started=started,
-                notes=(choice.plan(resolved, overrides),) if choice.reasons else (),
+                first_notes=(choice.plan(resolved, overrides),) if choice.reasons else (),
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up

@@ -84,11 +84,6 @@ class WeightsFacts(Protocol):
     """What the rules know of the weights to begin with."""
 
     @property
-    def name(self) -> str:
-        """What to call them, such as the name of the file."""
-        ...
-
-    @property
     def spec(self) -> Spec: ...
 
     @property
@@ -151,7 +146,10 @@ def _finetune(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
 ) -> tuple[Recipe, tuple[Reason, ...]]:
     if weights is not None:
-        recipe = replace(recipe, model=weights.spec)
+        model = weights.spec
+        if model.head != recipe.model.head:  # such as of a segmentation
+            model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
+        recipe = replace(recipe, model=model)
         if isinstance(weights.preprocessing, Preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
     settings = fine_tuning_for(facts.samples, facts.classes)
