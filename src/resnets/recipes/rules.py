@@ -202,7 +202,7 @@ def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tu
 def batch_for(samples: int) -> int:
     """The batch for so many training images: a power of two."""
     usual = 32 if samples < 2_000 else 64 if samples < 20_000 else 128 if samples < 100_000 else 256
-    return max(8, min(usual, 2 ** int(math.log2(max(1, samples / 8)))))
+    return max(8, min(usual, 1 << int(math.log2(max(1, samples / 8)))))
 
 
 def epochs_for(samples: int) -> int:

@@ -1,0 +1,68 @@
+"""Fine-tuning is what `resnets train` does with photographs where there are weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import resnets
+from resnets.training.plan import read_plan
+from tests.command_line import call
+from tests.training.runs import make_images
+
+pytest.importorskip("resnets.artifacts.weights_facts")
+
+SMALL = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("data"), train=8, val=3)
+
+
+@pytest.fixture(scope="module")
+def weights(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a small network that was trained on inputs of 48 px."""
+    sizes = ("preprocessing.resize=52", "preprocessing.crop=48", "augmentations.progressive_resize=none")
+    run = resnets.train("photos", *SMALL, *sizes, "steps=1", data=folder, out=tmp_path_factory.mktemp("w") / "run")
+    return run.model
+
+
+def plan_of(run: Path) -> dict[str, str]:
+    """The lines of a run's plan by their topic."""
+    start = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    (plan,) = (note for note in start["notes"] if note.startswith("the plan"))
+    return {line.split()[0]: line for line in plan.splitlines()[1:]}
+
+
+def test_weights_that_are_given_are_fine_tuned_as_they_were_trained(
+    folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    result = call("train", "--data", folder, "--weights", weights, "--epochs", 1, "--out", out, "precision=fp32")
+    assert result.code == 0, result.err
+    recipe = read_plan(out / "recipe.json").recipe
+    assert (recipe.name, recipe.model.depths, recipe.largest_shape) == ("finetune", (1, 1), (48, 48))
+    assert plan_of(out)["recipe"].endswith("finetune: weights are given")
+    assert plan_of(out)["model"].endswith("that of the weights")
+    assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["event"] == "end"
+
+
+def test_weights_at_hand_are_fine_tuned_without_a_flag(
+    folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache" / "weights").mkdir(parents=True)
+    at_hand = tmp_path / "cache" / "weights" / "w.safetensors"
+    shutil.copyfile(weights, at_hand)
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    run = resnets.train("steps=1", "precision=fp32", data=folder, out=tmp_path / "run")
+    recipe = read_plan(run.folder / "recipe.json").recipe
+    assert (recipe.name, recipe.weights, recipe.largest_shape) == ("finetune", str(at_hand), (48, 48))
+    assert "found in" in plan_of(run.folder)["weights"]
+    other = resnets.train("steps=1", "precision=fp32", data=folder, model="cifar_resnet20", out=tmp_path / "other")
+    assert read_plan(other.folder / "recipe.json").recipe.name == "photos"
+    scratch = resnets.train("photos", *SMALL, "steps=1", data=folder, out=tmp_path / "scratch")
+    assert read_plan(scratch.folder / "recipe.json").recipe.weights is None
