@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
-    from resnets.recipes.rules import DataFacts, Reason, TimeFacts, WeightsFacts
+    from resnets.recipes.rules import DataFacts, Reason, TimeFacts
 
 FILES, DECODED = 64, 16  # images whose size is looked at: by their headers, and where they have to be decoded
 # Multiply-adds of forward passes that training does a second: on a core in bf16 and in fp32 (a 2.4th; of ResNet-18 on
@@ -99,6 +98,7 @@ def choose_recipe(
     named = None if recipe is None else find_recipe(recipe)
     if named is None and (data in _DIGITS or (data in _CIFAR and weights is None)):
         return RecipeChoice(find_recipe("digits" if data in _DIGITS else "fast/cifar10"))
+    from resnets.artifacts.weights_facts import facts_of
     from resnets.recipes.rules import RULES, Reason, fitted
 
     if named is not None and (named.name not in RULES or recipe != named.name):
@@ -123,7 +123,12 @@ def choose_recipe(
     chosen = replace(chosen, data=place, format=format, weights=found)
     if model is not None:
         chosen = replace(chosen, model=find_spec(model))
-    of_weights = None if found is None else _facts_of(found, None if model is None else chosen.model, chosen.model)
+    of_weights = None
+    if found is not None:
+        of_weights = facts_of(found, None if model is None else chosen.model, recipe_model=chosen.model)
+    if of_weights is not None:
+        chosen = replace(chosen, weights=of_weights.source)
+        note(*of_weights.notes)
     chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
     first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
     given = () if model is None else ("model",)
@@ -174,12 +179,13 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
     Raises:
         UsageError: a recipe is named that needs weights, and there are none.
     """
+    from resnets.artifacts.weights_facts import at_hand
     from resnets.modalities.cache import cache_folder
 
     folder = f"{cache_folder()}/weights"
     found = None
     if named is None or named.name == "finetune":
-        found = named.weights if named and named.weights else (_weights_facts("at_hand") or (lambda: None))()
+        found = named.weights if named and named.weights else at_hand()
     if named is not None and named.name == "finetune" and found is None:
         raise UsageError(
             f"finetune begins with weights, and none are given: give --weights FILE, or put a file into {folder}. "
@@ -190,19 +196,6 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
     if found is None:
         return None, f"no weights are given, and none lie in {folder}"
     return found, f"found in {folder}"
-
-
-def _facts_of(weights: str, model: Spec | None, recipe_model: Spec) -> WeightsFacts | None:
-    read = _weights_facts("facts_of")
-    return None if read is None else read(weights, model, recipe_model=recipe_model)  # type: ignore[no-any-return]
-
-
-def _weights_facts(name: str) -> Any:
-    """A function of `artifacts.weights_facts`."""
-    try:
-        return getattr(importlib.import_module("resnets.artifacts.weights_facts"), name)
-    except ModuleNotFoundError:
-        return None
 
 
 def _time(minutes: float | None, device: str, recipe: Recipe) -> TimeFacts | None:

@@ -152,7 +152,7 @@ def train(
         resolved = replace(resolved, format=format)
     if model is not None:
         resolved = replace(resolved, model=find_spec(model))
-    if weights is not None:
+    if weights is not None and not choice.reasons:  # a fitted recipe has them
         resolved = _from_weights(resolved, weights, overrides, named=model is not None)
     if teacher is not None:
         resolved = replace(resolved, teacher=Distillation(model=str(local_path(teacher, "a model"))))

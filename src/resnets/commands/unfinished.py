@@ -89,7 +89,7 @@ class Unfinished:
     def _opened(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._kept:
-            file = open(self._path, "r+b")  # noqa: SIM115
+            file: BinaryIO = open(self._path, "r+b")  # noqa: SIM115
             file.truncate(self._kept)
             file.seek(self._kept)
             return file

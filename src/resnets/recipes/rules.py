@@ -17,13 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.config import decode
 from resnets.core.typed import checked, field_types
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
-from resnets.modalities.inputs import AnyInput
 from resnets.models.counts import multiply_adds
 from resnets.models.initialization import can_start_as_shortcuts
 from resnets.models.spec import Spec
@@ -78,16 +78,6 @@ class TimeFacts:
 
     minutes: float
     speed: float
-
-
-class WeightsFacts(Protocol):
-    """What the rules know of the weights to begin with."""
-
-    @property
-    def spec(self) -> Spec: ...
-
-    @property
-    def preprocessing(self) -> AnyInput: ...
 
 
 class Reason(NamedTuple):

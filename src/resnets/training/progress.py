@@ -228,8 +228,8 @@ class Live(AbstractContextManager["Live"]):
                 )
             case "soup":
                 self._console.print(soup_line(event), markup=False, highlight=False, emoji=False)
-            case "end" if line := ending_line(event):
-                self._console.print(line, markup=False, highlight=False, emoji=False)
+            case "end" if ending := ending_line(event):
+                self._console.print(ending, markup=False, highlight=False, emoji=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

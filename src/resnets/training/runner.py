@@ -49,7 +49,7 @@ def train(
     tensorboard: bool = False,
     subscribers: Sequence[Subscriber] = (),
     started: float | None = None,
-    notes: Sequence[str] = (),
+    first_notes: Sequence[str] = (),
 ) -> Scores:
     """Runs `recipe` in `folder`, which is made once the data is found fit; returns the scores of model.safetensors.
 
@@ -57,7 +57,7 @@ def train(
         rank_timeout: seconds after which the ranks under torchrun give up on one that does not respond.
         tensorboard: recorded for `resume`; one of `subscribers` writes the events.
         started: when the command began, from which a time budget counts; see `core.clock`. By default now.
-        notes: for the person who trains, before those of the run.
+        first_notes: for the person who trains, before those of the run.
 
     Raises:
         UsageError: a setting is wrong for this machine or this data, the time is too short, or the ranks differ.
@@ -72,16 +72,16 @@ def train(
             agreement.together(ranks, lambda: _on_these_ranks(recipe, own_device, ranks)), ranks=ranks
         )
         environment = _environment(recipe, data, checkpoints, own_device, ranks)
-        lines = [*notes, *_notes(recipe, data, environment)]
+        notes = [*first_notes, *_notes(recipe, data, environment)]
         if recipe.memory_limit is not None:
             recipe, more = memory.within_limit(recipe, environment, ranks)
-            lines += more
+            notes += more
         initial = None
         if recipe.weights is not None:
             if os.path.exists(recipe.weights):  # a resume may start in another folder
                 recipe = replace(recipe, weights=os.path.abspath(recipe.weights))
             initial = agreement.together(ranks, lambda: initial_network(recipe, task_of(recipe), data.train.classes)[1])
-            lines += initial.notes if initial else ()
+            notes += initial.notes if initial else ()
         recipe, teacher = agreement.together(ranks, lambda: with_teacher(recipe, data.train.classes))
         if workers is None:
             workers = 0 if data.train_scan.prepared is not None else default_workers()
@@ -103,10 +103,10 @@ def train(
         )
         budget, planned = time_budget.begun(plan, data, ranks, started)
         if budget is not None:
-            lines += budget.notes(recipe, planned.lengths[-1], len(data.train))
+            notes += budget.notes(recipe, planned.lengths[-1], len(data.train))
         with locked_for(ranks, folder.checkpoints), arithmetic_of(plan):
             agreement.from_rank_0(ranks, lambda: _write_folder(folder, plan, data))
-            return Session(planned, data, folder, ranks, subscribers, budget=budget).run(lines)
+            return Session(planned, data, folder, ranks, subscribers, budget=budget).run(notes)
 
 
 def resume(
