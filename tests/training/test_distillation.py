@@ -53,7 +53,8 @@ def taught(path: Path, **settings: Any) -> Recipe:
 
 
 def log_softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    found: np.ndarray[Any, Any] = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    return found
 
 
 @pytest.mark.parametrize("mixed", [False, True])

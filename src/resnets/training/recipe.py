@@ -31,7 +31,7 @@ from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
 from resnets.training.recipe_checks import MAX_EPOCHS as MAX_EPOCHS
 from resnets.training.recipe_checks import MAX_STEPS as MAX_STEPS
-from resnets.training.recipe_checks import check_fine_tuning, check_lengths
+from resnets.training.recipe_checks import check_fine_tuning, check_lengths, check_single_label, check_soup
 from resnets.training.schedules import Cosine, Schedule, Warmup
 from resnets.training.usual_names import USUAL_NAMES
 
@@ -161,7 +161,7 @@ class Recipe:
             raise UsageError(f"batch must be at most {MAX_BATCH:,}, not {self.batch:,}.")
         if self.bn_batch is not None and (self.bn_batch < least or self.batch % self.bn_batch):
             raise UsageError(f"bn_batch must be {least} or more and divide batch {self.batch}, not {self.bn_batch}.")
-        check_lengths(self)
+        check_lengths(self.epochs, self.steps, self.minutes)
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}.")
         if self.ema is not None and not 0 <= self.ema < 1:
@@ -179,7 +179,10 @@ class Recipe:
                 f"repeated_augmentation must be from 1 to batch {self.batch}, not {self.repeated_augmentation}."
             )
         self._check_input()
-        check_fine_tuning(self)
+        tuned = self.fine_tuning
+        check_fine_tuning(tuned, self.model, self.optimizer, cuda_graph=self.cuda_graph, precise_bn=self.precise_bn)
+        check_single_label(self.task, probe=tuned.head == "probe", teacher=self.teacher is not None)
+        check_soup(self.soup)
         self.split.check()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)

@@ -231,7 +231,7 @@ def _environment(
     def checked() -> Environment:
         task_of(recipe, data.train)  # refuses what the task does not know before anything is written
         recipe.check_length(len(data.train))
-        check_soup(recipe, data.splits.watched)
+        check_soup(recipe.soup, data.splits.watched)
         if checkpoints is not None:
             checkpoints.check_data(data.splits.watched, len(data.train.classes))
         work = multiply_adds(recipe.model, recipe.largest_shape) * (recipe.bn_batch or recipe.batch)
