@@ -27,7 +27,7 @@ COLORS = ("blue", "red")
 
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
-    "train": {"--data", "--format", "--model", "--weights", "--size", "--epochs", "--minutes", "--large-batch",
+    "train": {"--data", "--format", "--model", "--weights", "--size", "--teacher", "--epochs", "--minutes", "--large-batch",
               "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes",
               "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
               "--val-share", "--group-by", "--fold"},
