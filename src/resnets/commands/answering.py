@@ -62,7 +62,10 @@ class Answering:
         own: dict[int, Any] = {}
         pending: deque[tuple[int, Key | None]] = deque()
 
+        before = 0  # inputs that were answered before the command began
+
         def todo() -> Iterator[Given]:
+            nonlocal before
             remaining = 0
             for each in inputs:
                 key = None if self.unfinished is None else key_of(each.value)
@@ -70,13 +73,13 @@ class Answering:
                 kept.append(each if self.keeps else each.name)
                 answers.append(known)
                 if known is not None:
+                    before += 1
                     continue
                 remaining += 1
                 if (remaining - 1) // batch % self.ranks.world == self.ranks.rank:
                     pending.append((len(answers) - 1, key))
                     yield each
 
-        before = 0
         for _, answer in self.model.answers(todo(), self.top, None, self.workers, self.tta):
             number, key = pending.popleft()
             own[number] = answer
@@ -84,7 +87,6 @@ class Answering:
                 self.unfinished.add(key, answer)
             if self.unfinished is not None and len(own) % batch == 0:
                 self.unfinished.batch_done()
-            before = before or number - self.ranks.rank * batch  # answered before the command began
             self._show(len(own) * self.ranks.world, before, total)
         if self.unfinished is not None and len(own) % batch:
             self.unfinished.batch_done()
