@@ -56,10 +56,10 @@ def test_crops_grow_to_the_size_of_the_test() -> None:
     for minutes in (1, 10, 30, 600):
         recipe = photos(minutes=minutes)
         assert isinstance(recipe.augmentations, Augmentations)
-        growth = recipe.augmentations.progressive_resize
-        assert growth is not None
-        assert max(64, growth.stop - 32) == growth.start
-        assert growth.stop == size_of(recipe)
+        resized = recipe.augmentations.progressive_resize
+        assert resized is not None
+        assert max(64, resized.stop - 32) == resized.start
+        assert resized.stop == size_of(recipe)
 
 
 def test_batch_and_rate_grow_together() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
     from resnets.recipes.rules import DataFacts, Reason, TimeFacts
 
-FILES, DECODED = 64, 16  # images whose size is looked at: by their headers, and where they have to be decoded
+FILES, DECODED = 64, 16  # images whose size is read: from their headers, and where they have to be decoded
 # Multiply-adds of forward passes that training does a second: on a core in bf16 and in fp32 (a 2.4th; of ResNet-18 on
 # an AMD EPYC, benchmarks/results), on a GPU, on other devices. A rule needs only their magnitude.
 SPEED = {"bf16": 22e9, "fp32": 9e9, "cuda": 2e12, "other": 2e11}

@@ -35,7 +35,7 @@ GROWTH = 32  # pixels by which crops grow while training
 LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
 RATE, RATE_BATCH = 0.4, 256  # of `photos`: SGD's learning rate at that batch
-_POINTS = 50  # of a run at which the size of the crops is looked at
+_POINTS = 50  # of a run at which the size of the crops is computed
 
 Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "length", "loss"]
 T = TypeVar("T")
@@ -112,11 +112,11 @@ def _photos(
     size, why = size_for(recipe.model, facts, time)
     batch, epochs = batch_for(facts.samples), epochs_for(facts.samples)
     assert isinstance(recipe.augmentations, Augmentations)
-    growth = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+    resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
     recipe = replace(
         recipe,
         preprocessing=Preprocessing(resize=size * 8 // 7, crop=size),
-        augmentations=replace(recipe.augmentations, progressive_resize=growth),
+        augmentations=replace(recipe.augmentations, progressive_resize=resized),
         batch=batch,
         epochs=epochs,
         optimizer=with_rate(recipe.optimizer, RATE * batch / RATE_BATCH),
@@ -233,8 +233,8 @@ def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
 
 def _images_in(time: TimeFacts, model: Spec, size: int) -> float:
     """How many images training takes within a time budget, about, on crops that grow to `size`."""
-    growth = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
-    sizes = [growth.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
+    resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+    sizes = [resized.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
     costs = {each: multiply_adds(model, each) for each in set(sizes)}
     return 60 * time.minutes * TRAINING * time.speed / (sum(costs[each] for each in sizes) / len(sizes))
 
