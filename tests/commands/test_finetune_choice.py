@@ -13,8 +13,6 @@ from resnets.training.plan import read_plan
 from tests.command_line import call
 from tests.training.runs import make_images
 
-pytest.importorskip("resnets.artifacts.weights_facts")
-
 SMALL = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32")
 
 
@@ -66,3 +64,10 @@ def test_weights_at_hand_are_fine_tuned_without_a_flag(
     assert read_plan(other.folder / "recipe.json").recipe.name == "photos"
     scratch = resnets.train("photos", *SMALL, "steps=1", data=folder, out=tmp_path / "scratch")
     assert read_plan(scratch.folder / "recipe.json").recipe.weights is None
+
+
+def test_photos_from_weights_keeps_its_sizes(folder: Path, weights: Path, tmp_path: Path) -> None:
+    run = resnets.train("photos", "steps=1", "precision=fp32", data=folder, weights=weights, out=tmp_path / "run")
+    recipe = read_plan(run.folder / "recipe.json").recipe
+    assert (recipe.name, recipe.model.depths, recipe.largest_shape) == ("photos", (1, 1), (64, 64))
+    assert plan_of(run.folder)["model"].endswith("that of the weights")

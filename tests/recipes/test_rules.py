@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
+from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
-from resnets.models.spec import Spec
 from resnets.recipes.catalog import find
 from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled
 from resnets.tasks.multilabel.settings import MultiLabel
@@ -17,12 +17,6 @@ from resnets.training.recipe import AdamW, Recipe
 
 IMAGENETTE = DataFacts(samples=9_469, classes=10, height=224, width=224)
 TWO_CORES = 44e9  # multiply-adds a second of ResNet-18 training in bf16 on two cores
-
-
-@dataclass(frozen=True)
-class Weights:
-    spec: Spec
-    preprocessing: Preprocessing
 
 
 def photos(facts: DataFacts = IMAGENETTE, minutes: float | None = None) -> Recipe:
@@ -90,7 +84,8 @@ def test_another_task_has_its_own_settings_and_no_label_smoothing() -> None:
 
 
 def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() -> None:
-    weights = Weights(find_model("resnet34"), Preprocessing(resize=176, crop=160, interpolation="bicubic"))
+    preprocessing = Preprocessing(resize=176, crop=160, interpolation="bicubic")
+    weights = WeightsFacts("w.pth", "resnet34", find_model("resnet34"), preprocessing, (), ())
     recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
     assert (recipe.model, recipe.preprocessing) == (weights.spec, weights.preprocessing)
     assert recipe.largest_shape == (160, 160)

@@ -99,6 +99,7 @@ def choose_recipe(
     if named is None and (data in _DIGITS or (data in _CIFAR and weights is None)):
         return RecipeChoice(find_recipe("digits" if data in _DIGITS else "fast/cifar10"))
     from resnets.artifacts.weights_facts import facts_of
+    from resnets.recipes.initial_weights import with_weights
     from resnets.recipes.rules import RULES, Reason, fitted
 
     if named is not None and (named.name not in RULES or recipe != named.name):
@@ -126,9 +127,12 @@ def choose_recipe(
     of_weights = None
     if found is not None:
         of_weights = facts_of(found, None if model is None else chosen.model, recipe_model=chosen.model)
-    if of_weights is not None:
+    if of_weights is not None and chosen.name == "finetune":
         chosen = replace(chosen, weights=of_weights.source)
         note(*of_weights.notes)
+    elif of_weights is not None:
+        chosen, lines = with_weights(chosen, of_weights, keeps_model=of_weights.spec == chosen.model)
+        note(*lines)
     chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
     first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
     given = () if model is None else ("model",)

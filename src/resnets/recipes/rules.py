@@ -112,10 +112,11 @@ def _photos(
     size, why = size_for(recipe.model, facts, time)
     batch, epochs = batch_for(facts.samples), epochs_for(facts.samples)
     assert isinstance(recipe.augmentations, Augmentations)
+    assert isinstance(recipe.preprocessing, Preprocessing)
     resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
     recipe = replace(
         recipe,
-        preprocessing=Preprocessing(resize=size * 8 // 7, crop=size),
+        preprocessing=replace(recipe.preprocessing, resize=size * 8 // 7, crop=size),
         augmentations=replace(recipe.augmentations, progressive_resize=resized),
         batch=batch,
         epochs=epochs,
@@ -124,7 +125,7 @@ def _photos(
         evaluate_every=max(1, round(epochs / 20)),
     )
     return recipe, (
-        Reason("model", "small enough for the CPU"),
+        Reason("model", "small enough for the CPU" if weights is None else "that of the weights"),
         Reason("size", why),
         Reason("batch", f"for {facts.samples:,} images"),
         Reason("rate", f"{RATE:g} at batch {RATE_BATCH}, in proportion"),
