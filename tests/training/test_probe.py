@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit
-from sklearn.preprocessing import StandardScaler
 
 import resnets
 from resnets.cli import main
@@ -33,37 +32,41 @@ from tests.training.test_loop import RECIPE, training_of
 PROBED = "fine_tuning.head=probe"
 
 
+def scaled(x: NDArray[Any]) -> NDArray[Any]:
+    """Centred features, divided by their standard deviation over all of them alike."""
+    centred: NDArray[Any] = x - x.mean(0)
+    return centred / np.sqrt((centred**2).mean())
+
+
 def samples(count: int = 120, size: int = 9, classes: int = 4, apart: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features of normal distribution, each of its own scale, and classes whose means lie `apart`."""
     g = np.random.default_rng(0)
     targets = np.arange(count) % classes
     means = apart * g.normal(size=(classes, size))
-    return (g.normal(size=(count, size)) + means[targets]) * g.uniform(0.1, 9, size), targets
+    return (g.normal(size=(count, size)) + means[targets]) * g.uniform(0.5, 2, size), targets
 
 
 def test_without_weights_to_begin_with_it_is_scikit_learns_regression() -> None:
     x, y = samples()
     weight, bias, chosen = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
-    scaler = StandardScaler().fit(x)
-    peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit(scaler.transform(x), y)
+    peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit(scaled(x), y)
     assert chosen == 0.05
     ours = x @ weight.T + bias
-    theirs = peer.decision_function(scaler.transform(x))
+    theirs = peer.decision_function(scaled(x))
     np.testing.assert_allclose(ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [9, 60])
 def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
     """With more features than samples too, where the fit is in the coordinates of the samples."""
-    x, y = samples(count=40, size=size, apart=1.5 / size**0.5)
+    x, y = samples(count=40, size=size, apart=3 / size**0.5)
     weight, bias, chosen = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
-    scaled = StandardScaler().fit_transform(x)
-    losses = dict.fromkeys(probe.LAMBDAS, 0.0)
-    for own, held_out in PredefinedSplit(probe._folds(y)).split():
+    inputs, losses = scaled(x), dict.fromkeys(probe.LAMBDAS, 0.0)
+    for own, held_out in PredefinedSplit(probe._folds(y, np.arange(len(y)))).split():
         for strength in probe.LAMBDAS:
-            peer = LogisticRegression(C=1 / (strength * len(own)), tol=1e-8, max_iter=10_000).fit(scaled[own], y[own])
-            losses[strength] -= peer.predict_log_proba(scaled[held_out])[np.arange(len(held_out)), y[held_out]].sum()
-    assert chosen == min(losses, key=lambda strength: losses[strength])
+            peer = LogisticRegression(C=1 / (strength * len(own)), tol=1e-8, max_iter=10_000).fit(inputs[own], y[own])
+            losses[strength] -= peer.predict_log_proba(inputs[held_out])[np.arange(len(held_out)), y[held_out]].sum()
+    assert chosen == max(strength for strength, loss in losses.items() if loss <= 1.05 * min(losses.values()))
     again = fit_head(x, y, np.zeros((4, size)), np.zeros(4), lambdas=[chosen])
     np.testing.assert_allclose(x @ weight.T + bias, x @ again[0].T + again[1], atol=1e-2)
     assert probe.LAMBDAS[0] > chosen > probe.LAMBDAS[-1]
@@ -74,12 +77,12 @@ def test_the_fit_is_the_minimum_around_the_weights_to_begin_with(size: int) -> N
     x, y = samples(count=40, size=size)
     weight0, bias0 = np.random.default_rng(1).normal(size=(5, size)), np.arange(5.0)  # no sample has the fifth class
     weight, bias, _ = fit_head(x, y, weight0, bias0, lambdas=[0.3])
-    deviation = torch.from_numpy(x.std(0))
-    scaled = torch.from_numpy((x - x.mean(0)) / x.std(0))
+    deviation = float(np.sqrt(x.var(0).mean()))
+    inputs = torch.from_numpy(scaled(x))
     change = ((torch.from_numpy(weight - weight0)) * deviation).requires_grad_()
-    begin = torch.from_numpy(weight0) * deviation
+    begin = torch.from_numpy(weight0 * deviation)
     shift = torch.from_numpy(bias + weight @ x.mean(0)).requires_grad_()
-    loss = F.cross_entropy(scaled @ (begin + change).T + shift, torch.from_numpy(y)) + 0.15 * change.square().sum()
+    loss = F.cross_entropy(inputs @ (begin + change).T + shift, torch.from_numpy(y)) + 0.15 * change.square().sum()
     loss.backward()  # type: ignore[no-untyped-call]
     assert change.grad is not None
     assert shift.grad is not None
@@ -92,11 +95,17 @@ def test_the_fit_is_the_minimum_around_the_weights_to_begin_with(size: int) -> N
 
 def test_folds_are_stratified_and_a_class_of_one_is_never_held_out() -> None:
     y = np.array([0] * 10 + [1] * 3 + [2])
-    folds = probe._folds(y)
+    folds = probe._folds(y, np.arange(len(y)))
     assert np.bincount(folds[:10]).tolist() == [2] * 5
     assert len(set(folds[10:13])) == 3
     assert folds[13] == -1
     assert fit_head(np.eye(3), np.arange(3), np.zeros((3, 3)), np.zeros(3))[2] == probe.DEFAULT
+
+
+def test_views_of_a_sample_are_held_out_together() -> None:
+    y = np.array([0] * 10 + [1] * 3 + [2])
+    alone = probe._folds(y, np.arange(len(y)))
+    assert probe._folds(np.tile(y, 2), np.tile(np.arange(len(y)), 2)).tolist() == np.tile(alone, 2).tolist()
 
 
 def test_constant_features_and_equal_arrays_give_the_same_bits() -> None:

@@ -1,12 +1,14 @@
 """A linear probe: logistic regression on the features of a network, for the layer of logits to begin with.
 
-With the standardised features x of N samples, their classes y, and the layer's present weights W0, the new ones W and
-biases b minimise
+With the features x of N samples, centred and divided by their standard deviation over all features alike, their
+classes y, and the layer's present weights W0, the new ones W and biases b minimise
 
     1/N sum -log softmax(W x + b)[y] + lambda/2 ||W - W0||^2
 
-which has one minimum but for a constant added to all biases. lambda is chosen by cross-validation. W0 = 0 is the usual
-regression; rows of W0 that are of the same classes already keep what they know where the samples say little.
+which has one minimum but for a constant added to all biases. lambda is chosen by cross-validation: of those whose loss
+is not clearly above the lowest, the largest, as glmnet does (Friedman et al. 2010, section 2.5, by another margin).
+W0 = 0 is the usual regression; rows of W0 that are of the same classes already keep what they know where the samples
+say little.
 
 NumPy and SciPy alone, in float64: the same arrays give the same bits.
 """
@@ -21,11 +23,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LAMBDAS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # those that are tried, falling
+LAMBDAS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # those that are tried, falling
+MARGIN = 1.05  # the loss that is not clearly above the lowest, over it
 DEFAULT = 0.1  # where no class has two samples
 FOLDS = 5
 FEW = 2000  # samples; of more, one fold in place of all is scored
-LEAST_DEVIATION = 1e-3  # of the largest: features that vary less are not enlarged further
 TOLERANCE, MOST_ITERATIONS = 1e-6, 500  # of L-BFGS: the largest derivative at the end
 
 
@@ -35,6 +37,7 @@ def fit_head(
     weight0: NDArray[Any],
     bias0: NDArray[Any],
     *,
+    samples: NDArray[np.int64] | None = None,
     lambdas: Sequence[float] = LAMBDAS,
 ) -> tuple[Floats, Floats, float]:
     """Fits a linear layer to features.
@@ -44,16 +47,16 @@ def fit_head(
         targets: (N,) the class of each sample, from 0 to K - 1.
         weight0: (K, D) what the weights are drawn to; 0 for classes of which nothing is known.
         bias0: (K,) the biases to begin with; those of classes without a sample stay.
-        lambdas: of which one is chosen, falling: that of the lowest mean loss on samples that were held out, by
-            stratified 5-fold cross-validation (of more than `FEW` samples, on a fifth); a single one is taken as it is.
+        samples: (N,) the sample that each row is a view of; views of one are held out together. By default its own.
+        lambdas: of which one is chosen, falling, by the mean loss on samples that were held out, in stratified 5-fold
+            cross-validation (of more than `FEW` rows, on a fifth); a single one is taken as it is.
 
     Returns:
         weight (K, D) and bias (K,), float64, for the features as they are, and the lambda that was chosen.
     """
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.int64)
-    mean, deviation = x.mean(0), x.std(0)
-    deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.max())
-    deviation[deviation == 0] = 1.0
+    mean = x.mean(0)
+    deviation = float(np.sqrt(x.var(0).mean())) or 1.0
     x = (x - mean) / deviation
     start, bias = np.asarray(weight0, np.float64), np.asarray(bias0, np.float64)
     bias = bias + start @ mean
@@ -61,7 +64,8 @@ def fit_head(
     # What is learnt, W - W0, is a sum of samples: where they are fewer than features, in their coordinates.
     basis = np.linalg.svd(x, full_matrices=False)[2] if len(x) < x.shape[1] else np.eye(x.shape[1])
     problem = _Problem(x @ basis.T if len(x) < x.shape[1] else x, x @ start.T, y)
-    chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas)
+    fold_of = _folds(y, np.arange(len(y)) if samples is None else samples)
+    chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
     everything = np.ones(len(y), bool)
     change = np.zeros((len(bias), problem.x.shape[1]))
     for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the one before ended
@@ -74,7 +78,7 @@ class _Problem:
     """The samples as a regression sees them.
 
     Args:
-        x: (N, D) standardised features.
+        x: (N, D) centred and scaled features.
         offset: (N, K) the logits that the weights to begin with give them, without biases.
         y: (N,) classes.
     """
@@ -121,9 +125,8 @@ class _Problem:
         return -float(log_probabilities[np.arange(int(rows.sum())), self.y[rows]].sum())
 
 
-def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float]) -> float:
-    """The one of `lambdas` with the lowest loss on samples that were held out; of equal ones the first."""
-    fold_of = _folds(problem.y)
+def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]) -> float:
+    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest."""
     if not (fold_of >= 0).any():
         return DEFAULT
     losses = np.zeros(len(lambdas))
@@ -135,18 +138,19 @@ def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float])
         for place, strength in enumerate(lambdas):
             change, bias = problem.fit(~held_out, change, bias, strength)
             losses[place] += problem.loss(held_out, change, bias)
-    return float(lambdas[int(np.argmin(losses))])
+    return float(lambdas[int(np.argmax(losses <= MARGIN * losses.min()))])
 
 
-def _folds(y: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) the fold that holds each sample out, such that none holds out all of a class; -1 for a class's only one."""
+def _folds(y: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) the fold that holds each row out, such that none holds out all of a class; -1 for a class's only sample."""
     folds = np.full(len(y), -1)
     first = 0
     for label in np.unique(y):
         members = np.flatnonzero(y == label)
-        if len(members) > 1:
-            folds[members] = (first + np.arange(len(members))) % FOLDS
-            first += len(members)  # so that small classes do not all lie in the first folds
+        distinct, place = np.unique(samples[members], return_inverse=True)
+        if len(distinct) > 1:
+            folds[members] = (first + place) % FOLDS
+            first += len(distinct)  # so that small classes do not all lie in the first folds
     return folds
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,8 +34,9 @@ MOST_SAMPLES = 4096
 def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, ranks: Ranks) -> Event:
     """Sets the layer of logits of `network`, the same on all ranks; returns the event for the log.
 
-    The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them. The layer is drawn to
-    the rows that the initial weights gave it, and to 0 for the other classes.
+    The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them; where it looks at mirror
+    images too (tta "flip"), of both. The layer is drawn to the rows that the initial weights gave it, and to 0 for the
+    other classes.
 
     Raises:
         DataError: a sample cannot be read, and the recipe does not say to leave that out.
@@ -48,11 +50,13 @@ def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, 
     targets = batches.dataset.targets[task.settings.targets[0]][read]
     layer = backbone_of(network).fc
     weight0, bias0 = _known_rows(layer, recipe, task)
-    weight, bias, strength = agreement.from_rank_0(ranks, lambda: probe.fit_head(features, targets, weight0, bias0))
+    weight, bias, strength = agreement.from_rank_0(
+        ranks, lambda: probe.fit_head(features, targets, weight0, bias0, samples=read)
+    )
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))
         layer.bias.copy_(torch.from_numpy(bias))
-    return {"event": "probe", "step": 0, "samples": len(read), "lambda": strength}
+    return {"event": "probe", "step": 0, "samples": len(np.unique(read)), "lambda": strength}
 
 
 def _known_rows(layer: nn.Linear, recipe: Recipe, task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,10 +75,14 @@ def _known_rows(layer: nn.Linear, recipe: Recipe, task: Task) -> tuple[NDArray[n
 def _features(
     network: nn.Module, recipe: Recipe, task: Task, batches: Batches, chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The pooled features (N, D) of the samples `chosen` that can be read, and the numbers of these (N,)."""
+    """The pooled features (N, D) of the views of those of `chosen` that can be read, and the samples' numbers (N,)."""
     backbone, device = backbone_of(network), batches.device
     predictor = NetworkPredictor(
-        network, PooledFeatures(task.settings), open_reader(recipe.preprocessing), device=device
+        network,
+        PooledFeatures(task.settings),
+        open_reader(recipe.preprocessing),
+        tta="flip" if recipe.tta == "flip" else recipe.preprocessing.tta[0],
+        device=device,
     )
 
     def load(index: int) -> Loaded | None:
@@ -93,7 +101,8 @@ def _features(
     with ThreadPoolExecutor(max(1, batches.workers)) as pool:
         for indices, loaded in zip(parts(), prefetch(pool, load, parts()), strict=True):
             good = [(index, each) for index, each in zip(indices, loaded, strict=True) if each is not None]
-            if good:
-                found.append(predictor.predict([each for _, each in good]).cpu().numpy())
+            for view in range(len(good[0][1].inputs) if good else 0):
+                seen = [replace(each, inputs=each.inputs[view : view + 1], weights=(1,)) for _, each in good]
+                found.append(predictor.predict(seen).cpu().numpy())
                 read.append(np.array([index for index, _ in good]))
     return np.concatenate(found), np.concatenate(read)
