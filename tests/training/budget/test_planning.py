@@ -15,6 +15,7 @@ from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.recipes.catalog import find
 from resnets.training import schedules
 from resnets.training.budget import PREFETCH_LEAD, BudgetState, TimeBudget, admitted
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.length import PlannedLength, RunLength
 from resnets.training.recipe import Recipe
 from resnets.training.schedules import Warmup
@@ -118,6 +119,23 @@ def test_small_inputs_are_planned_as_the_faster_ones_that_they_are() -> None:
     assert 0.95 * 120 <= done.seconds <= 120
     assert done.length.total > simulated(RECIPE, lambda now, length, step: 0.1).length.total
     assert done.plans < 10
+
+
+def test_steps_in_which_the_head_alone_learns_are_planned_as_the_faster_ones_that_they_are() -> None:
+    head_first = replace(RECIPE, fine_tuning=FineTuning(unfreeze=(0.4,)))
+    done = simulated(head_first, lambda now, length, step: 0.04 if length.share(step) < 0.4 else 0.1)
+    assert 0.97 * 120 <= done.seconds <= 120
+    whole = simulated(RECIPE, lambda now, length, step: 0.1)
+    assert done.length.total == pytest.approx(whole.length.total / (0.4 * 0.4 + 0.6), rel=0.06)
+
+
+def test_what_is_done_before_the_first_step_is_left_out_of_the_first_plan() -> None:
+    state = BudgetState(used=0.0, step=0.1, evaluation=0.5, ending=1.0, preparation=30.0)
+    budget = TimeBudget(2.0, state, started=0.0, clock=Clock(5.0))
+    without = TimeBudget(2.0, replace(state, preparation=0.0), started=0.0, clock=Clock(5.0))
+    fewer = without.first(RECIPE, SAMPLES).total - budget.first(RECIPE, SAMPLES).total
+    assert fewer == pytest.approx(30 / 0.1, rel=0.1)
+    assert budget.state() == replace(state, used=5.0, preparation=0.0)
 
 
 def test_evaluations_that_take_long_are_done_less_often_and_what_they_take_is_measured() -> None:
