@@ -112,36 +112,36 @@ def scores(label: list[int], predicted: list[int], loss: float = 1.0) -> Any:
     return SimpleNamespace(split="val", records=records, metrics={"loss": loss}, ids=np.arange(len(label)))
 
 
-def judged(found: Any, *, steps: int = 200, samples: int = 640, history: Any = ()) -> str | None:
+def problem(found: Any, *, steps: int = 200, samples: int = 640, history: Any = ()) -> str | None:
     return problem_of(find("digits"), history, found, ("cat", "dog"), steps=steps, samples=samples)
 
 
-def test_what_is_judged_and_when() -> None:
+def test_what_is_a_problem_and_when() -> None:
     mixed, alone = [0, 1] * 10, [1] * 20
-    assert judged(scores(mixed, mixed)) is None
-    assert "'dog', where val has 2 classes" in str(judged(scores(mixed, alone)))
-    assert judged(scores(alone, alone)) is None  # the split has one class
-    assert judged(scores(mixed[:8], alone[:8])) is None  # too few to tell
+    assert problem(scores(mixed, mixed)) is None
+    assert "'dog', where val has 2 classes" in str(problem(scores(mixed, alone)))
+    assert problem(scores(alone, alone)) is None  # the split has one class
+    assert problem(scores(mixed[:8], alone[:8])) is None  # too few to tell
     # An epoch has 10 steps; of larger data a hundred are enough, and fewer than ten never are.
-    assert judged(scores(mixed, alone), steps=9) is None
-    assert judged(scores(mixed, alone), steps=10) is not None
-    assert judged(scores(mixed, alone), steps=99, samples=10**6) is None
-    assert judged(scores(mixed, alone), steps=100, samples=10**6) is not None
-    assert judged(scores(mixed, alone), steps=5, samples=64) is None
+    assert problem(scores(mixed, alone), steps=9) is None
+    assert problem(scores(mixed, alone), steps=10) is not None
+    assert problem(scores(mixed, alone), steps=99, samples=10**6) is None
+    assert problem(scores(mixed, alone), steps=100, samples=10**6) is not None
+    assert problem(scores(mixed, alone), steps=5, samples=64) is None
     for loss in (math.nan, math.inf):
-        assert f"The loss on val ended as {loss}" in str(judged(scores(mixed, mixed, loss), steps=1))
+        assert f"The loss on val ended as {loss}" in str(problem(scores(mixed, mixed, loss), steps=1))
     steps = [{"event": "step", "step": 1, "loss": 1.0}, {"event": "step", "step": 2, "loss": None}]
     assert "The loss of training ended as infinity or no number at step 2" in str(
-        judged(scores(mixed, mixed), history=steps)
+        problem(scores(mixed, mixed), history=steps)
     )
-    assert judged(scores(mixed, mixed), history=steps[::-1]) is None
+    assert problem(scores(mixed, mixed), history=steps[::-1]) is None
 
 
-def test_a_segmentation_of_one_class_is_judged_by_its_pixels() -> None:
+def test_a_segmentation_of_one_class_is_found_by_its_pixels() -> None:
     true = np.array([[5, 3], [2, 0]])
     records = {"true": true, "predicted": np.array([[8, 0], [2, 0]])}
     found = SimpleNamespace(split="val", records=records, metrics={"loss": 1.0, "pixels": 10}, ids=np.arange(2))
-    assert "'cat', where val has 2 classes" in str(judged(found))
+    assert "'cat', where val has 2 classes" in str(problem(found))
     found.metrics = {"loss": None, "pixels": 0}
     found.records = {"true": 0 * true, "predicted": 0 * true}
-    assert judged(found) is None
+    assert problem(found) is None

@@ -30,7 +30,7 @@ def problem_of(
     - The loss of the last steps that were logged is not finite, which `nonfinite=skip` lets happen.
     - The loss on the evaluated split is not finite.
     - All samples of the evaluated split, `LEAST_SAMPLES` or more, get one class, and their labels have several. A run
-      of a few steps, such as a trial, gives such a model rightly: this is judged after an epoch, or after
+      of a few steps, such as a trial, gives such a model rightly: this counts after an epoch, or after
       `USEFUL_STEPS` where an epoch has more, and never before `LEAST_STEPS`; so is a time budget (`training.budget`).
 
     Args:
