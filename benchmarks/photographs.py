@@ -57,7 +57,7 @@ def probe(given: Given, lines: Lines, key: str, folder: Path, *arguments: object
 
 def script(lines: Lines, key: str, name: str, *arguments: object) -> None:
     """Adds the JSON that another script prints last."""
-    command = [sys.executable, HERE / name, *map(str, arguments)]
+    command = [sys.executable, str(HERE / name), *map(str, arguments)]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -134,9 +134,9 @@ def minutes(given: Given, lines: Lines) -> None:
             arguments = ["--data", folder, "--minutes", budget, *given.settings]
             with busy_half_of_the_time(case == "beside"):
                 if case == "killed":
-                    seconds = killed_and_resumed(out, 60 * budget * 0.4, *arguments)
+                    seconds = list(killed_and_resumed(out, 60 * budget * 0.4, *arguments))
                 else:
-                    seconds = (call("train", *arguments, "--out", out, "--json")[1],)
+                    seconds = [call("train", *arguments, "--out", out, "--json")[1]]
             over = sum(seconds) / (60 * budget) - 1
             found = {**what_was_done(out), "seconds": sum(seconds), "seconds_of_each": seconds, "over": over}
             lines.add(key, ["resnets", "train", *arguments], found)
@@ -167,7 +167,8 @@ def of_two_classes(truth: list[str], scores: list[float], draws: int = 2000) -> 
     from sklearn.metrics import roc_auc_score, roc_curve
 
     positive, values = np.array([each == "pneumonia" for each in truth]), np.array(scores)
-    generator, areas = np.random.default_rng(0), []
+    generator = np.random.default_rng(0)
+    areas: list[float] = []
     while len(areas) < draws:
         drawn = generator.integers(len(values), size=len(values))
         if 0 < positive[drawn].sum() < len(drawn):

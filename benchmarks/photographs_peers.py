@@ -69,7 +69,7 @@ def plain(given: Given, optimizer: Callable[..., torch.optim.Optimizer], rate: f
     steps, made = 0, optimizer(network.parameters(), lr=rate, **settings)
 
     def share() -> float:
-        return (time.monotonic() - began) / budget
+        return float((time.monotonic() - began) / budget)
 
     while share() < 1:
         for images, labels in early if share() < 0.75 else late:

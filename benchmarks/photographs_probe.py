@@ -32,7 +32,7 @@ IMAGENETTE = {
 }  # fmt: skip
 
 
-def network(weights: Path) -> torch.nn.Module:
+def network(weights: Path) -> Any:
     """torchvision's ResNet-18 with `weights`, in evaluation."""
     made = torchvision.models.resnet18()
     state = load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)

@@ -25,8 +25,9 @@ def photos(facts: DataFacts = IMAGENETTE, minutes: float | None = None) -> Recip
 
 
 def size_of(recipe: Recipe) -> int:
-    assert isinstance(recipe.preprocessing, Preprocessing)
-    return recipe.preprocessing.crop
+    height, width = recipe.preprocessing.shape()
+    assert height == width
+    return height
 
 
 @pytest.mark.parametrize(("side", "size"), [(500, 224), (224, 224), (200, 192), (130, 128), (64, 64), (28, 64)])
@@ -95,6 +96,7 @@ def test_fine_tuning_takes_as_many_steps_as_bits_hyper_rule() -> None:
     """Kolesnikov et al. 2020, section 3.3."""
     for samples, steps in ((19_999, 500), (20_000, 10_000), (499_999, 10_000), (500_000, 20_000)):
         recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
+        assert isinstance(recipe.augmentations, Augmentations)
         assert (recipe.steps, recipe.epochs, recipe.augmentations.mix) == (steps, None, ())
 
 
