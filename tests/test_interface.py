@@ -28,8 +28,8 @@ COLORS = ("blue", "red")
 EVERY = {"--help", "--json", "--quiet", "--debug"}
 FLAGS = {
     "train": {"--data", "--format", "--model", "--weights", "--size", "--teacher", "--epochs", "--minutes",
-              "--large-batch", "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers", "--checkpoint-minutes",
-              "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
+              "--large-batch", "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers",
+              "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
               "--val-share", "--group-by", "--fold", "--balance", "--patience"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "check": {"--format", "--only", "--skip", "--strict", "--fast", "--out", "--workers"},

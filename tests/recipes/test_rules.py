@@ -13,6 +13,7 @@ from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
 from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled
 from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import AdamW, Recipe
 
 IMAGENETTE = DataFacts(samples=9_469, classes=10, height=224, width=224)
@@ -92,12 +93,26 @@ def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() ->
     assert recipe.largest_shape == (160, 160)
 
 
-def test_fine_tuning_takes_as_many_steps_as_bits_hyper_rule() -> None:
-    """Kolesnikov et al. 2020, section 3.3."""
-    for samples, steps in ((19_999, 500), (20_000, 10_000), (499_999, 10_000), (500_000, 20_000)):
+def test_fine_tuning_sees_as_many_images_as_bits_hyper_rule() -> None:
+    """Kolesnikov et al. 2020, section 3.3: 500, 10,000 or 20,000 steps of 512 images."""
+    for samples, steps in ((19_999, 500), (200_000, 10_000), (1_281_167, 20_000)):
         recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
+        assert recipe.epochs == pytest.approx(512 * steps / samples, abs=0.5)
+        assert recipe.fine_tuning == FineTuning(head="probe")
         assert isinstance(recipe.augmentations, Augmentations)
-        assert (recipe.steps, recipe.epochs, recipe.augmentations.mix) == (steps, None, ())
+        assert recipe.augmentations.mix == ()
+    assert fitted(find("finetune"), replace(IMAGENETTE, samples=1000), None)[0].epochs == 30
+
+
+def test_of_few_images_a_class_the_head_alone_learns() -> None:
+    for samples, freeze in ((399, 5), (400, 0)):
+        recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
+        assert recipe.fine_tuning == FineTuning(head="probe", freeze=freeze)
+
+
+def test_fine_tuning_for_several_labels_begins_with_the_head() -> None:
+    recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, task="multi-label"), None)
+    assert (recipe.task, recipe.fine_tuning) == (MultiLabel(), FineTuning(unfreeze=(0.1,)))
 
 
 def test_other_recipes_are_left_as_they_are() -> None:

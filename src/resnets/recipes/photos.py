@@ -6,6 +6,7 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Flip, ProgressiveResize, RandomResizedCrop
 from resnets.models.catalog import find
 from resnets.models.initialization import Initialization
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import OneCycle
 
@@ -44,11 +45,12 @@ def photos() -> Recipe:
 def finetune() -> Recipe:
     """Photographs from the weights of a network that was trained on others, with its network and its preprocessing.
 
-    Weights come from --weights, or from a file in $RESNETS_CACHE/weights. Steps, batch and rate follow from the number
-    of images (`recipes.rules`); whatever is given stays as it is given.
-    Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the steps by the size of the data, and
-    for leaving mixup out where it is small.
-    Cost: 500 steps of 32 photographs at 224 px take nine minutes on two cores with bf16.
+    Weights come from --weights, or from a file in $RESNETS_CACHE/weights. The head begins as a linear probe. Of few
+    images it is all that learns; else the whole network learns on from there (Kumar et al. 2022, 2202.10054).
+    Epochs, batch and rate follow from the number of images (`recipes.rules`); whatever is given stays as it is given.
+    Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the images that are seen by the size
+    of the data, and for leaving mixup out.
+    Cost: see docs/log.md.
     Expected: benchmarks/photographs.py measures it on flowers and on imagenette.
     Command: resnets train finetune --data FOLDER --weights FILE
     """
@@ -59,8 +61,10 @@ def finetune() -> Recipe:
         preprocessing=Preprocessing(),
         augmentations=Augmentations(crop=RandomResizedCrop(scale=(0.35, 1.0)), transforms=(Flip(),)),
         batch=32,
-        steps=500,
+        epochs=30,
         optimizer=SGD(lr=0.01, nesterov=True, weight_decay=1e-4),
         schedule=OneCycle(peak=0.15, start=0.1),
         label_smoothing=0.1,
+        fine_tuning=FineTuning(head="probe"),
+        tta="flip",
     )

@@ -6,8 +6,8 @@
             images, and at least 8
     rate    in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1)
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
-            from weights 500 steps below 20,000 images, 10,000 below 500,000, else 20,000: BiT's HyperRule (Kolesnikov
-            et al. 2020, 1912.11370, section 3.3)
+            from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
+    layers  from weights all learn, from a linear probe on; below `FEW` images a class the head alone
 
 Each rule is a pure function of its arguments, which a run records: a resumed run has the recipe that it began with.
 """
@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeVar
 
 from resnets.artifacts.weights_facts import WeightsFacts
-from resnets.core.config import decode
-from resnets.core.typed import checked, field_types
+from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
 from resnets.models.initialization import can_start_as_shortcuts
 from resnets.models.spec import Spec
 from resnets.tasks.catalog import find as find_task
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Muon, Recipe
 
 SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
@@ -35,6 +35,9 @@ GROWTH = 32  # pixels by which crops grow while training
 LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
 RATE, RATE_BATCH = 0.4, 256  # of `photos`: SGD's learning rate at that batch
+FINE_TUNING_RATE = 0.01  # of `finetune`, at batch 32
+RATE_OF_PROBE = 0.001  # where the head alone learns, which has been fitted already
+FEW = 40  # images a class, below which all layers but the head keep the weights
 _POINTS = 50  # of a run at which the size of the crops is computed
 
 Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "length", "loss"]
@@ -143,15 +146,29 @@ def _finetune(
         recipe = replace(recipe, model=model)
         if isinstance(weights.preprocessing, Preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
-    settings = fine_tuning_for(facts.samples, facts.classes)
-    recipe = replace(recipe, **_settings(settings))
-    every = max(1, round(recipe.total_steps(facts.samples) * recipe.batch / facts.samples / 20))
-    return replace(recipe, evaluate_every=every), (
+    batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
+    length = f"the fewer images, the more epochs: {facts.samples:,} images"
+    tuned = FineTuning(head="probe")
+    if facts.task != "classification":  # for which there is no probe
+        tuned = FineTuning(unfreeze=(0.1,))
+    elif facts.samples < FEW * facts.classes:
+        epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
+        tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
+        recipe = replace(recipe, label_smoothing=0.0)
+    recipe = replace(
+        recipe,
+        batch=batch,
+        epochs=epochs,
+        optimizer=with_rate(recipe.optimizer, rate * batch / 32),
+        fine_tuning=tuned,
+        evaluate_every=max(1, round(epochs / 20)),
+    )
+    return recipe, (
         Reason("model", "that of the weights"),
         Reason("size", "as the weights were trained"),
         Reason("batch", f"for {facts.samples:,} images"),
         Reason("rate", "for weights that are trained already, in proportion to the batch"),
-        Reason("length", f"BiT's HyperRule for {facts.samples:,} images"),
+        Reason("length", length),
     )
 
 
@@ -159,20 +176,11 @@ def _finetune(
 RULES = {"photos": _photos, "finetune": _finetune}
 
 
-def fine_tuning_for(samples: int, classes: int) -> dict[str, Any]:
-    """The settings of a recipe that fine-tunes on `samples` images of `classes` classes, by the fields of `Recipe`.
-
-    Those of "fine_tuning" are a dictionary of their own, as in JSON.
-    """
-    batch = batch_for(samples)
-    return {
-        "batch": batch,
-        "steps": 500 if samples < 20_000 else 10_000 if samples < 500_000 else 20_000,
-        "epochs": None,
-        "optimizer": SGD(lr=0.01 * batch / 32, nesterov=True, weight_decay=1e-4),
-        "label_smoothing": 0.1,
-        "fine_tuning": {},
-    }
+def fine_tuning_epochs(samples: int) -> int:
+    """The epochs from weights: those in which BiT's HyperRule sees as many images (500, 10,000 or 20,000 steps of 512;
+    Kolesnikov et al. 2020, 1912.11370, section 3.3), from 5 to 30."""
+    steps = 500 if samples < 20_000 else 10_000 if samples < 500_000 else 20_000
+    return round(min(30.0, max(5.0, 512 * steps / max(1, samples))))
 
 
 def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tuple[int, str]:
@@ -238,14 +246,3 @@ def _images_in(time: TimeFacts, model: Spec, size: int) -> float:
     sizes = [resized.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
     costs = {each: multiply_adds(model, each) for each in set(sizes)}
     return 60 * time.minutes * TRAINING * time.speed / (sum(costs[each] for each in sizes) / len(sizes))
-
-
-def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with those that are dictionaries as the dataclass of the field."""
-    types = field_types(Recipe)
-    known = {field.name for field in fields(Recipe)}
-    return {
-        name: decode(types[name], value, name) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if name in known
-    }
