@@ -108,13 +108,11 @@ def predict(
         check_path(model)
     if not images:
         raise UsageError("Give at least one image.")
-    from resnets.training.distributed import LIMIT, process_group
-
     given = isinstance(model, Model)
     settings = {
         "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
     }  # fmt: skip
-    with process_group(device, LIMIT) as (ranks, own_device):
+    with _sharing_ranks(device) as (ranks, own_device):
         loaded, inputs, total = _opened(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
         if pixels is not None and ranks.is_main:
             note(note_on_size(loaded.card))
@@ -144,6 +142,20 @@ def predict(
     if found.failed:
         raise PredictionError(predictions, found.failed)
     return predictions
+
+
+def _sharing_ranks(device: str) -> contextlib.AbstractContextManager[tuple[Ranks, str]]:
+    """Context manager that gives the ranks that share the inputs, and the device of this one.
+
+    A program that has connected its ranks itself, such as one that trains, predicts in each rank by itself.
+    """
+    from torch import distributed
+
+    from resnets.training.distributed import Ranks, process_group
+
+    if distributed.is_available() and distributed.is_initialized():
+        return contextlib.nullcontext((Ranks(), device))
+    return process_group(device)
 
 
 def _opened(
