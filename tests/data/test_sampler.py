@@ -85,7 +85,7 @@ def test_balanced_samples_are_a_function_of_seed_and_step() -> None:
     labels = np.arange(50) % 7 // 3
 
     def ids(step: int, seed: int = 0) -> list[int]:
-        return EpochSampler(50, 8, seed, balance=ClassBalance(labels)).ids(step).tolist()
+        return [int(each) for each in EpochSampler(50, 8, seed, balance=ClassBalance(labels)).ids(step)]
 
     assert [ids(step) for step in (5, 11, 5)] == [ids(5), ids(11), ids(5)]
     assert ids(0) != ids(0, seed=1)
