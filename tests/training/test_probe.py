@@ -34,8 +34,9 @@ PROBED = "fine_tuning.head=probe"
 
 def scaled(x: NDArray[Any]) -> NDArray[Any]:
     """Centred features, divided by their standard deviation over all of them alike."""
-    centred: NDArray[Any] = x - x.mean(0)
-    return centred / np.sqrt((centred**2).mean())
+    centred = x - x.mean(0)
+    result: NDArray[Any] = centred / np.sqrt((centred**2).mean())
+    return result
 
 
 def samples(count: int = 120, size: int = 9, classes: int = 4, apart: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
