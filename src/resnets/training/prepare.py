@@ -180,7 +180,9 @@ def _open(recipe: Recipe, split_rule: SplitRule, ranks: Ranks) -> tuple[DatasetS
 
     splits, task = agreement.together(ranks, opened)
     require_same_files(splits, ranks)
-    preprocessing = recipe.preprocessing.for_data(splits)
+    preprocessing = recipe.preprocessing
+    if recipe.weights is None:  # else images are read as they were for the weights
+        preprocessing = preprocessing.for_data(splits)
     if splits.train.modality != preprocessing.modality:
         found, wanted = NOUNS[splits.train.modality], preprocessing.noun
         raise DataError(
