@@ -112,19 +112,7 @@ def test_examples_of_docstrings_run(module: str, folder: Path) -> None:
 
 
 # In an order in which each has what it needs of those before.
-EXAMPLES = (
-    "check",
-    "train",
-    "replay",
-    "evaluate",
-    "predict",
-    "load",
-    "describe",
-    "resume",
-    "save",
-    "large_batch",
-    "benchmark",
-)
+EXAMPLES = ("train", "replay", "evaluate", "predict", "load", "describe", "resume", "save", "large_batch", "benchmark")
 MINUTES = ("check", "reproduce")  # which are read and not run: they need photographs, or minutes
 
 
