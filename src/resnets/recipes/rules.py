@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.typed import checked
@@ -114,13 +114,12 @@ def _photos(
 ) -> tuple[Recipe, tuple[Reason, ...]]:
     size, why = size_for(recipe.model, facts, time)
     batch, epochs = batch_for(facts.samples), epochs_for(facts.samples)
-    assert isinstance(recipe.augmentations, Augmentations)
-    assert isinstance(recipe.preprocessing, Preprocessing)
+    augmentations, preprocessing = cast(Augmentations, recipe.augmentations), cast(Preprocessing, recipe.preprocessing)
     resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
     recipe = replace(
         recipe,
-        preprocessing=replace(recipe.preprocessing, resize=size * 8 // 7, crop=size),
-        augmentations=replace(recipe.augmentations, progressive_resize=resized),
+        preprocessing=replace(preprocessing, resize=size * 8 // 7, crop=size),
+        augmentations=replace(augmentations, progressive_resize=resized),
         batch=batch,
         epochs=epochs,
         optimizer=with_rate(recipe.optimizer, RATE * batch / RATE_BATCH),
@@ -144,12 +143,12 @@ def _finetune(
         if model.head != recipe.model.head:  # such as of a segmentation
             model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
         recipe = replace(recipe, model=model)
-        if isinstance(weights.preprocessing, Preprocessing):
+        if type(weights.preprocessing) is type(recipe.preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
     length = f"the fewer images, the more epochs: {facts.samples:,} images"
     tuned = FineTuning(head="probe")
-    if facts.task != "classification":  # for which there is no probe
+    if not find_task(facts.task).single_label:  # there is no probe for them
         tuned = FineTuning(unfreeze=(0.1,))
     elif facts.samples < FEW * facts.classes:
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
