@@ -185,7 +185,7 @@ def check_as_mps(name: str, arguments: list[Any], results: list[Any]) -> None:
         assert all(t.is_contiguous() for t in on_device(arguments)), f"{name} in channels last"
 
 
-@pytest.mark.parametrize("optimizer", RULES, ids=["sgd", "plain", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", RULES, ids=["sgd", "plain", "adamw", "muon", "lamb"])
 def test_nothing_is_asked_of_mps_that_it_lacks(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(devices._ABILITIES, "cuda", devices._ABILITIES["mps"])
     train_on_a_fake(replace(RUN, optimizer=optimizer), check_as_mps, monkeypatch)
@@ -234,7 +234,7 @@ def test_the_plain_forms_come_to_the_same(changes: dict[str, Any], monkeypatch: 
     assert losses_of(recipe) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", RULES, ids=["sgd", "plain", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", RULES, ids=["sgd", "plain", "adamw", "muon", "lamb"])
 def test_the_plain_forms_leave_out_a_step_that_is_not_finite(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(devices._ABILITIES, "cpu", Abilities())
     training, made = training_of(replace(RECIPE, optimizer=optimizer, nonfinite="skip"))
