@@ -142,6 +142,7 @@ def train(
         recipe = None
     data = None if data is None else str(local_path(data, "data"))
     weights = None if weights is None else str(local_path(weights, "a file of weights"))
+    balanced = None if balance is None else balance_of(balance)
     choice = choose_recipe(
         recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device
     )
@@ -160,8 +161,8 @@ def train(
         resolved = with_size(resolved, input_size(size))
     if epochs is not None:
         resolved = resolved.with_length(epochs=epochs)
-    if balance is not None:
-        resolved = replace(resolved, balance=balance_of(balance))
+    if balanced is not None:
+        resolved = replace(resolved, balance=balanced)
     if minutes is not None:
         resolved = resolved.with_length(epochs=epochs, minutes=minutes)
     if seed is not None:

@@ -42,7 +42,7 @@ def test_a_letterbox_is_pillows_pad(
     plain = {"color": "L", "mean": (0.5,), "std": (0.5,)} if depth == 1 else {}
     p = Preprocessing(crop=(rows, columns), fit="letterbox", fill=fill, interpolation=how, **plain)  # type: ignore[arg-type]
     grey = Image.new("RGB", (1, 1), fill).convert("L").getpixel((0, 0))
-    if min(width / height * rows, height / width * columns) < 0.5:
+    if min(width / height * rows, height / width * columns) <= 0.5:
         return  # Pillow's would be empty
     theirs = ImageOps.pad(image, (columns, rows), PILLOW[how], color=fill if depth == 3 else grey)  # type: ignore[arg-type]
     np.testing.assert_array_equal(prepare(image, p), channels(theirs))
