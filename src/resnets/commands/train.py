@@ -73,7 +73,7 @@ def train(
 
     Args:
         recipe: a name from `resnets recipes`, or a recipe.json; in Python also a Recipe (default: the one that suits
-            the data: for images finetune where there are weights, else photos; both are fitted to the data).
+            the data; for images finetune where there are weights, else photos, both fitted to the data).
         overrides: settings of the recipe, such as optimizer.lr=3e-3 or batch=64.
         data: a folder with CLASS/*, or with train/CLASS/*, val/CLASS/* and test/CLASS/*, of images or sounds; one of
             images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100,
@@ -111,10 +111,10 @@ def train(
         monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the
             last step is then kept as last.safetensors. It is one of the task's: accuracy, top5, loss, balanced_accuracy
             or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
-        patience: stop after so many evaluations without a better value of the monitored metric (default of that
-            metric, with patience: the task's first), on val alone.
-        balance: of classes of different frequency: weights, in the loss, inverse to the frequency; sampling, as many
-            samples of each class; or a file of weights by class name, JSON or CSV. In Python also a mapping.
+        patience: stop after so many evaluations on val without a better value of the monitored metric (where none is
+            given, of the task's first).
+        balance: of classes of different frequency; weights, in the loss, inverse to the frequency, or sampling, as many
+            samples of each class, or a file of weights by class name, JSON or CSV. In Python also a mapping.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an

@@ -140,7 +140,7 @@ def test_what_is_done_before_the_first_step_is_left_out_of_the_first_plan() -> N
 
 def test_evaluations_that_take_long_are_done_less_often_and_what_they_take_is_measured() -> None:
     done = simulated(RECIPE, lambda now, length, step: 0.1, evaluation=3.0)
-    assert done.length.planned[0].evaluate_every == 14  # of 2.2 s each: 3 s are a tenth of 31
+    assert done.length.planned[0].evaluate_every == 27  # of 2.2 s each: 3 s are a twentieth of 60
     assert 0.9 * 120 <= done.seconds <= 120
     assert simulated(RECIPE, lambda now, length, step: 0.1, evaluation=0.2, evaluates=0.6).seconds <= 120
 
