@@ -17,8 +17,9 @@ from torch import Tensor, nn
 import resnets
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.pretrained import load_weights, set_initial_weights, sha256_of
+from resnets.artifacts.pretrained import load_weights, set_initial_weights
 from resnets.core.errors import FileError, UsageError
+from resnets.core.files import sha256_of
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find
 from resnets.models.initialize import create

@@ -14,9 +14,9 @@ import torch
 
 import resnets
 from resnets.artifacts import model_file
-from resnets.artifacts.pretrained import sha256_of
 from resnets.cli import main
 from resnets.core.errors import FileError, UsageError
+from resnets.core.files import sha256_of
 from resnets.modalities.image.preprocessing import encode_mean_image
 from resnets.modalities.image.transforms import Augmentations, Mixup
 from resnets.modalities.inputs import open_reader

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from resnets.artifacts.pretrained_locations import library_of, locate, weights_f
 from resnets.artifacts.pretrained_names import rename, unwrapped
 from resnets.artifacts.pretrained_prefix import without_prefix
 from resnets.core.errors import FileError, UsageError
-from resnets.core.files import explain
+from resnets.core.files import sha256_of
 from resnets.core.urls import local_path
 from resnets.models.catalog import CATALOG
 from resnets.models.heads import FCNHead, LinearHead
@@ -145,19 +144,6 @@ def weights_file(weights: str | Path, name: str | None = None) -> Path:
             f"torchvision:{path} or timm:{path}.TAG."
         )
     return path / model_file.MODEL_NAME if os.path.isdir(path) else path
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of the content of a file.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise explain("read", path, error) from error
 
 
 def load_weights(

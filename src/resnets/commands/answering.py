@@ -49,7 +49,7 @@ class Answering:
     def run(self, inputs: Iterable[Given], total: int | None = None) -> Answers:
         """The answers to `inputs`, in their order, on every rank: those of one process, to the last bit.
 
-        Batches are cut from the inputs that have no answer yet, in their order, and dealt to the ranks in turn.
+        Batches are cut from the inputs that have no answer yet, in their order, and each rank takes one in turn.
 
         Args:
             total: how many there are, where that is known.

@@ -18,9 +18,10 @@ from resnets.commands.answering import Answering, shared_paths
 from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.predictions import FILES, Answers, check_out
-from resnets.commands.unfinished import Unfinished, is_restorable, remove, sha256_of
+from resnets.commands.unfinished import Unfinished, is_restorable, remove
 from resnets.core.console import common_progress, note, say
 from resnets.core.errors import PredictionError, UsageError
+from resnets.core.files import sha256_of
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.signatures import checked_arguments

@@ -9,7 +9,6 @@ written. Other ranks under torchrun have files of their own, with their number b
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -146,19 +145,6 @@ def remove(out: Path) -> None:
     for path in files_of(out):
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise explain("read", path, error) from error
 
 
 def key_of(path: Any) -> Key | None:

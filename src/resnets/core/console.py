@@ -68,24 +68,21 @@ def quiet() -> Iterator[None]:
         _quiet = before
 
 
-@contextlib.contextmanager
-def own_progress() -> Iterator[None]:
+def own_progress() -> contextlib.AbstractContextManager[None]:
     """Context manager in which the caller shows progress itself, so that nothing else does."""
-    global _progress
-    before = _progress
-    _progress = False
-    try:
-        yield
-    finally:
-        _progress = before
+    return _progress_set(False)
+
+
+def common_progress() -> contextlib.AbstractContextManager[None]:
+    """Context manager, within `own_progress`, in which progress is shown as Python's calls show it."""
+    return _progress_set(True)
 
 
 @contextlib.contextmanager
-def common_progress() -> Iterator[None]:
-    """Context manager, within `own_progress`, in which progress is shown as Python's calls show it."""
+def _progress_set(shown: bool) -> Iterator[None]:
     global _progress
     before = _progress
-    _progress = True
+    _progress = shown
     try:
         yield
     finally:

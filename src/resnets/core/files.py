@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import math
@@ -26,6 +27,19 @@ def explain(action: str, path: Path, error: OSError) -> FileError:
     """
     reason = (error.strerror or str(error)).lower()
     return FileError(f"Cannot {action} {path}: {reason}.")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the content of a file.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise explain("read", path, error) from error
 
 
 def is_file_name(text: str) -> bool:

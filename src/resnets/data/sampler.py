@@ -19,7 +19,7 @@ class EpochSampler:
     exactly once. The samples of a step are a pure function of (seed, step).
 
     With repeated augmentation, an epoch has the first samples of its permutation alone, each `copies` times in a row,
-    and is as long (Hoffer et al. 2020, 1901.09335; Berman et al. 2019, 1902.05509, section 3). Neighbours go to
+    and is as long (Hoffer et al. 2020, 1901.09335; Berman et al. 2019, 1902.05509, section 3). Adjacent ones go to
     different ghost batches, as the samplers of DeiT, timm and torchvision send them to different processes.
 
     Args:

@@ -8,8 +8,6 @@ in the user's cache folder, and a shard whose size and modification time are unc
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import os
 import tarfile
 from collections.abc import Sequence
@@ -21,16 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.core.errors import FileError
-from resnets.core.files import write_bytes
 from resnets.core.workers import usable_cores
-from resnets.modalities.cache import cache_folder
+from resnets.modalities.array_cache import load_arrays, save_arrays
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.file_names import Names
 from resnets.modalities.listing import IMAGES
 from resnets.modalities.shard_scan import LABELS, WHERE, ShardPart, sample_name, scan_shard
 
-SWITCH = "RESNETS_SCAN_CACHE"
 _FORMAT = 1
 _PROBED = 64  # files of the first shard that say whether it is one
 
@@ -151,14 +146,8 @@ def _is_shard(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith(".tar") and not entry.name.startswith(".") and entry.is_file()
 
 
-def _cache(shard: Path) -> Path | None:
-    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false"):
-        return None
-    name = hashlib.sha256(f"{_FORMAT} {shard}".encode(errors="surrogateescape")).hexdigest()[:32]
-    try:
-        return cache_folder() / "shards" / f"{name}.npz"
-    except RuntimeError:  # this user has no home folder
-        return None
+def _key(shard: Path) -> str:
+    return f"{_FORMAT} {shard}"
 
 
 def _stamp(shard: Path) -> NDArray[np.int64]:
@@ -167,32 +156,22 @@ def _stamp(shard: Path) -> NDArray[np.int64]:
 
 
 def _load(shard: Path) -> ShardPart | None:
-    path = _cache(shard)
-    if path is None:
+    found = load_arrays("shards", _key(shard))
+    if found is None:
         return None
     try:
-        data = path.read_bytes()
-        if hashlib.sha256(data[32:]).digest() != data[:32]:
+        if not np.array_equal(found["stamp"], _stamp(shard)):
             return None
-        with np.load(io.BytesIO(data[32:]), allow_pickle=False) as found:
-            if not np.array_equal(found["stamp"], _stamp(shard)):
-                return None
-            names, labels = (Names(found[f"{n}"].tobytes(), found[f"{n}_offsets"]) for n in ("names", "labels"))
-            return ShardPart(names, labels, found["where"].astype(WHERE, casting="no"))
-    except (OSError, ValueError, KeyError, EOFError, TypeError):
+        names, labels = (Names(found[f"{n}"].tobytes(), found[f"{n}_offsets"]) for n in ("names", "labels"))
+        return ShardPart(names, labels, found["where"].astype(WHERE, casting="no"))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _save(shard: Path, part: ShardPart) -> None:
     """Writes an index, where the cache can be written."""
-    path = _cache(shard)
-    if path is None:
-        return
-    buffer = io.BytesIO()
-    with contextlib.suppress(FileError, OSError):
+    with contextlib.suppress(OSError):
         arrays: dict[str, NDArray[Any]] = {"stamp": _stamp(shard), "where": part.where}
         for name, values in (("names", part.names), ("labels", part.labels)):
             arrays |= {name: np.frombuffer(values.buffer, np.uint8), f"{name}_offsets": values.offsets}
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        content = buffer.getbuffer()
-        write_bytes(path, hashlib.sha256(content).digest() + content)
+        save_arrays("shards", _key(shard), arrays)

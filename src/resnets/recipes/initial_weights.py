@@ -28,13 +28,18 @@ def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) ->
         if weights.notes and preprocessing.summary != weights.preprocessing.summary:
             lines.append(f"The recipe {recipe.name} keeps its own sizes: {preprocessing.summary}.")
     if not keeps_model:
-        model = weights.spec
-        if model.head != recipe.model.head:
-            model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
-        recipe = replace(recipe, model=model)
-        name = weights.name or f"one of {model.block} blocks {'-'.join(map(str, model.depths))}"
+        recipe = with_network(recipe, weights)
+        name = weights.name or f"one of {recipe.model.block} blocks {'-'.join(map(str, recipe.model.depths))}"
         lines.append(f"The network is that of the weights: {name}.")
     return replace(recipe, weights=weights.source), tuple(lines)
+
+
+def with_network(recipe: Recipe, weights: WeightsFacts) -> Recipe:
+    """The recipe with the network of the weights, and its own head: theirs may be of a segmentation."""
+    model = weights.spec
+    if model.head != recipe.model.head:
+        model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
+    return replace(recipe, model=model)
 
 
 def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:

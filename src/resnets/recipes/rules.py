@@ -26,6 +26,7 @@ from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
 from resnets.models.initialization import can_start_as_shortcuts
 from resnets.models.spec import Spec
+from resnets.recipes.initial_weights import with_network
 from resnets.tasks.catalog import find as find_task
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Muon, Recipe
@@ -139,10 +140,7 @@ def _finetune(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
 ) -> tuple[Recipe, tuple[Reason, ...]]:
     if weights is not None:
-        model = weights.spec
-        if model.head != recipe.model.head:  # such as of a segmentation
-            model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
-        recipe = replace(recipe, model=model)
+        recipe = with_network(recipe, weights)
         if type(weights.preprocessing) is type(recipe.preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE

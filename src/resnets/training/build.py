@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from resnets.artifacts.find import find_model_file
-from resnets.artifacts.pretrained import InitialWeights, set_initial_weights, sha256_of
+from resnets.artifacts.pretrained import InitialWeights, set_initial_weights
 from resnets.core.devices import full_float32
 from resnets.core.errors import FileError
+from resnets.core.files import sha256_of
 from resnets.data.loader import Batches
 from resnets.data.sampler import ClassBalance, EpochSampler
 from resnets.modalities.base import Dataset

@@ -41,8 +41,7 @@ class AdamW:
     decay_norms: bool = False
 
     def __post_init__(self) -> None:
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0 and self.weight_decay >= 0):
-            raise UsageError("AdamW needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
+        _check_adam(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +62,13 @@ class LAMB:
     decay_norms: bool = False
 
     def __post_init__(self) -> None:
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0 and self.weight_decay >= 0):
-            raise UsageError("LAMB needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
+        _check_adam(self)
+
+
+def _check_adam(s: AdamW | LAMB) -> None:
+    if not (0 <= s.beta1 < 1 and 0 <= s.beta2 < 1 and s.eps > 0 and s.weight_decay >= 0):
+        name = type(s).__name__
+        raise UsageError(f"{name} needs beta1 and beta2 in [0, 1), eps above 0 and weight_decay of 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)

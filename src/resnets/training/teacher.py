@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from resnets.artifacts.find import find_model_file
 from resnets.artifacts.model import Model, load
-from resnets.artifacts.pretrained import sha256_of
 from resnets.core.display import names
 from resnets.core.errors import UsageError
+from resnets.core.files import sha256_of
 from resnets.modalities.batch import Batch
 from resnets.modalities.class_names import same_names
 from resnets.modalities.inputs import AnyInput, open_reader
