@@ -83,6 +83,7 @@ def test_it_can_be_made_longer_from_where_it_stopped(data: Path, tmp_path: Path)
     assert resnets.resume(tmp_path / "r").was_finished
 
 
+@pytest.mark.slow
 def test_of_two_ranks_both_stop(data: Path, whole: Path, tmp_path: Path) -> None:
     code, out, err = finish(start([*arguments(data, tmp_path / "r", *FLAGS, "--json")], ranks=2))
     assert code == 0, err

@@ -67,6 +67,7 @@ def test_ranks_change_nothing(world: int, tmp_path: Path) -> None:
     assert_equal(on_ranks(world, tmp_path, "frozen", 1), step(Ranks(), "frozen", BATCH))
 
 
-@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 3])
 def test_with_batch_norm_they_change_nothing_at_unchanged_ghost_batches(world: int, tmp_path: Path) -> None:
     assert_equal(on_ranks(world, tmp_path, "batch", 2), step(Ranks(), "batch", 2))
