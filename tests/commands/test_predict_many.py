@@ -98,6 +98,18 @@ def test_cut_off_it_goes_on_and_decodes_nothing_twice(
     assert not list(tmp_path.glob("*.unfinished*"))
 
 
+def test_parquet_has_the_columns_and_the_values_of_csv(run: Path, files: list[Path], tmp_path: Path) -> None:
+    from pyarrow import csv, parquet
+
+    for ending in ("csv", "parquet"):
+        assert call("predict", run, *files, "--out", tmp_path / f"a.{ending}").code == 0
+    written, expected = parquet.read_table(tmp_path / "a.parquet"), csv.read_csv(tmp_path / "a.csv")
+    assert written.schema.names == expected.schema.names
+    assert written.schema.types == expected.schema.types
+    assert written.to_pylist() == expected.to_pylist()
+    assert len(written) == COUNT
+
+
 def test_a_changed_file_is_answered_anew_and_so_are_all_at_other_settings(
     run: Path, files: list[Path], decoded: list[str], tmp_path: Path
 ) -> None:

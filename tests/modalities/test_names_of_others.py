@@ -12,6 +12,7 @@ import pytest
 import torchvision
 
 from resnets.core.errors import DataError, UsageError
+from resnets.modalities.base import DatasetSplits
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets import torchvision_names
 from tests.command_line import COLORS, TINY, call, noisy, write_photos
@@ -153,6 +154,25 @@ def test_a_dataset_of_the_hub_is_read_from_its_cache_first(hub: list[Any], tmp_p
         open_dataset("hf:owner/other")
     with pytest.raises(UsageError, match="no name of the Hub"):
         open_dataset("hf:../x")
+
+
+def test_what_the_library_itself_reads_is_what_a_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.chdir(tmp_path)  # where a folder of that name is what the library finds for it
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    write_photos(tmp_path / "owner" / "photos", {"train": 8, "test": 3})
+    hub, folder = open_dataset("hf:owner/photos"), open_dataset("owner/photos")
+    assert set(hub.splits) == set(folder.splits) == {"train", "test"}
+    assert hub.train.classes == folder.train.classes
+    assert sorted(hub.train.targets["labels"]) == sorted(folder.train.targets["labels"])
+
+    def pixels(splits: DatasetSplits) -> set[tuple[int, bytes]]:
+        images, labels = splits.train, splits.train.targets["labels"]
+        return {(int(labels[i]), np.asarray(images.image(i, "RGB")).tobytes()) for i in range(len(images))}  # type: ignore[attr-defined]
+
+    assert pixels(hub) == pixels(folder)
+    assert len(pixels(hub)) == 8 * len(COLORS)
 
 
 def test_without_the_library_the_message_says_how_to_install_it(

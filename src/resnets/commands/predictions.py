@@ -197,8 +197,8 @@ def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_parquet(out: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    import pyarrow  # type: ignore[import-not-found]
-    import pyarrow.parquet  # type: ignore[import-not-found]
+    import pyarrow
+    import pyarrow.parquet
 
     from resnets.core.files import replacing
 
