@@ -19,7 +19,7 @@ from resnets.core import progress
 from resnets.evaluation import scoring
 from resnets.evaluation.predictor import NetworkPredictor
 from tests.command_line import TINY, call, write_photos
-from tests.training.runs import finish, start
+from tests.training.runs import run_resnets
 
 COUNT = 11
 BATCH = 4
@@ -196,7 +196,7 @@ def test_ranks_share_the_files_and_answer_as_one_process(run: Path, files: list[
     (tmp_path / "list").write_text("".join(f"{path}\n" for path in many))
     alone = call("predict", run, *many, "--json", "--device", "cpu")
     arguments = ["predict", str(run), *map(str, many), "--json", "--device", "cpu", "--out", str(tmp_path / "a.csv")]
-    code, out, err = finish(start(arguments, ranks=2))
+    code, out, err = run_resnets(arguments, ranks=2)
     assert code == 1, err  # of the one that is missing
     assert json.loads(out) == alone.json
     assert call("predict", run, *many, "--out", tmp_path / "b.csv", "--device", "cpu").code == 1

@@ -12,7 +12,7 @@ import resnets
 from resnets.core.errors import UsageError
 from resnets.recipes.catalog import find
 from resnets.training.schedules import OneCycle, Warmup, warmup_factor
-from tests.training.runs import arguments, finish, make_images, start
+from tests.training.runs import arguments, make_images, run_resnets
 
 
 def rates(recipe: resnets.Recipe, samples: int) -> list[float]:
@@ -78,7 +78,7 @@ def test_what_the_rule_does_not_cover_is_refused() -> None:
 def test_from_the_command_line(tmp_path: Path) -> None:
     data = make_images(tmp_path / "data")
     argv = arguments(data, tmp_path / "r", "--large-batch", "48", epochs=6)
-    code, _, err = finish(start(argv))
+    code, _, err = run_resnets(argv)
     assert code == 0, err
     written = json.loads((tmp_path / "r" / "recipe.json").read_text())["recipe"]
     assert (written["batch"], written["bn_batch"], written["epochs"]) == (48, 4, 6)

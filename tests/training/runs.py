@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 import resnets
+from resnets.cli import main
+from tests.ranks import on_ranks
 
 # Everything that draws at random or remembers: crops, mixup, stochastic depth, an average, bf16, evaluations.
 SETTINGS = (
@@ -62,6 +64,11 @@ def start(argv: list[str], ranks: int = 1, torchrun: tuple[str, ...] = (), **env
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
     )
+
+
+def run_resnets(argv: list[str], ranks: int = 1, **env: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of `resnets` with `argv` on so many ranks."""
+    return on_ranks(ranks, main, argv, **env)
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 240) -> tuple[int, str, str]:

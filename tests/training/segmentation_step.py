@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -74,8 +73,9 @@ def step(ranks: Ranks, norm: Norm, bn_batch: int | None) -> dict[str, Tensor]:
     return {"loss": ranks.sum(loss.double()), **gradients}
 
 
-if __name__ == "__main__":
+def save_step(file: Path, norm: Norm, bn_batch: int) -> None:
+    """Saves the step of the ranks on which this is called."""
     with process_group("cpu") as (own, _):
-        found = step(own, sys.argv[2], int(sys.argv[3]) or None)  # type: ignore[arg-type]
+        found = step(own, norm, bn_batch)
         if own.is_main:
-            torch.save(found, Path(sys.argv[1]))
+            torch.save(found, file)

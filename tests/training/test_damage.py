@@ -21,7 +21,7 @@ from resnets.training.plan import read_plan
 from resnets.training.run_folder import RunFolder
 from tests.conftest import break_middle, truncate
 from tests.training.cut import Cut
-from tests.training.runs import arguments, curve, events, finish, sha_of, start
+from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 
 # Several ranks can share a ghost batch of six; statistics would have every image decoded before the first step.
 SETTINGS = ("normalize=given", "damaged=exclude", "batch=12", "bn_batch=6", "precision=fp32")
@@ -128,7 +128,7 @@ def test_a_resumed_run_leaves_out_and_replaces_the_same_without_a_scan(
 def test_two_ranks_replace_as_one_does(broken: Path, tmp_path: Path) -> None:
     train(broken, tmp_path / "one", "optimizer.lr=0.01")
     argv = arguments(broken, tmp_path / "two", *SETTINGS, "optimizer.lr=0.01", epochs=3)
-    code, _, err = finish(start(argv, ranks=2))
+    code, _, err = run_resnets(argv, ranks=2)
     assert code == 0, err
     key = ("step", "path")
     one, two = ([tuple(line.get(k) for k in key) for line in lines(tmp_path / name)] for name in ("one", "two"))
@@ -177,7 +177,7 @@ def test_refused_on_one_rank_all_stop_saved_and_name_it(data: Path, tmp_path: Pa
     content = broken.read_bytes()
     break_middle(broken)
     argv = arguments(copy, tmp_path / "r", *SETTINGS, "damaged=refuse", "optimizer.lr=0.01", epochs=2)
-    code, _, err = finish(start(argv, ranks=2))
+    code, _, err = run_resnets(argv, ranks=2)
     assert code != 0
     assert f"{broken} is damaged" in err
     assert f"Step {step} is saved" in err

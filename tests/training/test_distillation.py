@@ -27,7 +27,7 @@ from resnets.training.plan import read_plan
 from resnets.training.recipe import Recipe
 from resnets.training.teacher import open_teacher
 from tests.training.cut import cut_after
-from tests.training.runs import arguments, curve, finish, sha_of, start
+from tests.training.runs import arguments, curve, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE, training_of
 
@@ -164,6 +164,6 @@ def test_two_ranks_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     assert main(arguments(data, tmp_path / "teacher", epochs=0.5)) == 0
     settings = ("precision=fp32", "optimizer.lr=0.01", "--teacher", str(tmp_path / "teacher"))
     assert main(arguments(data, tmp_path / "1", *settings, epochs=1)) == 0
-    code, _, err = finish(start(arguments(data, tmp_path / "2", *settings, epochs=1), ranks=2))
+    code, _, err = run_resnets(arguments(data, tmp_path / "2", *settings, epochs=1), ranks=2)
     assert code == 0, err
     assert_close(tmp_path / "2", tmp_path / "1")

@@ -22,7 +22,7 @@ from resnets.recipes.catalog import find
 from resnets.training import checkpoint
 from resnets.training.batch_norm import bn_batch_size
 from resnets.training.distributed import Ranks
-from tests.training.runs import arguments, curve, events, finish, make_images, start
+from tests.training.runs import arguments, curve, events, finish, make_images, run_resnets, start
 
 # Of weights after 50 steps at another world size, in float32: gradients are added up in another order. At this
 # learning rate they differ by 4e-7 of the largest; at 0.1 training itself enlarges rounding to 4e-3.
@@ -33,7 +33,7 @@ PLAIN = ("precision=fp32", "optimizer.lr=0.01")
 @pytest.fixture(scope="module")
 def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "alone"
-    code, _, err = finish(start(arguments(data, out, *PLAIN, epochs=5)))
+    code, _, err = run_resnets(arguments(data, out, *PLAIN, epochs=5))
     assert code == 0, err
     return out
 
@@ -53,7 +53,7 @@ def test_with_ghost_batches_fixed_more_ranks_change_the_weights_by_rounding_alon
     world: int, data: Path, alone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
-    code, shown, err = finish(start(arguments(data, out, *PLAIN, epochs=5), ranks=world))
+    code, shown, err = run_resnets(arguments(data, out, *PLAIN, epochs=5), ranks=world)
     assert code == 0, err
     assert shown.count("val accuracy") == len([e for e in events(out) if e["event"] == "evaluation"]) + 1
     assert [e["step"] for e in events(out) if e["event"] == "step"] == [c[1] for c in curve(alone) if c[0] == "step"]
@@ -70,8 +70,8 @@ def test_ranks_that_share_a_ghost_batch_synchronize_its_statistics(
 ) -> None:
     expected, out = tmp_path / "alone", tmp_path / "shared"
     settings = (*PLAIN, f"bn_batch={bn_batch}")
-    assert finish(start(arguments(data, expected, *settings, epochs=2)))[0] == 0
-    code, _, err = finish(start(arguments(data, out, *settings, epochs=2), ranks=world))
+    assert run_resnets(arguments(data, expected, *settings, epochs=2))[0] == 0
+    code, _, err = run_resnets(arguments(data, out, *settings, epochs=2), ranks=world)
     assert code == 0, err
     assert_close(out, expected)
     assert events(out)[-1]["event"] == "end"
@@ -87,7 +87,7 @@ def test_a_run_goes_on_at_another_world_size(worlds: tuple[int, int], data: Path
     process.kill()
     finish(process)
     time.sleep(3)  # ranks notice that their agent is gone
-    code, _, err = finish(start(["resume", str(out)], ranks=worlds[1]))
+    code, _, err = run_resnets(["resume", str(out)], ranks=worlds[1])
     assert code == 0, err
     assert [e["step"] for e in events(out) if e["event"] == "step"] == [c[1] for c in curve(alone) if c[0] == "step"]
     assert_close(out, alone)
@@ -173,7 +173,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predictions(run: Path, data: Path, out: Path, ranks: int) -> tuple[bytes, bytes]:
     argv = ["evaluate", str(run), "--data", str(data), "--out", str(out)]
-    code, shown, err = finish(start(argv, ranks=ranks))
+    code, shown, err = run_resnets(argv, ranks=ranks)
     assert code == 0, err
     assert shown.count("val accuracy") == 1
     return (out / "predictions.csv").read_bytes(), (out / "metrics.json").read_bytes()

@@ -17,7 +17,7 @@ from resnets.core.errors import TrainingError
 from resnets.recipes.catalog import find
 from resnets.training.endings import problem_of
 from tests.command_line import TINY, call, noisy
-from tests.training.runs import events, finish, start
+from tests.training.runs import events, run_resnets
 
 DIVERGED = ("train", "digits", "epochs=none", "steps=30", "optimizer.lr=1000", "nonfinite=skip", "--device", "cpu")
 
@@ -101,7 +101,7 @@ def test_folds_all_run_and_the_command_fails(photos: Path, tmp_path: Path) -> No
 
 
 def test_of_two_ranks_both_fail_and_one_says_why(tmp_path: Path) -> None:
-    code, out, err = finish(start([*DIVERGED, "--out", str(tmp_path / "r"), "--json"], ranks=2))
+    code, out, err = run_resnets([*DIVERGED, "--out", str(tmp_path / "r"), "--json"], ranks=2)
     assert code == 1
     assert "ended as nan" in json.loads(out)["problem"]
     assert err.count("ended as nan") == 1

@@ -25,7 +25,7 @@ from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import LAMB, SGD, AdamW, Muon, Recipe
 from resnets.training.schedules import Constant
 from tests.training.cut import cut_after
-from tests.training.runs import arguments, curve, events, finish, sha_of, start
+from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE, SPEC, training_of
 
@@ -162,17 +162,11 @@ def test_a_run_that_is_cut_goes_on_bit_for_bit(settings: tuple[str, ...], data: 
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        (GRADUAL, DECAYED),
-        pytest.param(("fine_tuning.freeze_statistics=true", "bn_batch=12"), marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("more", [(GRADUAL, DECAYED), ("fine_tuning.freeze_statistics=true", "bn_batch=12")])
 def test_two_ranks_train_as_one_does(more: tuple[str, ...], data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.01", *more)
     assert main(arguments(data, tmp_path / "1", *settings, epochs=2)) == 0
-    code, _, err = finish(start(arguments(data, tmp_path / "2", *settings, epochs=2), ranks=2))
+    code, _, err = run_resnets(arguments(data, tmp_path / "2", *settings, epochs=2), ranks=2)
     assert code == 0, err
     assert_close(tmp_path / "2", tmp_path / "1")
     assert [e["step"] for e in events(tmp_path / "2") if e["event"] == "step"]

@@ -12,7 +12,7 @@ import resnets
 from resnets.core.errors import UsageError
 from tests.command_line import call
 from tests.training.cut import cut_after, wait_for_checkpoints
-from tests.training.runs import arguments, curve, events, finish, sha_of, start
+from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 
 FLAGS = ("--patience", "2", "--checkpoint-steps", "5")
 
@@ -83,9 +83,8 @@ def test_it_can_be_made_longer_from_where_it_stopped(data: Path, tmp_path: Path)
     assert resnets.resume(tmp_path / "r").was_finished
 
 
-@pytest.mark.slow
 def test_of_two_ranks_both_stop(data: Path, whole: Path, tmp_path: Path) -> None:
-    code, out, err = finish(start([*arguments(data, tmp_path / "r", *FLAGS, "--json")], ranks=2))
+    code, out, err = run_resnets([*arguments(data, tmp_path / "r", *FLAGS, "--json")], ranks=2)
     assert code == 0, err
     end = events(tmp_path / "r")[-1]
     values = [event["accuracy"] for event in evaluations(tmp_path / "r")]

@@ -25,7 +25,7 @@ from resnets.training import probe
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.probe import fit_head
 from tests.training.cut import cut_after
-from tests.training.runs import arguments, curve, events, finish, sha_of, start
+from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE, training_of
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_cut_goes_on_bit_for_bit_and_begins_so_again(data: Path, t
 def test_two_ranks_fit_what_one_does(data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.001", PROBED)
     assert main(arguments(data, tmp_path / "1", *settings, epochs=0.5)) == 0
-    code, _, err = finish(start(arguments(data, tmp_path / "2", *settings, epochs=0.5), ranks=2))
+    code, _, err = run_resnets(arguments(data, tmp_path / "2", *settings, epochs=0.5), ranks=2)
     assert code == 0, err
     assert_close(tmp_path / "2", tmp_path / "1")
 

@@ -3,9 +3,6 @@ samples have different numbers of pixels that count."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +13,8 @@ from torch import Tensor
 from resnets.nn.shapes import Norm
 from resnets.nn.stochastic import set_rng_keys
 from resnets.training.distributed import Ranks
-from tests.training import segmentation_step
-from tests.training.segmentation_step import BATCH, batch, step, training_of
+from tests.ranks import on_ranks
+from tests.training.segmentation_step import BATCH, batch, save_step, step, training_of
 
 TOLERANCE = 1e-10
 
@@ -28,17 +25,10 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         assert (found[name] - value).abs().max() <= TOLERANCE * value.abs().max(), name
 
 
-def on_ranks(world: int, tmp_path: Path, norm: Norm, bn_batch: int) -> dict[str, Tensor]:
+def step_of(world: int, tmp_path: Path, norm: Norm, bn_batch: int) -> dict[str, Tensor]:
     file = tmp_path / "found.pt"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={world}", "-m"),
-            *(segmentation_step.__name__, str(file), norm, str(bn_batch)),
-        ],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
+    code, _, err = on_ranks(world, save_step, file, norm, bn_batch)
+    assert code == 0, err
     found: dict[str, Tensor] = torch.load(file, weights_only=True)
     return found
 
@@ -64,10 +54,9 @@ def test_micro_batches_change_nothing(bn_batch: int) -> None:
 
 @pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_change_nothing(world: int, tmp_path: Path) -> None:
-    assert_equal(on_ranks(world, tmp_path, "frozen", 1), step(Ranks(), "frozen", BATCH))
+    assert_equal(step_of(world, tmp_path, "frozen", 1), step(Ranks(), "frozen", BATCH))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_with_batch_norm_they_change_nothing_at_unchanged_ghost_batches(world: int, tmp_path: Path) -> None:
-    assert_equal(on_ranks(world, tmp_path, "batch", 2), step(Ranks(), "batch", 2))
+    assert_equal(step_of(world, tmp_path, "batch", 2), step(Ranks(), "batch", 2))

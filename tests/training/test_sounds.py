@@ -19,7 +19,7 @@ from resnets.evaluation.scoring import Scores
 from tests.conftest import truncate, write_tree
 from tests.modalities.audio.sounds import write, write_classes
 from tests.training.cut import Cut, wait_for_checkpoints
-from tests.training.runs import curve, events, finish, sha_of, start
+from tests.training.runs import curve, events, run_resnets, sha_of
 
 SMALL = (
     "model.depths=[1,1]",
@@ -80,7 +80,7 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(data: Path, whole: Path, tmp
 @pytest.mark.slow
 def test_two_ranks_train_on_the_batches_of_one(data: Path, whole: Path, tmp_path: Path) -> None:
     argv = ["train", "audio/logmel", *SMALL, "--data", str(data), "--out", str(tmp_path / "r"), "--epochs", "3"]
-    code, _, err = finish(start([*argv, "--device", "cpu"], ranks=2))
+    code, _, err = run_resnets([*argv, "--device", "cpu"], ranks=2)
     assert code == 0, err
     losses = [[e["loss"] for e in events(run) if e["event"] == "step"] for run in (tmp_path / "r", whole)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

@@ -22,7 +22,7 @@ from resnets.training.distributed import Ranks
 from resnets.training.progress import soup_line
 from resnets.training.soup import Ingredients
 from tests.training.cut import cut_after
-from tests.training.runs import arguments, events, finish, sha_of, start
+from tests.training.runs import arguments, events, run_resnets, sha_of
 from tests.training.test_best import metrics_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE
@@ -131,11 +131,10 @@ def test_a_run_that_is_cut_has_the_same_soup(data: Path, whole: Path, tmp_path: 
     assert [event["event"] for event in events(tmp_path / "r")].count("soup") == 2
 
 
-@pytest.mark.slow
 def test_two_ranks_have_the_soup_of_one(data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.01", "soup=2")
     assert main(arguments(data, tmp_path / "1", *settings, epochs=1.5)) == 0
-    code, out, err = finish(start(arguments(data, tmp_path / "2", *settings, epochs=1.5), ranks=2))
+    code, out, err = run_resnets(arguments(data, tmp_path / "2", *settings, epochs=1.5), ranks=2)
     assert code == 0, err
     assert (out + err).count("The model is ") == 1
     assert_close(tmp_path / "2", tmp_path / "1")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,9 @@ from torch import Tensor
 
 from resnets.models.initialize import create
 from resnets.training.distributed import Ranks
+from tests.ranks import on_ranks
+from tests.training import weighted
 from tests.training.weighted import SPEC, one_step, whole_batch
-
-ROOT = Path(__file__).parents[2]
 
 
 def expected(damaged: bool) -> tuple[float, dict[str, Tensor]]:
@@ -53,19 +50,8 @@ def test_micro_batches_change_nothing(bn_batch: int, damaged: bool) -> None:
     ("world", "bn_batches"), [(2, (12, 6, 3, 2)), pytest.param(3, (12, 4, 2), marks=pytest.mark.slow)]
 )
 def test_ranks_change_nothing(world: int, bn_batches: tuple[int, ...], tmp_path: Path) -> None:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-    argv = [*launcher, "-m", "tests.training.weighted", str(tmp_path / "found.pt"), *map(str, bn_batches)]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, *argv],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    code, _, err = on_ranks(world, weighted.save_steps, tmp_path / "found.pt", bn_batches)
+    assert code == 0, err
     found = torch.load(tmp_path / "found.pt")
     assert len(found) == 2 * len(bn_batches)
     for (_, damaged), result in found.items():

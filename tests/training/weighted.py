@@ -1,11 +1,8 @@
-"""One step of a task whose samples weigh differently, on any number of ranks.
-
-python -m torch.distributed.run --nproc-per-node=N -m tests.training.weighted FILE BN_BATCH...
-"""
+"""One step of a task whose samples weigh differently, on any number of ranks."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +65,8 @@ def one_step(bn_batch: int, damaged: bool, ranks: Ranks) -> tuple[Tensor, dict[s
     return loss, gradients
 
 
-def main(file: Path, bn_batches: list[int]) -> None:
+def save_steps(file: Path, bn_batches: Sequence[int]) -> None:
+    """Saves a step of the ranks on which this is called, for each ghost batch, without and with damaged samples."""
     with process_group("cpu") as (ranks, _):
         found: dict[tuple[int, bool], Any] = {}
         for bn_batch in bn_batches:
@@ -77,7 +75,3 @@ def main(file: Path, bn_batches: list[int]) -> None:
                 found[bn_batch, damaged] = float(ranks.sum(loss)), gradients
         if ranks.is_main:
             torch.save(found, file)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), list(map(int, sys.argv[2:])))
