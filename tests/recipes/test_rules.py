@@ -90,7 +90,19 @@ def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() ->
     weights = WeightsFacts("w.pth", "resnet34", find_model("resnet34"), preprocessing, (), ())
     recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
     assert (recipe.model, recipe.preprocessing) == (weights.spec, weights.preprocessing)
-    assert recipe.largest_shape == (160, 160)
+    assert recipe.augmentations.largest_size == 128
+
+
+@pytest.mark.parametrize(("tested", "trained"), [(224, 160), ((240, 320), 160), (128, 96), (96, 64), (95, None)])
+def test_fine_tuning_trains_on_smaller_crops_than_it_tests_on(
+    tested: int | tuple[int, int], trained: int | None
+) -> None:
+    preprocessing = Preprocessing(resize=256, crop=tested)
+    weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), preprocessing, (), ())
+    for samples, size in ((IMAGENETTE.samples, trained), (200, None)):  # of few images the features stay as they are
+        recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), weights)
+        assert recipe.augmentations.largest_size == size
+        assert recipe.preprocessing == preprocessing
 
 
 def test_fine_tuning_sees_as_many_images_as_bits_hyper_rule() -> None:

@@ -62,7 +62,7 @@ def finetune() -> Recipe:
         augmentations=Augmentations(crop=RandomResizedCrop(scale=(0.35, 1.0)), transforms=(Flip(),)),
         batch=32,
         epochs=30,
-        optimizer=SGD(lr=0.01, nesterov=True, weight_decay=1e-4),
+        optimizer=SGD(lr=0.0015, nesterov=True, weight_decay=1e-4),
         schedule=OneCycle(peak=0.15, start=0.1),
         label_smoothing=0.1,
         fine_tuning=FineTuning(head="probe"),

@@ -7,7 +7,8 @@
     rate    in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1)
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
             from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
-    layers  from weights all learn, from a linear probe on; below `FEW` images a class the head alone
+    layers  from weights all learn, from a linear probe on, and on crops of 5/7 of the size of the test (Touvron et al.
+            2019, 1906.06423); below `FEW` images a class the head alone, at the size of the test
 
 Each rule is a pure function of its arguments, which a run records: a resumed run has the recipe that it began with.
 """
@@ -32,11 +33,11 @@ from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Muon, Recipe
 
 SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
-GROWTH = 32  # pixels by which crops grow while training
+GROWTH = 32  # pixels by which crops grow while training, and of which their sizes are multiples
 LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
 RATE, RATE_BATCH = 0.4, 256  # of `photos`: SGD's learning rate at that batch
-FINE_TUNING_RATE = 0.01  # of `finetune`, at batch 32
+FINE_TUNING_RATE = 0.0015  # of `finetune`, at batch 32: more undoes the probe that it begins with
 RATE_OF_PROBE = 0.001  # where the head alone learns, which has been fitted already
 FEW = 40  # images a class, below which all layers but the head keep the weights
 _POINTS = 50  # of a run at which the size of the crops is computed
@@ -144,6 +145,7 @@ def _finetune(
         if type(weights.preprocessing) is type(recipe.preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
+    size = "as the weights were trained"
     length = f"the fewer images, the more epochs: {facts.samples:,} images"
     tuned = FineTuning(head="probe")
     if not find_task(facts.task).single_label:  # there is no probe for them
@@ -152,6 +154,8 @@ def _finetune(
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
         tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
         recipe = replace(recipe, label_smoothing=0.0)
+    if not tuned.freeze and (smaller := smaller_crops(recipe)) is not None:
+        recipe, size = smaller, f"{size}; smaller crops cost less, and objects in them are as large as in the test"
     recipe = replace(
         recipe,
         batch=batch,
@@ -162,7 +166,7 @@ def _finetune(
     )
     return recipe, (
         Reason("model", "that of the weights"),
-        Reason("size", "as the weights were trained"),
+        Reason("size", size),
         Reason("batch", f"for {facts.samples:,} images"),
         Reason("rate", "for weights that are trained already, in proportion to the batch"),
         Reason("length", length),
@@ -178,6 +182,23 @@ def fine_tuning_epochs(samples: int) -> int:
     Kolesnikov et al. 2020, 1912.11370, section 3.3), from 5 to 30."""
     steps = 500 if samples < 20_000 else 10_000 if samples < 500_000 else 20_000
     return round(min(30.0, max(5.0, 512 * steps / max(1, samples))))
+
+
+def smaller_crops(recipe: Recipe) -> Recipe | None:
+    """`recipe` on crops of 5/7 of the size of the test, such as 160 for 224 px; None below 96 px.
+
+    A random crop shows an object larger than the crop of the test does, by about so much (Touvron et al. 2019,
+    1906.06423, section 3).
+    """
+    augmentations, preprocessing = recipe.augmentations, recipe.preprocessing
+    if not isinstance(augmentations, Augmentations) or not isinstance(preprocessing, Preprocessing):
+        return None
+    tested = min(preprocessing.shape())
+    if augmentations.crop is None or tested < 96:
+        return None
+    side = GROWTH * round(tested * 5 / 7 / GROWTH)
+    resized = ProgressiveResize(start=side, stop=side)
+    return replace(recipe, augmentations=replace(augmentations, progressive_resize=resized))
 
 
 def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tuple[int, str]:
