@@ -11,7 +11,7 @@ import pytest
 import resnets
 from resnets.training.plan import read_plan
 from tests.command_line import call
-from tests.training.runs import make_images
+from tests.training.runs import events, make_images
 
 SMALL = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32")
 
@@ -64,6 +64,18 @@ def test_weights_at_hand_are_fine_tuned_without_a_flag(
     assert read_plan(other.folder / "recipe.json").recipe.name == "photos"
     scratch = resnets.train("photos", *SMALL, "steps=1", data=folder, out=tmp_path / "scratch")
     assert read_plan(scratch.folder / "recipe.json").recipe.weights is None
+
+
+@pytest.mark.parametrize("given", [("--minutes", 1), ("minutes=1",)])
+def test_a_time_budget_is_not_used_up_beyond_the_length_of_the_rule(
+    given: tuple[object, ...], folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert call("train", "--data", folder, "--weights", weights, *given, "--out", out, "precision=fp32").code == 0
+    *_, last, end = (each for each in events(out) if each["event"] in ("step", "end"))
+    assert (last["step"], end["event"]) == (3, "end")  # an epoch: of few images the head alone learns, from a fit
+    assert "1 min, at most 1 epoch: fewer than 40 images a class" in plan_of(out)["length"]
+    assert read_plan(out / "recipe.json").recipe.minutes == 1
 
 
 def test_photos_from_weights_keeps_its_sizes(folder: Path, weights: Path, tmp_path: Path) -> None:

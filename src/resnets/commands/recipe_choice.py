@@ -40,12 +40,25 @@ class RecipeChoice:
     recipe: Recipe
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def longest(self) -> float | None:
+        """The epochs after which more time is of no use; None where a time budget is used up.
+
+        Weights that are trained already need as many as the rule says, and forget what they know in more.
+        """
+        return self.recipe.epochs if self.reasons and self.recipe.name == "finetune" else None
+
     def overrides(self, given: Iterable[str]) -> tuple[str, ...]:
-        """The user's `given` overrides, with a rate for their batch where they have none."""
+        """The user's `given` overrides, with a rate for their batch and a length for their minutes where they have
+        none."""
+        given = tuple(given)
         if not self.reasons:
-            return tuple(given)
+            return given
         from resnets.recipes.rules import scaled
 
+        names = {each.partition("=")[0].strip() for each in given}
+        if self.longest is not None and "minutes" in names and not names & {"epochs", "steps"}:
+            given = (*given, f"epochs={self.longest!r}")
         return scaled(self.recipe, given)
 
     def plan(self, final: Recipe, given: Iterable[str] = ()) -> str:
@@ -73,6 +86,8 @@ class RecipeChoice:
 
             before = self.recipe
             return f"{before.optimizer.lr:g} at batch {before.batch}, {rate_for_batch(before, final.batch)[1]}"
+        if topic == "length" and final.epochs is not None and final.epochs == self.recipe.epochs:
+            return why  # minutes that it need not use up
         return "given"
 
 

@@ -90,7 +90,8 @@ def train(
             recipe's resize, crop and augmentations follow in proportion. For masks one number, the shorter side.
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
-            planned from the measured speed, with the schedule run to its end. With epochs, at most as many.
+            planned from the measured speed, with the schedule run to its end. With epochs, at most as many; of
+            finetune at most those that its rule says.
         val_share: share of data without val that is held out as val, by a hash of each name (default: 0.2 where there
             is no test either).
         group_by: regular expression that finds each sample's group in its name (the expression's first group, else
@@ -164,7 +165,7 @@ def train(
     if balanced is not None:
         resolved = replace(resolved, balance=balanced)
     if minutes is not None:
-        resolved = resolved.with_length(epochs=epochs, minutes=minutes)
+        resolved = resolved.with_length(epochs=choice.longest if epochs is None else epochs, minutes=minutes)
     if seed is not None:
         resolved = replace(resolved, seed=seed)
     if precision is not None:

@@ -192,8 +192,9 @@ class TimeBudget:
     def notes(self, recipe: Recipe, length: PlannedLength, samples: int) -> list[str]:
         """Returns what a person should know of the first plan, a line each."""
         epochs = length.total * recipe.batch / samples
+        passes = f"{epochs:.3g} epoch{'s' * (epochs != 1)}"
         lines = [
-            f"{length.total:,} steps ({epochs:.3g} epochs) fit into {self.minutes:g} min: a step takes "
+            f"{length.total:,} steps ({passes}) fit into {self.minutes:g} min: a step takes "
             f"{self.step:.3g} s, an evaluation {self.evaluation:.2g} s, and {self.used:.1f} s are used. The length is "
             "planned again as the run goes."
         ]
