@@ -64,7 +64,7 @@ class Lines:
         line = {
             "key": key,
             "date": datetime.datetime.now().isoformat(timespec="seconds"),
-            "command": shlex.join(map(str, command)),
+            "command": shlex.join(map(shown, command)),
             **self._here,
             **found,
         }
@@ -73,6 +73,14 @@ class Lines:
         with open(self.path, "ab") as file:
             file.write((b"" if before.endswith(b"\n") or not before else b"\n") + json.dumps(line).encode() + b"\n")
         print(f"{key}: {json.dumps(found)}", flush=True)
+
+
+def shown(argument: object) -> str:
+    """An argument without the folders of this machine: paths from the root of the tree, else their last name."""
+    path = Path(str(argument))
+    if not path.is_absolute():
+        return str(argument)
+    return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT.parent) else path.name
 
 
 def call(*arguments: object, timeout: float | None = None) -> tuple[Line, float]:

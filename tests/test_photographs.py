@@ -78,6 +78,17 @@ def test_the_report_pairs_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "flowers fold finetune - flowers fold probe: accuracy 2.67 ± 1.53% (n=3), 95% [-1.13, 6.46]" in text
 
 
+def test_results_name_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from photographs_runs import Lines
+
+    lines = Lines(tmp_path / "found.jsonl")
+    lines.add(
+        "a", ["resnets", "train", "--data", tmp_path / "photos", "--weights", SCRIPTS.parent / "w.pth", "--seed", 1], {}
+    )
+    assert lines.all()["a"]["command"] == "resnets train --data photos --weights w.pth --seed 1"
+
+
 @pytest.mark.slow
 def test_a_result_is_kept_and_not_computed_again(imagenette: Path, tmp_path: Path) -> None:
     out = tmp_path / "found.jsonl"
