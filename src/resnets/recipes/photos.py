@@ -50,8 +50,9 @@ def finetune() -> Recipe:
     Epochs, batch and rate follow from the number of images (`recipes.rules`); whatever is given stays as it is given.
     Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the images that are seen by the size
     of the data, and for leaving mixup out.
-    Cost: see docs/log.md.
-    Expected: benchmarks/photographs.py measures it on flowers and on imagenette.
+    Cost: ResNet-18 at 224 px takes some 53 images a second on two cores with bf16.
+    Expected: 97.9% (mean of 5 seeds) on 17flowers in 10 minutes on two cores, and 97.1% on the ten classes of
+    imagenette with 20 images each (benchmarks/photographs.py, docs/log.md).
     Command: resnets train finetune --data FOLDER --weights FILE
     """
     return Recipe(
