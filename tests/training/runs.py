@@ -16,7 +16,7 @@ from PIL import Image
 
 import resnets
 from resnets.cli import main
-from tests.ranks import on_ranks
+from tests.forked_ranks import on_ranks
 
 # Everything that draws at random or remembers: crops, mixup, stochastic depth, an average, bf16, evaluations.
 SETTINGS = (

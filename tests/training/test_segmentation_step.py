@@ -13,7 +13,7 @@ from torch import Tensor
 from resnets.nn.shapes import Norm
 from resnets.nn.stochastic import set_rng_keys
 from resnets.training.distributed import Ranks
-from tests.ranks import on_ranks
+from tests.forked_ranks import on_ranks
 from tests.training.segmentation_step import BATCH, batch, save_step, step, training_of
 
 TOLERANCE = 1e-10

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnets.models.initialize import create
 from resnets.training.distributed import Ranks
-from tests.ranks import on_ranks
+from tests.forked_ranks import on_ranks
 from tests.training import weighted
 from tests.training.weighted import SPEC, one_step, whole_batch
 

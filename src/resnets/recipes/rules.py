@@ -190,10 +190,7 @@ def smaller_crops(recipe: Recipe) -> Recipe | None:
     A random crop shows an object larger than the crop of the test does, by about so much (Touvron et al. 2019,
     1906.06423, section 3).
     """
-    augmentations, preprocessing = recipe.augmentations, recipe.preprocessing
-    if not isinstance(augmentations, Augmentations) or not isinstance(preprocessing, Preprocessing):
-        return None
-    tested = min(preprocessing.shape())
+    augmentations, tested = cast(Augmentations, recipe.augmentations), min(recipe.preprocessing.shape())
     if augmentations.crop is None or tested < 96:
         return None
     side = GROWTH * round(tested * 5 / 7 / GROWTH)
