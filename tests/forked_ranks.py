@@ -17,23 +17,28 @@ from pathlib import Path
 import torch
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch._dynamo", "scipy.optimize", "resnets.training.fit", "resnets.commands.train"])
+_PRELOADED = ["torch._dynamo", "scipy.optimize", "resnets.commands.train", "resnets.training.runner"]
+_CONTEXT.set_forkserver_preload(_PRELOADED)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def on_ranks(count: int, function: Callable[..., int | None], *arguments: object, **env: str) -> tuple[int, str, str]:
-    """The exit code, output and errors of `function(*arguments)` on so many ranks: the first code that is not 0."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(count)}
-        group |= {"LOCAL_WORLD_SIZE": str(count)}
-        free.close()
+    """The exit code, output and errors of `function(*arguments)` on so many ranks: the first code that is not 0.
+
+    One rank is a process that knows nothing of ranks.
+    """
+    places = [{}] if count == 1 else _places(count)
+    with tempfile.TemporaryDirectory() as folder:
         ranks = [
             _CONTEXT.Process(
-                target=_rank,
-                args=(folder, {**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank), **env}, os.getcwd()),
-                kwargs={"function": function, "arguments": arguments},
+                target=_rank, args=(folder, {**os.environ, **place, **env}, os.getcwd(), function, arguments)
             )
-            for rank in range(count)
+            for place in places
         ]
         for rank in ranks:
             rank.start()
@@ -48,6 +53,13 @@ def on_ranks(count: int, function: Callable[..., int | None], *arguments: object
         out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
     assert None not in codes, f"hangs:\n{out}\n{err}"
     return next((code for code in codes if code), 0), out, err
+
+
+def _places(count: int) -> list[dict[str, str]]:
+    """What tells each of so many ranks its place, as torchrun does."""
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    group |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    return [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
 def _rank(

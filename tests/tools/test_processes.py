@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnets.models.resnet import ResNet
+from tests.forked_ranks import free_port
 from tests.tools.small import SPECS, images, trained
 
 
@@ -51,10 +51,7 @@ def rank_main(rank: int, port: int, folder: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch has no gloo here")
 def test_two_ranks_have_the_gradients_of_one_process(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn(rank_main, (port, str(tmp_path)), nprocs=2)
+    spawn(rank_main, (free_port(), str(tmp_path)), nprocs=2)
     for kind, spec in SPECS.items():
         network = trained(spec)
         network(images(4)).square().mean().backward()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +12,10 @@ from pathlib import Path
 import pytest
 
 from resnets.training import checkpoint
+from tests.forked_ranks import free_port
 from tests.training.runs import arguments, curve, finish, sha_of
 
 _IN = "import os, sys; os.chdir(sys.argv.pop(1)); from resnets.cli import main; sys.exit(main())"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def two_ranks(*ranks: tuple[Path, list[str]], script: str | None = None) -> list[tuple[int, str, str]]:
