@@ -10,6 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from resnets.commands.arguments import find_recipe, find_spec
+from resnets.core.config import names_of
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError
 from resnets.core.units import show_count
@@ -56,7 +57,7 @@ class RecipeChoice:
             return given
         from resnets.recipes.rules import scaled
 
-        names = {each.partition("=")[0].strip() for each in given}
+        names = names_of(given)
         if self.longest is not None and "minutes" in names and not names & {"epochs", "steps"}:
             given = (*given, f"epochs={self.longest!r}")
         return scaled(self.recipe, given)
@@ -70,7 +71,7 @@ class RecipeChoice:
         """
         if not self.reasons:
             return ""
-        names = {each.partition("=")[0].strip() for each in given}
+        names = names_of(given)
         width = max(len(topic) for topic, _ in self.reasons)
         lines = [
             f"  {topic:{width}}  {printable(_value(topic, final))}: {printable(self._why(topic, why, final, names))}"
@@ -86,7 +87,7 @@ class RecipeChoice:
 
             before = self.recipe
             return f"{before.optimizer.lr:g} at batch {before.batch}, {rate_for_batch(before, final.batch)[1]}"
-        if topic == "length" and final.epochs is not None and final.epochs == self.recipe.epochs:
+        if topic == "length" and final.epochs == self.recipe.epochs:
             return why  # minutes that it need not use up
         return "given"
 

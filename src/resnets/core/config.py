@@ -102,6 +102,11 @@ def override(value: T, assignments: Iterable[str]) -> T:
     return cast(T, _changed(value, changes)) if changes else value
 
 
+def names_of(assignments: Iterable[str]) -> set[str]:
+    """The names that `assignments`, such as "optimizer.lr=0.1", assign to."""
+    return {each.partition("=")[0].strip() for each in assignments}
+
+
 def settings_called(value: Any, name: str, text: str) -> str:
     """What to write for the setting `name=text`, which `value` does not have under that name; empty where unknown.
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeVar, cast
 
 from resnets.artifacts.weights_facts import WeightsFacts
+from resnets.core.config import names_of
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
@@ -154,10 +155,12 @@ def _finetune(
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
         tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
         recipe = replace(recipe, label_smoothing=0.0)
-    if not tuned.freeze and (smaller := smaller_crops(recipe)) is not None:
-        recipe, size = smaller, f"{size}; smaller crops cost less, and objects in them are as large as in the test"
+    resized = None if tuned.freeze else smaller_crops(min(recipe.preprocessing.shape()))
+    if resized is not None:
+        size += "; smaller crops cost less, and objects in them are as large as in the test"
     recipe = replace(
         recipe,
+        augmentations=replace(cast(Augmentations, recipe.augmentations), progressive_resize=resized),
         batch=batch,
         epochs=epochs,
         optimizer=with_rate(recipe.optimizer, rate * batch / 32),
@@ -184,18 +187,16 @@ def fine_tuning_epochs(samples: int) -> int:
     return round(min(30.0, max(5.0, 512 * steps / max(1, samples))))
 
 
-def smaller_crops(recipe: Recipe) -> Recipe | None:
-    """`recipe` on crops of 5/7 of the size of the test, such as 160 for 224 px; None below 96 px.
+def smaller_crops(tested: int) -> ProgressiveResize | None:
+    """Crops of 5/7 of the size of the test, in pixels, such as 160 for 224 px; None below 96 px.
 
     A random crop shows an object larger than the crop of the test does, by about so much (Touvron et al. 2019,
     1906.06423, section 3).
     """
-    augmentations, tested = cast(Augmentations, recipe.augmentations), min(recipe.preprocessing.shape())
-    if augmentations.crop is None or tested < 96:
+    if tested < 96:
         return None
     side = GROWTH * round(tested * 5 / 7 / GROWTH)
-    resized = ProgressiveResize(start=side, stop=side)
-    return replace(recipe, augmentations=replace(augmentations, progressive_resize=resized))
+    return ProgressiveResize(start=side, stop=side)
 
 
 def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tuple[int, str]:
@@ -248,7 +249,7 @@ def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
         UsageError: the batch is no number.
     """
     overrides = tuple(overrides)
-    names = {each.partition("=")[0].strip() for each in overrides}
+    names = names_of(overrides)
     if recipe.name not in RULES or "batch" not in names or names & {"optimizer", "optimizer.lr"}:
         return overrides
     changed = recipe.with_overrides(each for each in overrides if each.partition("=")[0].strip() != "optimizer.lr")

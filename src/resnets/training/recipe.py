@@ -288,7 +288,7 @@ class Recipe:
             UsageError: a name is unknown (the message has the nearest), or a value does not fit.
         """
         assignments = list(assignments)
-        names = {assignment.partition("=")[0].strip() for assignment in assignments}
+        names = config.names_of(assignments)
         for given, other in (("epochs", "steps"), ("steps", "epochs")):
             if given in names and other not in names:
                 assignments.append(f"{other}=none")
