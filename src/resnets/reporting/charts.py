@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from resnets.tasks.sections import Chart
+from resnets.tasks.sections import Chart, Curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +58,11 @@ def chart_style() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def load() -> None:
+    """Imports matplotlib and reads its fonts, for which the first chart would wait."""
+    line_chart(Chart("", "", (Curve("", ((0.0, 0.0),)),)))
 
 
 def line_chart(chart: Chart) -> str:

@@ -1,8 +1,9 @@
 """A time budget, `--minutes N`: how many steps fit, planned from measured speed and planned again as the run goes.
 
 Training, evaluation and saving end within N minutes. What is used counts from the start of the process (on the command
-line; from the call in Python), over all starts of the run; the time between a kill and a resume does not count, nor
-what was done after the last checkpoint. With u seconds used of N minutes, the steps that are left are the most n with
+line; from the call in Python), over all starts of the run, with what a kill undid (`training.used_time`); the time
+between a kill and a resume does not count. With u seconds used of N minutes, the steps that are left are the most n
+with
 
     n c t + e(n) t_e + t_end <= 60 N (1 - RESERVE) - RESERVE_SECONDS - u
 
@@ -10,7 +11,8 @@ where t is the time of a step at the largest input size, c the mean cost of the 
 with progressive resizing), e(n) the number of evaluations, t_e the time of one, and t_end the time of saving and of
 what else is done at the end. All are measured: before the run on the real data and network (`training.speed`), then as
 it goes. t is a mean over the last steps that weighs old ones less and less, by exp(-age / `MEMORY` of the budget). The
-first steps of a start, which load and compile, are left out of it. What a plan means for the schedule is in
+first steps of a start, which load and compile, are left out of it. Where steps are slower now than when t_e and t_end
+were measured, these count as slower by the same factor, at most `MOST_SLOWED`. What a plan means for the schedule is in
 `training.length`.
 """
 
@@ -35,6 +37,7 @@ MEASURED = 0.02  # of the budget: how long steps are measured before the run
 CHECK = 0.05  # of the time that is left: how often the plan is checked
 TOLERANCE, LEAST_TOLERANCE = 0.02, 0.003  # a plan that is off by less is kept: of the time left, and of the budget
 LAST_STEPS = 0.02  # of the run: a plan is not shortened below this, so that the schedule reaches its last values
+MOST_SLOWED = 2.0  # factor by which an evaluation and the end count as slower than measured
 EVALUATING = 0.05  # of the time of training, at most: evaluations are done less often where they take more
 LEAST_STEPS, USEFUL_STEPS = 10, 100  # a useful run has an epoch, or these
 PREFETCH_LEAD = PREFETCHED_BATCHES + 3  # steps after the present one that may have been decoded already
@@ -83,8 +86,9 @@ class TimeBudget:
         self, minutes: float, state: BudgetState, *, started: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.minutes = minutes
-        self.evaluation = state.evaluation
-        self.ending = state.ending
+        self._evaluation = state.evaluation
+        self._ending = state.ending
+        self._step_at_evaluation = self._step_at_ending = state.step
         self._preparation = state.preparation
         self._clock = clock
         self._started = started - state.used
@@ -111,6 +115,16 @@ class TimeBudget:
         """Seconds of a step at the largest input size."""
         return self._seconds / self._work
 
+    @property
+    def evaluation(self) -> float:
+        """Seconds of an evaluation."""
+        return self._evaluation * self._slowed(self._step_at_evaluation)
+
+    @property
+    def ending(self) -> float:
+        """Seconds of what is done after the last evaluation."""
+        return self._ending * self._slowed(self._step_at_ending)
+
     def state(self) -> BudgetState:
         return BudgetState(used=self.used, step=self.step, evaluation=self.evaluation, ending=self.ending)
 
@@ -136,7 +150,8 @@ class TimeBudget:
 
     def after_evaluation(self) -> None:
         seconds = self._clock() - self._paused
-        self.evaluation = (self.evaluation + seconds) / 2 if self._evaluated else seconds
+        self._evaluation = (self._evaluation + seconds) / 2 if self._evaluated else seconds
+        self._step_at_evaluation = self.step
         self._evaluated = True
         if self._mark is not None:
             self._mark += seconds  # an evaluation is no part of a step
@@ -221,6 +236,10 @@ class TimeBudget:
             "evaluation_seconds": costs.evaluation,
             "ending_seconds": costs.ending,
         }
+
+    def _slowed(self, step: float) -> float:
+        """How much slower the machine is now than when a step took `step` seconds."""
+        return min(max(1.0, self.step / max(step, 1e-9)), MOST_SLOWED)
 
     def _add(self, seconds: float) -> None:
         kept = math.exp(-seconds / (MEMORY * 60 * self.minutes))

@@ -27,6 +27,7 @@ from resnets.training.checkpoint_writer import Writer
 from resnets.training.events import Subscriber
 from resnets.training.plan import CheckpointPolicy
 from resnets.training.step import Training
+from resnets.training.used_time import EVERY_SECONDS, write_used
 from resnets.training.votes import Votes
 
 _LOSSES = "losses"
@@ -86,6 +87,8 @@ class CheckpointCallback:
         emit: Subscriber = lambda event: None,
     ) -> None:
         self.budget = budget
+        self._folder = folder
+        self._used_noted = 0.0
         self._emit = emit
         self._first = training.steps_done
         self.training = training
@@ -239,7 +242,12 @@ class CheckpointCallback:
             return 0
         synchronized = self.training.device.type == "cpu" or not losses
         self.budget.after_step(self.training.length, step, synchronized=synchronized)
-        return self.budget.proposal(self.training.length, step) if synchronized and self.training.ranks.is_main else 0
+        if not synchronized or not self.training.ranks.is_main:
+            return 0
+        if (used := self.budget.used) - self._used_noted >= EVERY_SECONDS:
+            self._used_noted = used
+            write_used(self._folder, used)
+        return self.budget.proposal(self.training.length, step)
 
     def _plan_anew(self, total: int) -> None:
         """Plans `total` steps for the run, on all ranks after the same step; 0 keeps the plan."""

@@ -167,7 +167,7 @@ def resume(
                 agreement.from_rank_0(ranks, lambda: write_plan(folder.recipe, recorded))
             if ranks.is_main and not folder.split.exists():  # of a run that version 0.1.0 began
                 run_split.write(folder.split, opened.splits)
-            budget, plan = time_budget.resumed(plan, opened, ranks, started, found)
+            budget, plan = time_budget.resumed(plan, opened, folder, ranks, started, found)
             with arithmetic_of(plan):
                 return Session(plan, opened, folder, ranks, subscribers, found, budget).run(notes)
 

@@ -7,8 +7,9 @@ import os
 from dataclasses import replace
 
 from resnets.core.errors import UsageError
+from resnets.reporting import charts
 from resnets.training import agreement, checkpoint
-from resnets.training.budget import TimeBudget
+from resnets.training.budget import RESERVE_SECONDS, TimeBudget
 from resnets.training.build import arithmetic_of
 from resnets.training.checkpoint import Saved
 from resnets.training.distributed import Ranks
@@ -18,6 +19,7 @@ from resnets.training.prepare import PreparedData
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 from resnets.training.speed import measure
+from resnets.training.used_time import read_used
 
 
 def begun(plan: Plan, data: PreparedData, ranks: Ranks, started: float) -> tuple[TimeBudget | None, Plan]:
@@ -45,9 +47,12 @@ def begun(plan: Plan, data: PreparedData, ranks: Ranks, started: float) -> tuple
 
 
 def resumed(
-    plan: Plan, data: PreparedData, ranks: Ranks, started: float, found: Saved | None
+    plan: Plan, data: PreparedData, folder: RunFolder, ranks: Ranks, started: float, found: Saved | None
 ) -> tuple[TimeBudget | None, Plan]:
     """As `begun`, for a run that goes on from the checkpoint `found`, by the lengths that were planned before it.
+
+    The end of each earlier process counts as `RESERVE_SECONDS`. A run that was cut off before its first checkpoint has
+    all of its time again.
 
     An extension (`training.extension`) has a length in epochs, and no budget.
     """
@@ -56,7 +61,11 @@ def resumed(
         return None, plan
     if found is None or found.state.budget is None:
         return begun(plan, data, ranks, started)
-    budget = TimeBudget(minutes, found.state.budget, started=started)
+    state = found.state.budget
+    if ranks.is_main:
+        charts.load()  # as `measure` did at the first start: the report at the end does not wait for it
+    state = replace(state, used=max(state.used, read_used(folder.checkpoints)) + RESERVE_SECONDS)
+    budget = TimeBudget(minutes, state, started=started)
     return budget, replace(plan, lengths=found.state.lengths)
 
 

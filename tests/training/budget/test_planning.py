@@ -56,8 +56,13 @@ def simulated(
     ending: float = 1.0,
     used: float = 5.0,
     evaluates: float | None = None,
+    ends: float | None = None,
 ) -> Done:
-    """A run whose steps take `seconds_of_step` at a time, of a length and a number."""
+    """A run whose steps take `seconds_of_step` at a time, of a length and a number.
+
+    Args:
+        evaluates, ends: what an evaluation and the end take, where it is not what was measured before the run.
+    """
     now = Clock(used)
     state = BudgetState(used=0.0, step=measured, evaluation=evaluation, ending=ending)
     budget = TimeBudget(recipe.minutes or 0, state, started=0.0, clock=now)
@@ -76,7 +81,7 @@ def simulated(
         if (change := admitted(length, step, budget.proposal(length, step) if step % 3 == 0 else 0)) is not None:
             length.change(*change)
     rate = schedules.factor(recipe.schedule, length.share(step - 1)) * length.warmup_factor(step - 1)
-    return Done(length, now.now + ending, rate, len(length.planned))
+    return Done(length, now.now + (ending if ends is None else ends), rate, len(length.planned))
 
 
 def half_a_core(now: float, length: RunLength, step: int) -> float:
@@ -105,6 +110,15 @@ def test_a_run_ends_in_time_with_its_schedule(
     assert done.last_rate < 0.05
     assert done.length.warmup_factor(done.length.total - 1) == 1
     assert done.plans < 80
+
+
+def test_a_machine_that_became_slower_evaluates_and_ends_more_slowly_too() -> None:
+    recipe = replace(RECIPE, evaluate_every=1000)
+    done = simulated(
+        recipe, lambda now, length, step: 0.1 if now < 60 else 0.2, evaluation=4, ending=4, evaluates=8, ends=8
+    )
+    assert len(done.length.evaluated_after) == 1
+    assert 0.93 * 120 <= done.seconds <= 120
 
 
 def test_a_plan_that_holds_is_kept() -> None:

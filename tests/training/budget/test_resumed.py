@@ -17,6 +17,7 @@ from resnets.training.budget import BudgetState, TimeBudget
 from resnets.training.length import PlannedLength
 from resnets.training.plan import read_plan
 from resnets.training.schedules import factor
+from resnets.training.used_time import read_used
 from tests.training.cut import cut_after, wait_for_checkpoints
 from tests.training.runs import arguments, curve, events, sha_of
 
@@ -109,7 +110,15 @@ def test_what_was_planned_before_the_checkpoint_stays_and_the_rest_is_planned_an
     assert curve(out)[-1][1] == 55
 
 
-def test_the_seconds_used_are_in_the_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("noted", ["", "1", "nan", "-3", "1e999", "soon"])
+def test_a_note_of_seconds_that_is_of_no_use_is_ignored(noted: str, tmp_path: Path) -> None:
+    (tmp_path / "used_seconds").write_text(noted)
+    assert read_used(tmp_path) == (1 if noted == "1" else 0)
+
+
+def test_the_seconds_used_are_in_the_checkpoint_and_in_a_note(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "cut"
     cut_after(data, out, 20, epochs=6, **OPTIONS)
     saved = max((out / "checkpoint").glob("*.json"))
@@ -117,6 +126,8 @@ def test_the_seconds_used_are_in_the_checkpoint(data: Path, tmp_path: Path, monk
     assert [each["total"] for each in state["lengths"]] == [60, 50]
     assert state["budget"].keys() == {"used", "step", "evaluation", "ending"}
     assert 0 < state["budget"]["used"] < 300
+    noted = out / "checkpoint" / "used_seconds"
+    noted.write_text("100\n")  # what was done after the checkpoint counts as well
     begun: list[float] = []
 
     def proposal(self: TimeBudget, length: Any, step: int) -> int:
@@ -125,7 +136,8 @@ def test_the_seconds_used_are_in_the_checkpoint(data: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(TimeBudget, "proposal", proposal)
     resnets.resume(out)
-    assert begun[0] > state["budget"]["used"]
+    assert 100 < begun[0] < 300
+    assert 100 < float(noted.read_text()) < 300
 
 
 def test_a_step_is_replayed_by_the_plans_of_its_run(whole: Path, data: Path, tmp_path: Path) -> None:

@@ -79,11 +79,12 @@ def test_beside_a_process_that_takes_a_core_for_half_of_the_time(minutes: float,
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_it_takes_the_same_time_in_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_and_resumed_it_takes_the_same_time_in_all(number: int, tmp_path: Path) -> None:
     run, started = tmp_path / "r", time.monotonic()
     process = start(["train", "digits", *TINY, "--minutes", "1", "--out", str(run)])
     time.sleep(25)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     finish(process)
     seconds = time.monotonic() - started
     time.sleep(5)  # does not count
