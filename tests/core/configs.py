@@ -26,7 +26,7 @@ from resnets.modalities.image.transforms import (
 from resnets.models.initialization import Initialization
 from resnets.models.spec import MOST_BLOCKS, MOST_CHANNELS, Spec
 from resnets.recipes.catalog import RECIPES
-from resnets.tasks.classification.settings import Classify
+from resnets.tasks.classification.settings import Classify, GeneralizedCrossEntropy, SymmetricCrossEntropy
 from resnets.training.recipe import LAMB, SGD, AdamW, Recipe
 from resnets.training.schedules import Constant, Cosine, OneCycle, Plateau, Step, Warmup
 
@@ -114,7 +114,14 @@ RECIPE = st.builds(
     optimizer=st.builds(SGD, lr=positive, momentum=share)
     | st.builds(AdamW, lr=positive, eps=positive)
     | st.builds(LAMB, lr=positive, eps=positive),
-    task=st.sampled_from((Classify(), Classify(loss="binary_cross_entropy", target_threshold=0.2))),
+    task=st.sampled_from(
+        (
+            Classify(),
+            Classify(loss="binary_cross_entropy", target_threshold=0.2),
+            Classify(loss=GeneralizedCrossEntropy(q=0.5)),
+            Classify(loss=SymmetricCrossEntropy(alpha=6.0, beta=0.1)),
+        )
+    ),
     repeated_augmentation=st.sampled_from((1, 3)),
     schedule=st.sampled_from((Constant(), Cosine(final=0.1), OneCycle(), Plateau(patience=3), Step(milestones=()))),
     warmup=st.sampled_from((None, Warmup(epochs=1.14, shape="constant"))),

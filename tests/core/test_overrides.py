@@ -41,6 +41,7 @@ from tests.core.configs import ANY_JSON, DIGITS, WORDS
         ("optimizer=AdamW", "optimizer", AdamW()),
         ('optimizer={"kind": "AdamW", "lr": 0.5}', "optimizer", AdamW(lr=0.5)),
         ("schedule=onecycle", "schedule", OneCycle()),
+        ("schedule=one_cycle", "schedule", OneCycle()),
         ("schedule=Step", "schedule", Step()),
         ("warmup=Warmup", "warmup", Warmup()),
         ('warmup={"epochs": 2}', "warmup", Warmup(epochs=2)),

@@ -85,8 +85,8 @@ def decode(declared: type[T], data: Any, where: str = "", metadata: Mapping[str,
 def override(value: T, assignments: Iterable[str]) -> T:
     """`value` with every `dotted.name=text` applied; the text is read as the field's type asks.
 
-    Where a field may hold one of several dataclasses, `field=Name` puts one in with its defaults. Tuples and whole
-    dataclasses are written as JSON; `none` clears an optional field.
+    Where a field may hold one of several dataclasses, `field=Name` or `field=name_in_snake_case` puts one in with its
+    defaults. Tuples and whole dataclasses are written as JSON; `none` clears an optional field.
 
     Raises:
         UsageError: an unknown name (the message has the nearest), an old name (it has the new one), or a text that
@@ -168,7 +168,7 @@ def _parse(declared: Any, text: str, where: str, metadata: Mapping[str, Any]) ->
     if type(None) in members and text.lower() in ("none", "null"):
         return None
     for member in members:
-        if dataclasses.is_dataclass(member) and text.lower() == cast(type, member).__name__.lower():
+        if dataclasses.is_dataclass(member) and text.lower().replace("_", "") == cast(type, member).__name__.lower():
             return _decode(member, {}, where, metadata)
     try:
         data = parse_json(text)

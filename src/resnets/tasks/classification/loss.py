@@ -1,14 +1,19 @@
-"""The losses of a classifier, with label smoothing, also for images mixed of two."""
+"""The losses of a classifier, with label smoothing, also for images mixed of two.
+
+All but binary cross-entropy are a loss of one label, `LabelLoss`, which this module smooths, mixes and weighs alike.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.modalities.batch import Batch
+from resnets.tasks.classification.settings import GeneralizedCrossEntropy, SymmetricCrossEntropy
 
 
 def cross_entropy(
@@ -32,17 +37,89 @@ def cross_entropy(
     Returns:
         (N,) float32.
     """
+    return _of_labels(_cross_entropy, logits, batch, label_smoothing, class_weights)
+
+
+def generalized_cross_entropy(
+    logits: Tensor,
+    batch: Batch,
+    settings: GeneralizedCrossEntropy,
+    label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] | None = None,
+) -> Tensor:
+    """The loss of each sample, as `GeneralizedCrossEntropy` has it, computed in float32.
+
+    Args:
+        logits, batch, class_weights: as of `cross_entropy`.
+        label_smoothing: the share of the loss that is the mean loss over all classes, which smoothing is for
+            cross-entropy.
+
+    Returns:
+        (N,) float32.
+    """
+
+    def losses(logits: Tensor) -> Tensor:
+        return -torch.expm1(settings.q * F.log_softmax(logits, 1)) / settings.q
+
+    return _of_labels(_smoothing(losses), logits, batch, label_smoothing, class_weights)
+
+
+def symmetric_cross_entropy(
+    logits: Tensor,
+    batch: Batch,
+    settings: SymmetricCrossEntropy,
+    label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] | None = None,
+) -> Tensor:
+    """The loss of each sample, as `SymmetricCrossEntropy` has it, computed in float32.
+
+    Args and returns: as of `generalized_cross_entropy`.
+    """
+
+    def losses(logits: Tensor) -> Tensor:
+        logs = F.log_softmax(logits, 1)
+        reverse = settings.log_of_zero * torch.expm1(logs)
+        return settings.beta * reverse - settings.alpha * logs
+
+    return _of_labels(_smoothing(losses), logits, batch, label_smoothing, class_weights)
+
+
+LabelLoss = Callable[[Tensor, Tensor, float], Tensor]  # logits in float32, labels (N,), label smoothing: (N,)
+
+
+def _of_labels(
+    label_loss: LabelLoss,
+    logits: Tensor,
+    batch: Batch,
+    label_smoothing: float,
+    class_weights: tuple[float, ...] | None,
+) -> Tensor:
+    """(N,) `label_loss` of the samples of a batch, those of mixed images mixed, and each weighed by its class."""
     weights = None if class_weights is None else on_device(class_weights, logits.device)
-    loss = _cross_entropy(logits, batch["labels"], label_smoothing, weights)
+
+    def weighed(labels: Tensor) -> Tensor:
+        losses = label_loss(logits.float(), labels, label_smoothing)
+        return losses if weights is None else losses * weights[labels]
+
+    loss = weighed(batch["labels"])
     if "lam" not in batch:
         return loss
-    partner_loss = _cross_entropy(logits, batch["partner_labels"], label_smoothing, weights)
-    return torch.lerp(partner_loss, loss, batch["lam"])
+    return torch.lerp(weighed(batch["partner_labels"]), loss, batch["lam"])
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
-    losses = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=label_smoothing)
-    return losses if weights is None else losses * weights[labels]
+def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+
+
+def _smoothing(losses: Callable[[Tensor], Tensor]) -> LabelLoss:
+    """The loss of a label from `losses`, those of each class (N, classes)."""
+
+    def smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        of_each = losses(logits)
+        of_label = of_each.gather(1, labels[:, None])[:, 0]
+        return torch.lerp(of_label, of_each.mean(1), label_smoothing) if label_smoothing else of_label
+
+    return smoothed
 
 
 def sample_weights(batch: Batch, class_weights: tuple[float, ...]) -> Tensor:
