@@ -131,7 +131,7 @@ def test_the_page_stands_alone(classes: int, history: Sequence[dict[str, Any]], 
         assert name != "src" or re.match(r"data:image/(png|jpeg);base64,", value), f"{tag} loads {value[:80]}"
     text = (tmp_path / "report.html").read_text("utf-8")
     assert not re.search(r"https?:|url\(|@import", text)
-    assert page.tags.count("svg") == (2 if history else 0)
+    assert page.tags.count("svg") == 2 + 2 * bool(history)  # of confidence, and of training
     assert ("1,234 steps" in page.text) == bool(history)
 
 

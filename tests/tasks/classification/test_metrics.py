@@ -18,7 +18,6 @@ from resnets.tasks.classification.metrics import (
     area_under_roc,
     confusion_matrix,
     evaluate_batch,
-    expected_calibration_error,
     metrics,
 )
 from tests.tasks.classification.cases import random_case
@@ -140,23 +139,3 @@ def test_auc_is_of_two_classes_only() -> None:
 def test_what_is_not_defined_is_none() -> None:
     assert area_under_roc(np.array([True, True]), np.array([0.1, 0.2])) is None
     assert area_under_roc(np.array([True, False]), np.array([np.nan, 0.2])) is None
-    assert expected_calibration_error(np.array([True]), np.array([np.nan])) is None
-    assert expected_calibration_error(np.array([], bool), np.array([])) is None
-
-
-def test_the_calibration_error_follows_its_definition() -> None:
-    g = np.random.default_rng(0)
-    confidence = np.append(g.random(500), [0.0, 1 / 15, 1.0])
-    right = np.append(g.random(500) < 0.6, [True, False, True])
-    expected = 0.0
-    for low, high in ((i / 15, (i + 1) / 15) for i in range(15)):
-        inside = (confidence > low) & (confidence <= high) | ((confidence == 0) & (low == 0))
-        if inside.any():
-            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert expected_calibration_error(right, confidence) == pytest.approx(expected)
-
-
-def test_a_model_that_is_as_sure_as_it_is_right_is_calibrated() -> None:
-    right = np.arange(1000) % 4 > 0
-    assert expected_calibration_error(right, np.full(1000, 0.75)) == pytest.approx(0)
-    assert expected_calibration_error(right, np.full(1000, 1.0)) == pytest.approx(0.25)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.confidence import expected_calibration_error
 
-CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
 ConfusionMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
@@ -92,24 +92,6 @@ def confusion_matrix(records: SampleRecords, classes: int) -> ConfusionMatrix:
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (records["label"], records["predicted"]), 1)
     return matrix
-
-
-def expected_calibration_error(right: NDArray[np.bool_], confidence: NDArray[Any]) -> float | None:
-    """The expected calibration error (Guo et al. 2017, 1706.04599, equation 3), a fraction of 1.
-
-    It is the mean distance between confidence and accuracy over bins of equal width, weighted by their samples. None
-    if a confidence is not finite, or there are no samples.
-
-    Args:
-        right: (N,) whether the predicted class is the true one.
-        confidence: (N,) probability of the predicted class.
-    """
-    confidence = confidence.astype(np.float64)
-    if not len(confidence) or not np.isfinite(confidence).all():
-        return None
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, right - confidence, CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def area_under_roc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:

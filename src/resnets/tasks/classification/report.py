@@ -1,4 +1,5 @@
-"""What a report says of a classifier: accuracy, worst errors, confusion matrix, precision and recall by class."""
+"""What a report says of a classifier: accuracy, worst errors, confusion matrix, confidence, precision and recall by
+class."""
 
 from __future__ import annotations
 
@@ -11,10 +12,19 @@ from numpy.typing import NDArray
 
 from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.confidence import (
+    area_under_risk_coverage,
+    expected_calibration_error,
+    reliability,
+    selective_accuracy,
+    threshold_for,
+)
 from resnets.tasks.classification.metrics import confusion_matrix
-from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
+from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
 WORST_ERRORS = 24
+WANTED_ACCURACIES = (0.95, 0.99)  # for which the report says how many samples are answered
+MOST_POINTS = 200  # of a curve
 MATRIX_CLASSES = 30  # with more classes, the most frequent confusions are listed instead of the matrix
 
 
@@ -41,7 +51,7 @@ def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
 def sections(
     records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
 ) -> tuple[Section, ...]:
-    """The worst errors, the confusions and the table of classes.
+    """The worst errors, the confusions, what confidence is worth, and the table of classes.
 
     Args:
         records: of `Classification.evaluate_batch`, (N,) each.
@@ -49,7 +59,9 @@ def sections(
         ids: (N,) number in the dataset of each sample of `records`.
         classes: of the model, in its order.
     """
-    return (worst_errors(records, ids, classes), confusions(records, classes), class_table(metrics))
+    sure = confidence_charts(records)
+    found: tuple[Section, ...] = (worst_errors(records, ids, classes), confusions(records, classes))
+    return (*found, *([sure] if sure else []), class_table(metrics))
 
 
 def error_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
@@ -88,6 +100,46 @@ def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Tab
     pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
     frequent = tuple((classes[i], classes[j], f"{errors[i, j]:,}") for i, j in pairs if errors[i, j])
     return Table("Most frequent confusions", ("true", "taken for", "times"), frequent)
+
+
+def confidence_charts(records: SampleRecords) -> Charts | None:
+    """Accuracy by confidence, and the accuracy of the answers where the least sure ones are withheld.
+
+    None if a confidence is not finite, or there are no samples.
+    """
+    right, confidence = records["label"] == records["predicted"], records["confidence"]
+    if (area := area_under_risk_coverage(right, confidence)) is None:
+        return None
+    confidences, accuracies, _ = reliability(right, confidence)
+    _, coverage, selective = selective_accuracy(right, confidence)
+    shown = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(np.int64))
+    calibration = expected_calibration_error(right, confidence)
+    notes = [f"The expected calibration error is {calibration:.1%}; the area under the risk-coverage curve {area:.2%}."]
+    for wanted in WANTED_ACCURACIES:
+        if (threshold := threshold_for(right, confidence, wanted)) is not None:
+            answered = float((confidence >= threshold).mean())
+            notes.append(
+                f"At {threshold:.1%} confidence or more, {answered:.0%} are answered, {wanted:.0%} of them right."
+            )
+    return Charts(
+        "Confidence",
+        (
+            Chart(
+                "accuracy by confidence, %",
+                "confidence, %",
+                (
+                    Curve("model", tuple(zip(100 * confidences, 100 * accuracies, strict=True))),
+                    Curve("calibrated", ((0.0, 0.0), (100.0, 100.0))),
+                ),
+            ),
+            Chart(
+                "accuracy of the answers, %",
+                "answered, the surest first, %",
+                (Curve("accuracy", tuple(zip(100 * coverage[shown], 100 * selective[shown], strict=True))),),
+            ),
+        ),
+        " ".join(notes),
+    )
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
