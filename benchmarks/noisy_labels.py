@@ -4,7 +4,7 @@
 
 The labels of a part of the training samples are replaced by another class, each of the nine as likely (symmetric
 noise). The recipe is `digits`, with each loss; the test labels are as they are, and are scored once, after the last
-epoch. What is in FOLDER is not trained again.
+epoch. A run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -49,12 +49,15 @@ def main() -> None:
         "seeds": given.seeds,
         "accuracy": {},
     }
+    train, test = arrays("train"), arrays("test")
     for name, settings in LOSSES.items():
         found = []
         for seed in given.seeds:
-            data = {"train": with_noise(arrays("train"), given.noise, seed), "test": arrays("test")}
+            data = {"train": with_noise(train, given.noise, seed), "test": test}
             run = given.folder / f"{name.replace(' ', '-')}-{given.noise:g}-{given.epochs:g}-{seed}"
-            if not (run / "model.safetensors").exists():
+            if (run / "recipe.json").exists():
+                resnets.resume(run, data=data)
+            else:
                 resnets.train("digits", *settings, data=data, epochs=given.epochs, seed=seed, out=run)
             found.append(resnets.evaluate(run, data=data, split="test").metrics["accuracy"])
         results["accuracy"][name] = found

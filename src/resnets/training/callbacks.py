@@ -87,7 +87,6 @@ class CheckpointCallback:
         emit: Subscriber = lambda event: None,
     ) -> None:
         self.budget = budget
-        self._folder = folder
         self._used_noted = 0.0
         self._emit = emit
         self._first = training.steps_done
@@ -242,11 +241,11 @@ class CheckpointCallback:
             return 0
         synchronized = self.training.device.type == "cpu" or not losses
         self.budget.after_step(self.training.length, step, synchronized=synchronized)
-        if not synchronized or not self.training.ranks.is_main:
+        if not synchronized or self.writer is None:  # which rank 0 alone has
             return 0
         if (used := self.budget.used) - self._used_noted >= EVERY_SECONDS:
             self._used_noted = used
-            write_used(self._folder, used)
+            write_used(self.writer.folder, used)
         return self.budget.proposal(self.training.length, step)
 
     def _plan_anew(self, total: int) -> None:
