@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.special
@@ -18,8 +16,7 @@ from resnets.modalities.batch import Batch
 from resnets.tasks.classification.loss import (
     binary_cross_entropy,
     cross_entropy,
-    generalized_cross_entropy,
-    symmetric_cross_entropy,
+    loss_for_wrong_labels,
 )
 from resnets.tasks.classification.settings import Classify, GeneralizedCrossEntropy, SymmetricCrossEntropy
 from resnets.tasks.classification.task import Classification
@@ -118,14 +115,6 @@ def by_numpy(
     return (1 - smoothing) * each[label] + smoothing * float(np.mean(each))
 
 
-def for_wrong_labels(
-    logits: Tensor, batch: Batch, settings: GeneralizedCrossEntropy | SymmetricCrossEntropy, *given: Any
-) -> Tensor:
-    if isinstance(settings, GeneralizedCrossEntropy):
-        return generalized_cross_entropy(logits, batch, settings, *given)
-    return symmetric_cross_entropy(logits, batch, settings, *given)
-
-
 @pytest.mark.parametrize("settings", LOSSES_FOR_WRONG_LABELS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_losses_for_wrong_labels_are_the_equations_of_their_papers(
@@ -133,7 +122,7 @@ def test_losses_for_wrong_labels_are_the_equations_of_their_papers(
 ) -> None:
     logits, labels = random_case()
     expected = [by_numpy(x, int(y), settings, smoothing) for x, y in zip(logits, labels, strict=True)]
-    found = for_wrong_labels(logits, Batch({"labels": labels}), settings, smoothing)
+    found = loss_for_wrong_labels(logits, Batch({"labels": labels}), settings, smoothing)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
 
@@ -145,7 +134,7 @@ def test_losses_for_wrong_labels_are_the_equations_of_their_papers(
         float(part) * own * weights[y] + (1 - float(part)) * other * weights[z]
         for part, own, other, y, z in zip(lam, expected, of_partners, labels, partners, strict=True)
     ]
-    found = for_wrong_labels(logits, batch, settings, smoothing, weights)
+    found = loss_for_wrong_labels(logits, batch, settings, smoothing, weights)
     torch.testing.assert_close(found.double(), torch.tensor(mixed, dtype=torch.float64), rtol=1e-5, atol=1e-6)
 
 
@@ -153,10 +142,10 @@ def test_losses_for_wrong_labels_near_cross_entropy_are_cross_entropy() -> None:
     logits, labels = random_case()
     expected = F.cross_entropy(logits, labels, reduction="none")
     batch = Batch({"labels": labels})
-    near = generalized_cross_entropy(logits, batch, GeneralizedCrossEntropy(q=1e-6))
+    near = loss_for_wrong_labels(logits, batch, GeneralizedCrossEntropy(q=1e-6))
     torch.testing.assert_close(near, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        symmetric_cross_entropy(logits, batch, SymmetricCrossEntropy(alpha=1.0, beta=0.0)), expected
+        loss_for_wrong_labels(logits, batch, SymmetricCrossEntropy(alpha=1.0, beta=0.0)), expected
     )
 
 
@@ -165,7 +154,7 @@ def test_losses_for_wrong_labels_are_finite_where_the_label_is_impossible(
     settings: GeneralizedCrossEntropy | SymmetricCrossEntropy,
 ) -> None:
     logits = torch.tensor([[300.0, -300.0], [-300.0, 300.0]], requires_grad=True)
-    for_wrong_labels(logits, Batch({"labels": torch.tensor([1, 1])}), settings).sum().backward()
+    loss_for_wrong_labels(logits, Batch({"labels": torch.tensor([1, 1])}), settings).sum().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
@@ -179,7 +168,7 @@ def test_the_task_trains_with_the_loss_of_its_settings(
     task = Classification(settings=Classify(loss=settings), label_smoothing=0.1, class_weights=weights)
     batch = Batch({"inputs": logits, "labels": labels})
     found = task.loss(lambda inputs: inputs, batch)["loss"]
-    torch.testing.assert_close(found, for_wrong_labels(logits, batch, settings, 0.1, weights))
+    torch.testing.assert_close(found, loss_for_wrong_labels(logits, batch, settings, 0.1, weights))
     assert task.fitted({}).loss == "cross_entropy"
 
 

@@ -40,14 +40,14 @@ def cross_entropy(
     return _of_labels(_cross_entropy, logits, batch, label_smoothing, class_weights)
 
 
-def generalized_cross_entropy(
+def loss_for_wrong_labels(
     logits: Tensor,
     batch: Batch,
-    settings: GeneralizedCrossEntropy,
+    settings: GeneralizedCrossEntropy | SymmetricCrossEntropy,
     label_smoothing: float = 0.0,
     class_weights: tuple[float, ...] | None = None,
 ) -> Tensor:
-    """The loss of each sample, as `GeneralizedCrossEntropy` has it, computed in float32.
+    """The loss of each sample, as `settings` has it, computed in float32.
 
     Args:
         logits, batch, class_weights: as of `cross_entropy`.
@@ -58,30 +58,16 @@ def generalized_cross_entropy(
         (N,) float32.
     """
 
-    def losses(logits: Tensor) -> Tensor:
-        return -torch.expm1(settings.q * F.log_softmax(logits, 1)) / settings.q
-
-    return _of_labels(_smoothing(losses), logits, batch, label_smoothing, class_weights)
-
-
-def symmetric_cross_entropy(
-    logits: Tensor,
-    batch: Batch,
-    settings: SymmetricCrossEntropy,
-    label_smoothing: float = 0.0,
-    class_weights: tuple[float, ...] | None = None,
-) -> Tensor:
-    """The loss of each sample, as `SymmetricCrossEntropy` has it, computed in float32.
-
-    Args and returns: as of `generalized_cross_entropy`.
-    """
-
-    def losses(logits: Tensor) -> Tensor:
+    def label_loss(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         logs = F.log_softmax(logits, 1)
-        reverse = settings.log_of_zero * torch.expm1(logs)
-        return settings.beta * reverse - settings.alpha * logs
+        if isinstance(settings, GeneralizedCrossEntropy):
+            of_each = -torch.expm1(settings.q * logs) / settings.q
+        else:
+            of_each = settings.beta * (settings.log_of_zero * torch.expm1(logs)) - settings.alpha * logs
+        of_label = of_each.gather(1, labels[:, None])[:, 0]
+        return torch.lerp(of_label, of_each.mean(1), label_smoothing) if label_smoothing else of_label
 
-    return _of_labels(_smoothing(losses), logits, batch, label_smoothing, class_weights)
+    return _of_labels(label_loss, logits, batch, label_smoothing, class_weights)
 
 
 LabelLoss = Callable[[Tensor, Tensor, float], Tensor]  # logits in float32, labels (N,), label smoothing: (N,)
@@ -109,17 +95,6 @@ def _of_labels(
 
 def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
-
-
-def _smoothing(losses: Callable[[Tensor], Tensor]) -> LabelLoss:
-    """The loss of a label from `losses`, those of each class (N, classes)."""
-
-    def smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        of_each = losses(logits)
-        of_label = of_each.gather(1, labels[:, None])[:, 0]
-        return torch.lerp(of_label, of_each.mean(1), label_smoothing) if label_smoothing else of_label
-
-    return smoothed
 
 
 def sample_weights(batch: Batch, class_weights: tuple[float, ...]) -> Tensor:

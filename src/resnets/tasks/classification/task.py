@@ -20,7 +20,7 @@ from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.captions import write_captioned
 from resnets.tasks.classification import loss, metrics, network, report
 from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings
-from resnets.tasks.classification.settings import Classify, GeneralizedCrossEntropy, SymmetricCrossEntropy
+from resnets.tasks.classification.settings import Classify
 from resnets.tasks.sections import Chart, Headline, Section
 
 
@@ -51,12 +51,10 @@ class Classification:
                 value = loss.binary_cross_entropy(logits, batch, smoothing, settings.target_threshold)
                 weights = self.weight(batch)
                 value = value if weights is None else value * weights
-            case GeneralizedCrossEntropy():
-                value = loss.generalized_cross_entropy(logits, batch, settings.loss, smoothing, class_weights)
-            case SymmetricCrossEntropy():
-                value = loss.symmetric_cross_entropy(logits, batch, settings.loss, smoothing, class_weights)
-            case _:
+            case "cross_entropy":
                 value = loss.cross_entropy(logits, batch, smoothing, class_weights)
+            case for_wrong_labels:
+                value = loss.loss_for_wrong_labels(logits, batch, for_wrong_labels, smoothing, class_weights)
         return {"loss": value}
 
     def weight(self, batch: Batch) -> Tensor | None:
