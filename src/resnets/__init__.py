@@ -27,15 +27,19 @@ if TYPE_CHECKING:
     from resnets.artifacts.save import save
     from resnets.commands.benchmark import benchmark
     from resnets.commands.check import check
+    from resnets.commands.compare import compare
     from resnets.commands.describe import describe
+    from resnets.commands.embed import embed
     from resnets.commands.evaluate import evaluate
     from resnets.commands.experiments import list_experiments
+    from resnets.commands.explain import explain
     from resnets.commands.models import list_models
     from resnets.commands.predict import predict
     from resnets.commands.recipes import list_recipes
     from resnets.commands.replay import replay
     from resnets.commands.reproduce import reproduce
     from resnets.commands.resume import resume
+    from resnets.commands.similar import similar
     from resnets.commands.train import train
     from resnets.commands.training_run import Run
     from resnets.core.errors import DataError, FileError, PredictionError, ResnetsError, TrainingError, UsageError
@@ -53,9 +57,12 @@ old_modules.install()
 _HOMES = {
     "benchmark": "commands.benchmark",
     "check": "commands.check",
+    "compare": "commands.compare",
     "create": "artifacts.create",
     "describe": "commands.describe",
+    "embed": "commands.embed",
     "evaluate": "commands.evaluate",
+    "explain": "commands.explain",
     "list_experiments": "commands.experiments",
     "list_models": "commands.models",
     "list_recipes": "commands.recipes",
@@ -65,6 +72,7 @@ _HOMES = {
     "reproduce": "commands.reproduce",
     "resume": "commands.resume",
     "save": "artifacts.save",
+    "similar": "commands.similar",
     "train": "commands.train",
     "CATALOG": "models.catalog",
     "Event": "training.events",
@@ -105,9 +113,12 @@ __all__ = [
     "__version__",
     "benchmark",
     "check",
+    "compare",
     "create",
     "describe",
+    "embed",
     "evaluate",
+    "explain",
     "large_batch",
     "list_experiments",
     "list_models",
@@ -118,6 +129,7 @@ __all__ = [
     "reproduce",
     "resume",
     "save",
+    "similar",
     "train",
 ]
 

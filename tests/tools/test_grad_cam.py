@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 
+from resnets.evaluation.grad_cam import grad_cam
 from resnets.models.catalog import CATALOG
 from tests.tools.small import images, trained
 
@@ -26,6 +27,18 @@ def test_heat_maps_of_the_last_stage(name: str) -> None:
         assert found.shape == (2, 64, 64), method
         assert np.isfinite(found).all()
         assert found.max() > 0, method
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnetv2_50", "cifar_resnet20"])
+def test_our_heat_maps_are_theirs(name: str) -> None:
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    network, given = trained(CATALOG[name]), images(2, 64)
+    for stage, module in list(network.spec.stage_modules.items())[-2:]:
+        with pytorch_grad_cam.GradCAM(network, [network.get_submodule(module)]) as cam:
+            expected = cam(given, [ClassifierOutputTarget(3), ClassifierOutputTarget(5)])
+        found, _ = grad_cam(network, given, torch.tensor([3, 5]), stage)
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnets.artifacts import display, model_file, runtimes
 from resnets.artifacts.answers import answers_to, without_errors
 from resnets.artifacts.calibration import calibration_of
+from resnets.artifacts.explanation import Explanation, explanations
 from resnets.artifacts.find import find_model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
@@ -114,12 +115,37 @@ class Model:
             PredictionError: some inputs cannot be read; the error has the embeddings of the others.
             UsageError: the model has another runtime than torch in float32, or there is no such augmentation.
         """
-        if isinstance(self.network, (*runtimes.ON_CPU, Autocast)):
-            raise UsageError("embed needs the layers of the network: load the model with runtime torch in fp32.")
+        rows = without_errors(self.embeddings(self.given(inputs), tta=tta, batch=batch, workers=workers))
+        return torch.stack(rows).float().cpu() if rows else torch.zeros(0, self.spec.num_features)
+
+    def embeddings(
+        self, inputs: Iterable[Given], *, tta: str | None = None, batch: int | None = None, workers: int | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        """The name of each of `inputs` and its embedding (features,), or the DataError of one that cannot be read, in
+        turn; see `embed`."""
+        self.check_layers("embed")
         predictor = self.predictor(self.card.preprocessing.tta[0] if tta is None else tta)
         predictor.task = PooledFeatures(self.card.settings)
-        rows = without_errors(answers_to(self.given(inputs), predictor, self.card, 1, batch, workers))
-        return torch.stack(rows).float().cpu() if rows else torch.zeros(0, self.spec.num_features)
+        return answers_to(inputs, predictor, self.card, 1, batch, workers)
+
+    def explain(self, images: Any, *, target: str | None = None, stage: str | None = None) -> list[Explanation]:
+        """Where in each image the network sees a class (Grad-CAM); see `artifacts.explanation`.
+
+        Args:
+            images: as of `predict_many`.
+            target: the class; None takes the most probable one of each image.
+            stage: whose feature map, of `ResNet.features`, such as "C4"; None is the last.
+
+        Raises:
+            PredictionError: some images cannot be read; the error has the explanations of the others.
+            UsageError: the model is no classifier of images, or there is no such class or stage.
+        """
+        return without_errors(explanations(self, self.given(images), target, stage))
+
+    def check_layers(self, what: str) -> None:
+        """Raises UsageError where the network is a runtime's module, whose layers `what` cannot reach."""
+        if isinstance(self.network, (*runtimes.ON_CPU, Autocast)):
+            raise UsageError(f"{what} needs the layers of the network: load the model with runtime torch in fp32.")
 
     @property
     def task(self) -> Task:

@@ -100,12 +100,18 @@ class ModelCard:
     @property
     def format(self) -> int:
         """The lowest format of a file that can hold this card."""
+        return 1 if self.has_old_names and self.settings == _FIRST_TASK() else 2
+
+    @property
+    def has_old_names(self) -> bool:
+        """Whether version 0.2 had models of this network, input and task, whose answers keep their old names for one
+        version."""
         # Fields of a spec that are left out at their default came after format 1.
         later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
         known = all(getattr(self.spec, name) in choices for name, choices in _OF_FORMAT_1.items())
-        first = self.settings == _FIRST_TASK() and type(self.preprocessing) is _FIRST_INPUT
+        first = type(self.settings) is _FIRST_TASK and type(self.preprocessing) is _FIRST_INPUT
         first = first and _LATER.isdisjoint(data := encode(self.preprocessing)) and isinstance(data["crop"], int)
-        return 1 if known and first and encode(self.spec).keys().isdisjoint(later) else 2
+        return known and first and encode(self.spec).keys().isdisjoint(later)
 
 
 def description(card: ModelCard) -> dict[str, str]:

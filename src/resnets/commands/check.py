@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING
 from resnets.commands.arguments import check_range
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, name_of
+from resnets.core.console import note
+from resnets.core.errors import UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import Line, progress_line
 from resnets.core.signatures import checked_arguments
+from resnets.core.units import show_count
 from resnets.core.workers import MAX_WORKERS, usable_cores
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ def check(
     skip: str | None = None,
     strict: bool = False,
     fast: bool = False,
+    relabel: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -49,7 +54,10 @@ def check(
         skip: report all kinds but these.
         strict: fail on warnings as well.
         fast: decode nothing: read headers and the ends of files.
-        out: folder for check.html and check.json.
+        relabel: CSV with the columns path and suggested, such as the wrong_labels.csv of `evaluate --out`: a copy of
+            the data with these labels is written to out, a new folder or, of a table, a new .csv beside it, and
+            checked.
+        out: folder for check.html and check.json; with relabel, the corrected copy.
         workers: threads that decode (default: one for each usable core).
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
         progress: called with the number of files that have been read, in place of showing it.
@@ -69,6 +77,8 @@ def check(
     check_range("workers", workers, 1, MAX_WORKERS)
     kinds = _kinds(only, skip)
     with name_of(data) as name, progress_line() as line:
+        if relabel is not None:
+            name = _corrected(name, format, Path(relabel), out)
         result = checks.check_data(
             name,
             format=format,
@@ -78,13 +88,24 @@ def check(
             threads=usable_cores() if workers is None else workers,
             progress=progress or (lambda done: line(f"check  {done:,} files read")),
         )
-    if out is not None:
+    if out is not None and relabel is None:
         from resnets.checks.page import write_page
         from resnets.core.files import write_json
 
         write_page(Path(out) / "check.html", result)
         write_json(Path(out) / "check.json", result.to_json())
     return result
+
+
+def _corrected(data: str, format: str | None, corrections: Path, out: str | PathLike[str] | None) -> str:
+    """Writes a corrected copy of `data` to `out`, and says how many labels have changed; returns `out`."""
+    from resnets.checks.relabel import read_corrections, relabel
+
+    if out is None:
+        raise UsageError("Say where the corrected copy goes: --out FOLDER, or of a table --out FILE.csv beside it.")
+    changed = relabel(data, format, read_corrections(corrections), Path(out))
+    note(f"{show_count(changed, 'label')} changed: {os.fspath(out)}")
+    return os.fspath(out)
 
 
 def _kinds(only: str | None, skip: str | None) -> frozenset[str]:

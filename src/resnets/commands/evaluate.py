@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +13,13 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
+from resnets.commands.data_of_model import open_data
 from resnets.core.console import printable
-from resnets.core.errors import DataError, UsageError
+from resnets.core.errors import UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments
-from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS, default_workers
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from resnets.evaluation import scoring
     from resnets.evaluation.predictor import Predictor
     from resnets.evaluation.scoring import Scores
-    from resnets.modalities.base import Dataset, DatasetSplits
+    from resnets.modalities.base import Dataset, SplitName
 else:
     trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
 
@@ -45,6 +46,7 @@ def evaluate(
     split: Literal["train", "val", "test", "all"] | None = None,
     tta: str | None = None,
     size: int | tuple[int, int] | str | None = None,
+    unknown_below: float | None = None,
     out: str | PathLike[str] | None = None,
     device: str = "auto",
     runtime: Runtime = "torch",
@@ -55,10 +57,11 @@ def evaluate(
 ) -> scoring.Scores:
     """Evaluate a model on a split of a dataset: every sample once, in float32.
 
-    Under torchrun the ranks share the samples.
+    Under torchrun the ranks share the samples. The runs of `train --fold all` are evaluated together, each on its own
+    fold: every sample of the data once, by a model that was not trained on it.
 
     Args:
-        model: a model file or a run folder; in Python also a Run or a Model.
+        model: a model file or a run folder, or the folder of all folds; in Python also a Run or a Model.
         ensemble: more of them; their probabilities are averaged with the first one's.
         data: a dataset or folder (default: what the model was trained on, with the split of its run).
         format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
@@ -68,7 +71,10 @@ def evaluate(
             as in the model's recipe).
         size: WIDTHxHEIGHT in pixels at which images are tested, or one number for a square; in Python also (height,
             width) (default: the model's own).
-        out: folder for report.html, metrics.json and predictions.csv.
+        unknown_below: probability from 0 to 1 below which a classifier's answer counts as unknown (default: the model's
+            own, if it has one).
+        out: folder for report.html, metrics.json, predictions.csv and, of a classifier, wrong_labels.csv: the labels
+            to look at (see check --relabel).
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded, compiled, openvino or onnxruntime (see predict).
         precision: auto, fp32, bf16 or int8, where the runtime supports it.
@@ -90,39 +96,74 @@ def evaluate(
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     pixels = None if size is None else input_size(size)
+    from resnets.artifacts.model import Model
+    from resnets.commands.evaluate_folds import folds_in, pooled
+
+    for each in (model, *ensemble):
+        if not isinstance(each, Model):
+            check_path(each)
+    scored = functools.partial(
+        _scored, data=data, format=format, split=split, tta=tta, size=pixels, unknown_below=unknown_below,
+        device=device, runtime=runtime, precision=precision, calibrate=calibrate, workers=workers,
+    )  # fmt: skip
+    runs = () if isinstance(model, Model) or ensemble else folds_in(Path(model), data=data, split=split)
+    found = pooled([scored(run, split="test") for run in runs], unknown_below) if runs else scored(model, *ensemble)
+    if out is not None and found.is_main:
+        _write(Path(out), found)
+    return found.scores
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was scored: the samples, and the model with the settings by which it was.
+
+    Args:
+        is_main: whether this process answers, of several ranks.
+    """
+
+    scores: Scores
+    dataset: Dataset
+    model: Model
+    is_main: bool = True
+
+
+def _scored(
+    *given: str | PathLike[str] | Model,
+    data: str | Path | DataInMemory | None,
+    format: str | None,
+    split: SplitName | None,
+    tta: str | None,
+    size: int | tuple[int, int] | None,
+    unknown_below: float | None,
+    device: str,
+    runtime: Runtime,
+    precision: RunPrecision,
+    calibrate: str | Path | None,
+    workers: int | None,
+) -> Evaluated:
+    """Scores a model, or several as an ensemble; the arguments are those of `evaluate`."""
     from resnets.artifacts.model import Model, load
     from resnets.artifacts.size import note_on_size, with_size
     from resnets.core.devices import find_device
     from resnets.evaluation.predictor import Counted
     from resnets.evaluation.scoring import absent, score
-    from resnets.modalities.catalog import open_dataset
+    from resnets.tasks.unknown import with_threshold
     from resnets.training import agreement
     from resnets.training.distributed import process_group
-    from resnets.training.run_split import for_evaluation
 
-    for each in (model, *ensemble):
-        if not isinstance(each, Model):
-            check_path(each)
     with process_group(device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
         models = [
-            replace(each, card=with_size(each.card, pixels))
+            replace(each, card=with_size(each.card, size))
             if isinstance(each, Model)
-            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate, size=pixels)
-            for each in (model, *ensemble)
+            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
+            for each in given
         ]
-        first = models[0]
+        card = models[0].card
+        settings = card.settings.for_ensemble() if len(models) > 1 else card.settings
+        models[0] = first = replace(models[0], card=replace(card, settings=with_threshold(settings, unknown_below)))
         predictor = _predictor(models, tta, str(chosen))
-        name = str(local_path(data, "data")) if data is not None else _training_data(first)
-        if data is None and format is None:
-            format = first.card.recipe.get("format")
-        of_this_data = [each.file for each in models if each.card.recipe.get("data") == first.card.recipe.get("data")]
-        splits = agreement.together(
-            ranks,
-            lambda: for_evaluation(
-                _adapted(open_dataset(name, format), name, first), name, of_this_data, own=data is None, asked=split
-            ),
-        )
+        name, splits = agreement.together(ranks, lambda: open_data(models, data, format, split))
         split = split or splits.scored
         dataset = splits.split(split)
         agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
@@ -139,43 +180,9 @@ def evaluate(
                 world=ranks.world,
                 gather=ranks.gather,
             )
-    notes = () if pixels is None else (note_on_size(first.card),)
-    scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=pixels)
-    if out is not None and ranks.is_main:
-        _write(Path(out), scores, dataset, first)
-    return scores
-
-
-def _training_data(model: Model) -> str:
-    """Returns what the model was trained on: where its run has the data now, or the name in its file.
-
-    Raises:
-        UsageError: if neither is known.
-    """
-    from resnets.training.plan import read_plan
-    from resnets.training.run_folder import RunFolder
-
-    run = RunFolder(model.file.parent) if model.file is not None else None
-    name = read_plan(run.recipe).data if run is not None and run.recipe.exists() else model.card.recipe.get("data")
-    if not isinstance(name, str):
-        raise UsageError("The model file does not say what it was trained on: give --data.")
-    return name
-
-
-def _adapted(splits: DatasetSplits, name: str, model: Model) -> DatasetSplits:
-    """Returns the data `name` as the model's task reads it.
-
-    Raises:
-        DataError: it is of another modality, or for another task.
-    """
-    from resnets.modalities.base import NOUNS
-
-    card, train = model.card, splits.train
-    if train.modality != card.preprocessing.modality:
-        raise DataError(f"{name} holds {NOUNS[train.modality]}s, and the model takes {card.preprocessing.noun}s.")
-    if train.task != card.task:
-        raise DataError(f"{name} is data for {train.task}, and the model is one of {card.task}.")
-    return card.settings.adapt(splits)
+    notes = () if size is None else (note_on_size(first.card),)
+    scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=size)
+    return Evaluated(scores, dataset, first, ranks.is_main)
 
 
 def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predictor:
@@ -219,14 +226,17 @@ def _order(first: Model, model: Model) -> tuple[int, ...]:
     return tuple(model.classes.index(known[name]) for name in first.classes if name in known)
 
 
-def _write(folder: Path, scores: Scores, dataset: Dataset, model: Model) -> None:
+def _write(folder: Path, found: Evaluated) -> None:
     """Writes report.html, predictions.csv and metrics.json, which holds what `--json` prints."""
     from resnets.core.files import write_json
-    from resnets.reporting.report import write_predictions, write_report
+    from resnets.reporting.report import write_predictions, write_report, write_wrong_labels
 
+    scores, dataset, model = found.scores, found.dataset, found.model
     title = f"{scores.split} of {scores.data}"
     write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card)
     write_predictions(folder / "predictions.csv", scores, dataset, model.card)
+    if model.card.settings.single_label:
+        write_wrong_labels(folder / "wrong_labels.csv", scores, dataset, model.card)
     write_json(folder / "metrics.json", _as_json(scores))
 
 

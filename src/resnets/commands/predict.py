@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
-import stat
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.commands.answering import Answering, shared_paths
-from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
+from resnets.commands.answering import Answering
+from resnets.commands.arguments import check_path, check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
+from resnets.commands.given_inputs import open_inputs, with_standard_input
 from resnets.commands.predictions import FILES, Answers, check_out
 from resnets.commands.unfinished import Unfinished, is_restorable, remove
 from resnets.core.console import common_progress, note, say
@@ -29,7 +26,6 @@ from resnets.core.workers import MAX_WORKERS
 
 if TYPE_CHECKING:
     from resnets.artifacts import model as trained
-    from resnets.modalities.given import Given
     from resnets.training.distributed import Ranks
 else:
     trained = LazyModule("resnets.artifacts.model")
@@ -56,6 +52,7 @@ def predict(
     top: int = 5,
     tta: str | None = None,
     size: int | tuple[int, int] | str | None = None,
+    unknown_below: float | None = None,
     out: str | PathLike[str] | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
@@ -77,6 +74,8 @@ def predict(
         tta: test-time augmentation (see evaluate; default: as in the model's recipe).
         size: WIDTHxHEIGHT in pixels to which images are brought, or one number for a square; in Python also (height,
             width) (default: the model's own).
+        unknown_below: probability from 0 to 1 below which a classifier's answer is unknown (default: the model's own,
+            if it has one).
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
             answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
             lies beside the file, as FILE.unfinished.
@@ -104,6 +103,7 @@ def predict(
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model
     from resnets.artifacts.size import note_on_size
+    from resnets.tasks.unknown import with_threshold
 
     if not isinstance(model, Model):
         check_path(model)
@@ -114,7 +114,9 @@ def predict(
         "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
     }  # fmt: skip
     with _sharing_ranks(device) as (ranks, own_device):
-        loaded, inputs, total = _opened(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
+        loaded, inputs, total = open_inputs(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
+        card = loaded.card
+        loaded = replace(loaded, card=replace(card, settings=with_threshold(card.settings, unknown_below)))
         if pixels is not None and ranks.is_main:
             note(note_on_size(loaded.card))
         loaded.check_tta(tta)
@@ -159,45 +161,11 @@ def _sharing_ranks(device: str) -> contextlib.AbstractContextManager[tuple[Ranks
     return process_group(device)
 
 
-def _opened(
-    model: str | PathLike[str] | trained.Model,
-    images: tuple[Any, ...],
-    ranks: Ranks,
-    device: str,
-    runtime: Runtime,
-    precision: RunPrecision,
-    calibrate: str | Path | None,
-    size: int | tuple[int, int] | None,
-) -> tuple[trained.Model, Iterable[Given], int | None]:
-    """The model, its inputs, and how many these are, where that is known."""
-    from resnets.artifacts.inputs import expand
-    from resnets.artifacts.model import Model, load
-    from resnets.artifacts.size import with_size
-    from resnets.modalities.given import given_inputs
-
-    if not isinstance(model, Model):
-        device = device_for(runtime, device)
-        model = load(model, device, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
-    elif size is not None:
-        model = replace(model, card=with_size(model.card, size))
-    settings = model.card.preprocessing
-
-    def given(listed: Any) -> Iterator[Given]:
-        return given_inputs(listed, settings.modality, lambda path: expand([path], settings))
-
-    if ranks.world > 1:
-        found = shared_paths(given(expand(images, settings)) if ranks.is_main else (), ranks)
-        return model, found, len(found)
-    listed = expand(images, settings)
-    known = all(isinstance(each, str | PathLike) for each in listed)
-    return model, given(listed), len(listed) if known else None
-
-
 def _answer(invocation: Invocation) -> Answer:
     from resnets.training.distributed import is_main
 
     given = invocation.arguments
-    given.images = _with_standard_input(given.images)
+    given.images = with_standard_input(given.images)
     try:
         with common_progress():
             predictions: Predictions = invocation.call()
@@ -209,38 +177,6 @@ def _answer(invocation: Invocation) -> Answer:
         return Answer()
     found = predictions.found
     return Answer(found.lines(), found.data(given.model, given.runtime), failed=bool(found.failed))
-
-
-def _with_standard_input(images: list[Any]) -> list[Any]:
-    """The inputs of a command line, with the paths on standard input in place of "-", or where none is given.
-
-    Raises:
-        UsageError: the list is asked for twice, or is empty.
-    """
-    from resnets.artifacts.inputs import listed_paths
-    from resnets.training.distributed import is_main
-
-    asked = images.count("-")
-    if asked > 1:
-        raise UsageError("Standard input has one list of paths: give - once.")
-    if not asked and (images or not _is_piped()):
-        return images
-    stream = getattr(sys.stdin, "buffer", None)
-    paths = iter(()) if stream is None else listed_paths(stream)
-    first = next(paths, None) if is_main() else None
-    if first is None and not [each for each in images if each != "-"] and is_main():
-        raise UsageError("Give at least one image: the list on standard input is empty.")
-    listed = itertools.chain([] if first is None else [first], paths if is_main() else ())
-    return [listed if each == "-" else each for each in images] if asked else [listed]
-
-
-def _is_piped() -> bool:
-    """Whether standard input is a file or the output of another program."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 COMMAND = Command(predict, _answer, python_only=("quiet",))

@@ -49,7 +49,7 @@ class Answers:
             said = task.answer_json(answer, self.card.classes)
             prediction = {"input": name_of(given), **said, **self.files.get(number, {})}
             # The name of version 0.2 stands beside the new one where it had such a model.
-            found.append(with_old_keys(prediction, image="input") if self.card.format == 1 else prediction)
+            found.append(with_old_keys(prediction, image="input") if self.card.has_old_names else prediction)
         return found
 
     def data(self, model: str, runtime: str) -> dict[str, Any]:
@@ -82,16 +82,10 @@ class Answers:
         Raises:
             FileError: it cannot be written.
         """
-        from resnets.core.files import write_csv, write_json
+        from resnets.core.files import write_json
 
-        ending = out.suffix.lower()
-        if ending == ".csv":
-            columns, rows = table(self.predictions())
-            write_csv(out, [columns, *(tuple("" if cell is None else cell for cell in row) for row in rows)])
-        elif ending == ".parquet":
-            _write_parquet(out, *table(self.predictions()))
-        elif ending == ".json":
-            write_json(out, self.data(model, runtime))
+        if out.suffix.lower() in FILES:
+            write_file(out, self.predictions(), self.data(model, runtime))
         else:
             self._write_files(out)
             write_json(out / "predictions.json", self.data(model, runtime))
@@ -113,6 +107,24 @@ class Answers:
                     self.files[number] = dict(written)
         except OSError as error:
             raise explain("write", folder, error) from error
+
+
+def write_file(out: Path, answers: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
+    """Writes `answers` to a .csv or .parquet file, see `table`, or `data`, which has them, to a .json file.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    from resnets.core.files import write_csv, write_json
+
+    ending = out.suffix.lower()
+    if ending == ".csv":
+        columns, rows = table(answers)
+        write_csv(out, [columns, *(tuple("" if cell is None else cell for cell in row) for row in rows)])
+    elif ending == ".parquet":
+        _write_parquet(out, *table(answers))
+    else:
+        write_json(out, data)
 
 
 def check_out(out: Path | None) -> None:

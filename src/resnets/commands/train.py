@@ -25,6 +25,7 @@ from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
 from resnets.tasks.balance import balance_of
+from resnets.tasks.unknown import with_threshold
 from resnets.training.distillation import Distillation
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
@@ -63,6 +64,8 @@ def train(
     keep: int = 2,
     monitor: str | None = None,
     patience: int | None = None,
+    unknown_below: float | None = None,
+    accuracy: float | None = None,
     balance: str | PathLike[str] | Mapping[str, float] | None = None,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
@@ -114,6 +117,10 @@ def train(
             or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
         patience: stop after so many evaluations on val without a better value of the monitored metric (where none is
             given, of the task's first).
+        unknown_below: probability from 0 to 1, kept in the model: where no class has as much, a classifier's answer is
+            "unknown".
+        accuracy: has unknown_below chosen on val, so that this share of the answers that are given is right, such as
+            0.99.
         balance: of classes of different frequency; weights, in the loss, inverse to the frequency, or sampling, as many
             samples of each class, or a file of weights by class name, JSON or CSV. In Python also a mapping.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
@@ -187,6 +194,9 @@ def train(
         if name.strip().lower() in NAMES:
             raise UsageError(f"The size is no setting: give --size {value.strip()}, in Python size={value.strip()!r}.")
     resolved = resolved.with_overrides(choice.overrides(overrides))
+    if unknown_below is not None and accuracy is not None:
+        raise UsageError("accuracy chooses unknown_below: give one of them.")
+    resolved = replace(resolved, task=with_threshold(resolved.task, unknown_below, accuracy))
     if large_batch is not None:
         from resnets.recipes.large_batch import large_batch as enlarged
 

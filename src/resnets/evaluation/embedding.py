@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnets.core.devices import full_float32
+from resnets.core.errors import DataError
+from resnets.data.prefetch import prefetch
+from resnets.evaluation.predictor import BATCH, Predictor
+from resnets.modalities.base import Dataset
 from resnets.modalities.batch import Batch
 from resnets.models.resnet import backbone_of, layers_of
 from resnets.tasks.base import TaskSettings
@@ -37,6 +45,40 @@ class PooledFeatures:
     def answers(self, outputs: Any, classes: tuple[str, ...], top: int) -> list[Any]:
         """The embedding of each sample, (features,)."""
         return list(outputs)
+
+
+def embed_dataset(
+    predictor: Predictor, dataset: Dataset, workers: int, count: Callable[[int], None] = lambda done: None
+) -> tuple[NDArray[np.float32], dict[int, str]]:
+    """The embedding of each of N samples that can be read, (N, features), and why others cannot by their number.
+
+    Args:
+        predictor: of `PooledFeatures`.
+        workers: threads that read samples.
+        count: called with the number of samples that are done.
+
+    Raises:
+        DataError: none can be read.
+    """
+    found: list[Tensor] = []
+    excluded: dict[int, str] = {}
+
+    def load(index: int) -> Any:
+        try:
+            return predictor.load(dataset, index)
+        except DataError as error:
+            return str(error)
+
+    batches = [range(n, min(n + BATCH, len(dataset))) for n in range(0, len(dataset), BATCH)]
+    with ThreadPoolExecutor(max(1, workers)) as pool, torch.inference_mode(), full_float32():
+        for indices, loaded in zip(batches, prefetch(pool, load, batches), strict=True):
+            excluded |= {i: each for i, each in zip(indices, loaded, strict=True) if isinstance(each, str)}
+            if good := [each for each in loaded if not isinstance(each, str)]:
+                found.append(torch.stack(list(predictor.predict(good))).float().cpu())
+            count(indices[-1] + 1)
+    if not found:
+        raise DataError(f"None of the samples can be read: {next(iter(excluded.values()), 'there are none')}")
+    return torch.cat(found).numpy(), excluded
 
 
 def pooled_features(network: nn.Module, inputs: Tensor) -> Tensor:

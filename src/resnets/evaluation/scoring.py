@@ -146,7 +146,8 @@ def score(
             if good:
                 pairs = [each for each in loaded if not isinstance(each, str)]
                 outputs = predictor.predict([inputs for inputs, _ in pairs])
-                batch_records = task.evaluate_batch(outputs, _targets(dense, good, [own for _, own in pairs]))
+                targets = _targets(dense, good, [own for _, own in pairs])
+                batch_records = task.evaluate_batch(outputs, targets, choose=choose)
                 parts.append((good, {name: value.cpu().numpy() for name, value in batch_records.items()}))
     of_all_ranks = gather((parts, excluded))
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
@@ -156,7 +157,9 @@ def score(
         raise DataError(f"None of the {len(dataset)} {noun}s could be read: {first}")
     records = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
     ids = np.array([i for good, _ in parts for i in good], np.int64)
-    metrics = task.metrics(records, classes, choose=choose)
+    if choose:
+        task, records = task.choose(records)
+    metrics = task.metrics(records, classes)
     damaged = {dataset.name(i): reason for i, reason in excluded.items()}
     return Scores(ids, records, metrics, excluded, split, task.settings.name, damaged=damaged)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.sections import facts, loss_chart, unreadable
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
+from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.sections import Charts, GalleryItem, Section
 
 THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
@@ -71,9 +73,23 @@ def write_predictions(path: Path, scores: Scores, dataset: Dataset, card: ModelC
     """
     names = [dataset.name(int(number)) for number in scores.ids]
     columns = {card.preprocessing.noun: names, **open_task(card.settings).columns(scores.records, card.classes)}
-    if card.format == 1:
+    if card.has_old_names:
         columns["picture"] = names  # the old name of `image`
     write_csv(path, [tuple(columns), *zip(*columns.values(), strict=True)])
+
+
+def write_wrong_labels(path: Path, scores: Scores, dataset: Dataset, card: ModelCard) -> None:
+    """Writes a CSV of the samples whose label is likely wrong, the most suspicious first, for `check --relabel`.
+
+    Its columns are path, label, suggested (another class), and the probabilities of the two.
+    """
+    records, classes = scores.records, card.classes
+    rows: list[tuple[str | float, ...]] = [("path", "label", "suggested", "of_label", "of_suggested")]
+    for row in likely_wrong(records):
+        label, predicted = (classes[int(records[name][row])] for name in ("label", "predicted"))
+        of_label, of_predicted = math.exp(-float(records["loss"][row])), float(records["confidence"][row])
+        rows.append((dataset.name(int(scores.ids[row])), label, predicted, of_label, of_predicted))
+    write_csv(path, rows)
 
 
 def _curves(task: Task, history: Sequence[dict[str, Any]], noun: str) -> tuple[Charts, ...]:

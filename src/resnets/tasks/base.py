@@ -57,6 +57,11 @@ class TaskSettings(Protocol):
     averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
     single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
+    @property
+    def needs_val(self) -> str | None:
+        """The setting that can only be followed where there is `val`; None where none is given."""
+        ...
+
     def model_for(self, spec: Spec, classes: int) -> Spec:
         """`spec` with the head that the task needs, for so many classes.
 
@@ -75,6 +80,10 @@ class TaskSettings(Protocol):
 
     def for_other_classes(self) -> TaskSettings:
         """The settings without what belongs to each class, such as thresholds."""
+        ...
+
+    def for_ensemble(self) -> TaskSettings:
+        """The settings for the mean of several networks: without what was fitted to the outputs of one."""
         ...
 
     def for_data(self, dataset: Dataset) -> TaskSettings:
@@ -136,11 +145,12 @@ class Task(Protocol):
         """The inverse of `to_mean` on the averages of each sample: outputs for `evaluate_batch` and `answers`."""
         ...
 
-    def evaluate_batch(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
         """What is recorded of each sample of an evaluation batch, (N, ...) each.
 
         Args:
             batch: the targets; those of different shapes are `ragged`.
+            choose: whether `choose` gets the records, and they have what it needs.
         """
         ...
 
@@ -152,12 +162,18 @@ class Task(Protocol):
         """
         ...
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
-        """The exact figures over the records of all samples, ready for JSON, with "loss" and "samples".
+    def choose(self, records: SampleRecords) -> tuple[Task, SampleRecords]:
+        """The task with the settings that are chosen on `val`, such as thresholds, and that are not given, chosen on
+        these records; and the records as that task has them.
 
         Args:
-            choose: whether settings that are chosen on `val`, such as thresholds, are chosen on these records.
+            records: of all samples, by `evaluate_batch` with `choose`.
         """
+        ...
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+        """The exact figures over the records of all samples, ready for JSON, with "loss" and "samples", and with what
+        `choose` has set."""
         ...
 
     def fitted(self, metrics: Mapping[str, Any]) -> TaskSettings:

@@ -76,3 +76,12 @@ def check_soup(soup: int, watched: SplitName | None = None) -> None:
             f"soup chooses weights on val, and the data has none, only {watched}, which would then say too much of "
             "them. Hold a share of the training samples out as val (--val-share 0.2), or give soup=0."
         )
+
+
+def check_val(task: TaskSettings, watched: SplitName) -> None:
+    """Raises UsageError where a setting of the task is chosen on `val`, and another split is evaluated in training."""
+    if task.needs_val is not None and watched != "val":
+        raise UsageError(
+            f"{task.needs_val} is chosen on val, and the data has none, only {watched}. Hold a share of the training "
+            "samples out as val: --val-share 0.2."
+        )

@@ -31,7 +31,7 @@ from resnets.training.lock import locked_for
 from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
 from resnets.training.prepare import PreparedData, absolute_path, moved_to, reopen, resolve
 from resnets.training.recipe import Recipe
-from resnets.training.recipe_checks import check_soup
+from resnets.training.recipe_checks import check_soup, check_val
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 from resnets.training.session import Session
@@ -232,6 +232,7 @@ def _environment(
         task_of(recipe, data.train)  # refuses what the task does not know before anything is written
         recipe.check_length(len(data.train))
         check_soup(recipe.soup, data.splits.watched)
+        check_val(recipe.task, data.splits.watched)
         if checkpoints is not None:
             checkpoints.check_data(data.splits.watched, len(data.train.classes))
         work = multiply_adds(recipe.model, recipe.largest_shape) * (recipe.bn_batch or recipe.batch)

@@ -30,7 +30,7 @@ def test_what_is_not_defined_is_none() -> None:
         assert figure(np.array([], bool), np.array([])) is None
     assert threshold_for(np.array([False, False]), np.array([0.5, 0.9]), 0.5) is None
     records = {"label": np.array([0]), "predicted": np.array([0]), "confidence": np.array([np.nan])}
-    assert confidence_charts(records) is None
+    assert confidence_charts(records, {}) is None
 
 
 def test_the_calibration_error_follows_its_definition() -> None:
@@ -117,7 +117,7 @@ def test_the_report_says_what_is_answered_at_which_accuracy() -> None:
     right = np.arange(200) < 150
     confidence = np.linspace(1, 0.5, 200)
     records = {"label": np.zeros(200, np.int64), "predicted": (~right).astype(np.int64), "confidence": confidence}
-    charts = confidence_charts(records)
+    charts = confidence_charts(records, {"ece": 0.1})
     assert charts is not None
     # 157 surest answers have 150 right ones, 95.5%; 151 have 99.3%.
     assert "78% are answered, 95% of them right" in charts.note
@@ -125,6 +125,6 @@ def test_the_report_says_what_is_answered_at_which_accuracy() -> None:
     assert charts.charts[1].curves[0].points[-1] == pytest.approx((100.0, 75.0))
     many = {name: np.tile(values, 100) for name, values in records.items()}
     many["confidence"] = np.linspace(1, 0.5, 20_000)
-    found = confidence_charts(many)
+    found = confidence_charts(many, {"ece": 0.1})
     assert found is not None
     assert len(found.charts[1].curves[0].points) <= 200

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnets.tasks.multilabel.loss import binary_cross_entropy
-from resnets.tasks.multilabel.metrics import average_precision, best_threshold, evaluate_batch, metrics
+from resnets.tasks.multilabel.metrics import average_precision, best_threshold, best_thresholds, evaluate_batch, metrics
 from tests.tasks.multilabel.cases import batch_of, random_case, recorded
 
 NAMES = tuple("abcdef")
@@ -125,13 +125,12 @@ def test_a_threshold_between_neighbouring_floats_takes_in_the_higher() -> None:
     assert low < threshold <= high
 
 
-def test_thresholds_are_chosen_where_asked_for_and_none_are_given() -> None:
+def test_chosen_thresholds_are_the_best_of_each_class() -> None:
     records = recorded(*random_case())
-    chosen = metrics(records, NAMES, choose=True)
+    thresholds = best_thresholds(records)
+    chosen = metrics(records, NAMES, thresholds)
     for k, name in enumerate(NAMES):
         expected = best_threshold(records["labels"][:, k].astype(bool), records["probability"][:, k])
         assert chosen["classes"][name]["threshold"] == expected
     assert chosen["macro_f1"] > metrics(records, NAMES)["macro_f1"]
     assert chosen["map"] == metrics(records, NAMES)["map"]
-    given = [0.1 * k for k in range(6)]
-    assert [c["threshold"] for c in metrics(records, NAMES, given, choose=True)["classes"].values()] == given

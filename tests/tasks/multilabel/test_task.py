@@ -80,7 +80,8 @@ def test_chosen_thresholds_are_stored_and_used() -> None:
     logits, labels = random_case()
     records = recorded(logits, labels)
     task = MultiLabelClassification()
-    chosen = task.metrics(records, NAMES, choose=True)
+    with_thresholds, records = task.choose(records)
+    chosen = with_thresholds.metrics(records, NAMES)
     settings = task.fitted(chosen)
     assert settings.thresholds == tuple(c["threshold"] for c in chosen["classes"].values())
     assert MultiLabelClassification(settings).metrics(records, NAMES) == chosen
@@ -89,6 +90,13 @@ def test_chosen_thresholds_are_stored_and_used() -> None:
     assert [each.chosen for each in answer] == [each.probability >= by_name[each.name] for each in answer]
     columns = MultiLabelClassification(settings).columns(records, NAMES)
     assert columns["predicted"][0] == ";".join(sorted(each.name for each in answer if each.chosen))
+
+
+def test_given_thresholds_are_kept() -> None:
+    records = recorded(*random_case())
+    given = MultiLabelClassification(MultiLabel(thresholds=tuple(0.1 * k for k in range(6))))
+    task, _ = given.choose(records)
+    assert task.settings == given.settings
 
 
 def test_means_are_of_probabilities() -> None:

@@ -12,11 +12,20 @@ from torch import Tensor
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.confidence import expected_calibration_error
+from resnets.tasks.classification.settings import Classify
 
+_PLAIN = Classify()
 ConfusionMatrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
-def evaluate_batch(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def probabilities(logits: Tensor, temperature: float | None = None) -> Tensor:
+    """(N, classes) float32: the softmax of logits / temperature, where there is one (Guo et al. 2017, equation 9)."""
+    return F.softmax(logits.float() if temperature is None else logits.float() / temperature, 1)
+
+
+def evaluate_batch(
+    logits: Tensor, labels: Tensor, temperature: float | None = None, *, choose: bool = False
+) -> dict[str, Tensor]:
     """The records of each sample of a batch, (N,) each.
 
     Classes of equal logits are ranked by number, the lowest first. A NaN ranks before every number, so that a sample
@@ -25,10 +34,13 @@ def evaluate_batch(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     Args:
         logits: (N, classes).
         labels: (N,) int64.
+        temperature: by which logits are divided for the confidence.
+        choose: whether the logits are wanted as well.
 
     Returns:
         "label", "predicted" (a class), "confidence" (the probability of the predicted class), "rank" of the label (0
-        is the best) and "loss" (cross-entropy in nats).
+        is the best) and "loss" (cross-entropy of the logits as they are, in nats); with a temperature
+        "uncalibrated_confidence", which is without it, and with `choose` "logits", (N, classes).
     """
     logits = logits.float()
     classes = logits.shape[1]
@@ -41,23 +53,42 @@ def evaluate_batch(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     return {
         "label": labels,
         "predicted": predicted,
-        "confidence": F.softmax(logits, 1).gather(1, predicted[:, None])[:, 0],
+        **confidences(logits, predicted, temperature),
         "rank": rank,
         "loss": F.cross_entropy(logits, labels, reduction="none"),
+        **({"logits": logits} if choose else {}),
     }
 
 
-def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+def confidences(logits: Tensor, predicted: Tensor, temperature: float | None) -> dict[str, Tensor]:
+    """The records of the probability of the predicted class; see `evaluate_batch`."""
+    as_it_is, *calibrated = (
+        probabilities(logits, each).gather(1, predicted[:, None])[:, 0]
+        for each in ([None] if temperature is None else [None, temperature])
+    )
+    return (
+        {"confidence": calibrated[0], "uncalibrated_confidence": as_it_is} if calibrated else {"confidence": as_it_is}
+    )
+
+
+def metrics(records: SampleRecords, classes: tuple[str, ...], settings: Classify = _PLAIN) -> dict[str, Any]:
     """The figures over all samples, ready for JSON.
+
+    Args:
+        settings: with the temperature of the confidences and the threshold below which an answer is unknown.
 
     Returns:
         "accuracy", "top5", "balanced_accuracy", "macro_f1" and "ece" (fractions of 1), "loss" (mean, in nats),
         "samples" (how many), and "classes": by name "precision", "recall", "f1" and "support"; for two classes also
-        "auc". As in scikit-learn, the precision of a class that is never predicted is 0, so is the recall of a class
-        without samples, "balanced_accuracy" is the mean recall of the classes that have samples, and "macro_f1" the
-        mean of the classes that have samples or are predicted. See `expected_calibration_error` and `area_under_roc`.
+        "auc". With a temperature also "temperature" and "ece_uncalibrated", which is without it; with a threshold
+        "unknown_below", "coverage" (the share of samples that are answered) and "answered_accuracy" (the accuracy of
+        those; None where there are none). As in scikit-learn, the precision of a class that is never predicted is 0, so
+        is the recall of a class without samples, "balanced_accuracy" is the mean recall of the classes that have
+        samples, and "macro_f1" the mean of the classes that have samples or are predicted. See
+        `expected_calibration_error` and `area_under_roc`.
     """
-    samples = len(records["label"])
+    samples, right = len(records["label"]), records["label"] == records["predicted"]
+    plain = records.get("uncalibrated_confidence", records["confidence"])
     matrix = confusion_matrix(records, len(classes))
     hits, predicted, support = np.diag(matrix), matrix.sum(0), matrix.sum(1)
     precision, recall = (hits / np.maximum(n, 1) for n in (predicted, support))
@@ -67,7 +98,9 @@ def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
         "top5": int((records["rank"] < 5).sum()) / max(samples, 1),
         "balanced_accuracy": _mean(recall[support > 0]),
         "macro_f1": _mean(f1[predicted + support > 0]),
-        "ece": expected_calibration_error(records["label"] == records["predicted"], records["confidence"]),
+        "ece": expected_calibration_error(right, records["confidence"]),
+        **_of_temperature(right, plain, settings.temperature),
+        **_of_threshold(right, records["confidence"], settings.unknown_below),
         "loss": float(records["loss"].astype(np.float64).sum()) / max(samples, 1),
         "samples": samples,
         "classes": {
@@ -81,10 +114,27 @@ def metrics(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
         },
     }
     if len(classes) == 2:
-        confidence = records["confidence"].astype(np.float64)
+        confidence = plain.astype(np.float64)
         second = np.where(records["predicted"] == 1, confidence, 1 - confidence)
         found["auc"] = area_under_roc(records["label"] == 1, second)
     return found
+
+
+def _of_temperature(right: NDArray[np.bool_], plain: NDArray[Any], temperature: float | None) -> dict[str, Any]:
+    if temperature is None:
+        return {}
+    return {"ece_uncalibrated": expected_calibration_error(right, plain), "temperature": temperature}
+
+
+def _of_threshold(right: NDArray[np.bool_], confidence: NDArray[Any], unknown_below: float | None) -> dict[str, Any]:
+    if unknown_below is None:
+        return {}
+    answered = confidence.astype(np.float64) >= unknown_below
+    return {
+        "unknown_below": unknown_below,
+        "coverage": float(answered.mean()) if len(answered) else 0.0,
+        "answered_accuracy": float(right[answered].mean()) if answered.any() else None,
+    }
 
 
 def confusion_matrix(records: SampleRecords, classes: int) -> ConfusionMatrix:

@@ -14,12 +14,12 @@ from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.confidence import (
     area_under_risk_coverage,
-    expected_calibration_error,
     reliability,
     selective_accuracy,
     threshold_for,
 )
 from resnets.tasks.classification.metrics import confusion_matrix
+from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
 WORST_ERRORS = 24
@@ -51,7 +51,7 @@ def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
 def sections(
     records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
 ) -> tuple[Section, ...]:
-    """The worst errors, the confusions, what confidence is worth, and the table of classes.
+    """The worst errors, labels to look at, the confusions, what confidence is worth, and the table of classes.
 
     Args:
         records: of `Classification.evaluate_batch`, (N,) each.
@@ -59,9 +59,13 @@ def sections(
         ids: (N,) number in the dataset of each sample of `records`.
         classes: of the model, in its order.
     """
-    sure = confidence_charts(records)
-    found: tuple[Section, ...] = (worst_errors(records, ids, classes), confusions(records, classes))
-    return (*found, *([sure] if sure else []), class_table(metrics))
+    found: list[Section] = [worst_errors(records, ids, classes)]
+    if (suspects := wrong_labels(records, ids, classes)) is not None:
+        found.append(suspects)
+    found.append(confusions(records, classes))
+    if (sure := confidence_charts(records, metrics)) is not None:
+        found.append(sure)
+    return (*found, class_table(metrics))
 
 
 def error_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
@@ -89,6 +93,26 @@ def worst_errors(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
     return Gallery(title, tuple(items), note)
 
 
+def wrong_labels(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery | None:
+    """The samples whose label is likely wrong; None where there are none."""
+    rows = likely_wrong(records)
+    if not len(rows):
+        return None
+    items = tuple(
+        GalleryItem(
+            int(ids[row]),
+            (Span(classes[int(records["label"][row])], "strong"), Span(" or rather "),
+             Span(classes[int(records["predicted"][row])], "strong"), Span("?")),
+        )
+        for row in rows[:WORST_ERRORS]
+    )  # fmt: skip
+    note = (
+        "Another class is predicted as surely as where it is the label (confident learning). Errors of the model look "
+        "the same: look before you change a label. `resnets evaluate --out` lists all in wrong_labels.csv."
+    )
+    return Gallery(f"{len(rows):,} labels to look at", items, note)
+
+
 def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Table:
     """The confusion matrix; with more than `MATRIX_CLASSES` classes, a table of the most frequent confusions."""
     counts = confusion_matrix(records, len(classes))
@@ -102,7 +126,7 @@ def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Tab
     return Table("Most frequent confusions", ("true", "taken for", "times"), frequent)
 
 
-def confidence_charts(records: SampleRecords) -> Charts | None:
+def confidence_charts(records: SampleRecords, metrics: Mapping[str, Any]) -> Charts | None:
     """Accuracy by confidence, and the accuracy of the answers where the least sure ones are withheld.
 
     None if a confidence is not finite, or there are no samples.
@@ -113,8 +137,13 @@ def confidence_charts(records: SampleRecords) -> Charts | None:
     confidences, accuracies, _ = reliability(right, confidence)
     _, coverage, selective = selective_accuracy(right, confidence)
     shown = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(np.int64))
-    calibration = expected_calibration_error(right, confidence)
-    notes = [f"The expected calibration error is {calibration:.1%}; the area under the risk-coverage curve {area:.2%}."]
+    notes = [f"The expected calibration error is {metrics['ece']:.1%}{_without_temperature(metrics)}."]
+    notes.append(f"The area under the risk-coverage curve is {area:.2%}.")
+    if metrics.get("answered_accuracy") is not None:
+        notes.append(
+            f"The model answers where it is {metrics['unknown_below']:.1%} sure or more: {metrics['coverage']:.1%} of "
+            f"the samples, of which {metrics['answered_accuracy']:.2%} are right."
+        )
     for wanted in WANTED_ACCURACIES:
         if (threshold := threshold_for(right, confidence, wanted)) is not None:
             answered = float((confidence >= threshold).mean())
@@ -142,6 +171,12 @@ def confidence_charts(records: SampleRecords) -> Charts | None:
     )
 
 
+def _without_temperature(metrics: Mapping[str, Any]) -> str:
+    if metrics.get("ece_uncalibrated") is None:
+        return ""
+    return f" at the temperature {metrics['temperature']:.3g}, and {metrics['ece_uncalibrated']:.1%} without it"
+
+
 def class_table(metrics: Mapping[str, Any]) -> Table:
     """Precision, recall, F1 and the number of samples of each class."""
     rows = tuple(
@@ -160,16 +195,25 @@ def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
-SHOWN = ("accuracy", "top5", "balanced_accuracy", "macro_f1", "auc", "ece", "loss")
+SHOWN = (
+    "accuracy", "top5", "balanced_accuracy", "macro_f1", "auc", "ece", "ece_uncalibrated", "temperature",
+    "unknown_below", "coverage", "answered_accuracy", "loss",
+)  # fmt: skip
 
 
-def columns(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
-    """The columns of predictions.csv: "label" and "predicted" (class names), "confidence" and "loss"."""
+def columns(
+    records: SampleRecords, classes: tuple[str, ...], unknown_below: float | None = None
+) -> dict[str, Sequence[Any]]:
+    """The columns of predictions.csv: "label" and "predicted" (class names), "confidence" and "loss"; with a threshold
+    also "unknown"."""
+    confidence = records["confidence"]
+    unknown = {} if unknown_below is None else {"unknown": (~(confidence.astype(np.float64) >= unknown_below)).tolist()}
     return {
         "label": [classes[i] for i in records["label"]],
         "predicted": [classes[i] for i in records["predicted"]],
-        "confidence": list(records["confidence"]),
+        "confidence": list(confidence),
         "loss": list(records["loss"]),
+        **unknown,
     }
 
 

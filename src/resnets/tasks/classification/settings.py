@@ -78,13 +78,22 @@ class Classify:
             cross-entropy in each case.
         target_threshold: for binary cross-entropy, the value above which a target, smoothed and mixed, becomes 1, and
             otherwise 0 (timm's `--bce-target-thresh`); None leaves targets as they are.
+        temperature: by which logits are divided before they become probabilities (Guo et al. 2017, 1706.04599, section
+            4.2), above 0. It never changes which class is the most probable. None has it fitted on `val`, and is 1
+            without it.
+        unknown_below: the answer to a sample is "unknown" where its highest probability is below this one, in [0, 1].
+        answered_accuracy: in (0, 1]; has `unknown_below`, where that is None, chosen on `val`: the lowest at which this
+            share of the answers that are given is right, and 1 where there is none.
 
     Raises:
-        UsageError: a threshold out of [0, 1), or one for cross-entropy.
+        UsageError: a value is out of its range, or a target threshold is for cross-entropy.
     """
 
     loss: Loss = field(default="cross_entropy", metadata=OMITTED_BY_DEFAULT)
     target_threshold: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    temperature: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    unknown_below: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
+    answered_accuracy: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     name: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -100,12 +109,24 @@ class Classify:
     single_label: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.target_threshold is None:
-            return
-        if not 0 <= self.target_threshold < 1:
-            raise UsageError(f"target_threshold must be in [0, 1), not {self.target_threshold:g}.")
-        if self.loss != "binary_cross_entropy":
-            raise UsageError("target_threshold is for task.loss=binary_cross_entropy.")
+        if self.target_threshold is not None:
+            if not 0 <= self.target_threshold < 1:
+                raise UsageError(f"target_threshold must be in [0, 1), not {self.target_threshold:g}.")
+            if self.loss != "binary_cross_entropy":
+                raise UsageError("target_threshold is for task.loss=binary_cross_entropy.")
+        if self.temperature is not None and self.temperature <= 0:
+            raise UsageError(f"temperature must be above 0, not {self.temperature:g}.")
+        if self.unknown_below is not None and not 0 <= self.unknown_below <= 1:
+            raise UsageError(f"unknown_below is a probability from 0 to 1, not {self.unknown_below:g}.")
+        if self.answered_accuracy is not None and not 0 < self.answered_accuracy <= 1:
+            raise UsageError(
+                f"The accuracy of the answers must be above 0 and at most 1, not {self.answered_accuracy:g}."
+            )
+
+    @property
+    def needs_val(self) -> str | None:
+        wanted = self.answered_accuracy is not None and self.unknown_below is None
+        return "The threshold for a wanted accuracy of the answers" if wanted else None
 
     def model_for(self, spec: Spec, classes: int) -> Spec:
         if not isinstance(spec.head, LinearHead):
@@ -116,7 +137,14 @@ class Classify:
         return splits
 
     def for_other_classes(self) -> Classify:
-        return self
+        return self._without_fitted()
+
+    def for_ensemble(self) -> Classify:
+        return self._without_fitted()
+
+    def _without_fitted(self) -> Classify:
+        chosen = self.answered_accuracy is not None
+        return replace(self, temperature=None, unknown_below=None if chosen else self.unknown_below)
 
     def for_data(self, dataset: Dataset) -> Classify:
         return self

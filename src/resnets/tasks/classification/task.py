@@ -20,7 +20,9 @@ from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.captions import write_captioned
 from resnets.tasks.classification import loss, metrics, network, report
 from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings
+from resnets.tasks.classification.confidence import threshold_for
 from resnets.tasks.classification.settings import Classify
+from resnets.tasks.classification.temperature import fit_temperature
 from resnets.tasks.sections import Chart, Headline, Section
 
 
@@ -74,18 +76,33 @@ class Classification:
         """(N, classes) logarithms of probabilities."""
         return torch.stack(list(means)).log()
 
-    def evaluate_batch(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return metrics.evaluate_batch(outputs, batch["labels"].to(outputs.device))
+    def evaluate_batch(self, outputs: Tensor, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
+        labels = batch["labels"].to(outputs.device)
+        return metrics.evaluate_batch(outputs, labels, self.settings.temperature, choose=choose)
 
     def reorder(self, targets: Arrays, order: NDArray[Any]) -> Arrays:
         return {name: order[values] if name == "labels" else values for name, values in targets.items()}
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
-        return metrics.metrics(records, classes)
+    def choose(self, records: SampleRecords) -> tuple[Classification, SampleRecords]:
+        settings = self.settings
+        logits, label, predicted = (records[name] for name in ("logits", "label", "predicted"))
+        if settings.temperature is None:
+            settings = replace(settings, temperature=fit_temperature(logits, label))
+            found = metrics.confidences(torch.from_numpy(logits), torch.from_numpy(predicted), settings.temperature)
+            records = records | {name: values.numpy() for name, values in found.items()}
+        if settings.unknown_below is None and settings.answered_accuracy is not None:
+            below = threshold_for(label == predicted, records["confidence"], settings.answered_accuracy)
+            settings = replace(settings, unknown_below=1.0 if below is None else below)
+        records = {name: values for name, values in records.items() if name != "logits"}
+        return replace(self, settings=settings), records
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+        return metrics.metrics(records, classes, self.settings)
 
     def fitted(self, metrics: Mapping[str, Any]) -> Classify:
         """As `Task.fitted`, without the loss, which is of training alone."""
-        return replace(self.settings, loss="cross_entropy", target_threshold=None)
+        chosen = {name: metrics.get(name, getattr(self.settings, name)) for name in ("temperature", "unknown_below")}
+        return replace(self.settings, loss="cross_entropy", target_threshold=None, **chosen)
 
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
@@ -99,19 +116,19 @@ class Classification:
         return report.sections(records, metrics, ids, classes)
 
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
-        return report.columns(records, classes)
+        return report.columns(records, classes, self.settings.unknown_below)
 
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
     def answers(self, outputs: Tensor, classes: tuple[str, ...], top: int) -> list[Ranking]:
-        return rankings(outputs, classes, top)
+        return rankings(outputs, classes, top, self.settings.temperature)
 
     def answer_json(self, answer: Ranking, classes: tuple[str, ...]) -> dict[str, Any]:
-        return as_json(answer)
+        return as_json(answer, self.settings.unknown_below)
 
     def answer_lines(self, answer: Ranking, classes: tuple[str, ...]) -> list[str]:
-        return lines(answer)
+        return lines(answer, self.settings.unknown_below)
 
     def write_answer(
         self, answer: Ranking, folder: Path, name: str, image: Any, classes: tuple[str, ...]

@@ -41,7 +41,7 @@ def evaluate_batch(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def metrics(
-    records: SampleRecords, classes: tuple[str, ...], thresholds: Sequence[float] | None = None, *, choose: bool = False
+    records: SampleRecords, classes: tuple[str, ...], thresholds: Sequence[float] | None = None
 ) -> dict[str, Any]:
     """The figures over all samples, ready for JSON.
 
@@ -50,7 +50,6 @@ def metrics(
     Args:
         records: of `evaluate_batch`.
         thresholds: for each class, the lowest probability at which it is predicted; None is 0.5 each.
-        choose: whether thresholds of None are chosen on these records; see `best_threshold`.
 
     Returns:
         "map" (the mean of the average precision over classes with positive samples; None where no class has one),
@@ -61,8 +60,6 @@ def metrics(
     positive = records["labels"].astype(bool)
     score = _without_nan(records["probability"], positive)
     samples = len(positive)
-    if thresholds is None and choose:
-        thresholds = [best_threshold(positive[:, k], score[:, k]) for k in range(len(classes))]
     used = np.array([THRESHOLD] * len(classes) if thresholds is None else thresholds, np.float64)
     predicted = score >= used
     hits, support, answers = (each.sum(0) for each in (positive & predicted, positive, predicted))
@@ -88,6 +85,13 @@ def metrics(
             for k, name in enumerate(classes)
         },
     }
+
+
+def best_thresholds(records: SampleRecords) -> tuple[float, ...]:
+    """The `best_threshold` of each class."""
+    positive = records["labels"].astype(bool)
+    score = _without_nan(records["probability"], positive)
+    return tuple(best_threshold(positive[:, k], score[:, k]) for k in range(positive.shape[1]))
 
 
 def average_precision(positive: Labels, score: Scores) -> float | None:

@@ -40,6 +40,7 @@ class MultiLabel:
     fixed: ClassVar[bool] = True
     averages: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
+    needs_val: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         if wrong := [each for each in self.thresholds or () if not 0 <= each <= 1]:
@@ -57,6 +58,9 @@ class MultiLabel:
 
     def for_other_classes(self) -> MultiLabel:
         return replace(self, thresholds=None)
+
+    def for_ensemble(self) -> MultiLabel:
+        return self
 
     def for_data(self, dataset: Dataset) -> MultiLabel:
         return self

@@ -62,7 +62,7 @@ class MultiLabelClassification:
         """Logits, (N, classes) float64; finite for probabilities of 0 and 1, whose loss would be NaN."""
         return torch.logit(torch.stack(tuple(means))).clamp(*_LOGITS)
 
-    def evaluate_batch(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def evaluate_batch(self, outputs: Tensor, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
         return metrics.evaluate_batch(outputs, batch["labels"].to(outputs.device))
 
     def reorder(self, targets: Arrays, order: NDArray[Any]) -> Arrays:
@@ -72,8 +72,13 @@ class MultiLabelClassification:
         moved[..., order] = labels
         return {**targets, "labels": moved}
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
-        return metrics.metrics(records, classes, self.settings.thresholds, choose=choose)
+    def choose(self, records: SampleRecords) -> tuple[MultiLabelClassification, SampleRecords]:
+        if self.settings.thresholds is not None:
+            return self, records
+        return replace(self, settings=replace(self.settings, thresholds=metrics.best_thresholds(records))), records
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
+        return metrics.metrics(records, classes, self.settings.thresholds)
 
     def fitted(self, metrics: Mapping[str, Any]) -> MultiLabel:
         return replace(self.settings, thresholds=tuple(each["threshold"] for each in metrics["classes"].values()))

@@ -46,6 +46,7 @@ class Regress:
     fixed: ClassVar[bool] = True
     averages: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
+    needs_val: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         for name, value in (("delta", self.delta), ("std", self.std)):
@@ -63,6 +64,9 @@ class Regress:
         return splits
 
     def for_other_classes(self) -> Regress:
+        return self
+
+    def for_ensemble(self) -> Regress:
         return self
 
     def for_data(self, dataset: Dataset) -> Regress:

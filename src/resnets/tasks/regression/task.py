@@ -49,13 +49,16 @@ class Regression:
         """(N, 1) float64, in standard deviations from the mean."""
         return (torch.stack(tuple(means)) - (self.settings.mean or 0.0)) / (self.settings.std or 1.0)
 
-    def evaluate_batch(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def evaluate_batch(self, outputs: Tensor, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
         return metrics.evaluate_batch(outputs, batch["target"].to(outputs.device), self.settings)
 
     def reorder(self, targets: Arrays, order: NDArray[Any]) -> Arrays:
         return targets
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
+    def choose(self, records: SampleRecords) -> tuple[Regression, SampleRecords]:
+        return self, records
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
         return metrics.metrics(records)
 
     def fitted(self, metrics: Mapping[str, Any]) -> Regress:

@@ -43,6 +43,7 @@ class Segment:
     fixed: ClassVar[bool] = False
     averages: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
+    needs_val: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         if self.ignore is not None and not 0 <= self.ignore <= 255:
@@ -74,6 +75,9 @@ class Segment:
             ) from None
 
     def for_other_classes(self) -> Segment:
+        return self
+
+    def for_ensemble(self) -> Segment:
         return self
 
     def for_data(self, dataset: Dataset) -> Segment:

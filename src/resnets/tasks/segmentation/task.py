@@ -70,7 +70,7 @@ class Segmentation:
     def from_mean(self, means: Sequence[Tensor]) -> Any:
         return [mean.log() for mean in means]
 
-    def evaluate_batch(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
         masks = batch["masks"].unbind() if "masks" in batch else batch.ragged["masks"]
         return metrics.evaluate_batch(outputs, masks)
 
@@ -79,7 +79,10 @@ class Segmentation:
         table[: len(order)] = order
         return {**targets, "masks": table[targets["masks"]]} if "masks" in targets else targets
 
-    def metrics(self, records: SampleRecords, classes: tuple[str, ...], *, choose: bool = False) -> dict[str, Any]:
+    def choose(self, records: SampleRecords) -> tuple[Segmentation, SampleRecords]:
+        return self, records
+
+    def metrics(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Any]:
         return metrics.metrics(records, classes)
 
     def fitted(self, metrics: Mapping[str, Any]) -> Segment:

@@ -12,10 +12,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from resnets.core.errors import UsageError
-from resnets.modalities.image.preprocessing import Color, Interpolation, Preprocessing
+from resnets.modalities.image.preprocessing import Color, Fit, Interpolation, Preprocessing
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.transforms import RandomResizedCrop, ScaledCrop
-from resnets.modalities.image.transforms.resize import prepare
+from resnets.modalities.image.transforms.resize import input_box, prepare
 from resnets.modalities.image.tta import tta_crops
 from tests.conftest import channels_first, noise
 
@@ -165,3 +165,23 @@ def test_whole_images_have_no_crops_at_several_places(tta: str) -> None:
     assert tta not in p.tta
     with pytest.raises(UsageError, match="fit=squash takes the whole image: center, flip, shift"):
         tta_crops(Image.new("RGB", (9, 9)), p, tta)  # type: ignore[arg-type]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(20, 200), st.integers(20, 200), st.sampled_from(["crop", "letterbox", "squash"]), st.booleans())
+def test_the_box_of_an_input_is_what_it_shows(width: int, height: int, fit: Fit, wide: bool) -> None:
+    """An image whose colours say where each of its pixels is, against where it lands in the input."""
+    p = Preprocessing(resize=40, crop=(24, 36) if wide else (32, 32), fit=fit, antialias=False)
+    rows, columns = np.mgrid[0:height, 0:width]
+    places = np.stack([columns * 255 / (width - 1), rows * 255 / (height - 1), np.full(rows.shape, 200)], -1)
+    shown = prepare(Image.fromarray(places.round().astype(np.uint8)), p).astype(np.float64)
+    left, top, right, bottom = input_box((width, height), p)
+    high, wide_ = p.shape()
+    x = left + (np.arange(wide_) + 0.5) * (right - left) / wide_ - 0.5  # of the middle of each pixel of the input
+    y = top + (np.arange(high) + 0.5) * (bottom - top) / high - 0.5
+    inside = shown[2] == 200
+    expected = np.stack(np.meshgrid(x * 255 / (width - 1), y * 255 / (height - 1))).clip(0, 255)
+    assert inside.any()
+    for channel in range(2):
+        error = np.abs(shown[channel] - expected[channel])[inside]
+        assert error.max() <= 1 + 255 / (min(width, height) - 1) * 0.5

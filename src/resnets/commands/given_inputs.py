@@ -1,0 +1,89 @@
+"""The inputs of a command, and the model that they are for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnets.artifacts.runtime_names import RunPrecision, Runtime
+from resnets.commands.answering import shared_paths
+from resnets.commands.arguments import device_for
+from resnets.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnets.artifacts.model import Model
+    from resnets.modalities.given import Given
+    from resnets.training.distributed import Ranks
+
+
+def open_inputs(
+    model: str | PathLike[str] | Model,
+    images: tuple[Any, ...],
+    ranks: Ranks,
+    device: str,
+    runtime: Runtime,
+    precision: RunPrecision,
+    calibrate: str | Path | None,
+    size: int | tuple[int, int] | None,
+) -> tuple[Model, Iterable[Given], int | None]:
+    """The model, its inputs, and how many these are, where that is known."""
+    from resnets.artifacts.inputs import expand
+    from resnets.artifacts.model import Model, load
+    from resnets.artifacts.size import with_size
+    from resnets.modalities.given import given_inputs
+
+    if not isinstance(model, Model):
+        device = device_for(runtime, device)
+        model = load(model, device, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
+    elif size is not None:
+        model = replace(model, card=with_size(model.card, size))
+    settings = model.card.preprocessing
+
+    def given(listed: Any) -> Iterator[Given]:
+        return given_inputs(listed, settings.modality, lambda path: expand([path], settings))
+
+    if ranks.world > 1:
+        found = shared_paths(given(expand(images, settings)) if ranks.is_main else (), ranks)
+        return model, found, len(found)
+    listed = expand(images, settings)
+    known = all(isinstance(each, str | PathLike) for each in listed)
+    return model, given(listed), len(listed) if known else None
+
+
+def with_standard_input(images: list[Any]) -> list[Any]:
+    """The inputs of a command line, with the paths on standard input in place of "-", or where none is given.
+
+    Raises:
+        UsageError: the list is asked for twice, or is empty.
+    """
+    from resnets.artifacts.inputs import listed_paths
+    from resnets.training.distributed import is_main
+
+    asked = images.count("-")
+    if asked > 1:
+        raise UsageError("Standard input has one list of paths: give - once.")
+    if not asked and (images or not _is_piped()):
+        return images
+    stream = getattr(sys.stdin, "buffer", None)
+    paths = iter(()) if stream is None else listed_paths(stream)
+    first = next(paths, None) if is_main() else None
+    if first is None and not [each for each in images if each != "-"] and is_main():
+        raise UsageError("Give at least one image: the list on standard input is empty.")
+    listed = itertools.chain([] if first is None else [first], paths if is_main() else ())
+    return [listed if each == "-" else each for each in images] if asked else [listed]
+
+
+def _is_piped() -> bool:
+    """Whether standard input is a file or the output of another program."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)

@@ -1,0 +1,63 @@
+"""`resnets compare`, on runs of digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import resnets
+from resnets.cli import main
+from resnets.commands.training_run import Run
+from resnets.core.errors import UsageError
+
+SHORT = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "batch=64")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    """One that has learned for long, and one that has hardly begun."""
+    root = tmp_path_factory.mktemp("compare")
+    return (
+        resnets.train("digits", *SHORT, epochs=1, device="cpu", seed=0, out=root / "short"),
+        resnets.train("digits", *SHORT, epochs=5, device="cpu", seed=0, out=root / "long"),
+    )
+
+
+def test_the_better_model_is_found(runs: tuple[Run, Run], tmp_path: Path, capsys: Any) -> None:
+    short, long = runs
+    found = resnets.compare(short, long, short, device="cpu", out=tmp_path)
+    assert [each["model"] for each in found["models"]] == [str(Path(each)) for each in (short, long, short)]
+    for each, run in zip(found["models"], (short, long, short), strict=True):
+        assert each["accuracy"] == run.metrics["accuracy"]
+        assert each["interval"][0] < each["accuracy"] < each["interval"][1]
+    better, same = found["differences"]
+    assert better["difference"] == pytest.approx(long.metrics["accuracy"] - short.metrics["accuracy"])
+    assert better["interval"][0] > 0
+    test = better["mcnemar"]
+    assert (test["second_alone"] - test["first_alone"]) / found["samples"] == pytest.approx(better["difference"])
+    assert test["p"] < 0.01
+    assert (same["difference"], same["interval"], same["mcnemar"]["p"]) == (0, [0, 0], 1)
+    assert json.loads((tmp_path / "comparison.json").read_text()) == json.loads(json.dumps(found, default=str))
+    page = (tmp_path / "compare.html").read_text()
+    assert "is better than" in page
+    assert "is neither surely better nor worse than" in page
+
+    assert main(["compare", str(short.folder), str(long.folder), "--device", "cpu", "--metric", "loss"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{long.folder} is better than {short.folder}: loss -" in shown.replace("\n", " ")
+    assert main(["compare", str(short.folder), str(long.folder), "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metric"] == "accuracy"
+
+
+def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    short, _ = runs
+    with pytest.raises(UsageError, match="two models or more"):
+        resnets.compare(short)
+    with pytest.raises(UsageError, match="metric of classification"):
+        resnets.compare(short, short, metric="miou")
+    other = resnets.train("digits", *SHORT, epochs=1, val_share=0.2, device="cpu", out=tmp_path / "other")
+    with pytest.raises(UsageError, match=r"no split 'val'|held out different"):
+        resnets.compare(short, other, split="val", device="cpu")
