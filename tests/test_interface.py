@@ -30,14 +30,18 @@ FLAGS = {
     "train": {"--data", "--format", "--model", "--weights", "--size", "--teacher", "--epochs", "--minutes",
               "--large-batch", "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers",
               "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
-              "--val-share", "--group-by", "--fold", "--balance", "--patience"},
+              "--val-share", "--group-by", "--fold", "--balance", "--patience", "--unknown-below", "--accuracy"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
-    "check": {"--format", "--only", "--skip", "--strict", "--fast", "--out", "--workers"},
+    "check": {"--format", "--only", "--skip", "--strict", "--fast", "--relabel", "--out", "--workers"},
     "replay": {"--step"},
-    "evaluate": {"--data", "--format", "--split", "--tta", "--size", "--out", "--device", "--runtime", "--precision",
-                 "--calibrate", "--workers"},
-    "predict": {"--top", "--tta", "--size", "--out", "--device", "--runtime", "--precision", "--calibrate",
-                "--workers"},
+    "evaluate": {"--data", "--format", "--split", "--tta", "--size", "--unknown-below", "--out", "--device",
+                 "--runtime", "--precision", "--calibrate", "--workers"},
+    "compare": {"--data", "--format", "--split", "--metric", "--tta", "--size", "--out", "--device", "--workers"},
+    "predict": {"--top", "--tta", "--size", "--unknown-below", "--out", "--device", "--runtime", "--precision",
+                "--calibrate", "--workers"},
+    "embed": {"--out", "--tta", "--size", "--device", "--workers"},
+    "explain": {"--out", "--target", "--stage", "--size", "--device"},
+    "similar": {"--data", "--format", "--split", "--top", "--size", "--out", "--device", "--workers"},
     "describe": {"--size", "--batch", "--train", "--memory-limit", "--precision"},
     "benchmark": {"--train", "--batch", "--size", "--steps", "--memory-limit", "--device", "--runtime", "--precision",
                   "--data", "--workers"},
@@ -50,6 +54,7 @@ FLAGS = {
 METRICS = {"accuracy", "top5", "balanced_accuracy", "macro_f1", "ece", "loss", "samples", "classes"}
 EVALUATION = {"task", "data", "split", "excluded", "damaged", *METRICS}
 TRAINING = {"folder", "model", "report", *EVALUATION}
+CALIBRATED = {"temperature", "ece_uncalibrated"}  # where there is val
 PLANNED = {"event", "step", "total", "epochs", "evaluate_every", "reason", "used_seconds", "step_seconds",
            "evaluation_seconds", "ending_seconds"}  # fmt: skip
 MEMORY = {"weights", "gradients", "optimizer", "average", "images", "kept", "work", "program",
@@ -96,9 +101,9 @@ def test_every_command_and_flag_is_here(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_public_names_of_python() -> None:
-    functions = {"benchmark", "check", "create", "describe", "evaluate", "large_batch", "list_experiments",
-                 "list_models", "list_recipes", "load", "predict", "replay", "reproduce", "resume", "save",
-                 "train"}  # fmt: skip
+    functions = {"benchmark", "check", "compare", "create", "describe", "embed", "evaluate", "explain", "large_batch",
+                 "list_experiments", "list_models", "list_recipes", "load", "predict", "replay", "reproduce", "resume",
+                 "save", "similar", "train"}  # fmt: skip
     data = {"CATALOG", "Event", "Model", "Preprocessing", "Recipe", "ResNet", "Run", "Scores", "Spec", "Subscriber",
             "__version__"}  # fmt: skip
     errors = {"DataError", "FileError", "PredictionError", "ResnetsError", "TrainingError", "UsageError"}
@@ -108,7 +113,7 @@ def test_the_public_names_of_python() -> None:
 
 def test_train_answers_with_the_metrics_of_val(training: Result, photos: Path) -> None:
     answer = training.json
-    assert answer.keys() == TRAINING | {"auc"}
+    assert answer.keys() == TRAINING | CALIBRATED | {"auc"}
     assert {key: answer[key] for key in ("task", "data", "split", "samples", "excluded", "damaged")} == {
         "task": "classification", "data": str(photos), "split": "val", "samples": 12, "excluded": 0, "damaged": {},
     }  # fmt: skip
@@ -148,18 +153,20 @@ def test_the_files_of_a_run(run: Path, training: Result, digits: Result) -> None
 def test_resume_of_a_finished_run_answers_the_same(run: Path, training: Result) -> None:
     assert call("resume", run, "--json").json == training.json
     longer = call("resume", shutil.copytree(run, run.with_name("longer")), "--epochs", "+1", "--json").json
-    assert longer.keys() == TRAINING | {"auc"}
+    assert longer.keys() == TRAINING | CALIBRATED | {"auc"}
 
 
 def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, digits: Result, tmp_path: Path) -> None:
     answer = call("evaluate", run, "--out", tmp_path / "e", "--json").json
-    assert answer.keys() == EVALUATION | {"auc"}
+    assert answer.keys() == EVALUATION | CALIBRATED | {"auc"}
     assert answer["classes"].keys() == set(COLORS)
     assert all(each.keys() == {"precision", "recall", "f1", "support"} for each in answer["classes"].values())
     assert answer == {key: training.json[key] for key in answer}
     assert call("evaluate", digits.json["folder"], "--json").json.keys() == EVALUATION
 
-    assert {path.name for path in (tmp_path / "e").iterdir()} == {"report.html", "metrics.json", "predictions.csv"}
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {
+        "report.html", "metrics.json", "predictions.csv", "wrong_labels.csv",
+    }  # fmt: skip
     assert json.loads((tmp_path / "e" / "metrics.json").read_text()) == answer
     with (tmp_path / "e" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

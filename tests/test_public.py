@@ -164,7 +164,7 @@ def test_scores_have_metrics_by_name_and_records_of_each_sample(things: Everythi
     assert (scores.split, scores.task, scores.data) == ("test", "classification", str(things.photos))
     assert scores.accuracy == scores.metrics["accuracy"]
     records = scores.records
-    assert records.keys() == {"label", "predicted", "confidence", "rank", "loss"}
+    assert records.keys() - {"uncalibrated_confidence"} == {"label", "predicted", "confidence", "rank", "loss"}
     assert {len(each) for each in records.values()} == {len(scores.ids)} == {6}
     assert scores.accuracy == np.mean(records["label"] == records["predicted"])
     assert scores.summary() == scores.metrics | {"excluded": 0, "split": "test", "damaged": {}}

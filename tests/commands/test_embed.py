@@ -96,7 +96,7 @@ def test_what_embed_cannot_do_is_refused(run: Run, damaged: Path, capsys: pytest
         resnets.embed(run)
 
 
-def test_similar_images_are_scikit_learns_neighbours(run: Run, photos: Path, tmp_path: Path, capsys: Any) -> None:
+def test_similar_images_are_the_nearest_by_scikit_learn(run: Run, photos: Path, tmp_path: Path, capsys: Any) -> None:
     asked, known = (sorted((photos / split).rglob("*.png")) for split in ("test", "train"))
     found = resnets.similar(run, photos / "test", top=4, out=tmp_path / "s.json")
     model = resnets.load(run)
@@ -106,21 +106,21 @@ def test_similar_images_are_scikit_learns_neighbours(run: Run, photos: Path, tmp
     for answer, path, row, near in zip(found, asked, distances, numbers, strict=True):
         assert answer is not None
         assert answer["input"] == str(path)
-        likeness = [each["similarity"] for each in answer["neighbours"]]
+        likeness = [each["similarity"] for each in answer["nearest"]]
         np.testing.assert_allclose(likeness, 1 - row, atol=1e-6)
-        paths = [photos / "train" / each["label"] / Path(each["path"]).name for each in answer["neighbours"]]
+        paths = [photos / "train" / each["label"] / Path(each["path"]).name for each in answer["nearest"]]
         assert [each.name for each in paths] == [known[i].name for i in near]
         assert all(each.exists() for each in paths)
-    nearest = [answer["neighbours"][0]["label"] for answer in found if answer is not None]
-    same = np.mean([label == path.parent.name for label, path in zip(nearest, asked, strict=True)])
+    labels = [answer["nearest"][0]["label"] for answer in found if answer is not None]
+    same = np.mean([label == path.parent.name for label, path in zip(labels, asked, strict=True)])
     assert same > 0.6
     assert json.loads((tmp_path / "s.json").read_text())["similar"] == found
 
     arguments = ["similar", str(run.folder), str(asked[0]), "--data", str(photos), "--split", "test", "--top", "2"]
     assert main([*arguments, "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["similar"]
-    assert answer["neighbours"][0]["similarity"] == pytest.approx(1, abs=1e-6)
-    assert Path(answer["neighbours"][0]["path"]).name == asked[0].name
+    assert answer["nearest"][0]["similarity"] == pytest.approx(1, abs=1e-6)
+    assert Path(answer["nearest"][0]["path"]).name == asked[0].name
     assert main([*arguments, "--out", str(tmp_path / "s.csv")]) == 0
     assert "1.0000" in capsys.readouterr().out
     with open(tmp_path / "s.csv", newline="") as file:

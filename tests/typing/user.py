@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import resnets
+from resnets.artifacts.explanation import Explanation
 from resnets.checks.run import CheckResult
 from resnets.commands.describe import Description
+from resnets.commands.embed import Embeddings
 from resnets.experiments.reproduce import Reproduction
 from resnets.training.diagnosis import Diagnosis
 
@@ -120,6 +122,12 @@ def of_models(run: resnets.Run) -> None:
         assert_type(model.preprocessing, resnets.Preprocessing)
     assert_type(resnets.predict(run, "a.jpg", b"bytes", top=3), list[Any])
     assert_type(resnets.predict(model, "photos/*.jpg", out=Path("answers.csv")), list[Any])
+    assert_type(resnets.embed(run, "photos", Path("a.jpg"), out="e.npy"), Embeddings)
+    assert_type(resnets.embed(model, "a.jpg").values, NDArray[np.float32])
+    assert_type(resnets.explain(run, "a.jpg", out=Path("seen"), target="cat"), list[dict[str, Any] | None])
+    assert_type(model.explain(["a.jpg"], stage="C4"), list[Explanation])
+    assert_type(resnets.similar(run, "a.jpg", data=Path("photos"), top=3), list[dict[str, Any] | None])
+    assert_type(resnets.compare(run, model, "runs/b", metric="macro_f1"), dict[str, Any])
 
 
 def of_networks(run: resnets.Run) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnets.artifacts.embeddings import check_layers
+from resnets.artifacts.model_file import ModelCard
 from resnets.core.devices import full_float32
 from resnets.core.errors import DataError, UsageError, unknown
 from resnets.evaluation.grad_cam import grad_cam
+from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.given import Given
-from resnets.modalities.image.base import upright_image
-from resnets.modalities.image.preprocessing import Preprocessing
-from resnets.modalities.image.transforms.resize import input_box
-from resnets.modalities.inputs import dataset_of, open_reader
+from resnets.modalities.inputs import dataset_of
 from resnets.models.heads import LinearHead
-
-if TYPE_CHECKING:
-    from resnets.artifacts.model import Model
+from resnets.tasks.catalog import open_task
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Explanation:
 
 
 def explanations(
-    model: Model, inputs: Iterable[Given], target: str | None, stage: str | None
+    inputs: Iterable[Given], predictor: NetworkPredictor, card: ModelCard, target: str | None, stage: str | None
 ) -> Iterator[tuple[str, Explanation | DataError]]:
     """The name of each of `inputs` and its explanation, or the DataError of one that cannot be read, in turn.
 
@@ -54,46 +52,46 @@ def explanations(
         stage: whose feature map; see `grad_cam`.
 
     Raises:
-        UsageError: the model is not one of images with a linear classifier, or there is no such class or stage.
+        UsageError: the model is not one of images with a linear classifier, its layers cannot be reached, or there is
+            no such class or stage.
     """
-    model.check_layers("explain")
-    card = model.card
-    settings = card.preprocessing
-    if not isinstance(settings, Preprocessing) or not isinstance(card.spec.head, LinearHead) or not card.classes:
+    check_layers(predictor.network, "explain")
+    if card.preprocessing.part_of((1, 1)) is None or not isinstance(card.spec.head, LinearHead) or not card.classes:
         raise UsageError(
-            f"explain is for classifiers of images, and this is a model of {card.task} of {settings.noun}s."
+            f"explain is for classifiers of images, and this is a model of {card.task} of {card.preprocessing.noun}s."
         )
     if target is not None and target not in card.classes:
         raise unknown("class of the model", target, card.classes)
     if stage is not None and stage not in card.spec.stage_modules:
         raise unknown("stage of the network", stage, card.spec.stage_modules)
-    return _explanations(model, inputs, settings, target, stage)
+    return _explanations(inputs, predictor, card, target, stage)
+
+
+def _explanations(
+    inputs: Iterable[Given], predictor: NetworkPredictor, card: ModelCard, target: str | None, stage: str | None
+) -> Iterator[tuple[str, Explanation | DataError]]:
+    for given in inputs:
+        try:
+            yield given.name, _explained(given, predictor, card, target, stage)
+        except DataError as error:
+            yield given.name, DataError(str(error))
 
 
 @full_float32()
 def _explained(
-    model: Model, given: Given, settings: Preprocessing, target: str | None, stage: str | None
+    given: Given, predictor: NetworkPredictor, card: ModelCard, target: str | None, stage: str | None
 ) -> Explanation:
-    reader, dataset, classes = open_reader(settings), dataset_of(settings, [given]), model.classes
-    loaded = reader.load(dataset, 0, "center")
-    normalized = reader.normalize(torch.from_numpy(np.stack(loaded.inputs)).to(model.device))
+    reader, dataset, classes = predictor.reader, dataset_of(card.preprocessing, [given]), card.classes
+    pixels = torch.from_numpy(np.stack(predictor.load(dataset, 0).inputs)).to(predictor.device)
     asked = None if target is None else torch.tensor([classes.index(target)])
-    maps, logits = grad_cam(model.network, normalized, asked, stage)
-    image = upright_image(dataset, 0, settings)
-    box = input_box(image.size, settings)
+    maps, logits = grad_cam(predictor.network, reader.normalize(pixels), asked, stage)
+    image = reader.thumbnail(dataset, 0)
+    assert image is not None
+    part = card.preprocessing.part_of(image.size)
+    assert part is not None
     explained = target or classes[int(logits.argmax(1))]
-    answer = model.task.answers(logits, classes, len(classes))[0]
-    return Explanation(image, _on_image(maps[0].cpu().numpy(), image.size, box), box, explained, answer)
-
-
-def _explanations(
-    model: Model, inputs: Iterable[Given], settings: Preprocessing, target: str | None, stage: str | None
-) -> Iterator[tuple[str, Explanation | DataError]]:
-    for given in inputs:
-        try:
-            yield given.name, _explained(model, given, settings, target, stage)
-        except DataError as error:
-            yield given.name, DataError(str(error))
+    answer = open_task(card.settings).answers(logits, classes, len(classes))[0]
+    return Explanation(image, _on_image(maps[0].cpu().numpy(), image.size, part), part, explained, answer)
 
 
 def _on_image(

@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from resnets.artifacts import display, model_file, runtimes
 from resnets.artifacts.answers import answers_to, without_errors
 from resnets.artifacts.calibration import calibration_of
+from resnets.artifacts.embeddings import embeddings
 from resnets.artifacts.explanation import Explanation, explanations
 from resnets.artifacts.find import find_model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
-from resnets.artifacts.runtimes.folded import Autocast
 from resnets.artifacts.size import with_size
 from resnets.artifacts.tta import checked_tta, tta_of
 from resnets.core.devices import find_device
 from resnets.core.errors import DataError, UsageError
 from resnets.core.renamed import renamed_arguments, renamed_fields
 from resnets.core.signatures import checked_arguments
-from resnets.evaluation.embedding import PooledFeatures
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.given import Given, given_inputs, is_several
 from resnets.modalities.image.datasets.given import ImageInput as ImageInput
@@ -115,37 +114,22 @@ class Model:
             PredictionError: some inputs cannot be read; the error has the embeddings of the others.
             UsageError: the model has another runtime than torch in float32, or there is no such augmentation.
         """
-        rows = without_errors(self.embeddings(self.given(inputs), tta=tta, batch=batch, workers=workers))
+        predictor = self.predictor(self.card.preprocessing.tta[0] if tta is None else tta)
+        rows = without_errors(embeddings(self.given(inputs), predictor, self.card, batch, workers))
         return torch.stack(rows).float().cpu() if rows else torch.zeros(0, self.spec.num_features)
 
-    def embeddings(
-        self, inputs: Iterable[Given], *, tta: str | None = None, batch: int | None = None, workers: int | None = None
-    ) -> Iterator[tuple[str, Any]]:
-        """The name of each of `inputs` and its embedding (features,), or the DataError of one that cannot be read, in
-        turn; see `embed`."""
-        self.check_layers("embed")
-        predictor = self.predictor(self.card.preprocessing.tta[0] if tta is None else tta)
-        predictor.task = PooledFeatures(self.card.settings)
-        return answers_to(inputs, predictor, self.card, 1, batch, workers)
-
     def explain(self, images: Any, *, target: str | None = None, stage: str | None = None) -> list[Explanation]:
-        """Where in each image the network sees a class (Grad-CAM); see `artifacts.explanation`.
+        """Where in each of `images`, as `predict_many` takes them, the network sees a class (Grad-CAM).
 
         Args:
-            images: as of `predict_many`.
             target: the class; None takes the most probable one of each image.
             stage: whose feature map, of `ResNet.features`, such as "C4"; None is the last.
 
         Raises:
-            PredictionError: some images cannot be read; the error has the explanations of the others.
-            UsageError: the model is no classifier of images, or there is no such class or stage.
+            PredictionError, UsageError: see `predict_many` and `artifacts.explanation.explanations`.
         """
-        return without_errors(explanations(self, self.given(images), target, stage))
-
-    def check_layers(self, what: str) -> None:
-        """Raises UsageError where the network is a runtime's module, whose layers `what` cannot reach."""
-        if isinstance(self.network, (*runtimes.ON_CPU, Autocast)):
-            raise UsageError(f"{what} needs the layers of the network: load the model with runtime torch in fp32.")
+        predictor = self.predictor(self.card.preprocessing.tta[0])
+        return without_errors(explanations(self.given(images), predictor, self.card, target, stage))
 
     @property
     def task(self) -> Task:
@@ -158,22 +142,15 @@ class Model:
         return tta_of(self.card)
 
     def check_tta(self, tta: str | None) -> str:
-        """Returns `tta`, or that of the recipe where it is None.
-
-        Raises:
-            UsageError: the model's input or its task has no such test-time augmentation.
-        """
+        """Returns `tta`, or that of the recipe where it is None. Raises UsageError where the model has no such one."""
         return self.tta if tta is None else checked_tta(self.card, tta)
 
     def predictor(self, tta: str | None = None, device: torch.device | None = None) -> NetworkPredictor:
-        """What gives the outputs of the model, on the device of its network.
+        """What gives the outputs of the model, on the device of its network. Raises UsageError as `check_tta`.
 
         Args:
             tta: in place of the recipe's.
             device: to which the network is moved.
-
-        Raises:
-            UsageError: there is no such test-time augmentation for it.
         """
         tta = self.check_tta(tta)
         network = self.network if device is None else self.network.to(device)
@@ -261,15 +238,12 @@ class Model:
         workers: int | None = None,
         tta: str | None = None,
     ) -> Iterator[tuple[str, Any]]:
-        """The name of each of `inputs` and the answer to it, or the DataError of one that cannot be read, in turn.
-
-        See `artifacts.answers.answers_to`.
-        """
+        """As `artifacts.answers.answers_to`: the name of each of `inputs` and the answer to it, in turn."""
         return answers_to(inputs, self.predictor(tta), self.card, top, batch, workers)
 
 
 def _place(network: nn.Module, spec: Spec, device: torch.device) -> nn.Module:
-    """Moves a network to a device; kernels are laid out as in the evaluations of training, for the same last bit."""
+    """Moves a network to a device; kernels are laid out as in evaluations of training, for the same last bit."""
     return place(network, device) if spec.dimensions == 2 else network.to(device)
 
 

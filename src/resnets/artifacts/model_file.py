@@ -104,8 +104,7 @@ class ModelCard:
 
     @property
     def has_old_names(self) -> bool:
-        """Whether version 0.2 had models of this network, input and task, whose answers keep their old names for one
-        version."""
+        """Whether version 0.2 had such models, whose answers keep their old names for one version."""
         # Fields of a spec that are left out at their default came after format 1.
         later = [each.name for each in fields(self.spec) if OMITTED_BY_DEFAULT.items() <= each.metadata.items()]
         known = all(getattr(self.spec, name) in choices for name, choices in _OF_FORMAT_1.items())
@@ -248,8 +247,7 @@ def decode_object(data: dict[str, Any], name: str) -> dict[str, Any]:
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of any safetensors file.
 
-    Raises:
-        FileError: the file is missing, damaged, or too large to be of a residual network.
+    Raises FileError where the file is missing, damaged, or too large to be of a residual network.
     """
     try:
         with path.open("rb") as stream:  # opened here first, also since OSError has the clearer message
@@ -284,11 +282,7 @@ def _is_utf8(path: Path) -> bool:
 
 
 def check_tensors(path: Path, count: int) -> None:
-    """Checks the number of tensors in a file, since reading too many of them would take long.
-
-    Raises:
-        FileError: `count` is above `MOST_TENSORS`.
-    """
+    """Raises FileError where `count`, the tensors of a file, is above `MOST_TENSORS`: to read them would take long."""
     if count > MOST_TENSORS:
         raise FileError(
             f"{path} has {count:,} tensors, and a residual network has at most {MOST_TENSORS:,}: it is another file."

@@ -15,6 +15,7 @@ from resnets.core.files import explain, write_bytes
 from resnets.data.groups import column_of
 from resnets.modalities.base import Dataset, DatasetSplits
 from resnets.modalities.catalog import open_dataset
+from resnets.tasks.catalog import find
 
 COLUMNS = ("path", "suggested")
 _KEPT = {"groups": "group", "folds": "fold"}  # further columns of a table, by the name that datasets have for them
@@ -61,7 +62,7 @@ def relabel(data: str, format: str | None, corrections: Mapping[str, str], out: 
     splits = open_dataset(data, format)
     parts: dict[str, Any] = {n: each for n, each in splits.splits.items() if n != "all" or len(splits.splits) == 1}
     train = splits.train
-    if train.task != "classification" or not train.on_disk:
+    if not find(train.task).single_label or not train.on_disk:
         raise UsageError(f"Labels are corrected in folders of classes and in tables of files, which {data} is not.")
     if out.exists():
         raise UsageError(f"{out} exists: give --out a new one, so that nothing is lost.")

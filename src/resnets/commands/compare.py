@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from resnets.evaluation.comparison import Figure
     from resnets.evaluation.scoring import Scores
     from resnets.tasks.base import Metric, SampleRecords
-    from resnets.tasks.sections import Table
 else:
     trained = LazyModule("resnets.artifacts.model")
 
@@ -95,6 +94,7 @@ def compare(
     from resnets.evaluation.comparison import mcnemar
     from resnets.evaluation.predictor import Counted
     from resnets.evaluation.scoring import score
+    from resnets.reporting.comparison import write_comparison
 
     if not others:
         raise UsageError("Give two models or more: the first is compared with each of the others.")
@@ -169,7 +169,7 @@ def compare(
         "differences": differences,
     }
     if out is not None:
-        _write(Path(out), answer, chosen)
+        write_comparison(Path(out), answer, chosen)
     return answer
 
 
@@ -206,83 +206,8 @@ def _shared(found: Sequence[Scores]) -> tuple[NDArray[np.int64], list[SampleReco
     ]
 
 
-def sentences(answer: Mapping[str, Any], metric: Metric) -> list[str]:
-    """What the differences say, a sentence for each."""
-    found = []
-    for each in answer["differences"]:
-        first, second, (low, high) = each["first"], each["second"], each["interval"]
-        if low is None:
-            found.append(f"{second} and {first} cannot be compared by {metric.name}.")
-            continue
-        sure = low > 0 or high < 0
-        better = (each["difference"] > 0) == (metric.direction == "max")
-        said = f"is {'better' if better else 'worse'} than" if sure else "is neither surely better nor worse than"
-        found.append(
-            f"{second} {said} {first}: {metric.name} {_signed(each['difference'], metric)} "
-            f"(95% interval {_signed(low, metric)} to {_signed(high, metric)})."
-        )
-    return found
-
-
-def _signed(value: float, metric: Metric) -> str:
-    return f"{100 * value:+.2f} points" if metric.percent else f"{value:+.4g}"
-
-
-def _tables(answer: Mapping[str, Any], metric: Metric) -> tuple[Table, ...]:
-    """The models, and their differences from the first."""
-    from resnets.tasks.catalog import find
-    from resnets.tasks.sections import Table
-
-    show, others = metric.show, [each for each in find(answer["task"]).metrics if each.name != metric.name]
-    columns = ("model", metric.name, "95% interval", *(each.name for each in others))
-    rows = tuple(
-        (
-            each["model"],
-            show(each[metric.name]),
-            f"{show(each['interval'][0])} to {show(each['interval'][1])}",
-            *(other.show(each[other.name]) for other in others),
-        )
-        for each in answer["models"]
-    )
-    models = Table(f"Models on {answer['split']}", columns, rows)
-    tested = [each["mcnemar"] for each in answer["differences"] if "mcnemar" in each]
-    if not tested:
-        return (models,)
-    alone = tuple(
-        (each["second"], f"{test['second_alone']:,}", f"{test['first_alone']:,}", f"{test['p']:.3g}")
-        for each, test in zip(answer["differences"], tested, strict=True)
-    )
-    note = (
-        "How many samples one model alone has right, and the probability of such a division or a more uneven one where "
-        "both are equally good (McNemar's exact test)."
-    )
-    columns = ("model", "right where the first is wrong", "wrong where the first is right", "p")
-    return models, Table("Against the first", columns, alone, note)
-
-
-def _write(folder: Path, answer: Mapping[str, Any], metric: Metric) -> None:
-    """Writes compare.html, and comparison.json with what `--json` prints.
-
-    Raises:
-        FileError: one cannot be written.
-    """
-    from resnets.core.files import write_bytes, write_json
-    from resnets.reporting.pages import render
-    from resnets.tasks.sections import Headline, Items, Span
-
-    grouped = "" if answer["groups"] is None else f" in {answer['groups']:,} groups"
-    title = f"{answer['split']} of {answer['data']}"
-    of = Span(f"{len(answer['models'])} models on {answer['samples']:,} samples{grouped}, by {answer['metric']}")
-    sections = [
-        Headline(title, (of,)),
-        Items("Differences", tuple(sentences(answer, metric))),
-        *_tables(answer, metric),
-    ]
-    write_bytes(folder / "compare.html", render("report.html", title=title, sections=sections))
-    write_json(folder / "comparison.json", answer)
-
-
 def _answer(invocation: Invocation) -> Answer:
+    from resnets.reporting.comparison import sentences
     from resnets.tasks.catalog import find
 
     answer = invocation.call()

@@ -97,6 +97,7 @@ def embed(
     check_range("workers", workers, 0, MAX_WORKERS)
     path = None if out is None else _checked_out(Path(out))
     pixels = None if size is None else input_size(size)
+    from resnets.artifacts.embeddings import embeddings
     from resnets.artifacts.model import Model
     from resnets.training.distributed import Ranks
 
@@ -105,13 +106,14 @@ def embed(
     if not images:
         raise UsageError("Give at least one image.")
     loaded, inputs, total = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
+    predictor = loaded.predictor(loaded.card.preprocessing.tta[0] if tta is None else tta)
     names: list[str] = []
     rows: list[NDArray[np.float32]] = []
     failed: dict[int, DataError] = {}
     nothing = np.full(loaded.spec.num_features, np.nan, np.float32)
     of_all = "" if total is None else f" of {total:,}"
     with threads_for(loaded.card, "torch"), progress_line() as line:
-        for name, answer in loaded.embeddings(inputs, tta=tta, workers=workers):
+        for name, answer in embeddings(inputs, predictor, loaded.card, None, workers):
             if isinstance(answer, DataError):
                 failed[len(rows)] = answer
             names.append(name)

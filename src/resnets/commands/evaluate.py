@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +14,7 @@ from resnets.commands.arguments import check_path, check_range, device_for, inpu
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.data_of_model import open_data
+from resnets.commands.evaluated import Evaluated
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.lazy import LazyModule
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from resnets.evaluation import scoring
     from resnets.evaluation.predictor import Predictor
     from resnets.evaluation.scoring import Scores
-    from resnets.modalities.base import Dataset, SplitName
+    from resnets.modalities.base import SplitName
 else:
     trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
 
@@ -111,20 +112,6 @@ def evaluate(
     if out is not None and found.is_main:
         _write(Path(out), found)
     return found.scores
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What was scored: the samples, and the model with the settings by which it was.
-
-    Args:
-        is_main: whether this process answers, of several ranks.
-    """
-
-    scores: Scores
-    dataset: Dataset
-    model: Model
-    is_main: bool = True
 
 
 def _scored(

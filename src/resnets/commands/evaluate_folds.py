@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from resnets.core.errors import FileError, UsageError
 
 if TYPE_CHECKING:
-    from resnets.commands.evaluate import Evaluated
+    from resnets.commands.evaluated import Evaluated
 
 
 def folds_in(folder: Path, *, data: Any, split: str | None) -> tuple[Path, ...]:
@@ -26,7 +27,7 @@ def folds_in(folder: Path, *, data: Any, split: str | None) -> tuple[Path, ...]:
     from resnets.training.distributed import world_size
     from resnets.training.folds import read_folds
 
-    plan = read_folds(folder) if folder.is_dir() else None
+    plan = read_folds(folder) if os.path.isdir(folder) else None
     if plan is None:
         return ()
     if data is not None or split not in (None, "test"):

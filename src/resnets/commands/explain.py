@@ -56,7 +56,7 @@ def explain(
         out: folder for a drawing of each image (NAME.explained.jpg), its heat map at the size of the upright image
             (NAME.heat.png, grey, from 0 to 255), and explanations.json.
         target: the class that is explained (default: the most probable one of each image).
-        stage: whose feature map is looked at, such as C4; earlier ones are finer and say less of the class (default:
+        stage: whose feature map it is, such as C4; earlier ones are finer and say less of the class (default:
             the last).
         size: WIDTHxHEIGHT in pixels to which images are brought, or one number for a square; in Python also (height,
             width) (default: the model's own).
@@ -89,12 +89,12 @@ def explain(
     if not images:
         raise UsageError("Give at least one image.")
     loaded, inputs, _ = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
-    given = list(inputs)
+    given, predictor = list(inputs), loaded.predictor(loaded.card.preprocessing.tta[0])
     names = file_names([each.name for each in given])
     found: list[dict[str, Any] | None] = []
     failed: dict[int, DataError] = {}
     with threads_for(loaded.card, "torch"), progress_line() as line:
-        for number, (name, answer) in enumerate(explanations(loaded, given, target, stage)):
+        for number, (name, answer) in enumerate(explanations(given, predictor, loaded.card, target, stage)):
             line(f"explain  {number + 1:,} of {len(given):,}")
             if isinstance(answer, DataError):
                 failed[number] = answer

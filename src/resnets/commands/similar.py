@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:
     trained = LazyModule("resnets.artifacts.model")
 
-MOST = 1000  # neighbours of an input
+MOST = 1000  # images that are found for an input
 
 
 @checked_arguments
@@ -69,7 +69,7 @@ def similar(
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Returns:
-        For each input its name and its neighbours, the most similar first: path, label (where the data has classes)
+        For each input its name and the nearest images, the most similar first: path, label (where the data has classes)
         and similarity.
 
     Raises:
@@ -78,17 +78,18 @@ def similar(
         DataError: if the data is missing, or is of another modality or task than the model.
 
     Example:
-        resnets.similar(run, "seven.png", top=3)[0]["neighbours"][0]["path"]
+        resnets.similar(run, "seven.png", top=3)[0]["nearest"][0]["path"]
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     check_range("top", top, 1, MOST)
     path = None if out is None else Path(out)
     if path is not None and path.suffix.lower() not in FILES:
-        raise UsageError(f"Neighbours go to a .csv, .json or .parquet file, not to {path}.")
+        raise UsageError(f"The nearest images go to a .csv, .json or .parquet file, not to {path}.")
     check_out(path)
     pixels = None if size is None else input_size(size)
+    from resnets.artifacts.embeddings import embeddings
     from resnets.artifacts.model import Model
-    from resnets.evaluation.embedding import PooledFeatures, embed_dataset
+    from resnets.evaluation.embedding import embed_dataset
     from resnets.training.distributed import Ranks
 
     if not isinstance(model, Model):
@@ -96,13 +97,11 @@ def similar(
     if not images:
         raise UsageError("Give at least one image.")
     loaded, inputs, _ = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
-    loaded.check_layers("similar")
     name, splits = open_data([loaded], data, format, split or ("train" if data is None else None))
     dataset = splits.split(split or ("train" if "train" in splits.splits else "all"))
     predictor = loaded.predictor(loaded.card.preprocessing.tta[0])
-    predictor.task = PooledFeatures(loaded.card.settings)
     with threads_for(loaded.card, "torch"), progress_line() as line:
-        asked = list(loaded.embeddings(inputs, workers=workers))
+        asked = list(embeddings(inputs, predictor, loaded.card, None, workers))
         values, excluded = embed_dataset(
             predictor,
             dataset,
@@ -122,9 +121,9 @@ def similar(
             found.append(None)
             continue
         likeness = values @ _unit(answer.float().cpu().numpy()[None])[0]
-        nearest = np.argsort(-likeness, kind="stable")[:top]
-        neighbours = [_neighbour(dataset, int(numbers[i]), float(likeness[i])) for i in nearest]
-        found.append({"input": own, "neighbours": neighbours})
+        order = np.argsort(-likeness, kind="stable")[:top]
+        nearest = [_described(dataset, int(numbers[i]), float(likeness[i])) for i in order]
+        found.append({"input": own, "nearest": nearest})
     if path is not None:
         answers = [each for each in found if each is not None]
         write_file(path, answers, {"data": name, "similar": answers})
@@ -133,7 +132,7 @@ def similar(
     return found
 
 
-def _neighbour(dataset: Dataset, number: int, similarity: float) -> dict[str, Any]:
+def _described(dataset: Dataset, number: int, similarity: float) -> dict[str, Any]:
     labels = dataset.targets.get("labels")
     label = {} if labels is None or labels.ndim > 1 else {"label": dataset.classes[int(labels[number])]}
     return {"path": dataset.name(number), **label, "similarity": similarity}
@@ -161,14 +160,14 @@ def _answer(invocation: Invocation) -> Answer:
     for each in answers:
         lines.append(printable(each["input"]))
         lines += [
-            f"  {near['similarity']:7.4f}  {printable(near['path'])}{_of_class(near)}" for near in each["neighbours"]
+            f"  {near['similarity']:7.4f}  {printable(near['path'])}{_of_class(near)}" for near in each["nearest"]
         ]
     data = {"model": given.model, "similar": answers, "failed": list(map(str, failed.values()))}
     return Answer(lines, data, failed=bool(failed))
 
 
-def _of_class(neighbour: Mapping[str, Any]) -> str:
-    return f"  ({printable(neighbour['label'])})" if "label" in neighbour else ""
+def _of_class(described: Mapping[str, Any]) -> str:
+    return f"  ({printable(described['label'])})" if "label" in described else ""
 
 
 COMMAND = Command(similar, _answer, python_only=("quiet",))

@@ -184,6 +184,15 @@ class Input(Protocol):
         """
         ...
 
+    def part_of(self, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+        """The part of an image that the input shows: left, top, right and bottom in pixels of the image; None where
+        samples are no images, or have no inputs of one size.
+
+        Args:
+            size: width and height of the upright image.
+        """
+        ...
+
     def for_data(self, splits: DatasetSplits) -> Input:
         """The settings with what the data decides, such as grey in place of colour."""
         ...

@@ -103,6 +103,9 @@ class LogMel:
     def summary(self) -> str:
         return f"{self.seconds:g} s at {self.rate:,} Hz, {self.mels} mel filters every {self.hop:g} ms"
 
+    def part_of(self, size: tuple[int, int]) -> None:
+        return None
+
     def with_size(self, size: int | tuple[int, int]) -> LogMel:
         """Raises UsageError: recordings have no size in pixels."""
         raise UsageError(

@@ -90,6 +90,9 @@ class Canvas:
         """Height and width of a training input: the crop, or a square of `size`."""
         return (size, size) if size is not None else self.crop
 
+    def part_of(self, size: tuple[int, int]) -> None:
+        return None
+
     def with_size(self, size: int | tuple[int, int]) -> Canvas:
         """The settings for images whose shorter side is resized to `size`; training crops keep their share of it.
 

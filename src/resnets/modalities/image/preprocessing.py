@@ -17,6 +17,7 @@ from resnets.core.errors import UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.typed import checked
 from resnets.core.units import show_size
+from resnets.modalities.image.geometry import center, covering, inside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,6 +167,20 @@ class Preprocessing:
         check_side(shorter)
         resize = max(shorter, round(shorter * self.resize / min(self.shape())))
         return replace(self, crop=(height, width), resize=min(resize, MAX_SIZE))
+
+    def part_of(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """As `Input.part_of`. A letterbox reaches beyond the image."""
+        rows, columns = self.shape()
+        if self.fit == "squash":
+            return 0.0, 0.0, float(size[0]), float(size[1])
+        if self.fit == "letterbox":
+            resized = inside(size, (rows, columns))
+            left, top = (-corner for corner in center((columns, rows), (resized[1], resized[0])))
+        else:
+            resized = covering(size, self.shape(self.resize))
+            left, top = center(resized, (rows, columns))
+        x, y = size[0] / resized[0], size[1] / resized[1]
+        return left * x, top * y, (left + columns) * x, (top + rows) * y
 
     def for_data(self, splits: base.DatasetSplits) -> Preprocessing:
         """Grey where all images of the data are."""

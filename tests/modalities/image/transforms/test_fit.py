@@ -15,7 +15,7 @@ from resnets.core.errors import UsageError
 from resnets.modalities.image.preprocessing import Color, Fit, Interpolation, Preprocessing
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.image.transforms import RandomResizedCrop, ScaledCrop
-from resnets.modalities.image.transforms.resize import input_box, prepare
+from resnets.modalities.image.transforms.resize import prepare
 from resnets.modalities.image.tta import tta_crops
 from tests.conftest import channels_first, noise
 
@@ -175,7 +175,7 @@ def test_the_box_of_an_input_is_what_it_shows(width: int, height: int, fit: Fit,
     rows, columns = np.mgrid[0:height, 0:width]
     places = np.stack([columns * 255 / (width - 1), rows * 255 / (height - 1), np.full(rows.shape, 200)], -1)
     shown = prepare(Image.fromarray(places.round().astype(np.uint8)), p).astype(np.float64)
-    left, top, right, bottom = input_box((width, height), p)
+    left, top, right, bottom = p.part_of((width, height))
     high, wide_ = p.shape()
     x = left + (np.arange(wide_) + 0.5) * (right - left) / wide_ - 0.5  # of the middle of each pixel of the input
     y = top + (np.arange(high) + 0.5) * (bottom - top) / high - 0.5

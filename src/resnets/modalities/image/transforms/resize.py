@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from resnets.core.errors import DataError
+from resnets.modalities.image.geometry import center, covering, inside
 from resnets.modalities.image.preprocessing import Interpolation, Preprocessing
 from resnets.modalities.image.read.pillow import MAX_PIXELS, Pixels, to_pixels
 
@@ -43,7 +44,7 @@ def shorter_side_to(
         DataError: an image so narrow that resizing it would take more than `MAX_PIXELS`; it is called `name`.
     """
     width, height = image.size
-    size = _covering(image.size, preprocessing.shape(side))
+    size = covering(image.size, preprocessing.shape(side))
     if size[0] * size[1] > MAX_PIXELS:
         raise DataError(
             f"{name} of {width} x {height} pixels is too narrow: resized, it would be {size[0]} x {size[1]}. "
@@ -68,7 +69,7 @@ def center_crop(image: Image.Image, preprocessing: Preprocessing, name: str = "t
     """
     p = preprocessing
     whole = shorter_side_to(image, p.resize, p, name)
-    return crop_at(whole, _center(whole.size, p.shape()), p)
+    return crop_at(whole, center(whole.size, p.shape()), p)
 
 
 def letterbox(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -76,12 +77,12 @@ def letterbox(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     same pixels as Pillow's `ImageOps.pad`."""
     p = preprocessing
     height, width = p.shape()
-    size = _inside(image.size, p.shape())
+    size = inside(image.size, p.shape())
     whole = resize(image, size, p.interpolation, antialias=p.antialias)
     if size == (width, height):
         return whole
     canvas = Image.new("RGB", (width, height), p.fill).convert(image.mode)
-    canvas.paste(whole, _center((width, height), (size[1], size[0])))
+    canvas.paste(whole, center((width, height), (size[1], size[0])))
     return canvas
 
 
@@ -98,47 +99,6 @@ def fitted(image: Image.Image, preprocessing: Preprocessing, name: str = "the im
         return letterbox(image, p)
     height, width = p.shape()
     return resize(image, (width, height), p.interpolation, antialias=p.antialias)
-
-
-def input_box(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
-    """The part of an image of `size` = (width, height) that `fitted` makes the input of: left, top, right and bottom in
-    pixels of the image. A letterbox reaches beyond it."""
-    p = preprocessing
-    rows, columns = p.shape()
-    if p.fit == "squash":
-        return 0.0, 0.0, float(size[0]), float(size[1])
-    resized = _inside(size, (rows, columns)) if p.fit == "letterbox" else _covering(size, p.shape(p.resize))
-    if p.fit == "letterbox":
-        left, top = (-corner for corner in _center((columns, rows), (resized[1], resized[0])))
-    else:
-        left, top = _center(resized, (rows, columns))
-    x, y = size[0] / resized[0], size[1] / resized[1]
-    return left * x, top * y, (left + columns) * x, (top + rows) * y
-
-
-def _covering(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """The least width and height, in the proportions of `size`, that cover `shape` = (rows, columns).
-
-    As torchvision's Resize: the side that is not given is rounded down.
-    """
-    (width, height), (rows, columns) = size, shape
-    if width * rows <= height * columns:
-        return columns, max(rows, int(columns * height / width))
-    return max(columns, int(rows * width / height)), rows
-
-
-def _inside(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """The greatest width and height, in the proportions of `size`, that fit into `shape` = (rows, columns)."""
-    (width, height), (rows, columns) = size, shape
-    if width * rows >= height * columns:
-        return columns, min(rows, max(1, round(height / width * columns)))
-    return min(columns, max(1, round(width / height * rows))), rows
-
-
-def _center(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """Left and top of the centre of `shape` = (rows, columns) in `size` = (width, height); as torchvision's CenterCrop,
-    rounded to the nearest even."""
-    return round((size[0] - shape[1]) / 2.0), round((size[1] - shape[0]) / 2.0)
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing, name: str = "the image") -> Pixels:

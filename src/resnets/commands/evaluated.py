@@ -1,0 +1,25 @@
+"""What `evaluate` has scored, for its answer and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnets.artifacts.model import Model
+    from resnets.evaluation.scoring import Scores
+    from resnets.modalities.base import Dataset
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was scored: the samples, and the model with the settings by which it was.
+
+    Args:
+        is_main: whether this process answers, of several ranks.
+    """
+
+    scores: Scores
+    dataset: Dataset
+    model: Model
+    is_main: bool = True
