@@ -47,8 +47,10 @@ def write_report(
         history: the events of the training run, for the curves.
     """
     task, noun = open_task(card.settings), card.preprocessing.noun
+    verdict = task.verdict(scores.records, scores.metrics, card.classes, history)
     sections: list[Section] = [
         task.headline(title, scores.metrics, scores.split),
+        *([verdict] if verdict is not None else []),
         facts(card, history),
         *_curves(task, history, noun),
         *task.sections(scores.records, scores.metrics, scores.ids, card.classes),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from resnets.models.spec import Spec
-from resnets.tasks.sections import Chart, Headline, Section
+from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,6 +182,20 @@ class Task(Protocol):
 
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         """The title of a report and its one result."""
+        ...
+
+    def verdict(
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        classes: tuple[str, ...],
+        history: Sequence[Mapping[str, Any]],
+    ) -> Paragraph | None:
+        """Whether the model can be trusted and what to do next; None where the task knows no rules for it.
+
+        Args:
+            history: the events of the run; empty where they are not known.
+        """
         ...
 
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:

@@ -30,6 +30,13 @@ class Headline:
 
 
 @dataclass(frozen=True)
+class Paragraph:
+    """A few sentences."""
+
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
 class Facts:
     """Pairs of a name and a value."""
 
@@ -122,4 +129,4 @@ class Items:
     note: str = ""
 
 
-Section = Headline | Facts | Charts | Gallery | Matrix | Table | Items
+Section = Headline | Paragraph | Facts | Charts | Gallery | Matrix | Table | Items

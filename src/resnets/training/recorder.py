@@ -114,6 +114,7 @@ def _start(plan: Plan, data: PreparedData, training: Training, notes: list[str])
         "epochs": training.total_steps * plan.recipe.batch / len(data.train),
         "train_samples": len(data.train),
         "test_samples": len(data.test),
+        "leaked_samples": data.leaked,
         "split": data.splits.watched,
         "parameters": sum(p.numel() for p in training.network.parameters()),
         "environment": encode(plan.environment),

@@ -24,7 +24,8 @@ _REQUIRED = {
 }
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ("step", "steps", "train_samples", "test_samples", "parameters", "world", "skipped", "total"), (int,)
+        ("step", "steps", "train_samples", "test_samples", "leaked_samples", "parameters", "world", "skipped", "total"),
+        (int,),
     ),
     **dict.fromkeys(("epoch", "epochs", "loss", "lr", "images_per_second", "accuracy", "top5", "seconds"), _NUMBER),
     **dict.fromkeys(("recipe", "event", "task", "noun"), (str,)),

@@ -3,7 +3,6 @@ class."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from resnets.tasks.classification.confidence import (
     threshold_for,
 )
 from resnets.tasks.classification.metrics import confusion_matrix
+from resnets.tasks.classification.wilson import wilson_interval
 from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
@@ -184,15 +184,6 @@ def class_table(metrics: Mapping[str, Any]) -> Table:
         for name, c in metrics["classes"].items()
     )
     return Table("Classes", ("class", "precision", "recall", "F1", "samples"), rows)
-
-
-def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
-    """The 95% confidence interval of a proportion (Wilson 1927)."""
-    z, n = 1.959964, max(samples, 1)
-    share = hits / n
-    center = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 SHOWN = (

@@ -23,7 +23,8 @@ from resnets.tasks.classification.answers import Ranking, as_json, lines, rankin
 from resnets.tasks.classification.confidence import threshold_for
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.temperature import fit_temperature
-from resnets.tasks.sections import Chart, Headline, Section
+from resnets.tasks.classification.verdict import verdict
+from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
 
 @renamed_fields
@@ -106,6 +107,15 @@ class Classification:
 
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
+
+    def verdict(
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        classes: tuple[str, ...],
+        history: Sequence[Mapping[str, Any]],
+    ) -> Paragraph | None:
+        return verdict(records, metrics, classes, history)
 
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.error_chart(evaluations, split)

@@ -91,6 +91,15 @@ class Segmentation:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
+    def verdict(
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        classes: tuple[str, ...],
+        history: Sequence[Mapping[str, Any]],
+    ) -> None:
+        return None
+
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.iou_chart(evaluations, split)
 

@@ -1,0 +1,142 @@
+"""The first paragraph of a report: each of its rules on a run that was made to show it."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from numpy.typing import NDArray
+from PIL import Image
+
+import resnets
+from resnets.commands.training_run import Run
+from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.metrics import metrics
+from resnets.tasks.classification.verdict import verdict
+
+SHORT = ("model.depths=[1,1]", "model.widths=[16,32]", "model.stem_width=16", "batch=32")
+Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    """1,797 images of 8 px, in random order."""
+    found = sklearn.datasets.load_digits()
+    order = np.random.default_rng(0).permutation(len(found.images))
+    return (found.images * 15.9375).astype(np.uint8)[order], found.target[order]
+
+
+def trained(train: Digits, val: Digits, out: Path, **settings: Any) -> Run:
+    data = {"train": train, "val": val}
+    return resnets.train("digits", *SHORT, data=data, device="cpu", seed=0, out=out / "run", **{"epochs": 8} | settings)
+
+
+def paragraph(run: Run) -> str:
+    """The first paragraph below the headline of the report."""
+    page = run.report.read_text()
+    found = re.search(r'class="headline">.*?</p>\s*<p>(.*?)</p>', page, re.DOTALL)
+    assert found is not None
+    return html.unescape(re.sub(r"<[^>]+>|\s+", " ", found[1])).strip()
+
+
+def test_nothing_speaks_against_a_good_model(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    run = trained((images[:1200], labels[:1200]), (images[1200:], labels[1200:]), tmp_path, epochs=20)
+    assert paragraph(run).startswith("Nothing speaks against this model. Its accuracy is known to")
+
+
+def test_too_few_samples_say_little(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    said = paragraph(trained((images[:600], labels[:600]), (images[600:630], labels[600:630]), tmp_path))
+    assert said.startswith("30 samples are too few to tell. The accuracy may be anywhere from")
+
+
+def test_a_leak_is_found_by_the_files(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    for number in range(500):
+        folder = tmp_path / "data" / ("val" if number >= 300 else "train") / str(labels[number])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[number]).save(folder / f"{number}.png")
+    for path in sorted((tmp_path / "data" / "train" / "3").iterdir())[:7]:
+        shutil.copy(path, tmp_path / "data" / "val" / "3" / f"copy of {path.name}")
+    run = resnets.train("digits", *SHORT, data=tmp_path / "data", epochs=2, device="cpu", out=tmp_path / "run")
+    said = paragraph(run)
+    assert said.startswith("These figures cannot be trusted. 7 of the 207 samples are among the training samples")
+    log = (run.folder / "log.jsonl").read_text()
+    assert '"leaked_samples": 7' in log
+    assert "7 of the 207 samples of val have the files of training samples" in log
+    problems = resnets.check(tmp_path / "data", only="split_leak").problems
+    assert len(problems) == 7
+
+
+def test_rare_classes_are_named(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    rare = np.flatnonzero(labels >= 8)
+    kept = np.sort(np.concatenate([np.flatnonzero(labels < 8), rare[:24]]))
+    images, labels = images[kept], labels[kept]
+    order = np.argsort(labels < 8, kind="stable")  # the rare ones first, of which half are for val
+    train, val = np.concatenate([order[:8], order[24:700]]), np.concatenate([order[8:24], order[700:]])
+    said = paragraph(trained((images[train], labels[train]), (images[val], labels[val]), tmp_path, epochs=3))
+    assert said.startswith("To be used with care. Classes differ in their number, and rare ones are recognised worse")
+    assert "--balance sampling, and collect more of 8, 9" in said or "collect more of 9, 8" in said
+
+
+def test_overfitting_is_seen_in_the_losses(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    wrong = np.random.default_rng(0).random(200) < 0.4
+    noisy = np.where(wrong, (labels[:200] + 3) % 10, labels[:200])
+    settings = ("label_smoothing=0", "augmentations={}", "optimizer.weight_decay=0")
+    data = {"train": (images[:200], noisy), "val": (images[200:], labels[200:])}
+    run = resnets.train("digits", *SHORT, *settings, data=data, epochs=60, device="cpu", seed=0, out=tmp_path / "run")
+    assert "it overfits" in paragraph(run)
+
+
+def records_of(labels: NDArray[np.int64], predicted: NDArray[np.int64], confidence: float = 0.95) -> SampleRecords:
+    right = labels == predicted
+    return {
+        "label": labels, "predicted": predicted, "confidence": np.full(len(labels), confidence),
+        "rank": (~right).astype(np.int64), "loss": np.where(right, 0.05, 3.0),
+    }  # fmt: skip
+
+
+def said_of(records: SampleRecords, names: tuple[str, ...] = ("cat", "dog", "cow", "pig"), **start: Any) -> str:
+    history = [{"event": "start", "train_samples": 1000, **start}] if start else []
+    found = verdict(records, metrics(records, names), names, history)
+    return "" if found is None else "".join(span.text for span in found.spans)
+
+
+def test_a_confusing_pair_is_named() -> None:
+    labels = np.tile(np.arange(4), 100)
+    predicted = labels.copy()
+    predicted[np.flatnonzero(labels == 2)[:12]] = 3
+    predicted[np.flatnonzero(labels == 3)[:5]] = 2
+    predicted[np.flatnonzero(labels == 0)[:3]] = 1
+    said = said_of(records_of(labels, predicted))
+    assert said.startswith("To be used with care. 17 of 20 errors are between cow and pig")
+    predicted[np.flatnonzero(labels == 1)[:40]] = np.arange(40) % 2 * 2
+    assert "are between" not in said_of(records_of(labels, predicted, 0.84))
+
+
+def test_confidence_that_is_off_is_said() -> None:
+    labels = np.tile(np.arange(4), 100)
+    said = said_of(records_of(labels, labels, 0.6))
+    assert "off by 40 points in the mean. Train with --val-share 0.2" in said
+    assert said_of(records_of(labels, labels, 0.97)).startswith("Nothing speaks against")
+
+
+def test_few_training_samples_are_said_where_they_limit() -> None:
+    labels = np.tile(np.arange(4), 100)
+    predicted = np.where(np.arange(400) % 7 == 0, (labels + 1 + np.arange(400) // 4 % 3) % 4, labels)
+    assert "25 training samples a class are few" in said_of(records_of(labels, predicted, 0.86), train_samples=100)
+    assert "are few" not in said_of(records_of(labels, labels), train_samples=100)
+
+
+def test_nothing_is_said_of_no_samples() -> None:
+    none = np.zeros(0, np.int64)
+    assert said_of(records_of(none, none)) == ""
