@@ -29,8 +29,8 @@ from resnets.models.spec import Spec
 from resnets.reporting.pages import TEMPLATES, inline_svg, render
 from resnets.reporting.report import write_predictions, write_report
 from resnets.tasks.classification.report import WORST_ERRORS
-from resnets.tasks.classification.wilson import wilson_interval
 from resnets.tasks.classification.task import Classification
+from resnets.tasks.classification.wilson import wilson_interval
 from resnets.tasks.sections import Items, Matrix, Section, Table
 
 VOID = {"meta", "img", "br"}
