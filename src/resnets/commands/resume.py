@@ -40,7 +40,7 @@ def resume(
     """Continue an interrupted run, bit for bit, or train a finished one longer.
 
     Args:
-        run: folder of the run, or of the runs of --fold all; in Python also a Run.
+        run: folder of the run, or of the runs of --fold all or --sweep; in Python also a Run.
         data: where the run's data is now, if it was moved; it must be the same data. In Python also the data itself,
             where it was in memory.
         epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
@@ -64,6 +64,7 @@ def resume(
     Example:
         resnets.resume(run, epochs="+1").metrics["accuracy"]
     """
+    from resnets.commands.sweep_runs import sweep_runs
     from resnets.modalities.in_memory import is_in_memory, require_same
     from resnets.training import runner
     from resnets.training.distributed import is_main
@@ -72,12 +73,20 @@ def resume(
     from resnets.training.plan import read_plan
     from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder
+    from resnets.training.sweep import read_sweep
 
     started = clock.command_start()
     folder = RunFolder(Path(run))
     folds = read_folds(folder.path)
     if folds is not None:
         return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
+    swept = read_sweep(folder.path)
+    if swept is not None:
+        if data is not None or epochs is not None or memory_limit is not None:
+            raise UsageError(
+                f"--data, --epochs and --memory-limit are for one run: resnets resume {folder.path}/run-1, and so on."
+            )
+        return sweep_runs(folder.path, swept)
     if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     if is_in_memory(data):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnets.commands.arguments import check_range, find_recipe, find_spec, input_size
+from resnets.commands.arguments import check_range, find_recipe
+from resnets.commands.asked_recipe import asked_recipe
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
-from resnets.commands.recipe_choice import choose_recipe
 from resnets.commands.resume import resume
 from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
 from resnets.core import clock
@@ -24,12 +24,14 @@ from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
-from resnets.tasks.balance import balance_of
-from resnets.tasks.unknown import with_threshold
-from resnets.training.distillation import Distillation
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
-from resnets.training.size import NAMES, notes_on_size, with_size
+from resnets.training.size import notes_on_size
+
+if TYPE_CHECKING:
+    from resnets.commands.asked_recipe import AskedRecipe
+    from resnets.training.plan import CheckpointPolicy
+    from resnets.training.sweep import SweepPlan
 
 
 @renamed_arguments(best="monitor", listeners="subscribers")
@@ -67,6 +69,8 @@ def train(
     unknown_below: float | None = None,
     accuracy: float | None = None,
     balance: str | PathLike[str] | Mapping[str, float] | None = None,
+    sweep: tuple[str, ...] = (),
+    jobs: int = 1,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
     subscribers: tuple[Subscriber, ...] = (),
@@ -92,9 +96,9 @@ def train(
         size: WIDTHxHEIGHT of the images in pixels, or one number for a square; in Python also (height, width). The
             recipe's resize, crop and augmentations follow in proportion. For masks one number, the shorter side.
         epochs: length of training; schedules keep their shape.
-        minutes: time for everything, from the start of the command to the saved model; as many steps as fit are
-            planned from the measured speed, with the schedule run to its end. With epochs, at most as many; of
-            finetune at most those that its rule says.
+        minutes: time for everything, from the start of the command to the saved model (with fold=all and with sweep, of
+            each run); as many steps as fit are planned from the measured speed, with the schedule run to its end. With
+            epochs, at most as many; of finetune at most those that its rule says.
         val_share: share of data without val that is held out as val, by a hash of each name (default: 0.2 where there
             is no test either).
         group_by: regular expression that finds each sample's group in its name (the expression's first group, else
@@ -123,6 +127,9 @@ def train(
             0.99.
         balance: of classes of different frequency; weights, in the loss, inverse to the frequency, or sampling, as many
             samples of each class, or a file of weights by class name, JSON or CSV. In Python also a mapping.
+        sweep: SETTING=A,B, such as optimizer.lr=1e-3,3e-3; given several times, a run for each combination of values,
+            in one folder and one table, the best on val first. Runs that differ in seed alone are one row.
+        jobs: runs of a sweep at a time, each in a process of its own.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write TensorBoard events into the run's folder.
         subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an
@@ -131,7 +138,7 @@ def train(
 
     Returns:
         The finished run: its folder, its metrics, its model file and its report. With fold="all", its metrics are the
-        means, and `runs` has a run for each fold.
+        means, and `runs` has a run for each fold; with sweep, they are the table, and `best` is the best run on val.
 
     Raises:
         UsageError: if a name, a setting or a value is wrong.
@@ -150,60 +157,17 @@ def train(
         recipe = None
     data = None if data is None else str(local_path(data, "data"))
     weights = None if weights is None else str(local_path(weights, "a file of weights"))
-    balanced = None if balance is None else balance_of(balance)
-    choice = choose_recipe(
-        recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device
-    )
-    resolved = choice.recipe
-    if data is not None:
-        resolved = replace(resolved, data=data)
-    if format is not None:
-        resolved = replace(resolved, format=format)
-    if model is not None:
-        resolved = replace(resolved, model=find_spec(model))
-    if weights is not None and not choice.reasons:  # a fitted recipe has them
-        resolved = _from_weights(resolved, weights, overrides, named=model is not None)
-    if teacher is not None:
-        resolved = replace(resolved, teacher=Distillation(model=str(local_path(teacher, "a model"))))
-    if size is not None:
-        resolved = with_size(resolved, input_size(size))
-    if epochs is not None:
-        resolved = resolved.with_length(epochs=epochs)
-    if balanced is not None:
-        resolved = replace(resolved, balance=balanced)
-    if minutes is not None:
-        resolved = resolved.with_length(epochs=choice.longest if epochs is None else epochs, minutes=minutes)
-    if seed is not None:
-        resolved = replace(resolved, seed=seed)
-    if precision is not None:
-        resolved = replace(resolved, precision=precision)
-    if memory_limit is not None:
-        resolved = replace(resolved, memory_limit=memory_limit)
-    if val_share is not None:
-        resolved = replace(resolved, val_share=val_share)
-    if group_by is not None:
-        resolved = replace(resolved, group_by=group_by)
-    folds = None if fold is None else parse_all_folds(fold)
-    if fold is not None and folds is None:
-        resolved = replace(resolved, fold=fold)
-    for name, _, value in (each.partition("=") for each in overrides):
-        if name.strip() == "model" and not value.lstrip().startswith("{"):
-            raise UsageError(
-                f"The network is no setting: give --model {value.strip()}, in Python model={value.strip()!r}."
-            )
-        if name.strip().lower() in NAMES:
-            raise UsageError(f"The size is no setting: give --size {value.strip()}, in Python size={value.strip()!r}.")
-    resolved = resolved.with_overrides(choice.overrides(overrides))
-    if unknown_below is not None and accuracy is not None:
-        raise UsageError("accuracy chooses unknown_below: give one of them.")
-    resolved = replace(resolved, task=with_threshold(resolved.task, unknown_below, accuracy))
-    if large_batch is not None:
-        from resnets.recipes.large_batch import large_batch as enlarged
-
-        resolved = enlarged(resolved, large_batch)
+    asked = asked_recipe(
+        recipe, overrides, data=data, format=format, model=model, weights=weights, teacher=teacher, size=size,
+        epochs=epochs, minutes=minutes, val_share=val_share, group_by=group_by, fold=fold, large_batch=large_batch,
+        memory_limit=memory_limit, seed=seed, device=device, precision=precision, balance=balance,
+        unknown_below=unknown_below, accuracy=accuracy,
+    )  # fmt: skip
+    resolved, folds = asked.recipe(), None if fold is None else parse_all_folds(fold)
     check_range("workers", workers, 0, MAX_WORKERS)
     called = None if model is None else str(model) if isinstance(model, str | Path) else "The network"
     note(*notes_on_size(resolved, called))
+    plan_notes = asked.notes(resolved)
 
     from resnets.commands.fold_runs import fold_runs
     from resnets.tasks.catalog import SETTINGS
@@ -225,16 +189,23 @@ def train(
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     if folds is not None and world_size() > 1:
         raise UsageError("With several ranks, train the folds one by one: --fold 1/5, and so on.")
+    swept = _sweep(sweep, asked, jobs, device, workers, checkpoints, alone=folds is None and not tensorboard)
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
+        if swept is not None:
+            from resnets.commands.sweep_runs import sweep_runs
+            from resnets.training.sweep import begin_sweep
+
+            note(*plan_notes)
+            begin_sweep(folder.path, swept)
+            return sweep_runs(folder.path, swept)
         if folds is not None:
             folds = folds or _count_folds(resolved)
             plan = FoldsPlan(
                 recipe=resolved, count=folds, device=device, workers=workers, checkpoints=checkpoints,
                 tensorboard=tensorboard,
             )  # fmt: skip
-            if choice.reasons:
-                note(choice.plan(resolved, overrides))
+            note(*plan_notes)
             plan = begin_folds(folder.path, plan)
             return fold_runs(folder.path, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=True)
         with (
@@ -251,7 +222,7 @@ def train(
                 rank_timeout=rank_timeout,
                 subscribers=(*subscribers, *tensorboard_events, *progress),
                 started=started,
-                first_notes=(choice.plan(resolved, overrides),) if choice.reasons else (),
+                first_notes=plan_notes,
             )
     finally:
         if out is None:  # where nothing was begun, the claim on a name is given up
@@ -261,27 +232,43 @@ def train(
     return finished_run(folder, scores)
 
 
-def _from_weights(recipe: Recipe, weights: str, overrides: tuple[str, ...], *, named: bool) -> Recipe:
-    """Returns `recipe` with the weights to start from, and prints what they say of themselves.
+def _sweep(
+    sweep: tuple[str, ...],
+    asked: AskedRecipe,
+    jobs: int,
+    device: str,
+    workers: int | None,
+    checkpoints: CheckpointPolicy,
+    *,
+    alone: bool,
+) -> SweepPlan | None:
+    """What a sweep runs; None where there is none.
 
     Args:
-        overrides: the user's settings, which may be of the network.
-        named: whether the user names the network.
+        alone: whether nothing else is asked for that a sweep does not do.
 
     Raises:
-        FileError: the weights are missing, damaged or unsafe, or their network is not known.
-        UsageError: there are none of that name.
+        UsageError: it is no sweep of settings, or cannot be made.
     """
-    from resnets.artifacts.weights_facts import facts_of
-    from resnets.recipes.initial_weights import with_weights
+    from resnets.modalities.in_memory import is_in_memory
+    from resnets.training.distributed import world_size
+    from resnets.training.sweep import SweepPlan, combinations
 
-    model = recipe.model
-    with contextlib.suppress(UsageError):  # a setting that does not fit is refused later, with the network it is for
-        model = recipe.with_overrides([each for each in overrides if each.startswith("model.")]).model
-    facts = facts_of(weights, model if named else None, recipe_model=model)
-    recipe, lines = with_weights(recipe, facts, keeps_model=facts.spec == model)
-    note(*lines)
-    return recipe
+    check_range("jobs", jobs, 1, MAX_WORKERS)
+    if not sweep:
+        if jobs > 1:
+            raise UsageError("jobs is for --sweep: one run is one job.")
+        return None
+    if not alone or world_size() > 1:
+        raise UsageError("A sweep is of runs in one process each, without --fold all, --tensorboard and torchrun.")
+    names, values = combinations(sweep)
+    settings = [tuple(f"{name}={value}" for name, value in zip(names, each, strict=True)) for each in values]
+    recipes = tuple(asked.recipe(each) for each in settings)
+    if jobs > 1 and is_in_memory(recipes[0].data):
+        raise UsageError("Data in memory is in this process alone: sweep with jobs=1, or write the data to files.")
+    return SweepPlan(
+        names=names, values=values, recipes=recipes, jobs=jobs, device=device, workers=workers, checkpoints=checkpoints
+    )
 
 
 def _count_folds(recipe: Recipe) -> int:

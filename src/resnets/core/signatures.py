@@ -263,6 +263,9 @@ def _add_parameter(parser: Parser, parameter: inspect.Parameter, declared: Any, 
         return
     if not required and parameter.default is not None and "(default:" not in text:
         text = f"{text.rstrip('.')} (default: {parameter.default})."
+    if kind is tuple:
+        parser.add_argument(flag, action="append", default=[], metavar=parameter.name.upper(), help=text)
+        return
     metavar = None if choices else {int: "N", float: "X"}.get(kind, parameter.name.upper())
     parser.add_argument(
         flag, type=kind, choices=choices, default=parameter.default, required=required, metavar=metavar, help=text
@@ -280,6 +283,8 @@ def _flag_type(declared: Any) -> tuple[type, list[str] | None]:
         members = [m for m in typing.get_args(declared) if m is not type(None)]
     if len(members) == 1 and typing.get_origin(members[0]) is Literal:
         return str, list(typing.get_args(members[0]))
+    if tuple in map(typing.get_origin, members):  # of texts, each with the flag before it
+        return tuple, None
     if str in members:  # the function parses the text
         return str, None
     for kind in (bool, float, int):

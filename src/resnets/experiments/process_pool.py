@@ -23,7 +23,9 @@ T = TypeVar("T")
 Log = Callable[[str], None]
 
 
-def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tuple[int, T]]:
+def run(
+    tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log, *, name: str = "reproduce"
+) -> Iterator[tuple[int, T]]:
     """Yields (number of the task, its result) as tasks end, `jobs` at a time; with one job they run in this process.
 
     Tasks and results must be picklable. If the generator is closed early or raises, each worker is asked to stop and
@@ -32,6 +34,7 @@ def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tu
 
     Args:
         log: called with each line that a task logs.
+        name: of the function that starts them, for a message.
 
     Raises:
         InterruptedRunError: on SIGTERM.
@@ -42,7 +45,7 @@ def run(tasks: Sequence[Callable[[Log], T]], jobs: int, log: Log) -> Iterator[tu
         for number, task in enumerate(tasks):
             yield number, task(log)
         return
-    check_main_guard("reproduce")
+    check_main_guard(name)
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, BaseProcess] = {}
     running: dict[Connection, int] = {}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resnets.artifacts import model_file
+from resnets.core import clock
 from resnets.core.config import decode, encode
 from resnets.core.errors import FileError, ResnetsError, UsageError
 from resnets.core.files import read_json, write_json
@@ -121,9 +123,10 @@ def run_folds(
     """
     for number in range(1, plan.count + 1):
         own = RunFolder(folder / f"fold-{number}")
+        started = clock.command_start() if number == 1 else time.monotonic()  # a time budget is of each run
         try:
             if own.recipe.exists():
-                runner.resume(own, rank_timeout=rank_timeout, subscribers=subscribers_of(own))
+                runner.resume(own, rank_timeout=rank_timeout, subscribers=subscribers_of(own), started=started)
             else:
                 runner.train(
                     plan.recipe_of(number),
@@ -134,6 +137,7 @@ def run_folds(
                     tensorboard=plan.tensorboard,
                     rank_timeout=rank_timeout,
                     subscribers=subscribers_of(own),
+                    started=started,
                 )
         except ResnetsError as error:
             if number == 1 and not own.recipe.exists():  # nothing was begun
