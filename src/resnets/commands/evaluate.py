@@ -48,6 +48,7 @@ def evaluate(
     tta: str | None = None,
     size: int | tuple[int, int] | str | None = None,
     unknown_below: float | None = None,
+    corruptions: bool = False,
     out: str | PathLike[str] | None = None,
     device: str = "auto",
     runtime: Runtime = "torch",
@@ -74,6 +75,8 @@ def evaluate(
             width) (default: the model's own).
         unknown_below: probability from 0 to 1 below which a classifier's answer counts as unknown (default: the model's
             own, if it has one).
+        corruptions: evaluate on corrupted images as well: eight kinds of noise, blur, light and compression, of five
+            severities each, 40 evaluations more.
         out: folder for report.html, metrics.json, predictions.csv and, of a classifier, wrong_labels.csv: the labels
             to look at (see check --relabel).
         device: auto, cpu, cuda or mps.
@@ -105,7 +108,8 @@ def evaluate(
             check_path(each)
     scored = functools.partial(
         _scored, data=data, format=format, split=split, tta=tta, size=pixels, unknown_below=unknown_below,
-        device=device, runtime=runtime, precision=precision, calibrate=calibrate, workers=workers,
+        corruptions=corruptions, device=device, runtime=runtime, precision=precision, calibrate=calibrate,
+        workers=workers,
     )  # fmt: skip
     runs = () if isinstance(model, Model) or ensemble else folds_in(Path(model), data=data, split=split)
     found = pooled([scored(run, split="test") for run in runs], unknown_below) if runs else scored(model, *ensemble)
@@ -122,6 +126,7 @@ def _scored(
     tta: str | None,
     size: int | tuple[int, int] | None,
     unknown_below: float | None,
+    corruptions: bool,
     device: str,
     runtime: Runtime,
     precision: RunPrecision,
@@ -133,6 +138,7 @@ def _scored(
     from resnets.artifacts.size import note_on_size, with_size
     from resnets.core.devices import find_device
     from resnets.evaluation.predictor import Counted
+    from resnets.evaluation.robustness import CorruptedPredictor, robustness
     from resnets.evaluation.scoring import absent, score
     from resnets.tasks.unknown import with_threshold
     from resnets.training import agreement
@@ -150,26 +156,46 @@ def _scored(
         settings = card.settings.for_ensemble() if len(models) > 1 else card.settings
         models[0] = first = replace(models[0], card=replace(card, settings=with_threshold(settings, unknown_below)))
         predictor = _predictor(models, tta, str(chosen))
+        if corruptions:
+            predictor = _corruptible(predictor, models)
         name, splits = agreement.together(ranks, lambda: open_data(models, data, format, split))
         split = split or splits.scored
         dataset = splits.split(split)
         agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
         with threads_for(first.card, runtime), progress_line() as line:
             count = f"{len(dataset) // ranks.world:,} {first.card.preprocessing.noun}s"
-            scores = score(
-                Counted(predictor, lambda done: line(f"evaluate  {done:,} of {count}")) if ranks.is_main else predictor,
-                first.task,
-                dataset,
-                split=split,
-                classes=first.classes,
-                workers=default_workers() if workers is None else workers,
-                rank=ranks.rank,
-                world=ranks.world,
+            scored = functools.partial(
+                score, task=first.task, dataset=dataset, split=split, classes=first.classes,
+                workers=default_workers() if workers is None else workers, rank=ranks.rank, world=ranks.world,
                 gather=ranks.gather,
+            )  # fmt: skip
+            scores = scored(
+                Counted(predictor, lambda done: line(f"evaluate  {done:,} of {count}")) if ranks.is_main else predictor
             )
+            if isinstance(predictor, CorruptedPredictor):
+                metric = first.card.settings.metrics[0].name
+                found = robustness(
+                    predictor,
+                    lambda corrupted: scored(corrupted).metrics[metric],
+                    lambda done: line(f"evaluate  corruption {done} of 40"),
+                )
+                scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
     notes = () if size is None else (note_on_size(first.card),)
     scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=size)
     return Evaluated(scores, dataset, first, ranks.is_main)
+
+
+def _corruptible(predictor: Predictor, models: Sequence[Model]) -> Predictor:
+    """Returns the predictor of images that may be corrupted.
+
+    Raises:
+        UsageError: the model's inputs are no images of one size, or there are several models.
+    """
+    from resnets.evaluation.robustness import CorruptedPredictor
+
+    if len(models) > 1 or models[0].card.preprocessing.part_of((1, 1)) is None:
+        raise UsageError("Corruptions are of one model of images of one size.")
+    return CorruptedPredictor(predictor)
 
 
 def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predictor:

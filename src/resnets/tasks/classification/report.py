@@ -65,6 +65,8 @@ def sections(
     found.append(confusions(records, classes))
     if (sure := confidence_charts(records, metrics)) is not None:
         found.append(sure)
+    if "corruptions" in metrics:
+        found.append(corruption_chart(metrics))
     return (*found, class_table(metrics))
 
 
@@ -177,6 +179,21 @@ def _without_temperature(metrics: Mapping[str, Any]) -> str:
     return f" at the temperature {metrics['temperature']:.3g}, and {metrics['ece_uncalibrated']:.1%} without it"
 
 
+def corruption_chart(metrics: Mapping[str, Any]) -> Charts:
+    """The accuracy on corrupted images, by severity."""
+    found = {name: each for name, each in metrics["corruptions"].items() if name != "mean"}
+    curves = tuple(
+        Curve(name.replace("_", " "), tuple(enumerate((100 * value for value in each["severities"]), start=1)))
+        for name, each in found.items()
+    )
+    note = (
+        f"The accuracy is {metrics['accuracy']:.1%} on the images as they are, and "
+        f"{metrics['corruptions']['mean']:.1%} in the mean over these corruptions and severities (Hendrycks and "
+        "Dietterich 2019)."
+    )
+    return Charts("Robustness", (Chart("accuracy, %", "severity", curves),), note)
+
+
 def class_table(metrics: Mapping[str, Any]) -> Table:
     """Precision, recall, F1 and the number of samples of each class."""
     rows = tuple(
@@ -214,6 +231,15 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     width = max(len(f"{split} {name}") for name in names)
     found = [f"{f'{split} {name}':{width}} {metrics[name]:.6g}" for name in names]
     found += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded") if name in metrics]
+    if "corruptions" in metrics:
+        width = max(map(len, metrics["corruptions"]))
+        found.append(f"{'corruption':{width}}      mean  by severity")
+        found += [
+            f"{name:{width}}   {each['mean']:7.2%}  {' '.join(f'{value:7.2%}' for value in each['severities'])}"
+            for name, each in metrics["corruptions"].items()
+            if name != "mean"
+        ]
+        found.append(f"{'mean':{width}}   {metrics['corruptions']['mean']:7.2%}")
     width = max(map(len, metrics["classes"]))
     found.append(f"{'class':{width}}  precision  recall      f1   samples")
     found += [
