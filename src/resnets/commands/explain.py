@@ -116,16 +116,24 @@ def _written(folder: Path, name: str, explanation: Explanation, model: Model) ->
     from resnets.tasks.captions import write_captioned
 
     said = model.task.answer_json(explanation.answer, model.classes)
-    probability = next(each["probability"] for each in said["classes"] if each["name"] == explanation.target)
-    lines = [f"{probability:7.2%}  {printable(explanation.target)}, where it is seen"]
-    others = [each for each in said["classes"][:SHOWN] if each["name"] != explanation.target]
-    lines += [f"{each['probability']:7.2%}  {printable(each['name'])}" for each in others]
+    by_class = {each["name"]: each["probability"] for each in said.get("classes", ())}  # none of a regression
+    probability = by_class.get(explanation.target)
+    lines = [f"{_percent(probability)}{printable(explanation.target)}, where it is seen"]
+    lines += [
+        f"{_percent(value)}{printable(name)}"
+        for name, value in list(by_class.items())[:SHOWN]
+        if name != explanation.target
+    ]
     files = {"drawn": f"{name}.explained.jpg", "heat": f"{name}.heat.png"}
     write_captioned(folder / files["drawn"], drawing(explanation), lines)
     grey = io.BytesIO()
     Image.fromarray((explanation.heat * 255 + 0.5).astype(np.uint8)).save(grey, "PNG")
     write_bytes(folder / files["heat"], grey.getvalue())
     return {"target": explanation.target, "probability": probability, "seen": explanation.seen, **said, **files}
+
+
+def _percent(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:7.2%}  "
 
 
 def drawing(explanation: Explanation) -> Image.Image:
@@ -154,7 +162,7 @@ def _answer(invocation: Invocation) -> Answer:
             say(*(f"resnets: {reason}" for reason in failed.values()), stream=sys.stderr)
     explained = [each for each in found if each is not None]
     lines = [
-        f"{printable(each['input'])}: {printable(each['target'])} ({each['probability']:.2%})" for each in explained
+        f"{printable(each['input'])}: {_percent(each['probability'])}{printable(each['target'])}" for each in explained
     ]
     data = {
         "model": given.model,
