@@ -42,7 +42,7 @@ def paragraph(run: Run) -> str:
     page = run.report.read_text()
     found = re.search(r'class="headline">.*?</p>\s*<p>(.*?)</p>', page, re.DOTALL)
     assert found is not None
-    return html.unescape(re.sub(r"<[^>]+>|\s+", " ", found[1])).strip()
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", found[1])).split())
 
 
 def test_nothing_speaks_against_a_good_model(digits: Digits, tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_a_confusing_pair_is_named() -> None:
     predicted[np.flatnonzero(labels == 0)[:3]] = 1
     said = said_of(records_of(labels, predicted))
     assert said.startswith("To be used with care. 17 of 20 errors are between cow and pig")
-    predicted[np.flatnonzero(labels == 1)[:40]] = np.arange(40) % 2 * 2
-    assert "are between" not in said_of(records_of(labels, predicted, 0.84))
+    predicted[:150] = (labels[:150] + np.arange(150) % 3 + 1) % 4
+    assert "are between" not in said_of(records_of(labels, predicted, 0.6))
 
 
 def test_confidence_that_is_off_is_said() -> None:

@@ -73,7 +73,7 @@ def sweep_runs(folder: Path, plan: SweepPlan) -> SweepRuns:
     from resnets.training.sweep import runs_of, summary_of
 
     runs = runs_of(folder, plan)
-    results: list[Mapping[str, Any]] = [{} for _ in runs]
+    results: list[dict[str, Any]] = [{} for _ in runs]
     with progress_line() as line:
         for number, found in process_pool.run(runs, plan.jobs, line, name="train"):
             results[number] = found

@@ -283,7 +283,7 @@ def _flag_type(declared: Any) -> tuple[type, list[str] | None]:
         members = [m for m in typing.get_args(declared) if m is not type(None)]
     if len(members) == 1 and typing.get_origin(members[0]) is Literal:
         return str, list(typing.get_args(members[0]))
-    if tuple in map(typing.get_origin, members):  # of texts, each with the flag before it
+    if any(typing.get_args(member) == (str, ...) for member in members):  # of texts, each with the flag before it
         return tuple, None
     if str in members:  # the function parses the text
         return str, None

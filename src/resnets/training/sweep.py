@@ -203,7 +203,7 @@ def summary_of(plan: SweepPlan, results: Sequence[Mapping[str, Any]], metric: st
     grouped: dict[tuple[str, ...], list[int]] = {}
     for number, values in enumerate(plan.values):
         grouped.setdefault(tuple(values[place] for place in kept), []).append(number)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for values, numbers in grouped.items():
         found = {n: results[n][metric] for n in numbers if results[n].get(metric) is not None}
         tests = [results[n]["test"][metric] for n in found if (results[n].get("test") or {}).get(metric) is not None]

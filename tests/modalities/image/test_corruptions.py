@@ -15,9 +15,10 @@ from resnets.modalities.image.corruptions import CORRUPTIONS, SEVERITIES, corrup
 
 
 def picture(channels: int = 3, height: int = 112, width: int = 160) -> NDArray[np.uint8]:
-    """(channels, height, width): smooth, so that noise can be measured on it."""
+    """(channels, height, width): waves, long and short."""
     rows, columns = np.mgrid[0:height, 0:width]
-    levels = np.stack([90 + 60 * np.sin(rows / 20 + k) + 40 * np.cos(columns / 30 - k) for k in range(channels)])
+    waves = 60 * np.sin(rows / 20) + 40 * np.cos(columns / 30) + 20 * np.sin(1.3 * columns) * np.cos(1.1 * rows)
+    levels = np.stack([100 + waves + 10 * channel for channel in range(channels)])
     return levels.clip(0, 255).astype(np.uint8)
 
 

@@ -27,14 +27,14 @@ def gaussian_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pix
 
 def shot_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     photons = (60, 25, 12, 5, 3)[severity - 1]
-    return random.poisson(x * photons) / photons
+    return np.asarray(random.poisson(x * photons) / photons)
 
 
 def impulse_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     """A share of the values is replaced by black and white, half each."""
     share = (0.03, 0.06, 0.09, 0.17, 0.27)[severity - 1]
     drawn = random.random(x.shape)
-    return np.where(drawn < share / 2, 0.0, np.where(drawn < share, 1.0, x))
+    return np.asarray(np.where(drawn < share / 2, 0.0, np.where(drawn < share, 1.0, x)))
 
 
 def gaussian_blur(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
