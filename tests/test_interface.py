@@ -55,7 +55,7 @@ FLAGS = {
 METRICS = {"accuracy", "top5", "balanced_accuracy", "macro_f1", "ece", "loss", "samples", "classes"}
 EVALUATION = {"task", "data", "split", "excluded", "damaged", *METRICS}
 TRAINING = {"folder", "model", "report", *EVALUATION}
-CALIBRATED = {"temperature", "ece_uncalibrated"}  # where there is val
+CALIBRATED = {"temperature", "ece_uncalibrated"}  # where there is val, not all of which is right
 PLANNED = {"event", "step", "total", "epochs", "evaluate_every", "reason", "used_seconds", "step_seconds",
            "evaluation_seconds", "ending_seconds"}  # fmt: skip
 MEMORY = {"weights", "gradients", "optimizer", "average", "images", "kept", "work", "program",
@@ -114,7 +114,7 @@ def test_the_public_names_of_python() -> None:
 
 def test_train_answers_with_the_metrics_of_val(training: Result, photos: Path) -> None:
     answer = training.json
-    assert answer.keys() == TRAINING | CALIBRATED | {"auc"}
+    assert answer.keys() - CALIBRATED == TRAINING | {"auc"}
     assert {key: answer[key] for key in ("task", "data", "split", "samples", "excluded", "damaged")} == {
         "task": "classification", "data": str(photos), "split": "val", "samples": 12, "excluded": 0, "damaged": {},
     }  # fmt: skip
@@ -154,12 +154,12 @@ def test_the_files_of_a_run(run: Path, training: Result, digits: Result) -> None
 def test_resume_of_a_finished_run_answers_the_same(run: Path, training: Result) -> None:
     assert call("resume", run, "--json").json == training.json
     longer = call("resume", shutil.copytree(run, run.with_name("longer")), "--epochs", "+1", "--json").json
-    assert longer.keys() == TRAINING | CALIBRATED | {"auc"}
+    assert longer.keys() - CALIBRATED == TRAINING | {"auc"}
 
 
 def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, digits: Result, tmp_path: Path) -> None:
     answer = call("evaluate", run, "--out", tmp_path / "e", "--json").json
-    assert answer.keys() == EVALUATION | CALIBRATED | {"auc"}
+    assert answer.keys() - CALIBRATED == EVALUATION | {"auc"}
     assert answer["classes"].keys() == set(COLORS)
     assert all(each.keys() == {"precision", "recall", "f1", "support"} for each in answer["classes"].values())
     assert answer == {key: training.json[key] for key in answer}

@@ -164,7 +164,7 @@ def test_graphs_of_a_square_take_rectangles(runtime: Any, wide: Path, photos: Pa
     pytest.importorskip("onnxscript")
     files = sorted(photos.glob("val/*/*.jpg"))
     expected = load(wide).probabilities(files)
-    assert torch.allclose(load(wide, runtime=runtime).probabilities(files), expected, atol=1e-3)
+    torch.testing.assert_close(load(wide, runtime=runtime).probabilities(files), expected, rtol=0, atol=5e-3)  # of bf16
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ def read_sweep(folder: Path) -> SweepPlan | None:
         FileError: sweep.json is damaged, or of another version.
     """
     path = folder / NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -14,18 +14,18 @@ from scipy.ndimage import gaussian_filter
 from resnets.modalities.image.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 
 
-def picture(channels: int = 3, height: int = 112, width: int = 160) -> NDArray[np.uint8]:
+def waves(channels: int = 3, height: int = 112, width: int = 160) -> NDArray[np.uint8]:
     """(channels, height, width): waves, long and short."""
     rows, columns = np.mgrid[0:height, 0:width]
-    waves = 60 * np.sin(rows / 20) + 40 * np.cos(columns / 30) + 20 * np.sin(1.3 * columns) * np.cos(1.1 * rows)
-    levels = np.stack([100 + waves + 10 * channel for channel in range(channels)])
+    grey = 60 * np.sin(rows / 20) + 40 * np.cos(columns / 30) + 20 * np.sin(1.3 * columns) * np.cos(1.1 * rows)
+    levels = np.stack([100 + grey + 10 * channel for channel in range(channels)])
     return levels.clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_each_is_worse_with_severity_and_the_same_in_every_run(name: str) -> None:
     for channels in (1, 3):
-        image = picture(channels)
+        image = waves(channels)
         found = [corrupted(image, name, severity, 7) for severity in SEVERITIES]
         changes = [np.abs(each.astype(float) - image).mean() for each in found]
         assert all(each.shape == image.shape and each.dtype == np.uint8 for each in found)
@@ -49,7 +49,7 @@ def test_noise_has_the_moments_of_its_distribution() -> None:
 
 
 def test_the_others_are_their_formulas() -> None:
-    image = picture()
+    image = waves()
     x = image.transpose(1, 2, 0) / 255
     blurred = gaussian_filter(x, (3 * 112 / 224, 3 * 112 / 224, 0))
     np.testing.assert_allclose(corrupted(image, "gaussian_blur", 3, 0).transpose(1, 2, 0) / 255, blurred, atol=0.003)

@@ -27,33 +27,38 @@ def gaussian_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pix
 
 def shot_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     photons = (60, 25, 12, 5, 3)[severity - 1]
-    return np.asarray(random.poisson(x * photons) / photons)
+    found: Pixels = random.poisson(x * photons) / photons
+    return found
 
 
 def impulse_noise(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     """A share of the values is replaced by black and white, half each."""
     share = (0.03, 0.06, 0.09, 0.17, 0.27)[severity - 1]
     drawn = random.random(x.shape)
-    return np.asarray(np.where(drawn < share / 2, 0.0, np.where(drawn < share, 1.0, x)))
+    found: Pixels = np.where(drawn < share / 2, 0.0, np.where(drawn < share, 1.0, x))
+    return found
 
 
 def gaussian_blur(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     from scipy.ndimage import gaussian_filter
 
     sigma = (1, 2, 3, 4, 6)[severity - 1] * min(x.shape[:2]) / SIDE
-    return np.asarray(gaussian_filter(x, (sigma, sigma, 0)))
+    found: Pixels = gaussian_filter(x, (sigma, sigma, 0))
+    return found
 
 
 def brightness(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
     """Adds to the value of each pixel, the highest of its channels; hue and saturation stay."""
-    value = x.max(2, keepdims=True)
+    value: Pixels = x.max(2, keepdims=True)
     brighter = np.minimum(value + (0.1, 0.2, 0.3, 0.4, 0.5)[severity - 1], 1)
-    return np.where(value > 0, x * brighter / np.where(value > 0, value, 1), brighter)
+    found: Pixels = np.where(value > 0, x * brighter / np.where(value > 0, value, 1), brighter)
+    return found
 
 
 def contrast(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
-    mean = x.mean((0, 1), keepdims=True)
-    return (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
+    mean: Pixels = x.mean((0, 1), keepdims=True)
+    found: Pixels = (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
+    return found
 
 
 def pixelate(x: Pixels, severity: int, random: np.random.Generator) -> Pixels:
