@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from resnets.commands.arguments import check_path, check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
-from resnets.commands.given_inputs import open_inputs, with_standard_input
+from resnets.commands.given_inputs import call_on_inputs, open_inputs
 from resnets.commands.predictions import check_out
-from resnets.core.console import common_progress, say
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.files import explain, replacing
 from resnets.core.lazy import LazyModule
@@ -165,14 +163,7 @@ def _answer(invocation: Invocation) -> Answer:
     given = invocation.arguments
     if given.out is None and not given.json:
         raise UsageError("Say where the embeddings go: --out FILE.npy or FILE.parquet; or print them by --json.")
-    given.images = with_standard_input(given.images)
-    try:
-        with common_progress():
-            found: Embeddings = invocation.call()
-    except PredictionError as error:
-        found = error.predictions  # type: ignore[assignment]
-        if not given.json:
-            say(*(f"resnets: {reason}" for reason in error.failed.values()), stream=sys.stderr)
+    found, _ = call_on_inputs(invocation)
     data = {
         "model": given.model,
         "features": found.values.shape[1],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +12,9 @@ from PIL import Image
 
 from resnets.commands.arguments import check_path, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
-from resnets.commands.given_inputs import open_inputs, with_standard_input
+from resnets.commands.given_inputs import call_on_inputs, open_inputs
 from resnets.commands.predictions import file_names
-from resnets.core.console import common_progress, printable, say
+from resnets.core.console import printable
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.files import write_bytes, write_json
 from resnets.core.lazy import LazyModule
@@ -151,15 +149,7 @@ def drawing(explanation: Explanation) -> Image.Image:
 
 def _answer(invocation: Invocation) -> Answer:
     given = invocation.arguments
-    given.images = with_standard_input(given.images)
-    failed: Mapping[int, DataError] = {}
-    try:
-        with common_progress():
-            found = invocation.call()
-    except PredictionError as error:
-        found, failed = error.predictions, error.failed
-        if not given.json:
-            say(*(f"resnets: {reason}" for reason in failed.values()), stream=sys.stderr)
+    found, failed = call_on_inputs(invocation)
     explained = [each for each in found if each is not None]
     lines = [
         f"{printable(each['input'])}: {_percent(each['probability'])}{printable(each['target'])}" for each in explained

@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.answering import shared_paths
 from resnets.commands.arguments import device_for
-from resnets.core.errors import UsageError
+from resnets.commands.command import Invocation
+from resnets.core.console import common_progress, say
+from resnets.core.errors import DataError, PredictionError, UsageError
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
@@ -55,6 +57,20 @@ def open_inputs(
     listed = expand(images, settings)
     known = all(isinstance(each, str | PathLike) for each in listed)
     return model, given(listed), len(listed) if known else None
+
+
+def call_on_inputs(invocation: Invocation) -> tuple[Any, Mapping[int, DataError]]:
+    """Calls the function of a command on its inputs, with the paths on standard input among them; returns what it
+    returns, and why inputs cannot be read by their number. Those are named on standard error, without `--json`."""
+    given = invocation.arguments
+    given.images = with_standard_input(given.images)
+    try:
+        with common_progress():
+            return invocation.call(), {}
+    except PredictionError as error:
+        if not given.json:
+            say(*(f"resnets: {reason}" for reason in error.failed.values()), stream=sys.stderr)
+        return error.predictions, error.failed
 
 
 def with_standard_input(images: list[Any]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -14,9 +13,9 @@ from resnets.commands.arguments import check_path, check_range, input_size, thre
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.data_of_model import open_data
-from resnets.commands.given_inputs import open_inputs, with_standard_input
+from resnets.commands.given_inputs import call_on_inputs, open_inputs
 from resnets.commands.predictions import FILES, check_out, write_file
-from resnets.core.console import common_progress, note, printable, say
+from resnets.core.console import note, printable
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.lazy import LazyModule
 from resnets.core.progress import progress_line
@@ -147,15 +146,7 @@ def _unit(values: Any) -> Any:
 
 def _answer(invocation: Invocation) -> Answer:
     given = invocation.arguments
-    given.images = with_standard_input(given.images)
-    failed: Mapping[int, DataError] = {}
-    try:
-        with common_progress():
-            found = invocation.call()
-    except PredictionError as error:
-        found, failed = error.predictions, error.failed
-        if not given.json:
-            say(*(f"resnets: {reason}" for reason in failed.values()), stream=sys.stderr)
+    found, failed = call_on_inputs(invocation)
     answers, lines = [each for each in found if each is not None], []
     for each in answers:
         lines.append(printable(each["input"]))

@@ -197,8 +197,7 @@ def train(
             from resnets.training.sweep import begin_sweep
 
             note(*plan_notes)
-            begin_sweep(folder.path, swept)
-            return sweep_runs(folder.path, swept)
+            return sweep_runs(folder.path, begin_sweep(folder.path, swept))
         if folds is not None:
             folds = folds or _count_folds(resolved)
             plan = FoldsPlan(

@@ -15,9 +15,7 @@ from typing import Any
 
 from resnets.artifacts import model_file
 from resnets.core import clock
-from resnets.core.config import decode, encode
-from resnets.core.errors import FileError, ResnetsError, UsageError
-from resnets.core.files import read_json, write_json
+from resnets.core.errors import ResnetsError, UsageError
 from resnets.core.typed import checked
 from resnets.data.split_settings import MAX_FOLDS
 from resnets.tasks.catalog import find
@@ -25,12 +23,12 @@ from resnets.training import runner
 from resnets.training.distributed import LIMIT
 from resnets.training.events import Subscriber
 from resnets.training.plan import CheckpointPolicy, read_plan
+from resnets.training.plan_file import read_plan_file, write_plan_file
 from resnets.training.prepare import absolute_path
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 
 NAME = "folds.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def begin_folds(folder: Path, plan: FoldsPlan) -> FoldsPlan:
     if weights is not None and os.path.exists(weights):
         plan = replace(plan, recipe=replace(plan.recipe, weights=os.path.abspath(weights)))
     plan = replace(plan, data_path=absolute_path(plan.recipe.data))
-    write_json(folder / NAME, {"format": FORMAT, **encode(plan)})
+    write_plan_file(folder / NAME, plan)
     return plan
 
 
@@ -94,16 +92,7 @@ def read_folds(folder: Path) -> FoldsPlan | None:
     Raises:
         FileError: folds.json is damaged, or of another version.
     """
-    path = folder / NAME
-    if not os.path.lexists(path):
-        return None
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FileError(f"{path} is of another version: read it with the version of resnets that wrote it.")
-    try:
-        return decode(FoldsPlan, {key: value for key, value in data.items() if key != "format"})
-    except UsageError as error:
-        raise FileError(f"{path} is damaged: {error}") from error
+    return read_plan_file(folder / NAME, FoldsPlan)
 
 
 def run_folds(

@@ -6,28 +6,27 @@
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resnets.artifacts import model_file
-from resnets.core.config import decode, encode
-from resnets.core.errors import FileError, TrainingError, UsageError
+from resnets.core.errors import TrainingError, UsageError
 from resnets.core.files import read_json, write_json
 from resnets.core.typed import checked
 from resnets.training import runner
 from resnets.training.events import Event
 from resnets.training.plan import CheckpointPolicy
+from resnets.training.plan_file import read_plan_file, write_plan_file
+from resnets.training.prepare import absolute_path
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 
 NAME = "sweep.json"
 FAILED = "failed.json"  # in the folder of a run that could not go on
-FORMAT = 1
 MOST = 1000  # runs
 _OPENING, _CLOSING = "[{(", "]})"
 
@@ -154,13 +153,24 @@ def _divided(text: str) -> list[str]:
     return parts
 
 
-def begin_sweep(folder: Path, plan: SweepPlan) -> None:
-    """Writes sweep.json into a new folder.
+def begin_sweep(folder: Path, plan: SweepPlan) -> SweepPlan:
+    """Writes sweep.json into a new folder; returns the plan as written, with absolute paths: a resume may start in
+    another folder.
 
     Raises:
         FileError: it cannot be written.
     """
-    write_json(folder / NAME, {"format": FORMAT, **encode(plan)})
+    recipes = tuple(
+        replace(
+            each,
+            data=absolute_path(each.data) or each.data,
+            weights=None if each.weights is None else absolute_path(each.weights) or each.weights,
+        )
+        for each in plan.recipes
+    )
+    plan = replace(plan, recipes=recipes)
+    write_plan_file(folder / NAME, plan)
+    return plan
 
 
 def read_sweep(folder: Path) -> SweepPlan | None:
@@ -169,16 +179,7 @@ def read_sweep(folder: Path) -> SweepPlan | None:
     Raises:
         FileError: sweep.json is damaged, or of another version.
     """
-    path = folder / NAME
-    if not os.path.lexists(path):
-        return None
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FileError(f"{path} is of another version: read it with the version of resnets that wrote it.")
-    try:
-        return decode(SweepPlan, {key: value for key, value in data.items() if key != "format"})
-    except UsageError as error:
-        raise FileError(f"{path} is damaged: {error}") from error
+    return read_plan_file(folder / NAME, SweepPlan)
 
 
 def runs_of(folder: Path, plan: SweepPlan) -> list[SweepRun]:
