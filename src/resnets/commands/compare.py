@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,6 +16,7 @@ from resnets.commands.arguments import check_path, check_range, input_size, thre
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.data_of_model import open_data
+from resnets.commands.given_model import open_model
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError, unknown
 from resnets.core.lazy import LazyModule
@@ -82,12 +82,11 @@ def compare(
         DataError: if the data is missing, is for another task, or has classes that a model does not know.
 
     Example:
-        resnets.compare(first, second)["differences"][0]["low"]
+        resnets.compare(first, second)["differences"][0]["interval"]
     """
     check_range("workers", workers, 0, MAX_WORKERS)
     pixels = None if size is None else input_size(size)
-    from resnets.artifacts.model import Model, load
-    from resnets.artifacts.size import with_size
+    from resnets.artifacts.model import Model
     from resnets.core.devices import find_device
     from resnets.data.groups import groups_of
     from resnets.evaluation.comparison import compare as compared
@@ -103,10 +102,7 @@ def compare(
         if not isinstance(each, Model):
             check_path(each)
     place = find_device(device)
-    models = [
-        replace(each, card=with_size(each.card, pixels)) if isinstance(each, Model) else load(each, place, size=pixels)
-        for each in given
-    ]
+    models = [open_model(each, place, pixels) for each in given]
     first = models[0]
     if other := [each.card.task for each in models if each.card.task != first.card.task]:
         raise UsageError(f"Models of one task are compared, and these are of {first.card.task} and {other[0]}.")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.commands.arguments import check_path, check_range, input_size, threads_for
+from resnets.commands.arguments import check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
-from resnets.commands.given_inputs import call_on_inputs, open_inputs
+from resnets.commands.given_inputs import call_on_inputs, open_layers
 from resnets.commands.predictions import check_out
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.files import explain, replacing
@@ -96,14 +96,8 @@ def embed(
     path = None if out is None else _checked_out(Path(out))
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.embeddings import embeddings
-    from resnets.artifacts.model import Model
-    from resnets.training.distributed import Ranks
 
-    if not isinstance(model, Model):
-        check_path(model)
-    if not images:
-        raise UsageError("Give at least one image.")
-    loaded, inputs, total = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
+    loaded, inputs, total = open_layers(model, images, device, pixels)
     predictor = loaded.predictor(loaded.card.preprocessing.tta[0] if tta is None else tta)
     names: list[str] = []
     rows: list[NDArray[np.float32]] = []

@@ -15,6 +15,7 @@ from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.data_of_model import open_data
 from resnets.commands.evaluated import Evaluated
+from resnets.commands.given_model import open_model
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.lazy import LazyModule
@@ -134,11 +135,10 @@ def _scored(
     workers: int | None,
 ) -> Evaluated:
     """Scores a model, or several as an ensemble; the arguments are those of `evaluate`."""
-    from resnets.artifacts.model import Model, load
-    from resnets.artifacts.size import note_on_size, with_size
+    from resnets.artifacts.size import note_on_size
     from resnets.core.devices import find_device
     from resnets.evaluation.predictor import Counted
-    from resnets.evaluation.robustness import CorruptedPredictor, robustness
+    from resnets.evaluation.robustness import EVALUATIONS, CorruptedPredictor, robustness
     from resnets.evaluation.scoring import absent, score
     from resnets.tasks.unknown import with_threshold
     from resnets.training import agreement
@@ -147,10 +147,7 @@ def _scored(
     with process_group(device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
         models = [
-            replace(each, card=with_size(each.card, size))
-            if isinstance(each, Model)
-            else load(each, chosen, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
-            for each in given
+            open_model(each, chosen, size, runtime=runtime, precision=precision, calibrate=calibrate) for each in given
         ]
         card = models[0].card
         settings = card.settings.for_ensemble() if len(models) > 1 else card.settings
@@ -177,7 +174,7 @@ def _scored(
                 found = robustness(
                     predictor,
                     lambda corrupted: scored(corrupted).metrics[metric],
-                    lambda done: line(f"evaluate  corruption {done} of 40"),
+                    lambda done: line(f"evaluate  corruption {done} of {EVALUATIONS}"),
                 )
                 scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
     notes = () if size is None else (note_on_size(first.card),)

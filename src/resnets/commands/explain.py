@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from resnets.commands.arguments import check_path, input_size, threads_for
+from resnets.commands.arguments import input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
-from resnets.commands.given_inputs import call_on_inputs, open_inputs
+from resnets.commands.given_inputs import call_on_inputs, open_layers
 from resnets.commands.predictions import file_names
 from resnets.core.console import printable
 from resnets.core.errors import DataError, PredictionError, UsageError
@@ -79,14 +79,8 @@ def explain(
         raise UsageError(f"{folder} is a file: explanations go into a folder.")
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.explanation import explanations
-    from resnets.artifacts.model import Model
-    from resnets.training.distributed import Ranks
 
-    if not isinstance(model, Model):
-        check_path(model)
-    if not images:
-        raise UsageError("Give at least one image.")
-    loaded, inputs, _ = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
+    loaded, inputs, _ = open_layers(model, images, device, pixels)
     given, predictor = list(inputs), loaded.predictor(loaded.card.preprocessing.tta[0])
     names = file_names([each.name for each in given])
     found: list[dict[str, Any] | None] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.commands.training_run import Run, tensorboard_subscriber, useful
+from resnets.core.console import aligned
 from resnets.core.errors import UsageError
 from resnets.tasks.catalog import find
 
@@ -88,5 +89,4 @@ def table(metrics: dict[str, Any]) -> list[str]:
     ]
     rows.append(["mean", f"{metrics['samples']:,}", *(metric.show(metrics[metric.name]) for metric in shown)])
     rows.append(["±", "", *(metric.show(metrics["deviation"][metric.name]) for metric in shown)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)

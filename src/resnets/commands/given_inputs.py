@@ -7,15 +7,15 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.answering import shared_paths
-from resnets.commands.arguments import device_for
+from resnets.commands.arguments import check_path, device_for
 from resnets.commands.command import Invocation
+from resnets.commands.given_model import open_model
 from resnets.core.console import common_progress, say
 from resnets.core.errors import DataError, PredictionError, UsageError
 
@@ -37,15 +37,10 @@ def open_inputs(
 ) -> tuple[Model, Iterable[Given], int | None]:
     """The model, its inputs, and how many these are, where that is known."""
     from resnets.artifacts.inputs import expand
-    from resnets.artifacts.model import Model, load
-    from resnets.artifacts.size import with_size
     from resnets.modalities.given import given_inputs
 
-    if not isinstance(model, Model):
-        device = device_for(runtime, device)
-        model = load(model, device, runtime=runtime, precision=precision, calibrate=calibrate, size=size)
-    elif size is not None:
-        model = replace(model, card=with_size(model.card, size))
+    how = {"runtime": runtime, "precision": precision, "calibrate": calibrate}
+    model = open_model(model, device_for(runtime, device), size, **how)
     settings = model.card.preprocessing
 
     def given(listed: Any) -> Iterator[Given]:
@@ -57,6 +52,24 @@ def open_inputs(
     listed = expand(images, settings)
     known = all(isinstance(each, str | PathLike) for each in listed)
     return model, given(listed), len(listed) if known else None
+
+
+def open_layers(
+    model: str | PathLike[str] | Model, images: tuple[Any, ...], device: str, size: int | tuple[int, int] | None
+) -> tuple[Model, Iterable[Given], int | None]:
+    """As `open_inputs`, in this process alone, of a model whose layers can be reached.
+
+    Raises:
+        UsageError: there is no input, or the model is none.
+    """
+    from resnets.artifacts.model import Model
+    from resnets.training.distributed import Ranks
+
+    if not isinstance(model, Model):
+        check_path(model)
+    if not images:
+        raise UsageError("Give at least one image.")
+    return open_inputs(model, images, Ranks(), device, "torch", "fp32", None, size)
 
 
 def call_on_inputs(invocation: Invocation) -> tuple[Any, Mapping[int, DataError]]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from resnets.commands.arguments import check_path, check_range, input_size, threads_for
+from resnets.commands.arguments import check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.data_of_model import open_data
-from resnets.commands.given_inputs import call_on_inputs, open_inputs
+from resnets.commands.given_inputs import call_on_inputs, open_layers
 from resnets.commands.predictions import FILES, check_out, write_file
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, PredictionError, UsageError
@@ -87,15 +87,9 @@ def similar(
     check_out(path)
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.embeddings import embeddings
-    from resnets.artifacts.model import Model
     from resnets.evaluation.embedding import embed_dataset
-    from resnets.training.distributed import Ranks
 
-    if not isinstance(model, Model):
-        check_path(model)
-    if not images:
-        raise UsageError("Give at least one image.")
-    loaded, inputs, _ = open_inputs(model, images, Ranks(), device, "torch", "fp32", None, pixels)
+    loaded, inputs, _ = open_layers(model, images, device, pixels)
     name, splits = open_data([loaded], data, format, split or ("train" if data is None else None))
     dataset = splits.split(split or ("train" if "train" in splits.splits else "all"))
     predictor = loaded.predictor(loaded.card.preprocessing.tta[0])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.commands.training_run import Run, useful
-from resnets.core.console import note, printable
+from resnets.core.console import aligned, note, printable
 from resnets.core.errors import UsageError
 from resnets.core.progress import progress_line
 from resnets.core.units import show_count
@@ -44,7 +44,7 @@ class SweepRuns(Run):
         return self.best
 
     def lines(self) -> list[str]:
-        found = [*_aligned(table(self.metrics)), *sentences(self.metrics)]
+        found = [*aligned(table(self.metrics)), *sentences(self.metrics)]
         return [
             *map(printable, found),
             *([f"best    {self.best.folder}"] if self.best else []),
@@ -56,7 +56,7 @@ class SweepRuns(Run):
         return {"folder": self.folder, "page": self.report, **self.metrics, "best": best}
 
     def _repr_html_(self) -> str:
-        return "<pre>" + "\n".join(_aligned(table(self.metrics))) + "</pre>"
+        return "<pre>" + "\n".join(aligned(table(self.metrics))) + "</pre>"
 
 
 def sweep_runs(folder: Path, plan: SweepPlan) -> SweepRuns:
@@ -139,11 +139,6 @@ def sentences(metrics: Mapping[str, Any]) -> list[str]:
 
 def _metric(metrics: Mapping[str, Any]) -> Metric:
     return next(each for each in find(metrics["task"]).metrics if each.name == metrics["metric"])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _write_page(path: Path, metrics: Mapping[str, Any]) -> None:

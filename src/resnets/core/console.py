@@ -11,7 +11,7 @@ import io
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 _JOINERS = "\u200c\u200d"  # without which Persian, Hindi and some emoji are spelt wrong
@@ -97,6 +97,12 @@ def progress_terminal() -> TextIO | None:
     if _quiet or not _progress:
         return None
     return next((stream for stream in (sys.stderr, sys.stdout) if stream is not None and stream.isatty()), None)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, each column as wide as its longest text."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def progress_notebook() -> Any:

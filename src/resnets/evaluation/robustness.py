@@ -11,14 +11,15 @@ from resnets.evaluation.predictor import Predictor
 from resnets.modalities.base import Dataset
 from resnets.modalities.image.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 
+EVALUATIONS = len(CORRUPTIONS) * len(SEVERITIES)  # of `robustness`
 _KEPT = 2**30  # bytes of decoded images that are kept for all corruptions
 
 
 class CorruptedPredictor:
     """A predictor whose images are corrupted before the network sees them.
 
-    Args:
-        name, severity: None and 0 leave them as they are.
+    Attributes:
+        name, severity: of the corruption; without a name, images are left as they are.
     """
 
     def __init__(self, predictor: Predictor) -> None:

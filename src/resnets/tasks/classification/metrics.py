@@ -62,13 +62,11 @@ def evaluate_batch(
 
 def confidences(logits: Tensor, predicted: Tensor, temperature: float | None) -> dict[str, Tensor]:
     """The records of the probability of the predicted class; see `evaluate_batch`."""
-    as_it_is, *calibrated = (
-        probabilities(logits, each).gather(1, predicted[:, None])[:, 0]
-        for each in ([None] if temperature is None else [None, temperature])
-    )
-    return (
-        {"confidence": calibrated[0], "uncalibrated_confidence": as_it_is} if calibrated else {"confidence": as_it_is}
-    )
+    plain = probabilities(logits).gather(1, predicted[:, None])[:, 0]
+    if temperature is None:
+        return {"confidence": plain}
+    calibrated = probabilities(logits, temperature).gather(1, predicted[:, None])[:, 0]
+    return {"confidence": calibrated, "uncalibrated_confidence": plain}
 
 
 def metrics(records: SampleRecords, classes: tuple[str, ...], settings: Classify = _PLAIN) -> dict[str, Any]:
