@@ -11,10 +11,10 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
-from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled
+from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled, scratch_batch_for
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training.fine_tuning import FineTuning
-from resnets.training.recipe import AdamW, Recipe
+from resnets.training.recipe import SGD, AdamW, Recipe
 
 IMAGENETTE = DataFacts(samples=9_469, classes=10, height=224, width=224)
 TWO_CORES = 44e9  # multiply-adds a second of ResNet-18 training in bf16 on two cores
@@ -59,9 +59,10 @@ def test_crops_grow_to_the_size_of_the_test() -> None:
 
 
 def test_batch_and_rate_grow_together() -> None:
-    small, large = (photos(replace(IMAGENETTE, samples=samples)) for samples in (1_500, 60_000))
+    small, large = (photos(replace(IMAGENETTE, samples=samples)) for samples in (1_500, 9_469))
     assert (small.batch, large.batch) == (32, 128)
-    assert large.optimizer.lr / small.optimizer.lr == pytest.approx(4)
+    assert large.optimizer.lr / small.optimizer.lr == pytest.approx(2)
+    assert [scratch_batch_for(samples) for samples in (24, 1_999, 2_000, 99_999, 100_000)] == [8, 32, 128, 128, 256]
     assert [batch_for(samples) for samples in (1, 24, 200, 10**6)] == [8, 8, 16, 256]
 
 
@@ -69,14 +70,6 @@ def test_few_images_are_trained_on_for_more_epochs() -> None:
     epochs = [epochs_for(samples) for samples in (10, 500, 9_469, 100_000, 10**7)]
     assert epochs == sorted(epochs, reverse=True)
     assert (epochs[0], epochs[-1]) == (100, 16)
-
-
-def test_a_plain_net_keeps_its_last_norms() -> None:
-    plain = replace(find("photos"), model=replace(find_model("resnet18"), shortcut="none"))
-    recipe, _ = fitted(plain, IMAGENETTE, None)
-    recipe.initialization.check(recipe.model)
-    assert not recipe.initialization.zero_init_last
-    assert photos().initialization.zero_init_last
 
 
 def test_another_task_has_its_own_settings_and_no_label_smoothing() -> None:
@@ -134,9 +127,10 @@ def test_other_recipes_are_left_as_they_are() -> None:
 
 def test_a_batch_without_a_rate_scales_the_rate() -> None:
     recipe = photos()
-    assert recipe.with_overrides(scaled(recipe, ["batch=128"])).optimizer.lr == pytest.approx(2 * recipe.optimizer.lr)
-    adam = replace(recipe, optimizer=AdamW(lr=1e-3))
-    assert adam.with_overrides(scaled(adam, ["batch=256"])).optimizer.lr == pytest.approx(2e-3)
+    assert recipe.with_overrides(scaled(recipe, ["batch=512"])).optimizer.lr == pytest.approx(2 * recipe.optimizer.lr)
+    for optimizer, scale in ((SGD(lr=1e-3), 4), (AdamW(lr=1e-3), 2)):
+        other = replace(recipe, optimizer=optimizer)
+        assert other.with_overrides(scaled(other, ["batch=512"])).optimizer.lr == pytest.approx(scale * 1e-3)
 
 
 @pytest.mark.parametrize("given", [["batch=128", "optimizer.lr=0.01"], ["optimizer.lr=0.01", "batch=128"]])

@@ -2,9 +2,10 @@
 
     size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
             the largest at which `LEAST_EPOCHS` fit into it (or `LEAST_IMAGES`, where an epoch is short)
-    batch   32 below 2,000 images, 64 below 20,000, 128 below 100,000, else 256; at most an eighth of the
-            images, and at least 8
-    rate    in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1)
+    batch   32 below 2,000 images, 64 below 20,000, 128 below 100,000, else 256; from scratch 128 already from 2,000
+            on, since a step of Muon costs much the same at any batch; at most an eighth of the images, and at least 8
+    rate    of SGD in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1), of others as its square
+            root (Malladi et al. 2022, 2205.10287)
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
             from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
     layers  from weights all learn, from a linear probe on, and on crops of 5/7 of the size of the test (Touvron et al.
@@ -26,18 +27,17 @@ from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
-from resnets.models.initialization import can_start_as_shortcuts
 from resnets.models.spec import Spec
 from resnets.recipes.initial_weights import with_network
 from resnets.tasks.catalog import find as find_task
 from resnets.training.fine_tuning import FineTuning
-from resnets.training.recipe import SGD, Muon, Recipe
+from resnets.training.recipe import SGD, Recipe
 
 SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
 GROWTH = 32  # pixels by which crops grow while training, and of which their sizes are multiples
 LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
-RATE, RATE_BATCH = 0.4, 256  # of `photos`: SGD's learning rate at that batch
+RATE, RATE_BATCH = 0.24, 128  # of `photos`: Muon's learning rate at that batch
 FINE_TUNING_RATE = 0.0015  # of `finetune`, at batch 32: more undoes the probe that it begins with
 RATE_OF_PROBE = 0.001  # where the head alone learns, which has been fitted already
 FEW = 40  # images a class, below which all layers but the head keep the weights
@@ -116,7 +116,7 @@ def _photos(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
 ) -> tuple[Recipe, tuple[Reason, ...]]:
     size, why = size_for(recipe.model, facts, time)
-    batch, epochs = batch_for(facts.samples), epochs_for(facts.samples)
+    batch, epochs = scratch_batch_for(facts.samples), epochs_for(facts.samples)
     augmentations, preprocessing = cast(Augmentations, recipe.augmentations), cast(Preprocessing, recipe.preprocessing)
     resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
     recipe = replace(
@@ -125,15 +125,14 @@ def _photos(
         augmentations=replace(augmentations, progressive_resize=resized),
         batch=batch,
         epochs=epochs,
-        optimizer=with_rate(recipe.optimizer, RATE * batch / RATE_BATCH),
-        initialization=replace(recipe.initialization, zero_init_last=can_start_as_shortcuts(recipe.model)),
+        optimizer=with_rate(recipe.optimizer, RATE * math.sqrt(batch / RATE_BATCH)),
         evaluate_every=max(1, round(epochs / 20)),
     )
     return recipe, (
         Reason("model", "small enough for the CPU" if weights is None else "that of the weights"),
         Reason("size", why),
         Reason("batch", f"for {facts.samples:,} images"),
-        Reason("rate", f"{RATE:g} at batch {RATE_BATCH}, in proportion"),
+        Reason("rate", f"{RATE:g} at batch {RATE_BATCH}, as the square root of the batch"),
         Reason("length", f"the fewer images, the more epochs: {facts.samples:,} images"),
     )
 
@@ -220,6 +219,15 @@ def batch_for(samples: int) -> int:
     return max(8, min(usual, 1 << int(math.log2(max(1, samples / 8)))))
 
 
+def scratch_batch_for(samples: int) -> int:
+    """The batch from scratch for so many training images.
+
+    A step of Muon makes momenta orthogonal, which costs the same at any batch.
+    """
+    batch = batch_for(samples)
+    return 128 if batch == 64 else batch
+
+
 def epochs_for(samples: int) -> int:
     """The epochs from scratch for so many training images."""
     return round(min(100.0, max(16.0, 40 * math.sqrt(10_000 / max(1, samples)))))
@@ -233,11 +241,11 @@ def with_rate(optimizer: T, rate: float) -> T:
 def rate_for_batch(recipe: Recipe, batch: int) -> tuple[float, str]:
     """The learning rate of a recipe at another batch, and the rule.
 
-    SGD's grows in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1), that of Adam and its kin as its
-    square root (Malladi et al. 2022, 2205.10287).
+    SGD's grows in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1); that of optimisers whose steps
+    do not grow with the gradient as its square root (Malladi et al. 2022, 2205.10287).
     """
     scale = batch / recipe.batch
-    linear = isinstance(recipe.optimizer, SGD | Muon)
+    linear = isinstance(recipe.optimizer, SGD)
     rate = recipe.optimizer.lr * (scale if linear else math.sqrt(scale))
     return float(f"{rate:.3g}"), "in proportion to the batch" if linear else "as the square root of the batch"
 
