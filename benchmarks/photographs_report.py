@@ -18,7 +18,9 @@ PAIRS = (
 )
 
 
-def report(lines: dict[str, Line]) -> str:
+def report(
+    lines: dict[str, Line], metrics: Sequence[str] = METRICS, pairs: Sequence[tuple[str, str, str]] = PAIRS
+) -> str:
     """The tables of all results."""
     groups: dict[str, dict[str, Line]] = {}
     for key, line in lines.items():
@@ -26,12 +28,12 @@ def report(lines: dict[str, Line]) -> str:
         groups.setdefault(name if case[:1].isdigit() else key, {})[case] = line
     text = []
     for name, cases in sorted(groups.items()):
-        for metric in METRICS:
+        for metric in metrics:
             values = [case[metric] for case in cases.values() if metric in case]
             if values and (metric != "balanced_accuracy" or name.startswith("imbalance")):
                 text.append(f"{name:34} {metric:30} {show(values)}")
         text += [f"{name:34} left out: {case['left_out']}" for case in cases.values() if "left_out" in case]
-    for first, second, metric in PAIRS:
+    for first, second, metric in pairs:
         both = sorted(groups.get(first, {}).keys() & groups.get(second, {}).keys())
         if both:
             differences = [groups[first][case][metric] - groups[second][case][metric] for case in both]

@@ -21,6 +21,7 @@ from resnets.training import environment
 from trees import ROOT, git
 
 Line = dict[str, Any]
+OF_THRESHOLDS = ("unknown_below", "coverage", "answered_accuracy")
 BUSY = """
 import time
 while True:
@@ -114,7 +115,7 @@ def train(lines: Lines, key: str, out: Path, *arguments: object, **facts: Any) -
     began = (out / "recipe.json").exists()
     found, seconds = call("resume", out, "--json") if began else call(*command[1:], "--json")
     scores = found.get("test") or found
-    kept = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "auc", "samples")
+    kept = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "auc", "samples", *OF_THRESHOLDS)
     result = {**{name: scores[name] for name in kept if name in scores}, **what_was_done(out), **facts}
     lines.add(key, command, {**result, "seconds": seconds, "resumed": began})
     return lines.all()[key]
@@ -135,7 +136,7 @@ def what_was_done(run: Path) -> Line:
         "lr": recipe["optimizer"]["lr"],
         "highest_rate": max(rates),
         "last_rate": rates[-1],
-        "replanned": sum(event["event"] == "plan" for event in events) - 1,
+        "replanned": max(0, sum(event["event"] == "plan" for event in events) - 1),
     }
 
 

@@ -172,7 +172,7 @@ def test_evaluate_answers_with_the_same_metrics(run: Path, training: Result, dig
     with (tmp_path / "e" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0].keys() == {"image", "label", "predicted", "confidence", "loss",
-                              "picture"}  # 0.2  # fmt: skip
+                              "suspicion", "picture"}  # 0.2  # fmt: skip
     assert all(row["picture"] == row["image"] for row in rows)
     assert len(rows) == 12
 

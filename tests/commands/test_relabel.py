@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,10 @@ def test_folds_are_evaluated_together(folds: Run, photos: Path, tmp_path: Path) 
     assert len(rows) == found.metrics["samples"] == 400
     assert {Path(row["image"]).name for row in rows} == files_of(photos).keys()
     assert [row["label"] for row in rows] == [Path(row["image"]).parent.name for row in rows]
+    for row in rows:
+        of_label = math.exp(-float(row["loss"]))
+        expected = -of_label if row["predicted"] == row["label"] else float(row["confidence"]) - of_label
+        assert float(row["suspicion"]) == pytest.approx(expected, abs=1e-6)
     accuracy = sklearn.metrics.accuracy_score([row["label"] for row in rows], [row["predicted"] for row in rows])
     assert found.accuracy == pytest.approx(accuracy)
     of_folds = [resnets.evaluate(run, split="test", device="cpu") for run in folds.runs]
@@ -79,6 +84,10 @@ def test_wrong_labels_are_found_and_corrected_in_a_copy(
     assert len(found & wrong) >= 0.8 * len(wrong)
     assert {Path(row["path"]).name for row in rows[:10]} <= wrong
     assert all(Path(row["path"]).parent.name == row["label"] != row["suggested"] for row in rows)
+    by_suspicion = sorted(rows_of(tmp_path / "predictions.csv"), key=lambda row: -float(row["suspicion"]))
+    ranked = [row["image"] for row in by_suspicion]
+    assert [path for path in ranked if path in {row["path"] for row in rows}] == [row["path"] for row in rows]
+    assert len(wrong & {Path(path).name for path in ranked[:40]}) >= 0.9 * len(wrong)
     assert "labels to look at" in (tmp_path / "report.html").read_text()
 
     edited = tmp_path / "edited.csv"

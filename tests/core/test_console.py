@@ -118,11 +118,12 @@ def test_a_spreadsheet_runs_no_name(run: tuple[Path, str], folder: Path, tmp_pat
     labels = {row[1] for row in rows}
     assert "'=1+1" in labels
     assert not [
-        cell for row in rows for cell in (*row[:3], row[5]) if cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        cell for row in rows for cell in (*row[:3], row[6]) if cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     ]
     assert all(float(row[3]) <= 1 and float(row[4]) == float(row[4]) for row in rows)
-    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]  # the old name beside it
-    assert [row[0] for row in rows] == [row[5] for row in rows]
+    own = ["image", "label", "predicted", "confidence", "loss", "suspicion"]
+    assert heading == [*own, "picture"]  # the old name beside it
+    assert [row[0] for row in rows] == [row[6] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,8 @@ def test_the_csv_of_predictions_names_images_twice_and_escapes_them(tmp_path: Pa
     dataset = replace(dataset, names=(os.fsdecode(b"gr\xf6\xdfe.jpg"), "b.jpg"))
     write_predictions(tmp_path / "p.csv", scores, dataset, card)
     heading, *rows = [line.split(",") for line in (tmp_path / "p.csv").read_text("utf-8").splitlines()]
-    assert heading == ["image", "label", "predicted", "confidence", "loss", "picture"]  # the old name beside it
+    own = ["image", "label", "predicted", "confidence", "loss", "suspicion"]
+    assert heading == [*own, "picture"]  # the old name beside it
     assert [row[0] for row in rows] == [row[-1] for row in rows] == [r"gr\udcf6\udcdfe.jpg", "b.jpg"]
     assert [row[1:3] for row in rows] == [["'=a", "<b>"], ["'=a", "'=a"]]
 

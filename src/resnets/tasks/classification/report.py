@@ -19,7 +19,7 @@ from resnets.tasks.classification.confidence import (
 )
 from resnets.tasks.classification.metrics import confusion_matrix
 from resnets.tasks.classification.wilson import wilson_interval
-from resnets.tasks.classification.wrong_labels import likely_wrong
+from resnets.tasks.classification.wrong_labels import likely_wrong, suspicion
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
 WORST_ERRORS = 24
@@ -212,8 +212,8 @@ SHOWN = (
 def columns(
     records: SampleRecords, classes: tuple[str, ...], unknown_below: float | None = None
 ) -> dict[str, Sequence[Any]]:
-    """The columns of predictions.csv: "label" and "predicted" (class names), "confidence" and "loss"; with a threshold
-    also "unknown"."""
+    """The columns of predictions.csv: "label" and "predicted" (class names), "confidence", "loss" and "suspicion" (of
+    the label, from -1 to 1); with a threshold also "unknown"."""
     confidence = records["confidence"]
     unknown = {} if unknown_below is None else {"unknown": (~(confidence.astype(np.float64) >= unknown_below)).tolist()}
     return {
@@ -221,6 +221,7 @@ def columns(
         "predicted": [classes[i] for i in records["predicted"]],
         "confidence": list(confidence),
         "loss": list(records["loss"]),
+        "suspicion": list(suspicion(records)),
         **unknown,
     }
 
