@@ -30,7 +30,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_a_folder_writes_the_whole_run(run: Path) -> None:
-    files = ["checkpoint", "log.jsonl", "model.safetensors", "recipe.json", "report.html"]
+    files = ["checkpoint", "log.jsonl", "model.safetensors", "predictions.csv", "recipe.json", "report.html"]
     assert sorted(p.name for p in run.iterdir()) == files
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]

@@ -143,7 +143,7 @@ def test_quiet_prints_the_answer_and_errors_only(digits: Result, run: Path) -> N
 
 
 def test_the_files_of_a_run(run: Path, training: Result, digits: Result) -> None:
-    files = {"recipe.json", "log.jsonl", "checkpoint", "model.safetensors", "report.html"}
+    files = {"recipe.json", "log.jsonl", "checkpoint", "model.safetensors", "report.html", "predictions.csv"}
     assert {path.name for path in Path(digits.json["folder"]).iterdir()} == files
     assert {path.name for path in run.iterdir()} == files | {"best.safetensors", "last.safetensors"}
     assert (training.json["model"], training.json["report"]) == (

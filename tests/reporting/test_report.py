@@ -102,7 +102,10 @@ def write(
     history: Sequence[dict[str, Any]] = (),
 ) -> Page:
     scores, dataset, card = found
-    write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=card, history=history)
+    write_report(
+        folder / "report.html", title=title, scores=scores, dataset=dataset, card=card, history=history,
+        predictions="predictions.csv",
+    )  # fmt: skip
     return Page(folder / "report.html")
 
 
@@ -126,7 +129,8 @@ HISTORY = (
 @pytest.mark.parametrize("history", [(), HISTORY], ids=["evaluated", "trained"])
 def test_the_page_stands_alone(classes: int, history: Sequence[dict[str, Any]], tmp_path: Path) -> None:
     page = write(tmp_path, random_result(classes), history=history)
-    assert not {"script", "link", "iframe", "object", "embed", "form", "a", "base"} & set(page.tags)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page.tags)
+    assert [value for _, name, value in page.attributes if name == "href"] == ["predictions.csv"]  # beside it
     for tag, name, value in page.attributes:
         assert not name.startswith("on")
         assert name != "src" or re.match(r"data:image/(png|jpeg);base64,", value), f"{tag} loads {value[:80]}"

@@ -93,6 +93,9 @@ def test_evaluate_gives_what_training_did_and_writes_a_report(data: Path, whole:
     assert scores.metrics["loss"] == pytest.approx(last["loss"], rel=1e-6)
     page = (tmp_path / "e" / "report.html").read_text()
     assert "0.4 s at 8,000 Hz, 40 mel filters every 10 ms" in page
+    assert "Map of the samples" in page
+    assert "By size" not in page  # a spectrogram is no image that was taken
+    assert "By brightness" not in page
     wrong = round(9 * (1 - last["accuracy"]))
     assert page.count("data:image/") >= wrong > 0  # the spectrograms of the errors
 

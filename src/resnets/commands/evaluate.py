@@ -115,7 +115,7 @@ def evaluate(
     runs = () if isinstance(model, Model) or ensemble else folds_in(Path(model), data=data, split=split)
     found = pooled([scored(run, split="test") for run in runs], unknown_below) if runs else scored(model, *ensemble)
     if out is not None and found.is_main:
-        _write(Path(out), found)
+        _write(Path(out), found, workers=default_workers() if workers is None else workers)
     return found.scores
 
 
@@ -137,7 +137,7 @@ def _scored(
     """Scores a model, or several as an ensemble; the arguments are those of `evaluate`."""
     from resnets.artifacts.size import note_on_size
     from resnets.core.devices import find_device
-    from resnets.evaluation.predictor import Counted
+    from resnets.evaluation.predictor import Counted, NetworkPredictor
     from resnets.evaluation.robustness import EVALUATIONS, CorruptedPredictor, robustness
     from resnets.evaluation.scoring import absent, score
     from resnets.tasks.unknown import with_threshold
@@ -153,6 +153,7 @@ def _scored(
         settings = card.settings.for_ensemble() if len(models) > 1 else card.settings
         models[0] = first = replace(models[0], card=replace(card, settings=with_threshold(settings, unknown_below)))
         predictor = _predictor(models, tta, str(chosen))
+        alone = predictor if isinstance(predictor, NetworkPredictor) else None
         if corruptions:
             predictor = _corruptible(predictor, models)
         name, splits = agreement.together(ranks, lambda: open_data(models, data, format, split))
@@ -179,7 +180,7 @@ def _scored(
                 scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
     notes = () if size is None else (note_on_size(first.card),)
     scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=size)
-    return Evaluated(scores, dataset, first, ranks.is_main)
+    return Evaluated(scores, dataset, first, ranks.is_main, alone)
 
 
 def _corruptible(predictor: Predictor, models: Sequence[Model]) -> Predictor:
@@ -236,14 +237,20 @@ def _order(first: Model, model: Model) -> tuple[int, ...]:
     return tuple(model.classes.index(known[name]) for name in first.classes if name in known)
 
 
-def _write(folder: Path, found: Evaluated) -> None:
+def _write(folder: Path, found: Evaluated, *, workers: int) -> None:
     """Writes report.html, predictions.csv and metrics.json, which holds what `--json` prints."""
     from resnets.core.files import write_json
     from resnets.reporting.report import write_predictions, write_report, write_wrong_labels
+    from resnets.reporting.sample_facts import sample_facts
 
     scores, dataset, model = found.scores, found.dataset, found.model
     title = f"{scores.split} of {scores.data}"
-    write_report(folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card)
+    with threads_for(model.card, "torch"):
+        samples = sample_facts(scores, dataset, model.card, found.predictor, workers=workers)
+    write_report(
+        folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card, samples=samples,
+        predictions="predictions.csv",
+    )  # fmt: skip
     write_predictions(folder / "predictions.csv", scores, dataset, model.card)
     if model.card.settings.single_label:
         write_wrong_labels(folder / "wrong_labels.csv", scores, dataset, model.card)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
+    from resnets.evaluation.predictor import NetworkPredictor
     from resnets.evaluation.scoring import Scores
     from resnets.modalities.base import Dataset
 
@@ -17,9 +18,11 @@ class Evaluated:
 
     Args:
         is_main: whether this process answers, of several ranks.
+        predictor: of the network that was scored; None where it was not one network.
     """
 
     scores: Scores
     dataset: Dataset
     model: Model
     is_main: bool = True
+    predictor: NetworkPredictor | None = None

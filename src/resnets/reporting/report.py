@@ -22,10 +22,13 @@ from resnets.modalities.inputs import open_reader
 from resnets.modalities.reader import Reader
 from resnets.reporting.charts import line_chart
 from resnets.reporting.pages import inline_svg, render
+from resnets.reporting.scatter import scatter_plot, swatches
 from resnets.reporting.sections import facts, loss_chart, unreadable
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
+from resnets.tasks.classification.interval import clustered
 from resnets.tasks.classification.wrong_labels import likely_wrong
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Charts, GalleryItem, Section
 
 THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
@@ -39,21 +42,29 @@ def write_report(
     dataset: Dataset,
     card: ModelCard,
     history: Sequence[dict[str, Any]] = (),
+    samples: SampleFacts | None = None,
+    command: str | None = None,
+    predictions: str | None = None,
 ) -> None:
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`.
 
     Args:
         dataset: the samples that were scored; its class names may be fewer than the model's.
         history: the events of the training run, for the curves.
+        samples: what is known of them besides their scores.
+        command, predictions: see `sections.facts`.
     """
     task, noun = open_task(card.settings), card.preprocessing.noun
-    verdict = task.verdict(scores.records, scores.metrics, card.classes, history)
+    metrics = scores.metrics
+    if samples is not None and samples.groups is not None:
+        metrics = metrics | clustered(scores.records, samples.groups.of)
+    verdict = task.verdict(scores.records, metrics, card.classes, history)
     sections: list[Section] = [
-        task.headline(title, scores.metrics, scores.split),
+        task.headline(title, metrics, scores.split),
         *([verdict] if verdict is not None else []),
-        facts(card, history),
+        facts(card, history, command=command, predictions=predictions),
         *_curves(task, history, noun),
-        *task.sections(scores.records, scores.metrics, scores.ids, card.classes),
+        *task.sections(scores.records, metrics, scores.ids, card.classes, samples),
         *([unreadable(scores.excluded, noun)] if scores.excluded else []),
     ]
     page = render(
@@ -61,6 +72,8 @@ def write_report(
         title=title,
         sections=sections,
         svg=lambda chart: inline_svg(line_chart(chart)),
+        scatter=lambda section: inline_svg(scatter_plot(section)),
+        swatches=swatches,
         thumbnail=partial(_thumbnail, dataset, open_reader(card.preprocessing)),
         name=dataset.name,
     )

@@ -8,20 +8,28 @@ from typing import Any
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.units import show_count
 from resnets.models import counts
-from resnets.tasks.sections import Chart, Curve, Facts, Items
+from resnets.tasks.sections import Chart, Code, Curve, Facts, Items, Link
 
 LISTED = 50  # unreadable samples that are listed by name
 
 
-def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
-    """The network, its input, and how it was trained.
+def facts(
+    card: ModelCard,
+    history: Sequence[dict[str, Any]] = (),
+    *,
+    command: str | None = None,
+    predictions: str | None = None,
+) -> Facts:
+    """The network, its input, how it was trained, and how that is repeated.
 
     Args:
         history: the events of the training run.
+        command: that repeats the run.
+        predictions: the name of the file beside the page that has the answer to each sample.
     """
     spec, p = card.spec, card.preprocessing
     size = p.shape()[0] if len(set(p.shape())) == 1 else p.shape()
-    rows = [
+    rows: list[tuple[str, str | Code | Link]] = [
         (
             "Network",
             f"{spec.block} blocks, {'-'.join(map(str, spec.depths))}, shortcut {spec.shortcut}, "
@@ -48,6 +56,12 @@ def facts(card: ModelCard, history: Sequence[dict[str, Any]] = ()) -> Facts:
         for event in history
         if event["event"] == "extension"
     ]
+    if recipe and recipe.get("minutes") is not None:
+        rows.append(("Time budget", f"{recipe['minutes']:g} minutes: how many steps fit depends on the machine"))
+    if command is not None:
+        rows.append(("To repeat it", Code(command)))
+    if predictions is not None:
+        rows.append(("Each answer", Link(predictions)))
     return Facts(tuple(rows))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from resnets.modalities.base import Arrays, Dataset, DatasetSplits
     from resnets.modalities.batch import Batch
+    from resnets.tasks.samples import SampleFacts
 
 Direction = Literal["max", "min"]
 SampleRecords = dict[str, "NDArray[Any]"]  # arrays by name, each with one row a sample
@@ -203,12 +204,18 @@ class Task(Protocol):
         ...
 
     def sections(
-        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        ids: NDArray[Any],
+        classes: tuple[str, ...],
+        facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         """The sections of a report.
 
         Args:
             ids: (N,) number in the dataset of each sample of `records`.
+            facts: what is known of the samples besides; None where nothing is.
         """
         ...
 

@@ -37,10 +37,24 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Code:
+    """What is typed, such as a command."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file beside the page, by its name."""
+
+    file: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """Pairs of a name and a value."""
 
-    rows: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, str | Code | Link], ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,36 @@ class Charts:
 
     title: str
     charts: tuple[Chart, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one name in a plane.
+
+    Args:
+        points: (x, y) of those that are right.
+        marked: (x, y) of the others, which are marked.
+        faint: whether it is no name of its own, but what is left.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    marked: Sequence[tuple[float, float]] = ()
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Clouds of points in a plane whose axes have no unit.
+
+    Args:
+        mark: what is said of marked points, such as "taken for another class".
+    """
+
+    title: str
+    clouds: tuple[Cloud, ...]
+    mark: str
     note: str = ""
 
 
@@ -129,4 +173,4 @@ class Items:
     note: str = ""
 
 
-Section = Headline | Paragraph | Facts | Charts | Gallery | Matrix | Table | Items
+Section = Headline | Paragraph | Facts | Charts | Scatter | Gallery | Matrix | Table | Items

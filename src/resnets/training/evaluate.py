@@ -22,6 +22,13 @@ from resnets.training.prepare import PreparedData
 from resnets.training.step import Training
 
 
+def network_of(training: Training, plan: Plan, state: dict[str, Tensor]) -> nn.Module:
+    """A network of a run with the weights `state`, on its device."""
+    network = place(training.task.build(plan.recipe.model), training.device)
+    network.load_state_dict(state)
+    return network
+
+
 class RunEvaluator:
     """Scores networks as a run does: all ranks together, with its preprocessing and test-time augmentation.
 
@@ -54,7 +61,7 @@ class RunEvaluator:
 
     def weights(self, state: dict[str, Tensor]) -> Scores:
         """The scores of the weights `state`, bit for bit those that they had when the run evaluated them."""
-        return self._evaluate(self._network(state))
+        return self._evaluate(network_of(self._training, self._plan, state))
 
     def test(self, state: dict[str, Tensor], settings: AnyTask) -> Scores | None:
         """The scores of the weights `state` on `test`, by which nothing was chosen; None without it, or without `val`.
@@ -69,15 +76,11 @@ class RunEvaluator:
         if splits.watched == "test" or "test" not in splits.splits:
             return None
         try:
-            return self._score(self._network(state), splits.split("test"), None, "test", open_task(settings))
+            return self._score(
+                network_of(self._training, self._plan, state), splits.split("test"), None, "test", open_task(settings)
+            )
         except EvaluationStopped:
             self._on_stop()
-
-    def _network(self, state: dict[str, Tensor]) -> nn.Module:
-        training = self._training
-        network = place(training.task.build(self._plan.recipe.model), training.device)
-        network.load_state_dict(state)
-        return network
 
     def _evaluate(self, network: nn.Module) -> Scores:
         data = self._data

@@ -1,6 +1,7 @@
 """The model files of a run, and the report beside them.
 
-`model.safetensors` is the model to use, and report.html says how good it is. Without a monitored metric it is the
+`model.safetensors` is the model to use, and report.html says how good it is, with the answer to each sample in
+predictions.csv. Without a monitored metric it is the
 model of the last step. With one, `best.safetensors` is written after each evaluation that is the best so far; when the
 run ends, `last.safetensors` gets the model of the last step, and model.safetensors the best one. With `soup` in the
 recipe, model.safetensors is the soup, and last.safetensors is there as well. A run that is killed between these files
@@ -18,17 +19,29 @@ from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.config import encode
 from resnets.core.errors import DataError, FileError
+from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores
-from resnets.reporting.report import write_report
+from resnets.modalities.inputs import open_reader
+from resnets.reporting.report import write_predictions, write_report
+from resnets.reporting.sample_facts import SECONDS, sample_facts
 from resnets.tasks.catalog import AnyTask
+from resnets.tasks.samples import SampleFacts
 from resnets.training import agreement
-from resnets.training.evaluate import RunEvaluator
+from resnets.training.evaluate import RunEvaluator, network_of
 from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
 from resnets.training.recorder import EventRecorder
+from resnets.training.repeating import repeating
 from resnets.training.run_folder import RunFolder
 from resnets.training.soup import Ingredients
 from resnets.training.step import Training
+
+_SHARE = 0.01  # of a time budget, at most, in which samples are read once more for the report
+
+
+def seconds_for_facts(minutes: float | None) -> float:
+    """How long samples may be read for the report of a run of so many minutes."""
+    return SECONDS if minutes is None else min(SECONDS, _SHARE * 60 * minutes)
 
 
 class ModelFiles:
@@ -97,10 +110,14 @@ class ModelFiles:
         """Saves the current weights and the report as the end of the run does. Called on rank 0."""
         self._write(scores, self._weights(), self._card(scores))
 
+    def rehearse_facts(self, scores: Scores) -> None:
+        """Reads samples for the report as the end of the run does. Called on rank 0."""
+        self.sample_facts(scores, self._weights(), self._card(scores))
+
     def _write(self, scores: Scores, weights: dict[str, Tensor], card: ModelCard) -> None:
         card = replace(card, metrics=_metrics(scores))
         model_file.save(self._folder.model, weights, card)
-        self._write_report(scores, card)
+        self._write_report(scores, card, self.sample_facts(scores, weights, card))
 
     def _with_test(self, scores: Scores, evaluate: RunEvaluator, weights: dict[str, Tensor], card: ModelCard) -> Scores:
         """`scores` with those of the weights on `test` among the metrics, where the data has `val` besides."""
@@ -125,16 +142,35 @@ class ModelFiles:
             metrics=_metrics(scores),
         )
 
-    def _write_report(self, scores: Scores, card: ModelCard) -> None:
-        title = f"{scores.split} of {self._plan.recipe.name}"
+    def sample_facts(self, scores: Scores, weights: dict[str, Tensor], card: ModelCard) -> SampleFacts | None:
+        """What the report says of the samples besides `scores`, which are those of `weights`."""
+        if not card.settings.single_label:
+            return None
+        preprocessing = card.preprocessing
+        predictor = NetworkPredictor(
+            network_of(self._training, self._plan, weights),
+            self._training.task,
+            open_reader(preprocessing),
+            device=self._training.device,
+            prepared=self._data.prepared_test(),
+        )
+        seconds = seconds_for_facts(self._plan.recipe.minutes)
+        return sample_facts(scores, self._data.test, card, predictor, workers=self._plan.workers, seconds=seconds)
+
+    def _write_report(self, scores: Scores, card: ModelCard, samples: SampleFacts | None) -> None:
+        folder, dataset = self._folder, self._data.test
         write_report(
-            self._folder.report,
-            title=title,
+            folder.report,
+            title=f"{scores.split} of {self._plan.recipe.name}",
             scores=scores,
-            dataset=self._data.test,
+            dataset=dataset,
             card=card,
             history=self._recorder.history,
+            samples=samples,
+            command=repeating(self._plan, folder, self._training.ranks.world),
+            predictions=folder.predictions.name,
         )
+        write_predictions(folder.predictions, scores, dataset, card)
 
     def _best_exists(self) -> bool:
         path = self._folder.best

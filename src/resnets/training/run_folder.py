@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def predictions(self) -> Path:
+        """The answer to each sample that the report is about."""
+        return self.path / "predictions.csv"
+
+    @property
     def split(self) -> Path:
         """Which images were trained on and which held out, where the run split the data; see `run_split`."""
         return self.path / "split.jsonl.gz"

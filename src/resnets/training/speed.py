@@ -22,12 +22,13 @@ from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores, batch_of, score
 from resnets.modalities.base import Subset
 from resnets.modalities.inputs import open_reader
+from resnets.reporting.sample_facts import MOST
 from resnets.training.budget import MEASURED, BudgetState
 from resnets.training.build import batches_for, build_training
 from resnets.training.distributed import Ranks
 from resnets.training.events import Event
 from resnets.training.length import PlannedLength
-from resnets.training.model_files import ModelFiles
+from resnets.training.model_files import ModelFiles, seconds_for_facts
 from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
 from resnets.training.probed_head import MOST_SAMPLES
@@ -83,7 +84,7 @@ def measure(plan: Plan, data: PreparedData, ranks: Ranks) -> BudgetState:
     scores, seconds = _timed(evaluate)
     per_sample = seconds / len(test)
     evaluated = len(data.test) + (samples if recipe.score_training else 0)
-    ending = _seconds_of_saving(plan, replace(data, test=test), training, scores)
+    ending = _seconds_of_saving(plan, replace(data, test=test), training, scores, len(data.test))
     ending += _FORWARD * step * math.ceil(recipe.precise_bn / recipe.batch)
     if data.splits.watched != "test" and "test" in data.splits.splits:
         ending += per_sample * len(data.splits.split("test"))
@@ -127,11 +128,12 @@ def _seconds_of_step(plan: Plan, data: PreparedData, training: Training) -> floa
     return (times[-1] - times[left_out - 1]) / (len(times) - left_out)
 
 
-def _seconds_of_saving(plan: Plan, data: PreparedData, training: Training, scores: Scores) -> float:
+def _seconds_of_saving(plan: Plan, data: PreparedData, training: Training, scores: Scores, evaluated: int) -> float:
     """The time of writing checkpoint, model and report. The first report, which loads what draws charts, is left out.
 
     Args:
-        scores: of `data.test`.
+        scores: of `data.test`, a part of the evaluated split.
+        evaluated: size of that split.
     """
     if not training.ranks.is_main:
         return 0.0
@@ -142,7 +144,10 @@ def _seconds_of_saving(plan: Plan, data: PreparedData, training: Training, score
             files = ModelFiles(plan, data, folder, training, recorder)
             files.rehearse(scores)
             _, seconds = _timed(lambda: files.rehearse(scores))
-    return 2 * seconds  # the last checkpoint, and with a monitored metric a second model
+            _, of_part = _timed(lambda: files.rehearse_facts(scores))
+    more = min(evaluated, MOST) / len(scores.ids) - 1
+    facts = min(max(more, 0.0) * of_part, seconds_for_facts(plan.recipe.minutes))
+    return 2 * seconds + facts  # the last checkpoint, and with a monitored metric a second model
 
 
 def _curve(scores: Scores) -> list[Event]:

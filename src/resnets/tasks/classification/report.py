@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.core.console import printable
+from resnets.core.units import show_count
 from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.conditions import by_group, by_image
 from resnets.tasks.classification.confidence import (
     area_under_risk_coverage,
     reliability,
     selective_accuracy,
     threshold_for,
 )
+from resnets.tasks.classification.data_map import data_map
+from resnets.tasks.classification.interval import interval_of
 from resnets.tasks.classification.metrics import confusion_matrix
-from resnets.tasks.classification.wilson import wilson_interval
 from resnets.tasks.classification.wrong_labels import likely_wrong, suspicion
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
 
 WORST_ERRORS = 24
@@ -32,32 +36,39 @@ def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
     """The accuracy with its 95% interval and, with more than five classes, the top-5 accuracy.
 
     Args:
-        metrics: of `Classification.metrics`.
+        metrics: of `Classification.metrics`, where there are groups with what `interval.clustered` adds.
         split: the split that was scored.
     """
     samples, accuracy = metrics["samples"], metrics["accuracy"]
-    low, high = wilson_interval(round(accuracy * samples), samples)
+    low, high = interval_of(metrics)
+    clustered = f", clustered by {show_count(metrics['groups'], 'group')}" if "groups" in metrics else ""
     top5 = "" if len(metrics["classes"]) <= 5 else f", top-5 {metrics['top5']:.2%}"
     return Headline(
         title,
         (
             Span(f"{accuracy:.2%}", "strong"),
             Span(f" of {samples:,} {split} samples right{top5} "),
-            Span(f"(95% interval {low:.1%} to {high:.1%})", "soft"),
+            Span(f"(95% interval {low:.1%} to {high:.1%}{clustered})", "soft"),
         ),
     )
 
 
 def sections(
-    records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[np.int64], classes: tuple[str, ...]
+    records: SampleRecords,
+    metrics: Mapping[str, Any],
+    ids: NDArray[np.int64],
+    classes: tuple[str, ...],
+    facts: SampleFacts | None = None,
 ) -> tuple[Section, ...]:
-    """The worst errors, labels to look at, the confusions, what confidence is worth, and the table of classes.
+    """The worst errors, labels to look at, the confusions, what confidence is worth, where it does worse, the map of
+    the samples, and the table of classes.
 
     Args:
         records: of `Classification.evaluate_batch`, (N,) each.
         metrics: of `Classification.metrics`.
         ids: (N,) number in the dataset of each sample of `records`.
         classes: of the model, in its order.
+        facts: what is known of the samples besides; None where nothing is.
     """
     found: list[Section] = [worst_errors(records, ids, classes)]
     if (suspects := wrong_labels(records, ids, classes)) is not None:
@@ -65,6 +76,9 @@ def sections(
     found.append(confusions(records, classes))
     if (sure := confidence_charts(records, metrics)) is not None:
         found.append(sure)
+    if facts is not None:
+        known = (by_image(records, facts), by_group(records, facts), data_map(records, facts, classes))
+        found += [section for section in known if section is not None]
     if "corruptions" in metrics:
         found.append(corruption_chart(metrics))
     return (*found, class_table(metrics))

@@ -24,6 +24,7 @@ from resnets.tasks.classification.confidence import threshold_for
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.temperature import fit_temperature
 from resnets.tasks.classification.verdict import verdict
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
 
@@ -121,9 +122,14 @@ class Classification:
         return report.error_chart(evaluations, split)
 
     def sections(
-        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        ids: NDArray[Any],
+        classes: tuple[str, ...],
+        facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
-        return report.sections(records, metrics, ids, classes)
+        return report.sections(records, metrics, ids, classes, facts)
 
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, classes, self.settings.unknown_below)

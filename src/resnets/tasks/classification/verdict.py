@@ -10,8 +10,8 @@ import numpy as np
 
 from resnets.core.units import show_count
 from resnets.tasks.base import SampleRecords
+from resnets.tasks.classification.interval import interval_of
 from resnets.tasks.classification.metrics import confusion_matrix
-from resnets.tasks.classification.wilson import wilson_interval
 from resnets.tasks.sections import Paragraph, Span
 
 WIDE = 0.1  # width of the accuracy's interval from which on it says too little
@@ -32,14 +32,14 @@ def verdict(
     `WIDE`, and is to be used with care where a rule below finds something.
 
     Args:
-        metrics: of the records.
+        metrics: of the records, where there are groups with what `interval.clustered` adds.
         history: the events of the run; empty where they are not known.
     """
     samples = metrics["samples"]
     if not samples:
         return None
     start: Mapping[str, Any] = next((event for event in history if event["event"] == "start"), {})
-    low, high = wilson_interval(round(metrics["accuracy"] * samples), samples)
+    low, high = interval_of(metrics)
     found = [
         *_rare_classes(metrics),
         *_overfitting(metrics, history),
@@ -55,10 +55,8 @@ def verdict(
             "remember those: resnets check names them. Take them out of one side, and train anew.",
         )
     elif high - low > WIDE:
-        head = f"{show_count(samples, 'sample')} are too few to tell."
-        share = min(max(metrics["accuracy"], 0.02), 0.98)
-        needed = math.ceil(share * (1 - share) * (2 * 1.96 / WIDE) ** 2 / 50) * 50
-        found.insert(0, f"The accuracy may be anywhere from {low:.0%} to {high:.0%}: test on {needed:,} or more.")
+        head, needed = _too_few(metrics, high - low)
+        found.insert(0, f"The accuracy may be anywhere from {low:.0%} to {high:.0%}: test on {needed} or more.")
     elif found:
         head = "To be used with care."
     else:
@@ -68,6 +66,16 @@ def verdict(
             "it does not overfit. Its worst errors are below."
         )
     return Paragraph((Span(head, "strong"), Span(" " + " ".join(found))))
+
+
+def _too_few(metrics: Mapping[str, Any], width: float) -> tuple[str, str]:
+    """What there is too little of, and how much of it would do: samples, or their groups."""
+    if "groups" in metrics:
+        needed = math.ceil(metrics["groups"] * (width / WIDE) ** 2 / 5) * 5
+        return f"Samples of {show_count(metrics['groups'], 'group')} are too few to tell.", f"{needed:,} groups"
+    share = min(max(metrics["accuracy"], 0.02), 0.98)
+    needed = math.ceil(share * (1 - share) * (2 * 1.96 / WIDE) ** 2 / 50) * 50
+    return f"{show_count(metrics['samples'], 'sample')} are too few to tell.", f"{needed:,}"
 
 
 def _rare_classes(metrics: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from resnets.tasks.captions import write_captioned
 from resnets.tasks.multilabel import answers, loss, metrics, network, report
 from resnets.tasks.multilabel.answers import ClassAnswer
 from resnets.tasks.multilabel.settings import THRESHOLD, MultiLabel
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
 _LOGITS = -745.0, 37.0  # beyond them, probabilities in float64 are 0 or 1
@@ -99,7 +100,12 @@ class MultiLabelClassification:
         return report.map_chart(evaluations, split)
 
     def sections(
-        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        ids: NDArray[Any],
+        classes: tuple[str, ...],
+        facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes)
 

@@ -18,6 +18,7 @@ from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.captions import write_captioned
 from resnets.tasks.regression import answers, loss, metrics, network, report
 from resnets.tasks.regression.settings import Regress
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
 
@@ -80,7 +81,12 @@ class Regression:
         return report.mae_chart(evaluations, split)
 
     def sections(
-        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        ids: NDArray[Any],
+        classes: tuple[str, ...],
+        facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         return report.sections(records, ids)
 

@@ -16,6 +16,7 @@ from resnets.modalities.batch import Batch
 from resnets.modalities.image.read.mask import VOID
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
+from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 from resnets.tasks.segmentation import answers, loss, metrics, network, report
 from resnets.tasks.segmentation.answers import SegmentedImage
@@ -104,7 +105,12 @@ class Segmentation:
         return report.iou_chart(evaluations, split)
 
     def sections(
-        self, records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
+        self,
+        records: SampleRecords,
+        metrics: Mapping[str, Any],
+        ids: NDArray[Any],
+        classes: tuple[str, ...],
+        facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids)
 
