@@ -165,6 +165,15 @@ def test_scan(tmp_path: Path) -> None:
     assert set(found["against"]["share_of_its_core_hours"]) == {"begun", "again", "resumed"}
 
 
+def test_report_size(tmp_path: Path) -> None:
+    small = ["--samples", "90", "--classes", "40", "--epochs", "0.2", "--rounds", "1"]
+    run("report_size.py", str(tmp_path / "made"), *small, "--out", str(tmp_path))
+    (path,) = tmp_path.glob("*-report-size.json")
+    (found,) = json.loads(path.read_text())["rounds"]
+    assert found["bytes"] == (tmp_path / "made" / "report.html").stat().st_size
+    assert 0 < found["peak_memory_bytes"]["evaluation"] <= found["peak_memory_bytes"]["report"]
+
+
 def test_overhead(images: Path, tmp_path: Path) -> None:
     small = ["batch=24", "bn_batch=24", "model.widths=[8,8,16]", "model.stem_width=8", "initialization.whiten=60"]
     run("overhead.py", str(images), "--rounds", "1", "--steps", "2", "--out", str(tmp_path), *small)

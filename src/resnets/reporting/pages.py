@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnets.reporting.names import short_path, shortened
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -42,7 +44,12 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    functions: dict[str, Callable[..., Any]] = {"kind": _kind, "zip": zip}
+    functions: dict[str, Callable[..., Any]] = {
+        "kind": _kind,
+        "short_path": short_path,
+        "shortened": shortened,
+        "zip": zip,
+    }
     environment.globals.update(functions)
     return environment
 

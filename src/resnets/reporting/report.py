@@ -21,6 +21,7 @@ from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import open_reader
 from resnets.modalities.reader import Reader
 from resnets.reporting.charts import line_chart
+from resnets.reporting.heat_map import heat_map
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.scatter import scatter_plot, swatches
 from resnets.reporting.sections import facts, loss_chart, unreadable
@@ -74,6 +75,7 @@ def write_report(
         svg=lambda chart: inline_svg(line_chart(chart)),
         scatter=lambda section: inline_svg(scatter_plot(section)),
         swatches=swatches,
+        heat_map=lambda section: inline_svg(heat_map(section)),
         thumbnail=partial(_thumbnail, dataset, open_reader(card.preprocessing)),
         name=dataset.name,
     )

@@ -155,13 +155,36 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """An image of the counts by true class (row) and predicted class (column), for classes that are too many for a
+    `Matrix`.
+
+    Args:
+        counts: (classes, classes), in the order of `names`.
+        frames: of each group of classes that is framed, and numbered from 1, the number of its first class in `names`,
+            and how many there are.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    counts: NDArray[np.int64] = field(compare=False)
+    frames: tuple[tuple[int, int], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table whose first column names the row."""
+    """A table whose first column names the row.
+
+    Args:
+        texts: how many of the first columns are texts; the others are numbers.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    texts: int = 1
 
 
 @dataclass(frozen=True)
@@ -173,4 +196,4 @@ class Items:
     note: str = ""
 
 
-Section = Headline | Paragraph | Facts | Charts | Scatter | Gallery | Matrix | Table | Items
+Section = Headline | Paragraph | Facts | Charts | Scatter | Gallery | Matrix | HeatMap | Table | Items

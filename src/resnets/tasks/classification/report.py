@@ -19,17 +19,16 @@ from resnets.tasks.classification.confidence import (
     selective_accuracy,
     threshold_for,
 )
+from resnets.tasks.classification.confusions import MATRIX_CLASSES, confusions
 from resnets.tasks.classification.data_map import data_map
 from resnets.tasks.classification.interval import interval_of
-from resnets.tasks.classification.metrics import confusion_matrix
 from resnets.tasks.classification.wrong_labels import likely_wrong, suspicion
 from resnets.tasks.samples import SampleFacts
-from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Matrix, Section, Span, Table
+from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
 
 WORST_ERRORS = 24
 WANTED_ACCURACIES = (0.95, 0.99)  # for which the report says how many samples are answered
 MOST_POINTS = 200  # of a curve
-MATRIX_CLASSES = 30  # with more classes, the most frequent confusions are listed instead of the matrix
 
 
 def headline(title: str, metrics: Mapping[str, Any], split: str) -> Headline:
@@ -73,7 +72,7 @@ def sections(
     found: list[Section] = [worst_errors(records, ids, classes)]
     if (suspects := wrong_labels(records, ids, classes)) is not None:
         found.append(suspects)
-    found.append(confusions(records, classes))
+    found += confusions(records, classes)
     if (sure := confidence_charts(records, metrics)) is not None:
         found.append(sure)
     if facts is not None:
@@ -124,22 +123,9 @@ def wrong_labels(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
     )  # fmt: skip
     note = (
         "Another class is predicted as surely as where it is the label (confident learning). Errors of the model look "
-        "the same: look before you change a label. `resnets evaluate --out` lists all in wrong_labels.csv."
+        "the same: look before you change a label. resnets evaluate --out lists all in wrong_labels.csv."
     )
-    return Gallery(f"{len(rows):,} labels to look at", items, note)
-
-
-def confusions(records: SampleRecords, classes: tuple[str, ...]) -> Matrix | Table:
-    """The confusion matrix; with more than `MATRIX_CLASSES` classes, a table of the most frequent confusions."""
-    counts = confusion_matrix(records, len(classes))
-    if len(classes) <= MATRIX_CLASSES:
-        rows = tuple(tuple(row) for row in counts.tolist())
-        return Matrix("Confusion matrix", classes, rows, "Rows are true classes, columns predicted ones.")
-    errors = counts - np.diag(np.diag(counts))
-    order = np.argsort(-errors, axis=None, kind="stable")[:MATRIX_CLASSES]
-    pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
-    frequent = tuple((classes[i], classes[j], f"{errors[i, j]:,}") for i, j in pairs if errors[i, j])
-    return Table("Most frequent confusions", ("true", "taken for", "times"), frequent)
+    return Gallery(f"{show_count(len(rows), 'label')} to look at", items, note)
 
 
 def confidence_charts(records: SampleRecords, metrics: Mapping[str, Any]) -> Charts | None:
@@ -209,12 +195,17 @@ def corruption_chart(metrics: Mapping[str, Any]) -> Charts:
 
 
 def class_table(metrics: Mapping[str, Any]) -> Table:
-    """Precision, recall, F1 and the number of samples of each class."""
+    """Precision, recall, F1 and the number of samples of each class; of many, the one of the least F1 first, and those
+    without samples last."""
+    found, note = list(metrics["classes"].items()), ""
+    if len(found) > MATRIX_CLASSES:
+        found.sort(key=lambda each: (not each[1]["support"], each[1]["f1"]))
+        note = "The one of the least F1 first."
     rows = tuple(
         (name, f"{c['precision']:.1%}", f"{c['recall']:.1%}", f"{c['f1']:.1%}", f"{c['support']:,}")
-        for name, c in metrics["classes"].items()
+        for name, c in found
     )
-    return Table("Classes", ("class", "precision", "recall", "F1", "samples"), rows)
+    return Table("Classes", ("class", "precision", "recall", "F1", "samples"), rows, note)
 
 
 SHOWN = (
