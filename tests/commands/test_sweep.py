@@ -18,6 +18,7 @@ from resnets.artifacts import model_file
 from resnets.cli import main
 from resnets.commands.sweep_runs import SweepRuns
 from resnets.core.errors import TrainingError, UsageError
+from resnets.training import runner
 from resnets.training.sweep import combinations
 from tests.training.runs import events
 
@@ -118,8 +119,37 @@ def test_a_run_that_diverges_is_a_failure_in_the_table(tmp_path: Path, capsys: A
     assert found["rows"][1]["mean"] is None
     assert "Run 1 (optimizer.lr=1e30) failed" in shown.err
     assert "Runs that failed" in (out / "index.html").read_text()
+    assert main(["resume", str(out), "--json"]) == 0  # it is tried again, and diverges again
+    assert json.loads(capsys.readouterr().out)["rows"] == found["rows"]
+    assert (out / "run-1" / "failed.json").exists()
     with pytest.raises(TrainingError, match="Every run of the sweep failed"):
         resnets.train("digits", *SMALL, sweep=("optimizer.lr=1e30",), device="cpu", out=tmp_path / "none")
+
+
+def test_resume_tries_runs_again_that_had_failed(
+    whole: SweepRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    out = tmp_path / "s"
+    train, tried = runner.train, []
+
+    def without_memory(recipe: Any, folder: Any, **options: Any) -> Any:
+        tried.append(recipe.seed)
+        if recipe.seed == 1 and len(tried) < 3:
+            raise TrainingError("There is not enough memory.")
+        return train(recipe, folder, **options)
+
+    monkeypatch.setattr(runner, "train", without_memory)
+    arguments = ["train", "digits", *SMALL, "--val-share", "0.2", "--device", "cpu", "--out", str(out)]
+    assert main([*arguments, *flags("optimizer.lr=0.05", "seed=0,1"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["failed"] for row in found["rows"]] == [1]
+    assert json.loads((out / "run-2" / "failed.json").read_text()) == {"failed": "There is not enough memory."}
+    assert main(["resume", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["failed"] for row in found["rows"]] == [0]
+    assert tried == [0, 1, 1]  # what has ended is not trained again
+    assert not (out / "run-2" / "failed.json").exists()
+    assert sha256(out / "run-2") == sha256(whole.folder / "run-4")
 
 
 def test_without_val_no_run_is_the_best(tmp_path: Path, capsys: Any) -> None:

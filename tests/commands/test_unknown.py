@@ -108,6 +108,33 @@ def test_a_given_threshold_needs_no_val(tmp_path: Path) -> None:
     assert "temperature" not in found
 
 
+def test_an_accuracy_that_no_threshold_reaches_is_said_in_words(tmp_path: Path, capsys: Any) -> None:
+    g = np.random.default_rng(0)
+    images, labels = g.integers(0, 256, (120, 8, 8), dtype=np.uint8), g.integers(0, 4, 120)  # nothing can be learnt
+    data = {"train": (images[:60], labels[:60]), "val": (images[60:], labels[60:]), "test": (images[:50], labels[:50])}
+    run = resnets.train("digits", *SHORT, data=data, epochs=1, device="cpu", accuracy=0.995, out=tmp_path / "run")
+    assert (run.metrics["unknown_below"], run.metrics["coverage"]) == (1.0, 0.0)
+    said = "No threshold has 99.50% of the answers right on val, "
+    assert said in capsys.readouterr().err
+    page = run.report.read_text()
+    assert said in page
+    confidence, right = _records(resnets.evaluate(run, data=data, split="val", device="cpu"))
+    best = max(right[confidence >= threshold].mean() for threshold in confidence)
+    assert f"{said}{best:.2%} at most. So the model answers nothing (unknown_below is 1)" in page
+    less = float(np.floor(1000 * best)) / 1000
+    assert f"ask for less, such as --accuracy {less:g}" in page
+    (note,) = resnets.evaluate(run, data=data, split="test", device="cpu").notes
+    assert note == "The model answers no sample of test: no threshold had 99.50% of the answers right on val."
+    again = resnets.train("digits", *SHORT, data=data, epochs=1, device="cpu", accuracy=less, out=tmp_path / "again")
+    assert again.metrics["coverage"] > 0
+
+
+def test_a_given_threshold_that_nothing_reaches_is_said_too(run: Run, capsys: Any) -> None:
+    assert main(["evaluate", str(run.folder), "--device", "cpu", "--unknown-below", "1", "--split", "test"]) == 0
+    shown = capsys.readouterr().out
+    assert "No sample of test has a probability of 100.00%: the model answers none (--unknown-below)." in shown
+
+
 def test_what_cannot_be_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="chosen on val, and the data has none, only test"):
         trained(tmp_path / "a", val_share=0, accuracy=0.99)

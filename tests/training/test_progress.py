@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from resnets.training.progress import Live, Plain, evaluation_line, greeting, headline_of, noun_of
+from resnets.training.live_progress import Live
+from resnets.training.progress import Plain
+from resnets.training.progress_lines import evaluation_line, greeting, headline_of, noun_of
 
 
 def start(**changed: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from resnets.evaluation.scoring import Scores
 from resnets.models.initialize import create
 from resnets.tasks.classification.settings import Classify
 from resnets.training.distributed import Ranks
-from resnets.training.progress import soup_line
+from resnets.training.progress_lines import soup_line
 from resnets.training.soup import Ingredients
 from tests.training.cut import cut_after
 from tests.training.runs import arguments, events, run_resnets, sha_of

@@ -159,7 +159,9 @@ def _scored(
         name, splits = agreement.together(ranks, lambda: open_data(models, data, format, split))
         split = split or splits.scored
         dataset = splits.split(split)
-        agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split)
+        asked = {"tta": tta, "size": size, "unknown_below": unknown_below, "corruptions": corruptions}
+        asked |= {"runtime": runtime, "precision": precision}
+        agreement.require_equal_evaluation(ranks, dataset, [each.network for each in models], split, asked)
         with threads_for(first.card, runtime), progress_line() as line:
             count = f"{len(dataset) // ranks.world:,} {first.card.preprocessing.noun}s"
             scored = functools.partial(
@@ -178,8 +180,10 @@ def _scored(
                     lambda done: line(f"evaluate  corruption {done} of {EVALUATIONS}"),
                 )
                 scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
-    notes = () if size is None else (note_on_size(first.card),)
-    scores = replace(scores, data=name, notes=(*notes, *splits.notes, *absent(dataset, first.classes)), size=size)
+    notes: tuple[str, ...] = () if size is None else (note_on_size(first.card),)
+    notes += (*splits.notes, *absent(dataset, first.classes))
+    notes += first.task.remarks(scores.records, scores.metrics, split)
+    scores = replace(scores, data=name, notes=notes, size=size)
     return Evaluated(scores, dataset, first, ranks.is_main, alone)
 
 

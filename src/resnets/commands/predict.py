@@ -104,6 +104,7 @@ def predict(
     from resnets.artifacts.model import Model
     from resnets.artifacts.size import note_on_size
     from resnets.tasks.unknown import with_threshold
+    from resnets.training.agreement import require_equal
 
     if not isinstance(model, Model):
         check_path(model)
@@ -114,6 +115,7 @@ def predict(
         "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
     }  # fmt: skip
     with _sharing_ranks(device) as (ranks, own_device):
+        require_equal(ranks, {**settings, "device": None, "unknown_below": unknown_below})
         loaded, inputs, total = open_inputs(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
         card = loaded.card
         loaded = replace(loaded, card=replace(card, settings=with_threshold(card.settings, unknown_below)))

@@ -40,7 +40,8 @@ def resume(
     """Continue an interrupted run, bit for bit, or train a finished one longer.
 
     Args:
-        run: folder of the run, or of the runs of --fold all or --sweep; in Python also a Run.
+        run: folder of the run, or of the runs of --fold all or --sweep, of which those that failed are tried again; in
+            Python also a Run.
         data: where the run's data is now, if it was moved; it must be the same data. In Python also the data itself,
             where it was in memory.
         epochs: +N trains a finished run for N more epochs, from a tenth of its peak learning rate to the end of its
@@ -86,7 +87,7 @@ def resume(
             raise UsageError(
                 f"--data, --epochs and --memory-limit are for one run: resnets resume {folder.path}/run-1, and so on."
             )
-        return sweep_runs(folder.path, swept)
+        return sweep_runs(folder.path, swept, again=True)
     if not os.path.lexists(folder.recipe):
         raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
     if is_in_memory(data):

@@ -59,10 +59,13 @@ class SweepRuns(Run):
         return "<pre>" + "\n".join(aligned(table(self.metrics))) + "</pre>"
 
 
-def sweep_runs(folder: Path, plan: SweepPlan) -> SweepRuns:
+def sweep_runs(folder: Path, plan: SweepPlan, *, again: bool = False) -> SweepRuns:
     """Makes all runs of a sweep, or goes on with them, `plan.jobs` at a time; writes the table and its page.
 
     A run that cannot go on, such as one that diverges, is a failure in the table.
+
+    Args:
+        again: whether runs that had failed are tried again.
 
     Raises:
         TrainingError: no run has succeeded; the error has them.
@@ -72,7 +75,7 @@ def sweep_runs(folder: Path, plan: SweepPlan) -> SweepRuns:
     from resnets.training.plan import read_plan
     from resnets.training.sweep import runs_of, summary_of
 
-    runs = runs_of(folder, plan)
+    runs = runs_of(folder, plan, again=again)
     results: list[dict[str, Any]] = [{} for _ in runs]
     with progress_line() as line:
         for number, found in process_pool.run(runs, plan.jobs, line, name="train"):

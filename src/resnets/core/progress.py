@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -24,7 +25,8 @@ def progress_line(*, shown: bool = True) -> Iterator[Line]:
 
 
 class Line:
-    """Shows the latest of many texts, at most one in `INTERVAL`, the first after `DELAY`; the last one stays.
+    """Shows the latest of many texts, at most one in `INTERVAL`, the first after `DELAY`; the last one stays. On a
+    terminal, what does not fit into a line is left out.
 
     Args:
         notebook: IPython's `display`; None where there is no notebook.
@@ -61,7 +63,8 @@ class Line:
                 self._handle = show_in_notebook(self._notebook, self._handle, self._text)
         elif self._terminal is not None:
             try:
-                self._terminal.write(f"\r{self._text}\x1b[K{end}")
+                fits = shutil.get_terminal_size().columns - 1  # a longer text takes two lines, of which one would stay
+                self._terminal.write(f"\r{self._text[:fits]}\x1b[K{end}")
                 self._terminal.flush()
             except (OSError, ValueError):  # it is closed
                 self._terminal = None

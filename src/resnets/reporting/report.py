@@ -30,7 +30,7 @@ from resnets.tasks.catalog import open_task
 from resnets.tasks.classification.interval import clustered
 from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.samples import SampleFacts
-from resnets.tasks.sections import Charts, GalleryItem, Section
+from resnets.tasks.sections import Charts, GalleryItem, Paragraph, Section, Span
 
 THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
 
@@ -63,6 +63,7 @@ def write_report(
     sections: list[Section] = [
         task.headline(title, metrics, scores.split),
         *([verdict] if verdict is not None else []),
+        *(Paragraph((Span(each),)) for each in task.remarks(scores.records, metrics, scores.split)),
         facts(card, history, command=command, predictions=predictions),
         *_curves(task, history, noun),
         *task.sections(scores.records, metrics, scores.ids, card.classes, samples),

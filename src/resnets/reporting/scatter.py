@@ -49,8 +49,8 @@ def scatter_plot(scatter: Scatter) -> str:
     with chart_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=SIZE)
+        axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         pairs = list(zip(scatter.clouds, swatches(scatter), strict=True))
         for cloud, swatch in sorted(pairs, key=lambda pair: not pair[1].faint):  # those in front come last

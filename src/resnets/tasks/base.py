@@ -219,6 +219,14 @@ class Task(Protocol):
         """
         ...
 
+    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
+        """What a person should know of these figures besides them, a line each.
+
+        Args:
+            split: of `records`.
+        """
+        ...
+
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         """The columns of predictions.csv after the sample's name: N values each."""
         ...

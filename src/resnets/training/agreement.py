@@ -104,8 +104,13 @@ def require_equal(ranks: Ranks, facts: Mapping[str, Any]) -> None:
         )
 
 
-def require_equal_evaluation(ranks: Ranks, dataset: Dataset, networks: Sequence[object], split: str) -> None:
-    """Checks that all ranks would score the same samples with the same weights.
+def require_equal_evaluation(
+    ranks: Ranks, dataset: Dataset, networks: Sequence[object], split: str, settings: Mapping[str, Any] | None = None
+) -> None:
+    """Checks that all ranks would score the same samples with the same weights and settings.
+
+    Args:
+        settings: what else decides the scores, by name, JSON-ready.
 
     Raises:
         UsageError: they would not; on every rank. The message names what differs, and on which ranks.
@@ -117,7 +122,7 @@ def require_equal_evaluation(ranks: Ranks, dataset: Dataset, networks: Sequence[
         digest.update(dataset.key(index) + b"\0")
     weights = [weights_sha256(net.state_dict()) if isinstance(net, nn.Module) else None for net in networks]
     facts = {"split": split, "samples": len(dataset), "data (fingerprint)": digest.hexdigest(), "weights": weights}
-    require_equal(ranks, facts)
+    require_equal(ranks, facts | dict(settings or {}))
 
 
 def _difference(name: str, values: list[Any]) -> str | None:

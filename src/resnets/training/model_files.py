@@ -24,7 +24,7 @@ from resnets.evaluation.scoring import Scores
 from resnets.modalities.inputs import open_reader
 from resnets.reporting.report import write_predictions, write_report
 from resnets.reporting.sample_facts import SECONDS, sample_facts
-from resnets.tasks.catalog import AnyTask
+from resnets.tasks.catalog import AnyTask, open_task
 from resnets.tasks.samples import SampleFacts
 from resnets.training import agreement
 from resnets.training.evaluate import RunEvaluator, network_of
@@ -104,6 +104,8 @@ class ModelFiles:
         scores = self._with_test(scores, evaluate, weights, card)
         if ranks.is_main:
             self._write(scores, weights, card)
+            for remark in open_task(card.settings).remarks(scores.records, scores.metrics, scores.split):
+                self._recorder.warn(remark)
         return scores
 
     def rehearse(self, scores: Scores) -> None:

@@ -14,10 +14,9 @@ from typing import Any, TextIO, cast
 
 from resnets.core.console import printable, progress_notebook, progress_terminal, say
 from resnets.core.progress import INTERVAL, show_in_notebook
-from resnets.core.units import show_count
-from resnets.tasks.base import Metric
-from resnets.tasks.catalog import SETTINGS, find
 from resnets.training.events import Event, Subscriber
+from resnets.training.live_progress import Live as Live
+from resnets.training.progress_lines import ending_line, evaluation_line, greeting, headline_of, noun_of, soup_line
 
 PLAIN_LINES = 12
 
@@ -50,57 +49,6 @@ def watch_from_python(wanted: bool = True) -> Iterator[tuple[Subscriber, ...]]:
     shown = Notebook(notebook) if notebook is not None else Live(cast(TextIO, terminal))
     with shown as subscriber:
         yield (subscriber,)
-
-
-def greeting(event: Event) -> list[str]:
-    """Returns the lines that a run begins with, of its start event."""
-    environment = event["environment"]
-    evaluated = f"in {event['split']}" if "split" in event else "to evaluate on"  # version 0.1.0 does not say
-    where = f"{environment['device']} ({environment['hardware']}), {show_count(environment['threads'], 'thread')}"
-    return [
-        f"{event['recipe']}: {event['parameters']:,} parameters, "
-        f"{show_count(event['train_samples'], noun_of(event))} to train on, {event['test_samples']:,} "
-        f"{evaluated}; {show_count(event['steps'], 'step')} "
-        f"({event['epochs']:.4g} {'epoch' if event['epochs'] == 1 else 'epochs'})",
-        f"on {where}, {environment['precision']}, {environment['layout']}, eager",
-        *([event["data"]] if "data" in event else []),  # version 0.2 does not say
-        *(f"Note: {note}" for note in event["notes"]),
-    ]
-
-
-def headline_of(start: Event) -> Metric:
-    """Returns the metric that says most about a run, of its start event; versions 0.1 and 0.2 do not name the task."""
-    return find(start.get("task", SETTINGS[0].name)).metrics[0]
-
-
-def noun_of(start: Event) -> str:
-    """Returns what a sample of a run is called, such as "image", of its start event."""
-    return str(start.get("noun", "image"))
-
-
-def ending_line(event: Event) -> str | None:
-    """Returns an end event in one line where the run ended before its plan, else None."""
-    return f"stopped after step {event['step']:,}: {event['reason']}" if "reason" in event else None
-
-
-def evaluation_line(event: Event, samples_per_second: float, headline: Metric, noun: str) -> str:
-    """Returns an evaluation event in one line."""
-    split = event.get("split", "test")
-    value = headline.show(event.get(headline.name))
-    loss = "-" if event["loss"] is None else f"{event['loss']:.4f}"  # no pixel counts, such as where all are void
-    return (
-        f"epoch {event['epoch']:6.1f}  step {event['step']:7,}  {split} {headline.name} {value:>7}  "
-        f"{split} loss {loss}  {samples_per_second:,.0f} {noun}s/s"
-    )
-
-
-def soup_line(event: Event) -> str:
-    """The line of a soup, such as "The model is the average of the weights after steps 20 and 40, of 3 tried"."""
-    *first, last = map(str, sorted(event["kept"]))
-    if not first:
-        return f"The model is that of step {last}: no average of the best {event['tried']} was as good on val."
-    steps = f"{', '.join(first)} and {last}"
-    return f"The model is the average of the weights after steps {steps}, of {event['tried']} tried."
 
 
 class Plain(AbstractContextManager["Plain"]):
@@ -142,99 +90,6 @@ class Plain(AbstractContextManager["Plain"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
-
-
-class _Terminal:
-    """A stream that keeps the first error of writing to it, which may occur in rich's own thread."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.error: OSError | ValueError | None = None
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text) if self.error is None else len(text)
-        except (OSError, ValueError) as error:  # ValueError: the stream is closed, or cannot encode the text
-            self.error = error
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            if self.error is None:
-                self._stream.flush()
-        except (OSError, ValueError) as error:
-            self.error = error
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class Live(AbstractContextManager["Live"]):
-    """A progress bar with loss, the task's first metric, samples per second and time left."""
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._terminal = _Terminal(stream)
-        self._headline = headline_of({})
-        self._console = Console(file=cast("TextIO", self._terminal))
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]:.1f}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.percentage:3.0f}%"),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.fields[split]} {task.fields[headline]}"),
-            TextColumn("{task.fields[speed]:,.0f} {task.fields[noun]}s/s"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=self._console,
-            expand=True,
-            transient=False,
-        )
-        self._task = self._progress.add_task("", total=None, start=False, visible=False, epoch=0.0, loss=math.nan,
-                                             split="test", headline="-", speed=0.0, noun=noun_of({}))  # fmt: skip
-
-    def __enter__(self) -> Live:
-        self._progress.start()
-        return self
-
-    def __call__(self, event: Event) -> None:
-        self._show(event)
-        if self._terminal.error is not None:
-            raise self._terminal.error
-
-    def _show(self, event: Event) -> None:
-        match event["event"]:
-            case "start":
-                for line in "\n".join(greeting(event)).split("\n"):
-                    self._console.print(printable(line), markup=False, highlight=False, emoji=False)
-                split = event.get("split", "evaluation")
-                self._headline, noun = headline_of(event), noun_of(event)
-                self._progress.update(
-                    self._task, total=event["steps"], completed=0, visible=True, split=split, noun=noun
-                )
-                self._progress.start_task(self._task)
-            case "plan":
-                self._progress.update(self._task, total=event["total"])
-            case "step":
-                self._progress.update(
-                    self._task, completed=event["step"], epoch=event["epoch"], loss=event["loss"],
-                    speed=event["images_per_second"],
-                )  # fmt: skip
-            case "evaluation":
-                split = event.get("split", "test")
-                self._progress.update(
-                    self._task, split=split, headline=self._headline.show(event.get(self._headline.name))
-                )
-            case "soup":
-                self._console.print(soup_line(event), markup=False, highlight=False, emoji=False)
-            case "end" if ending := ending_line(event):
-                self._console.print(ending, markup=False, highlight=False, emoji=False)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
 
 class Notebook(AbstractContextManager["Notebook"]):

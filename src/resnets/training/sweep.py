@@ -68,11 +68,13 @@ class SweepRun:
     Args:
         path: its folder.
         number: from 1.
+        again: whether it is tried again where it had failed.
     """
 
     plan: SweepPlan
     path: Path
     number: int
+    again: bool = False
 
     @property
     def title(self) -> str:
@@ -82,10 +84,12 @@ class SweepRun:
 
     def __call__(self, log: Log) -> dict[str, Any]:
         """Trains to the end, or goes on with what was interrupted; returns the metrics, or under "failed" why the run
-        could not go on, which is kept, so that it is not tried again."""
+        could not go on, which is kept: it is tried again where that is asked for."""
         failed = self.path / FAILED
         if failed.exists():
-            return dict(read_json(failed))
+            if not self.again:
+                return dict(read_json(failed))
+            failed.unlink()
 
         def subscriber(event: Event) -> None:
             if event["event"] == "evaluation":
@@ -182,9 +186,13 @@ def read_sweep(folder: Path) -> SweepPlan | None:
     return read_plan_file(folder / NAME, SweepPlan)
 
 
-def runs_of(folder: Path, plan: SweepPlan) -> list[SweepRun]:
-    """The runs of a sweep, each in `folder`/run-N."""
-    return [SweepRun(plan, folder / f"run-{number}", number) for number in range(1, len(plan.recipes) + 1)]
+def runs_of(folder: Path, plan: SweepPlan, *, again: bool = False) -> list[SweepRun]:
+    """The runs of a sweep, each in `folder`/run-N.
+
+    Args:
+        again: whether those that had failed are tried again.
+    """
+    return [SweepRun(plan, folder / f"run-{number}", number, again) for number in range(1, len(plan.recipes) + 1)]
 
 
 def summary_of(plan: SweepPlan, results: Sequence[Mapping[str, Any]], metric: str, *, most: bool) -> dict[str, Any]:

@@ -90,28 +90,33 @@ def error_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
 
 
 def worst_errors(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery:
-    """The errors with the largest loss, at most `WORST_ERRORS`."""
+    """The errors with the largest loss, at most `WORST_ERRORS`; those whose label is likely wrong are marked."""
     wrong = np.flatnonzero(records["label"] != records["predicted"])
     if not len(wrong):
         return Gallery("Errors", (), "None.")
-    worst = wrong[np.argsort(-records["loss"][wrong], kind="stable")][:WORST_ERRORS]
+    worst, suspects = _worst(records), likely_wrong(records)
+    marked = set(suspects.tolist())
     items = []
     for row in worst:
         true, predicted = (classes[int(records[k][row])] for k in ("label", "predicted"))
         confidence = float(records["confidence"][row])
+        label = (Span(", look at the label", "soft"),) if int(row) in marked else ()
         caption = (
-            Span(true, "strong"), Span(" taken for "), Span(predicted, "strong"), Span(f" ({confidence:.0%})")
+            Span(true, "strong"), Span(" taken for "), Span(predicted, "strong"), Span(f" ({confidence:.0%})"), *label
         )  # fmt: skip
         items.append(GalleryItem(int(ids[row]), caption))
     title = "The error" if len(wrong) == 1 else f"{len(wrong):,} errors, the worst first"
-    note = "" if len(wrong) <= WORST_ERRORS else f"The worst {WORST_ERRORS} are shown."
-    return Gallery(title, tuple(items), note)
+    notes = [] if len(wrong) <= WORST_ERRORS else [f"The worst {WORST_ERRORS} are shown."]
+    if len(suspects) and np.isin(suspects, worst).all():
+        notes.append(f"{show_count(len(suspects), 'label')} to look at: {_ABOUT_LABELS}")
+    return Gallery(title, tuple(items), " ".join(notes))
 
 
 def wrong_labels(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery | None:
-    """The samples whose label is likely wrong; None where there are none."""
-    rows = likely_wrong(records)
-    if not len(rows):
+    """The samples whose label is likely wrong and that are not among the worst errors; None where there are none."""
+    rows, worst = likely_wrong(records), _worst(records)
+    others = rows[~np.isin(rows, worst)]
+    if not len(others):
         return None
     items = tuple(
         GalleryItem(
@@ -119,13 +124,24 @@ def wrong_labels(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
             (Span(classes[int(records["label"][row])], "strong"), Span(" or rather "),
              Span(classes[int(records["predicted"][row])], "strong"), Span("?")),
         )
-        for row in rows[:WORST_ERRORS]
+        for row in others[:WORST_ERRORS]
     )  # fmt: skip
-    note = (
-        "Another class is predicted as surely as where it is the label (confident learning). Errors of the model look "
-        "the same: look before you change a label. resnets evaluate --out lists all in wrong_labels.csv."
-    )
+    above = len(rows) - len(others)
+    marked = f" {above:,} of them {'is' if above == 1 else 'are'} marked among the errors above." if above else ""
+    note = f"{_ABOUT_LABELS[0].upper()}{_ABOUT_LABELS[1:]}{marked}"
     return Gallery(f"{show_count(len(rows), 'label')} to look at", items, note)
+
+
+_ABOUT_LABELS = (
+    "another class is predicted as surely as where it is the label (confident learning). Errors of the model look the "
+    "same: look before you change a label. resnets evaluate --out lists all in wrong_labels.csv."
+)
+
+
+def _worst(records: SampleRecords) -> NDArray[np.int64]:
+    """The rows of the errors with the largest loss, at most `WORST_ERRORS`."""
+    wrong = np.flatnonzero(records["label"] != records["predicted"])
+    return wrong[np.argsort(-records["loss"][wrong], kind="stable")][:WORST_ERRORS]
 
 
 def confidence_charts(records: SampleRecords, metrics: Mapping[str, Any]) -> Charts | None:

@@ -24,6 +24,7 @@ from resnets.tasks.classification.confidence import threshold_for
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.temperature import fit_temperature
 from resnets.tasks.classification.verdict import verdict
+from resnets.tasks.classification.withheld import remarks
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
@@ -130,6 +131,9 @@ class Classification:
         facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes, facts)
+
+    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
+        return remarks(records, metrics, self.settings, split)
 
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, classes, self.settings.unknown_below)

@@ -109,6 +109,9 @@ class MultiLabelClassification:
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes)
 
+    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
+        return ()
+
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records, classes, self.settings.thresholds or [THRESHOLD] * len(classes))
 

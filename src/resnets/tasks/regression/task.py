@@ -90,6 +90,9 @@ class Regression:
     ) -> tuple[Section, ...]:
         return report.sections(records, ids)
 
+    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
+        return ()
+
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records)
 

@@ -114,6 +114,9 @@ class Segmentation:
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids)
 
+    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
+        return ()
+
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         """Mean IoU, the share of pixels that are right, and the mean loss of each image; empty where all is void."""
         pixels = records["pixels"]
