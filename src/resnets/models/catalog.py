@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from resnets.core.errors import UsageError, lookup
-from resnets.models.heads import FCNHead
+from resnets.models.heads import DeepLabHead, FCNHead, FPNHead
 from resnets.models.spec import Spec
 from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 
@@ -84,6 +84,16 @@ def _fcn(backbone: Spec) -> Spec:
     As torchvision's builders do without weights, it leaves the auxiliary head out: `head=FCNHead(auxiliary=True)`.
     """
     return replace(backbone, output_stride=8, classes=21, head=FCNHead())
+
+
+def _deeplab(backbone: Spec) -> Spec:
+    """DeepLabV3 (Chen et al. 2017, 1706.05587) as torchvision has it; the auxiliary head is left out as in `_fcn`."""
+    return replace(backbone, output_stride=8, classes=21, head=DeepLabHead())
+
+
+def _fpn(backbone: Spec) -> Spec:
+    """A feature pyramid for pixels (Kirillov et al. 2019, 1901.02446), at the network's own strides."""
+    return replace(backbone, classes=21, head=FPNHead())
 
 
 CATALOG: dict[str, Spec] = {
@@ -253,14 +263,16 @@ CATALOG: dict[str, Spec] = {
     "wrn28_10": _wide(28, 10),
     "wrn40_4": _wide(40, 4),
     "cifar_fast": _fast(),
-    # semantic segmentation; `find` knows fcn_NAME for every other network on ImageNet, too
+    # semantic segmentation; `find` knows fcn_NAME, deeplabv3_NAME and fpn_NAME for every other network on ImageNet, too
     "fcn_resnet50": _fcn(_bottleneck(_50)),
     "fcn_resnet101": _fcn(_bottleneck(_101)),
+    "deeplabv3_resnet50": _deeplab(_bottleneck(_50)),
+    "deeplabv3_resnet101": _deeplab(_bottleneck(_101)),
 }
 
 
 def find(name: str) -> Spec:
-    """The spec called `name`: one of `CATALOG`, or "fcn_" and the name of one on ImageNet.
+    """The spec called `name`: one of `CATALOG`, or one on ImageNet with the head of a task, such as "fcn_resnet18".
 
     Raises:
         UsageError: there is none; the message has the most similar names.
@@ -278,7 +290,10 @@ def find(name: str) -> Spec:
 def _with_heads() -> dict[str, Spec]:
     """`CATALOG`, and each of its classifiers on ImageNet with the head of a task."""
     on_imagenet = {name: spec for name, spec in CATALOG.items() if spec.usual_size == 224 and spec.classes == 1000}
-    return {
-        **CATALOG,
-        **{f"fcn_{name}": _fcn(spec) for name, spec in on_imagenet.items() if f"fcn_{name}" not in CATALOG},
+    with_heads = {
+        pattern.format(name): make(spec) for pattern, make in _HEADS.items() for name, spec in on_imagenet.items()
     }
+    return {**CATALOG, **with_heads}
+
+
+_HEADS = {"fcn_{}": _fcn, "deeplabv3_{}": _deeplab, "fpn_{}": _fpn}

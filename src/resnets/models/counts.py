@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from resnets.core.errors import UsageError
 from resnets.core.units import show_size
-from resnets.models.heads import FCNHead
+from resnets.models.head_counts import pixel_layers
+from resnets.models.heads import PixelHead
 from resnets.models.part_counts import gate_layers, middle_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
@@ -87,21 +88,13 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
         maps[stage_of(name)] = channels, walk.size
     if spec.preactivation:
         yield from walk.norms("bn", channels)
-    if isinstance(spec.head, FCNHead):
-        for name, (inputs, walk.size) in zip(spec.head.modules, reversed(maps.values()), strict=False):
-            yield from _fcn_head(walk, name, inputs)
+    if isinstance(spec.head, PixelHead):
+        yield from pixel_layers(walk, spec.head, list(maps.values()))
     elif spec.classes:
         yield Layer(
             name="fc", kind="linear", shape=(spec.classes,),
             parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
         )  # fmt: skip
-
-
-def _fcn_head(walk: Walk, name: str, inputs: int) -> Iterator[Layer]:
-    inner = FCNHead.inner(inputs)
-    yield walk.conv(f"{name}.0", inputs, inner, 3)
-    yield from walk.norms(f"{name}.1", inner)
-    yield walk.conv(f"{name}.4", inner, walk.spec.classes, 1, bias=True)
 
 
 def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:

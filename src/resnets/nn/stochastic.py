@@ -111,6 +111,20 @@ class Dropout(Stochastic):
         return x * (keep.to(x.dtype) / (1 - self.rate))
 
 
+class ChannelDropout(Stochastic):
+    """Dropout of whole channels (Tompson et al. 2015, 1411.4280, section 3.2): each is 0 with probability `rate`.
+
+    (N, C, ...) to the same shape. Kept channels are divided by 1 - rate.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        of_channel = x.flatten(2)[:, :, 0]
+        keep = draw(of_channel, self.keys, self.layer, False) >= self.rate
+        return x * (keep.to(x.dtype) / (1 - self.rate)).view([x.shape[0], x.shape[1]] + [1] * (x.ndim - 2))
+
+
 def number_stochastic_layers(network: nn.Module) -> None:
     """Numbers the stochastic layers of `network` in the order of construction."""
     for number, layer in enumerate(m for m in network.modules() if isinstance(m, Stochastic)):

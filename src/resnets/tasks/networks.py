@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from resnets.models.heads import FCNHead
+from resnets.models.heads import PixelHead
 from resnets.models.initialize import allocate
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.segmentation import network as segmentation
 
 
-def build_network(spec: Spec) -> ResNet | segmentation.FCN:
+def build_network(spec: Spec) -> ResNet | segmentation.SegmentationNet:
     """The network of `spec`, with its head, on the CPU; its weights are not yet set.
 
     Raises:
         UsageError: it has too many parameters for the weights to be allocated.
     """
-    if isinstance(spec.head, FCNHead):
+    if isinstance(spec.head, PixelHead):
         return segmentation.build(spec)
     return allocate(spec)
