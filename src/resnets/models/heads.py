@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.models.box_heads import BoxHead
+from resnets.models.output_rows import OutputRows
 from resnets.nn.shapes import Pool
 
 
@@ -32,9 +34,9 @@ class LinearHead:
         return ("fc",)
 
     @property
-    def output_layers(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are logits."""
-        return ("fc",)
+    def output_layers(self) -> dict[str, OutputRows]:
+        """The layers with rows for the classes, and how they lie."""
+        return {"fc": OutputRows()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +77,9 @@ class FCNHead:
         return ("classifier", "aux_classifier") if self.auxiliary else ("classifier",)
 
     @property
-    def output_layers(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are logits."""
-        return tuple(f"{name}.4" for name in self.modules)
+    def output_layers(self) -> dict[str, OutputRows]:
+        """The layers with rows for the classes, and how they lie."""
+        return {f"{name}.4": OutputRows() for name in self.modules}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +122,9 @@ class DeepLabHead:
         return ("classifier", "aux_classifier") if self.auxiliary else ("classifier",)
 
     @property
-    def output_layers(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are logits."""
-        return tuple(f"{name}.4" for name in self.modules)
+    def output_layers(self) -> dict[str, OutputRows]:
+        """The layers with rows for the classes, and how they lie."""
+        return {f"{name}.4": OutputRows() for name in self.modules}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +179,10 @@ class FPNHead:
         return ("classifier",)
 
     @property
-    def output_layers(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are logits."""
-        return ("classifier.logits",)
+    def output_layers(self) -> dict[str, OutputRows]:
+        """The layers with rows for the classes, and how they lie."""
+        return {"classifier.logits": OutputRows()}
 
 
 PixelHead = FCNHead | DeepLabHead | FPNHead
-Head = LinearHead | FCNHead | DeepLabHead | FPNHead
+Head = LinearHead | PixelHead | BoxHead
