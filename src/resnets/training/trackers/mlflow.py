@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -32,7 +33,6 @@ class MLflowTracker:
             import sqlalchemy  # noqa: F401 - for the database: mlflow-skinny has come without it
         except ImportError:
             raise not_installed("--mlflow needs MLflow", "mlflow") from None
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
         self._mlflow: Any = mlflow
         self._last: dict[str, int] = {}  # the last step of each metric
 
@@ -42,7 +42,8 @@ class MLflowTracker:
             self._client, artifacts = self._mlflow.MlflowClient(), None
         else:
             own.mkdir(exist_ok=True)
-            self._client = self._mlflow.MlflowClient(tracking_uri=f"sqlite:///{own / 'mlflow.db'}")
+            with _without_information():  # on each table that it makes
+                self._client = self._mlflow.MlflowClient(tracking_uri=f"sqlite:///{own / 'mlflow.db'}")
             artifacts = (own / "artifacts").as_uri()
         found = self._found(run.id)
         if found is None:
@@ -96,6 +97,17 @@ class MLflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def _without_information() -> Iterator[None]:
+    """Context manager in which nothing below a warning is logged; levels alone do not do, as alembic sets its own."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

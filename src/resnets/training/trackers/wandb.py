@@ -40,7 +40,7 @@ class WandbTracker:
             id=known,
             name=run.name,
             config=dict(run.settings),
-            resume="allow",
+            resume="allow" if run.id is not None else None,
             reinit="create_new",  # runs of one process, such as folds, are runs of their own
             settings=self._wandb.Settings(console="off", silent=self._mode == "offline"),
         )
