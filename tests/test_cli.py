@@ -151,12 +151,6 @@ def test_a_log_that_is_no_terminal_has_a_bounded_number_of_lines(folder: Path, t
     assert 12 <= len(out.splitlines()) <= 20
 
 
-def test_tensorboard_gets_the_figures(folder: Path, tmp_path: Path) -> None:
-    argv = ("--data", folder, "--epochs", 1, "--out", tmp_path / "r", "--tensorboard", *TINY)
-    assert call("train", "paper/cifar", *argv).code == 0
-    assert list((tmp_path / "r" / "tensorboard").glob("events.out.tfevents.*"))
-
-
 def test_help_comes_at_once_and_without_torch() -> None:
     times = []
     for _ in range(3):

@@ -31,7 +31,7 @@ FLAGS = {
               "--large-batch", "--memory-limit", "--out", "--seed", "--device", "--precision", "--workers",
               "--checkpoint-minutes", "--checkpoint-steps", "--keep", "--monitor", "--rank-timeout", "--tensorboard",
               "--val-share", "--group-by", "--fold", "--balance", "--patience", "--unknown-below", "--accuracy",
-              "--sweep", "--jobs"},
+              "--sweep", "--jobs", "--mlflow", "--wandb"},
     "resume": {"--data", "--epochs", "--memory-limit", "--rank-timeout"},
     "check": {"--format", "--only", "--skip", "--strict", "--fast", "--relabel", "--out", "--workers"},
     "replay": {"--step"},

@@ -42,7 +42,7 @@ PARTS = {
 # Whole identifiers.
 NAMES = {
     "Captured": "CUDAGraphStep",
-    "Board": "TensorBoardSubscriber",
+    "Board": "TensorBoardTracker",
     "Growth": "ProgressiveResize",
     "Keeping": "CheckpointPolicy",
     "Look": "tta_crops",

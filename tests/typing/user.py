@@ -68,6 +68,7 @@ def of_runs(recipe: resnets.Recipe, history: History) -> resnets.Run:
     assert_type(run, resnets.Run)
     again = resnets.train(Path("runs/a/recipe.json"), data="digits", model=Path("spec.json"), weights=run, epochs=2)
     assert_type(again, resnets.Run)
+    assert_type(resnets.train("digits", tensorboard=True, mlflow=True, wandb=True), resnets.Run)
     assert_type(run.folder, Path)
     assert_type(run.model, Path)
     assert_type(run.report, Path)

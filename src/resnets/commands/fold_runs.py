@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnets.commands.training_run import Run, tensorboard_subscriber, useful
+from resnets.commands.training_run import Run, useful
 from resnets.core.console import aligned
 from resnets.core.errors import UsageError
 from resnets.tasks.catalog import find
@@ -43,13 +43,8 @@ class FoldRuns(Run):
         return "<pre>" + "\n".join(table(self.metrics)) + "</pre>"
 
 
-def fold_runs(
-    folder: Path, plan: FoldsPlan, *, rank_timeout: float, subscribers: Sequence[Subscriber], required: bool
-) -> FoldRuns:
+def fold_runs(folder: Path, plan: FoldsPlan, *, rank_timeout: float, subscribers: Sequence[Subscriber]) -> FoldRuns:
     """Runs all folds, or goes on with them, also where the model of one is of no use.
-
-    Args:
-        required: whether TensorBoard has to be installed where the plan wants its events.
 
     Raises:
         TrainingError: all folds have ended, and the model of one is of no use; the error has the runs.
@@ -62,8 +57,7 @@ def fold_runs(
 
         def subscribers_of(own: RunFolder) -> Sequence[Subscriber]:
             stack.pop_all().close()
-            events = stack.enter_context(tensorboard_subscriber(own, plan.tensorboard, required=required))
-            return (*subscribers, *events, *stack.enter_context(watch_from_python(True)))
+            return (*subscribers, *stack.enter_context(watch_from_python(True)))
 
         results = list(run_folds(folder, plan, rank_timeout=rank_timeout, subscribers_of=subscribers_of))
     metrics = summary_of(results, plan)

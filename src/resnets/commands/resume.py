@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
-from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.commands.training_run import Run, answer, finished_run
 from resnets.core import clock
 from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
@@ -94,18 +94,14 @@ def resume(
         require_same(str(data), read_plan(folder.recipe).recipe.data, folder.path)
         data = None
     more = parse_epochs(epochs) if epochs is not None else None
-    wanted = read_plan(folder.recipe).tensorboard and is_main()
-    with (
-        tensorboard_subscriber(folder, wanted, required=False) as tensorboard_events,
-        watch_from_python(is_main()) as progress,
-    ):
+    with watch_from_python(is_main()) as progress:
         scores = runner.resume(
             folder,
             data=None if data is None else str(local_path(data, "data")),
             epochs=more,
             memory_limit=memory_limit,
             rank_timeout=rank_timeout,
-            subscribers=(*subscribers, *tensorboard_events, *progress),
+            subscribers=(*subscribers, *progress),
             started=started,
         )
     return _as_it_was(folder) if scores is None else finished_run(folder, scores)
@@ -135,7 +131,7 @@ def _resumed_folds(
         raise UsageError(
             f"--data, --epochs and --memory-limit are for one run: resnets resume {folder / 'fold-1'}, and so on."
         )
-    return fold_runs(folder, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=False)
+    return fold_runs(folder, plan, rank_timeout=rank_timeout, subscribers=subscribers)
 
 
 def _as_it_was(folder: RunFolder) -> Run:

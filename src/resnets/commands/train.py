@@ -13,7 +13,7 @@ from resnets.commands.asked_recipe import asked_recipe
 from resnets.commands.command import Command, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
 from resnets.commands.resume import resume
-from resnets.commands.training_run import Run, answer, finished_run, tensorboard_subscriber
+from resnets.commands.training_run import Run, answer, finished_run
 from resnets.core import clock
 from resnets.core.console import note
 from resnets.core.errors import UsageError
@@ -30,7 +30,7 @@ from resnets.training.size import notes_on_size
 
 if TYPE_CHECKING:
     from resnets.commands.asked_recipe import AskedRecipe
-    from resnets.training.plan import CheckpointPolicy
+    from resnets.training.plan import CheckpointPolicy, TrackerName
     from resnets.training.sweep import SweepPlan
 
 
@@ -73,6 +73,8 @@ def train(
     jobs: int = 1,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
+    mlflow: bool = False,
+    wandb: bool = False,
     subscribers: tuple[Subscriber, ...] = (),
     quiet: bool = False,
 ) -> Run:
@@ -131,7 +133,10 @@ def train(
             in one folder and one table, the best on val first. Runs that differ in seed alone are one row.
         jobs: runs of a sweep at a time, each in a process of its own.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
-        tensorboard: also write TensorBoard events into the run's folder.
+        tensorboard: also write the numbers of the log for TensorBoard, into the run's folder.
+        mlflow: also write them, and the recipe, for MLflow, into the run's folder or where MLFLOW_TRACKING_URI says.
+        wandb: also write them, and the recipe, for Weights & Biases, into the run's folder; offline, unless WANDB_MODE
+            says otherwise.
         subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an
             exception in one is reported once and does not end the run.
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
@@ -177,6 +182,7 @@ def train(
     from resnets.training.plan import CheckpointPolicy
     from resnets.training.progress import watch_from_python
     from resnets.training.run_folder import RunFolder, new_run_folder
+    from resnets.training.trackers.catalog import require
 
     if restarts() and out is not None and RunFolder(Path(out)).recipe.exists():
         return resume(out, rank_timeout=rank_timeout, subscribers=subscribers)
@@ -189,7 +195,10 @@ def train(
         raise UsageError("With several ranks, give the folder of the run: --out FOLDER.")
     if folds is not None and world_size() > 1:
         raise UsageError("With several ranks, train the folds one by one: --fold 1/5, and so on.")
-    swept = _sweep(sweep, asked, jobs, device, workers, checkpoints, alone=folds is None and not tensorboard)
+    wanted: dict[TrackerName, bool] = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
+    trackers = tuple(name for name in wanted if wanted[name])
+    require(trackers)
+    swept = _sweep(sweep, asked, jobs, device, workers, checkpoints, trackers, alone=folds is None)
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
         if swept is not None:
@@ -202,24 +211,21 @@ def train(
             folds = folds or _count_folds(resolved)
             plan = FoldsPlan(
                 recipe=resolved, count=folds, device=device, workers=workers, checkpoints=checkpoints,
-                tensorboard=tensorboard,
+                trackers=trackers,
             )  # fmt: skip
             note(*plan_notes)
             plan = begin_folds(folder.path, plan)
-            return fold_runs(folder.path, plan, rank_timeout=rank_timeout, subscribers=subscribers, required=True)
-        with (
-            tensorboard_subscriber(folder, tensorboard and is_main(), required=True) as tensorboard_events,
-            watch_from_python(is_main()) as progress,
-        ):
+            return fold_runs(folder.path, plan, rank_timeout=rank_timeout, subscribers=subscribers)
+        with watch_from_python(is_main()) as progress:
             scores = runner.train(
                 resolved,
                 folder,
                 device=device,
                 workers=workers,
                 checkpoints=checkpoints,
-                tensorboard=tensorboard,
+                trackers=trackers,
                 rank_timeout=rank_timeout,
-                subscribers=(*subscribers, *tensorboard_events, *progress),
+                subscribers=(*subscribers, *progress),
                 started=started,
                 first_notes=plan_notes,
             )
@@ -238,6 +244,7 @@ def _sweep(
     device: str,
     workers: int | None,
     checkpoints: CheckpointPolicy,
+    trackers: tuple[TrackerName, ...],
     *,
     alone: bool,
 ) -> SweepPlan | None:
@@ -259,15 +266,16 @@ def _sweep(
             raise UsageError("jobs is for --sweep: one run is one job.")
         return None
     if not alone or world_size() > 1:
-        raise UsageError("A sweep is of runs in one process each, without --fold all, --tensorboard and torchrun.")
+        raise UsageError("A sweep is of runs in one process each, without --fold all and torchrun.")
     names, values = combinations(sweep)
     settings = [tuple(f"{name}={value}" for name, value in zip(names, each, strict=True)) for each in values]
     recipes = tuple(asked.recipe(each) for each in settings)
     if jobs > 1 and is_in_memory(recipes[0].data):
         raise UsageError("Data in memory is in this process alone: sweep with jobs=1, or write the data to files.")
     return SweepPlan(
-        names=names, values=values, recipes=recipes, jobs=jobs, device=device, workers=workers, checkpoints=checkpoints
-    )
+        names=names, values=values, recipes=recipes, jobs=jobs, device=device, workers=workers, checkpoints=checkpoints,
+        trackers=trackers,
+    )  # fmt: skip
 
 
 def _count_folds(recipe: Recipe) -> int:

@@ -1,23 +1,21 @@
-"""What `train` and `resume` share: the finished run, how it is shown, and TensorBoard."""
+"""What `train` and `resume` share: the finished run, and how it is shown."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnets.commands.command import Answer, Invocation
-from resnets.core.console import note, printable, say
-from resnets.core.errors import TrainingError, UsageError
+from resnets.core.console import printable, say
+from resnets.core.errors import TrainingError
 from resnets.evaluation.display import headline, page
 
 if TYPE_CHECKING:
     from resnets.evaluation.scoring import Scores
-    from resnets.training.events import Subscriber
     from resnets.training.run_folder import RunFolder
 
 
@@ -135,25 +133,3 @@ def _ended(invocation: Invocation, **python_only: Any) -> Run:
             raise
         run = error.run
     return run
-
-
-@contextlib.contextmanager
-def tensorboard_subscriber(folder: RunFolder, wanted: bool, *, required: bool) -> Iterator[tuple[Subscriber, ...]]:
-    """Context manager that gives the subscriber which writes TensorBoard events, or none where it is not `wanted`.
-
-    Args:
-        required: whether to raise UsageError if TensorBoard is not installed; otherwise a note is printed.
-    """
-    with contextlib.ExitStack() as stack:
-        subscribers: tuple[Subscriber, ...] = ()
-        if wanted:
-            from resnets.training.tensorboard import TensorBoardSubscriber
-
-            try:
-                writer = TensorBoardSubscriber(folder.path / "tensorboard")
-                subscribers = (stack.enter_context(contextlib.closing(writer)),)
-            except UsageError as error:
-                if required:
-                    raise
-                note(f"{error} The run goes on without it.")
-        yield subscribers

@@ -22,7 +22,7 @@ from resnets.tasks.catalog import find
 from resnets.training import runner
 from resnets.training.distributed import LIMIT
 from resnets.training.events import Subscriber
-from resnets.training.plan import CheckpointPolicy, read_plan
+from resnets.training.plan import CheckpointPolicy, TrackerName, read_plan
 from resnets.training.plan_file import read_plan_file, write_plan_file
 from resnets.training.prepare import absolute_path
 from resnets.training.recipe import Recipe
@@ -39,7 +39,7 @@ class FoldsPlan:
     Args:
         recipe: of each run, which has its own fold.
         count: number of folds.
-        device, workers, checkpoints, tensorboard: as `runner.train` takes them.
+        device, workers, checkpoints, trackers: as `runner.train` takes them.
         data_path: absolute path of the data, where the recipe's `data` is a folder or a table.
     """
 
@@ -48,7 +48,7 @@ class FoldsPlan:
     device: str = "auto"
     workers: int | None = None
     checkpoints: CheckpointPolicy
-    tensorboard: bool = False
+    trackers: tuple[TrackerName, ...] = ()
     data_path: str | None = None
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ def run_folds(
                     device=plan.device,
                     workers=plan.workers,
                     checkpoints=plan.checkpoints,
-                    tensorboard=plan.tensorboard,
+                    trackers=plan.trackers,
                     rank_timeout=rank_timeout,
                     subscribers=subscribers_of(own),
                     started=started,

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from resnets.core.config import OMITTED_BY_DEFAULT, decode, encode
 from resnets.core.errors import FileError, UsageError, nearest
@@ -24,6 +25,7 @@ from resnets.training.length import PlannedLength
 from resnets.training.recipe import Recipe
 
 FORMAT = 1
+TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 
 
 @renamed_fields
@@ -114,7 +116,7 @@ class Plan:
         weights_sha256: of the file of weights that the run starts from; None where they are drawn.
         teacher_sha256: of the model file of the recipe's teacher; None without one.
         data_path: absolute path of the data, where the recipe's `data` is a folder; None in the files of version 0.1.
-        tensorboard: whether events are also written for TensorBoard.
+        trackers: those that get the events of the run too; see `training.trackers`.
         extensions: epochs of each extension of the finished run; see `training.extension`.
         lengths: of a run with a time budget that has finished: as it was planned from step to step.
         stopped_after: the steps that were done when patience ended the run, and each extension of it that it ended.
@@ -133,7 +135,7 @@ class Plan:
     data_path: str | None = None
     weights_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     teacher_sha256: str | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
-    tensorboard: bool = False
+    trackers: tuple[TrackerName, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
     extensions: tuple[float, ...] = ()
     lengths: tuple[PlannedLength, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
     stopped_after: tuple[int, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
@@ -204,6 +206,9 @@ def read_plan(path: Path) -> Plan:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise FileError(f"{path} is no recipe of format {FORMAT}; read it with the version of resnets that wrote it.")
     try:
-        return decode(Plan, {key: value for key, value in data.items() if key != "format"})
+        found = {key: value for key, value in data.items() if key != "format"}
+        if found.pop("tensorboard", False):  # of version 0.2
+            found["trackers"] = ["tensorboard"]
+        return decode(Plan, found)
     except UsageError as error:
         raise FileError(f"{path} is damaged: {error}") from error

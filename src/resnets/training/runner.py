@@ -28,7 +28,7 @@ from resnets.training.environment import Environment
 from resnets.training.events import Subscriber
 from resnets.training.extension import extend, phases_of
 from resnets.training.lock import locked_for
-from resnets.training.plan import CheckpointPolicy, Plan, read_plan, write_plan
+from resnets.training.plan import CheckpointPolicy, Plan, TrackerName, read_plan, write_plan
 from resnets.training.prepare import PreparedData, absolute_path, moved_to, reopen, resolve
 from resnets.training.recipe import Recipe
 from resnets.training.recipe_checks import check_soup, check_val
@@ -36,6 +36,7 @@ from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 from resnets.training.session import Session
 from resnets.training.teacher import with_teacher
+from resnets.training.trackers.catalog import tracked
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
     workers: int | None = None,
     checkpoints: CheckpointPolicy | None = None,
     rank_timeout: float = LIMIT,
-    tensorboard: bool = False,
+    trackers: Sequence[TrackerName] = (),
     subscribers: Sequence[Subscriber] = (),
     started: float | None = None,
     first_notes: Sequence[str] = (),
@@ -55,7 +56,7 @@ def train(
 
     Args:
         rank_timeout: seconds after which the ranks under torchrun give up on one that does not respond.
-        tensorboard: recorded for `resume`; one of `subscribers` writes the events.
+        trackers: that get the events too, also after a `resume`; one that is not installed is left out with a note.
         started: when the command began, from which a time budget counts; see `core.clock`. By default now.
         first_notes: for the person who trains, before those of the run.
 
@@ -96,7 +97,7 @@ def train(
             data_fingerprint="contents",
             split_rule="groups" if data.splits.uses_group_column else "hash",
             data_path=absolute_path(recipe.data),
-            tensorboard=tensorboard,
+            trackers=tuple(trackers),
         )
         agreement.require_equal(
             ranks, {"recipe.bn_batch": recipe.bn_batch, "weights": plan.weights_sha256, "teacher": teacher}
@@ -106,7 +107,8 @@ def train(
             notes += budget.notes(recipe, planned.lengths[-1], len(data.train))
         with locked_for(ranks, folder.checkpoints), arithmetic_of(plan):
             agreement.from_rank_0(ranks, lambda: _write_folder(folder, plan, data))
-            return Session(planned, data, folder, ranks, subscribers, budget=budget).run(notes)
+            with tracked(folder, plan.trackers if ranks.is_main else ()) as own:
+                return Session(planned, data, folder, ranks, (*subscribers, *own), budget=budget).run(notes)
 
 
 def resume(
@@ -168,8 +170,8 @@ def resume(
             if ranks.is_main and not folder.split.exists():  # of a run that version 0.1.0 began
                 run_split.write(folder.split, opened.splits)
             budget, plan = time_budget.resumed(plan, opened, folder, ranks, started, found)
-            with arithmetic_of(plan):
-                return Session(plan, opened, folder, ranks, subscribers, found, budget).run(notes)
+            with arithmetic_of(plan), tracked(folder, plan.trackers if ranks.is_main else ()) as own:
+                return Session(plan, opened, folder, ranks, (*subscribers, *own), found, budget).run(notes)
 
 
 def replay(folder: RunFolder, step: int) -> Diagnosis:

@@ -34,7 +34,7 @@ class Subscribers:
         if number in self._failed:
             return
         self._failed.add(number)
-        name = type(self._subscribers[number]).__name__
+        name = getattr(self._subscribers[number], "title", type(self._subscribers[number]).__name__)
         message = f"A subscriber of the run ({name}) failed, and training goes on: {type(error).__name__}: {error}"
         self._report(message)
         with contextlib.suppress(Exception):  # standard error may be what failed

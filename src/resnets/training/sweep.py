@@ -19,7 +19,7 @@ from resnets.core.files import read_json, write_json
 from resnets.core.typed import checked
 from resnets.training import runner
 from resnets.training.events import Event
-from resnets.training.plan import CheckpointPolicy
+from resnets.training.plan import CheckpointPolicy, TrackerName
 from resnets.training.plan_file import read_plan_file, write_plan_file
 from resnets.training.prepare import absolute_path
 from resnets.training.recipe import Recipe
@@ -43,7 +43,7 @@ class SweepPlan:
         values: of these settings, for each run.
         recipes: of each run.
         jobs: runs at a time.
-        device, workers, checkpoints: as `runner.train` takes them.
+        device, workers, checkpoints, trackers: as `runner.train` takes them.
     """
 
     names: tuple[str, ...]
@@ -53,6 +53,7 @@ class SweepPlan:
     device: str = "auto"
     workers: int | None = None
     checkpoints: CheckpointPolicy
+    trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.recipes) <= MOST or len(self.values) != len(self.recipes):
@@ -107,6 +108,7 @@ class SweepRun:
                     device=plan.device,
                     workers=plan.workers,
                     checkpoints=plan.checkpoints,
+                    trackers=plan.trackers,
                     subscribers=(subscriber,),
                     started=started,
                 )

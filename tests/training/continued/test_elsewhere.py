@@ -1,4 +1,4 @@
-"""A run goes on from another folder, with moved data and for TensorBoard, and has a folder of its own."""
+"""A run goes on from another folder, with moved data, and has a folder of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resnets.training.plan import read_plan
 from resnets.training.run_folder import new_run_folder
 from tests.training.continued.conftest import TINY, trained
 from tests.training.cut import Cut, cut_after
-from tests.training.runs import curve, events, sha_of
+from tests.training.runs import curve, sha_of
 
 
 def test_a_run_goes_on_from_another_folder(
@@ -81,35 +81,13 @@ def test_a_recipe_file_of_an_earlier_version_resumes_and_has_the_hash_that_it_ha
     path = tmp_path / "r" / "recipe.json"
     saved = read_plan(path)
     described = json.loads(path.read_text())
-    for name in ("data_path", "tensorboard", "extensions"):
+    for name in ("data_path", "extensions"):
         del described[name]
     path.write_text(json.dumps(described))
     assert read_plan(path).sha256 == saved.sha256
-    assert replace(saved, data_path="/x", tensorboard=True, extensions=(3.0,)).sha256 == saved.sha256
+    assert replace(saved, data_path="/x", trackers=("tensorboard",), extensions=(3.0,)).sha256 == saved.sha256
     resnets.resume(tmp_path / "r")
     assert sha_of(tmp_path / "r") == sha_of(whole)
-
-
-def test_tensorboard_goes_on_after_resume(data: Path, tmp_path: Path) -> None:
-    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    cut_after(data, tmp_path / "r", 15, *TINY, epochs=2, tensorboard=True, checkpoint_steps=10)
-    assert read_plan(tmp_path / "r" / "recipe.json").tensorboard
-    resnets.resume(tmp_path / "r")
-    found = accumulators.EventAccumulator(str(tmp_path / "r" / "tensorboard"))
-    found.Reload()
-    for tag, kind, figure in (("train/loss", "step", "loss"), ("val/accuracy", "evaluation", "accuracy")):
-        written = [(e.step, e.value) for e in found.Scalars(tag)]
-        logged = [(e["step"], pytest.approx(e[figure], rel=1e-5)) for e in events(tmp_path / "r") if e["event"] == kind]
-        assert written == logged
-
-
-def test_without_tensorboard_a_run_goes_on_and_says_so(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cut_after(data, tmp_path / "r", 15, *TINY, epochs=2, tensorboard=True)
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    resnets.resume(tmp_path / "r")
-    assert "The run goes on without" in capsys.readouterr().err
 
 
 def test_two_processes_without_a_folder_claim_different_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

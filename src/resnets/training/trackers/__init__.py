@@ -1,0 +1,1 @@
+"""Experiment trackers: TensorBoard, MLflow and Weights & Biases, a module each and one table of them (`catalog`)."""
