@@ -60,7 +60,7 @@ MOVED: Mapping[str, str] = {
     "data.views": "modalities.image.transforms modalities.image.preprocessing",
     "evaluation.charts": "reporting.charts tasks.sections",
     "evaluation.judge": "evaluation.predictor modalities.image.tta",
-    "evaluation.report": "reporting.report reporting.* tasks.classification.report",
+    "evaluation.report": "reporting.report reporting.* tasks.classification.report tasks.classification.wilson",
     "evaluation.score": "evaluation.scoring evaluation.functions_0_2",
     "lab": "experiments",
     "lab.benchmark": "experiments.benchmark experiments.*",

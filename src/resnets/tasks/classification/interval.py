@@ -24,10 +24,9 @@ def accuracy_interval(right: NDArray[np.bool_], groups: NDArray[np.int64] | None
 
     for the accuracy p, G groups with n_g samples of which h_g are right, and the quantiles z of the normal and t of
     Student's distribution with G - 1 degrees of freedom: v is the variance of the ratio of two sums over clusters
-    (Cochran 1977, Sampling Techniques, section 9A.1), the rest is of Korn and Graubard 1998 (Survey Methodology 24,
-    pages 193 to 201), for Wilson's interval as in Franco et al. 2019 (Journal of Survey Statistics and Methodology 7).
-    It is at least 1 and at most N, and the number of groups where v says nothing: all are right or all wrong, or there
-    is one group.
+    (Cochran 1977, Sampling Techniques, chapter 9A), the rest is of Korn and Graubard 1998, for Wilson's interval as in
+    Franco et al. 2019 (J. Surv. Stat. Methodol. 7, pages 334 to 364). It is at least 1 and at most N, and the number of
+    groups where v says nothing: all are right or all wrong, or there is one group.
 
     Args:
         right: (N,)
