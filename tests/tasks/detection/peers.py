@@ -55,7 +55,7 @@ def theirs(name: str, classes: int = 90) -> nn.Module:
     with torch.no_grad():
         for key, parameter in network.named_parameters():
             if key.endswith(("cls_score.weight", "mask_fcn_logits.weight")):
-                parameter.normal_(0, 0.1)
+                parameter.normal_(0, 0.15)
             if key.endswith(
                 ("rpn.head.cls_logits.weight", "rpn.head.bbox_pred.weight", "box_predictor.bbox_pred.weight")
             ):
