@@ -44,6 +44,15 @@ def test_what_takes_no_second_shows_nothing() -> None:
     assert terminal.getvalue() == "\ra\\nb\\x1b[2J\x1b[K"
 
 
+def test_a_text_takes_one_line_of_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    terminal = Terminal()
+    Line(None, terminal)("run 1 of 4, " + 20 * "optimizer.lr=0.01 ", now=True)
+    (shown,) = terminal.getvalue().removesuffix("\x1b[K").split("\r")[1:]
+    assert len(shown) == 49
+    assert shown.startswith("run 1 of 4, optimizer.lr=0.01")
+
+
 def test_a_terminal_that_is_closed_ends_nothing() -> None:
     terminal = Terminal()
     line = Line(None, terminal)

@@ -6,7 +6,7 @@ whose ends make the shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ SIZE = (7.0, 4.4)  # inches
 POINT, RING = 4.0, 7.0  # points: the size of a sample, and of the ring around one that is marked
 _CAPS = ("round", "projecting")  # of a dot and of a square
 _FAINT, _RING = 0.3, 0.6  # opacity
+_FEW = 150  # marked points, above which their rings fade
+_FRONT = 3  # the layer of the clouds that have names, above the rings
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Swatch:
     """How a cloud is drawn.
 
     Args:
-        color: of the stylesheet.
+        color: as a stylesheet has it.
     """
 
     color: str
@@ -52,16 +54,17 @@ def scatter_plot(scatter: Scatter) -> str:
         figure = Figure(figsize=SIZE)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        pairs = list(zip(scatter.clouds, swatches(scatter), strict=True))
-        for cloud, swatch in sorted(pairs, key=lambda pair: not pair[1].faint):  # those in front come last
-            axes.add_patch(_dots(cloud, swatch))
+        for cloud, swatch in zip(scatter.clouds, swatches(scatter), strict=True):
+            if cloud.points or cloud.marked:
+                axes.add_patch(_dots(cloud, swatch))
         marked = [point for cloud in scatter.clouds for point in cloud.marked]
-        axes.plot(
-            *zip(*marked, strict=True) if marked else ((), ()), "o", color=INK, fillstyle="none", markersize=RING,
-            markeredgewidth=0.9, alpha=_RING, clip_on=False,
-        )  # fmt: skip
-        every = [point for cloud in scatter.clouds for point in (*cloud.points, *cloud.marked)]
-        axes.update_datalim(every)
+        if marked:
+            opacity = _RING * min(1.0, math.sqrt(_FEW / len(marked)))
+            axes.plot(
+                *zip(*marked, strict=True), "o", color=INK, fillstyle="none", markersize=RING, markeredgewidth=0.9,
+                alpha=opacity, zorder=_FRONT - 1, clip_on=False,
+            )  # fmt: skip
+        axes.update_datalim([point for cloud in scatter.clouds for point in (*cloud.points, *cloud.marked)])
         axes.autoscale_view()
         return to_svg(figure, _label(scatter))
 
@@ -70,8 +73,8 @@ def _dots(cloud: Cloud, swatch: Swatch) -> Any:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
-    places: Sequence[tuple[float, float]] = [each for each in (*cloud.points, *cloud.marked) for _ in range(2)]
-    path = Path(places or [(0.0, 0.0)], ([Path.MOVETO, Path.LINETO] * (len(places) // 2)) or [Path.MOVETO])
+    places = [each for each in (*cloud.points, *cloud.marked) for _ in range(2)]
+    path = Path(places, [Path.MOVETO, Path.LINETO] * (len(places) // 2))
     path.should_simplify = False  # which would leave out lines of no length
     return PathPatch(
         path,
@@ -80,6 +83,7 @@ def _dots(cloud: Cloud, swatch: Swatch) -> Any:
         linewidth=POINT,
         capstyle=_CAPS[swatch.square],
         alpha=_FAINT if swatch.faint else None,
+        zorder=_FRONT - 2 if swatch.faint else _FRONT,
         clip_on=False,
     )
 
