@@ -88,7 +88,8 @@ def train(
             images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100,
             torchvision:NAME, hf:OWNER/NAME (default: the recipe's). In Python also (images, labels), a map-style
             Dataset of torch, or these by split.
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: to begin with: a run folder, a file (.safetensors, .pth), torchvision:NAME, timm:TAG or
             hf:OWNER/NAME. Without model, the network is that of the weights, and images are normalised as they were for
@@ -96,7 +97,8 @@ def train(
         teacher: model file or run folder of the same classes, from which the network learns beside the labels
             (distillation; teacher.weight and teacher.temperature set how).
         size: WIDTHxHEIGHT of the images in pixels, or one number for a square; in Python also (height, width). The
-            recipe's resize, crop and augmentations follow in proportion. For masks one number, the shorter side.
+            recipe's resize, crop and augmentations follow in proportion. For masks and boxes one number, the shorter
+            side, or a range such as 480-640, of training; evaluation takes the largest.
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model (with fold=all and with sweep, of
             each run); as many steps as fit are planned from the measured speed, with the schedule run to its end. With
