@@ -22,6 +22,7 @@ from resnets.modalities.base import NOUNS, Arrays, Dataset, SplitName
 from resnets.modalities.batch import Batch
 from resnets.modalities.class_names import same_names
 from resnets.tasks.base import SampleRecords, Task
+from resnets.tasks.records import column
 
 Gather = Callable[[Any], list[Any]]
 RAGGED_BATCH = 4  # samples of any size, which are read at a time: their outputs, such as masks, are large
@@ -36,7 +37,8 @@ class Scores:
     Args:
         ids: (N,) indices of the samples that were scored, in ascending order.
         records: the task's records of these samples by name, (N, ...) each: of a classifier "label", "predicted",
-            "confidence", "loss" and what else its metrics need.
+            "confidence", "loss" and what else its metrics need. Boxes and the like, of which each sample has its own
+            number, are (N,) objects with an array a sample.
         metrics: the task's figures over these samples, by the names of `evaluate --json`, ready for JSON: fractions of
             1; "classes" has those of each class by its name.
         excluded: the error message by index, for samples that could not be read. They are in no other field.
@@ -148,7 +150,7 @@ def score(
                 outputs = predictor.predict([inputs for inputs, _ in pairs])
                 targets = _targets(dense, good, [own for _, own in pairs])
                 batch_records = task.evaluate_batch(outputs, targets, choose=choose)
-                parts.append((good, {name: value.cpu().numpy() for name, value in batch_records.items()}))
+                parts.append((good, {name: column(values) for name, values in batch_records.items()}))
     of_all_ranks = gather((parts, excluded))
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in of_all_ranks for i, reason in own.items()))

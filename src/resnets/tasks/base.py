@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from resnets.modalities.batch import Batch
 
 Direction = Literal["max", "min"]
-SampleRecords = dict[str, "NDArray[Any]"]  # arrays by name, each with one row a sample
+SampleRecords = dict[str, "NDArray[Any]"]  # columns by name, each with one row a sample; see `tasks.records`
 Network = Callable[[Any], Any]  # from inputs (N, ...) to the network's outputs
 
 
@@ -145,8 +145,9 @@ class Task(Protocol):
         """The inverse of `to_mean` on the averages of each sample: outputs for `evaluate_batch` and `answers`."""
         ...
 
-    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
-        """What is recorded of each sample of an evaluation batch, (N, ...) each.
+    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> Mapping[str, Any]:
+        """What is recorded of each sample of an evaluation batch: by name a tensor (N, ...), or a sequence with a
+        tensor or an array a sample.
 
         Args:
             batch: the targets; those of different shapes are `ragged`.
