@@ -217,6 +217,17 @@ class Task(Protocol):
         """The columns of predictions.csv after the sample's name: N values each."""
         ...
 
+    def record_files(
+        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        """The files in formats of others that `evaluate --out` writes beside, such as coco.json: what becomes JSON, by
+        name; empty where there are none.
+
+        Args:
+            ids: (N,) number in `dataset` of each sample of `records`.
+        """
+        ...
+
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         """What `evaluate` prints: the metrics, then a table of the classes."""
         ...
@@ -246,5 +257,13 @@ class Task(Protocol):
         Args:
             name: of the files, without an ending.
             image: the input as Pillow's image, where it is one.
+        """
+        ...
+
+    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> Mapping[str, Any]:
+        """As `record_files`, for `predict --out FOLDER`.
+
+        Args:
+            answers: the name of each input, and the answer to it.
         """
         ...

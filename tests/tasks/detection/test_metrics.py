@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_curve
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.detection.answers import DetectedImage
-from resnets.tasks.detection.matching import average_precision, average_precision_07, match
+from resnets.tasks.detection.matching import average_precision, average_precision_at, match
 from resnets.tasks.detection.metrics import evaluate_batch, metrics
 from resnets.tasks.detection.thresholds import THRESHOLD, at_thresholds, best_threshold, best_thresholds
 from tests.tasks.detection.cases import answers_near, random_truth, records_of, without_sizes
@@ -122,9 +122,9 @@ def test_difficult_objects_count_neither_as_found_nor_as_missed() -> None:
 def test_an_answer_that_was_found_twice_is_wrong_the_second_time() -> None:
     hits = np.array([True, False, True])
     assert average_precision(hits, 2) == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert average_precision_07(hits, 2) == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
-    assert (average_precision(hits[:0], 2), average_precision_07(hits[:0], 2)) == (0, 0)
-    assert (average_precision(hits, 0), average_precision_07(hits, 0)) == (None, None)
+    assert average_precision_at(hits, 2, 11) == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
+    assert (average_precision(hits[:0], 2), average_precision_at(hits[:0], 2, 11)) == (0, 0)
+    assert (average_precision(hits, 0), average_precision_at(hits, 0, 11)) == (None, None)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from resnets.core.console import printable
-from resnets.tasks.detection.masks import as_json
+from resnets.core.errors import UsageError
+from resnets.core.files import write_bytes
+from resnets.tasks.boxes import areas
+from resnets.tasks.detection.masks import as_json, decode
+from resnets.tasks.drawing import class_color, draw_masks, draw_outlines
+from resnets.tasks.sections import Outline, Part
+
+JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +83,52 @@ def answer_lines(answer: DetectedImage, classes: tuple[str, ...]) -> list[str]:
             answer.labels.tolist(), answer.scores.tolist(), answer.boxes.tolist(), strict=True
         )
     ]
+
+
+def best(answer: DetectedImage, thresholds: Sequence[float]) -> DetectedImage:
+    """The boxes whose score reaches the threshold of their class."""
+    return answer.only(answer.scores >= np.asarray(thresholds, np.float64)[answer.labels])
+
+
+def write_answer(answer: DetectedImage, folder: Path, name: str, image: Any, classes: tuple[str, ...]) -> None:
+    """Writes `NAME.drawn.jpg`, the image with its boxes and masks in the colours of their classes (`class_color`).
+
+    Args:
+        answer: with the boxes that are to be drawn.
+        image: Pillow's image, upright; None where there is none to draw on.
+    """
+    if image is not None:
+        file = io.BytesIO()
+        drawn(answer, image, classes).save(file, "JPEG", quality=JPEG_QUALITY)
+        write_bytes(folder / f"{name}.drawn.jpg", file.getvalue())
+
+
+def drawn(answer: DetectedImage, image: Image.Image, classes: tuple[str, ...]) -> Image.Image:
+    """`image` with the boxes and masks of its answer, the small ones on top.
+
+    Raises:
+        UsageError: the image is not of the size of the answer.
+    """
+    if image.size != answer.size[::-1]:
+        height, width = answer.size
+        raise UsageError(
+            f"The image has {image.width} x {image.height} pixels, and its answer is of {width} x {height}."
+        )
+    order = np.argsort(areas(answer.boxes), kind="stable")
+    if answer.masks is not None:
+        masks = ((decode([answer.masks[k]], answer.size)[0], class_color(int(answer.labels[k]))) for k in order[::-1])
+        image = draw_masks(image, masks)
+    outlines = [
+        Outline(
+            _shares(answer.boxes[k], image),
+            class_color(int(answer.labels[k])),
+            f"{classes[answer.labels[k]]} {answer.scores[k]:.0%}",
+        )
+        for k in order
+    ]
+    return draw_outlines(image, outlines)
+
+
+def _shares(box: NDArray[Any], image: Image.Image) -> Part:
+    left, top, right, bottom = (float(value) for value in box)
+    return left / image.width, top / image.height, right / image.width, bottom / image.height

@@ -18,7 +18,7 @@ LEAST_IOU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class FlatBoxes:
     """The boxes of all images in one array, those of each image together.
 
     Args:
@@ -52,11 +52,11 @@ class Matches:
         finder: (T,) the number of the answer that has found each; -1 for none.
     """
 
-    answers: Objects
+    answers: FlatBoxes
     scores: Floats
     found: Numbers
     ignored: Flags
-    truth: Objects
+    truth: FlatBoxes
     counts: Flags
     finder: Numbers
 
@@ -154,8 +154,9 @@ def average_precision(hits: Flags, objects: int) -> float | None:
     return float((np.diff(recall, prepend=0) * _monotone(precision)).sum())
 
 
-def average_precision_07(hits: Flags, objects: int) -> float | None:
-    """The mean of the largest precision at a recall of 0, 0.1, ... 1 or more, as until VOC2009; None without objects.
+def average_precision_at(hits: Flags, objects: int, recalls: int) -> float | None:
+    """The mean of the largest precision at each of so many recalls from 0 to 1, or at a higher one: with 11 the AP of
+    VOC until 2009 (VOC07), with 101 COCO's. None without objects.
 
     Args:
         hits, objects: see `precision_recall`.
@@ -163,7 +164,8 @@ def average_precision_07(hits: Flags, objects: int) -> float | None:
     if not objects:
         return None
     precision, recall = precision_recall(hits, objects)
-    return float(np.mean([precision[recall >= least].max(initial=0) for least in np.linspace(0, 1, 11)]))
+    places = np.searchsorted(recall, np.linspace(0, 1, recalls))
+    return float(np.append(_monotone(precision), 0)[places].mean())
 
 
 def _monotone(precision: Floats) -> Floats:
@@ -171,9 +173,9 @@ def _monotone(precision: Floats) -> Floats:
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _objects(boxes: Any, labels: Any) -> Objects:
+def _objects(boxes: Any, labels: Any) -> FlatBoxes:
     lengths = [len(own) for own in labels]
-    return Objects(
+    return FlatBoxes(
         np.repeat(np.arange(len(lengths)), lengths),
         _joined(boxes, np.float64).reshape(-1, 4),
         _joined(labels, np.int64),

@@ -11,7 +11,7 @@ from resnets.tasks.base import SampleRecords
 from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.coco import MASK, coco_scores
 from resnets.tasks.detection.masks import encode
-from resnets.tasks.detection.matching import Matches, average_precision, average_precision_07, match
+from resnets.tasks.detection.matching import Matches, average_precision, average_precision_at, match
 from resnets.tasks.detection.thresholds import THRESHOLD, at_thresholds
 
 _TRUTH = {"boxes": "true_boxes", "labels": "true_labels", "crowds": "crowds", "difficult": "difficult",
@@ -101,7 +101,7 @@ def voc_scores(records: SampleRecords, classes: int) -> dict[str, list[float | N
     matches: Matches = match(records, rule="voc")
     own = [matches.of_class(label)[1:] for label in range(classes)]
     return {
-        "voc07_ap50": [average_precision_07(hits, objects) for hits, objects in own],
+        "voc07_ap50": [average_precision_at(hits, objects, 11) for hits, objects in own],
         "voc12_ap50": [average_precision(hits, objects) for hits, objects in own],
     }
 
