@@ -124,5 +124,5 @@ def test_the_summary_is_one_line(tmp_path: Path) -> None:
 
 
 def test_every_format_says_what_it_is() -> None:
-    assert list(FORMATS) == ["folders", "csv", "jsonl", "masks", "webdataset"]
+    assert list(FORMATS) == ["folders", "csv", "jsonl", "masks", "voc", "coco", "yolo", "webdataset"]
     assert all(each.what for each in FORMATS.values())

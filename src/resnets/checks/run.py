@@ -18,7 +18,7 @@ from resnets.checks.scan import Contents, Progress, save, scan
 from resnets.checks.shards import list_shards
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
-from resnets.modalities.catalog import FORMATS, NAMES, find_format, open_dataset
+from resnets.modalities.catalog import FORMATS, NAMES, find_format, is_file_of_data, open_dataset
 from resnets.modalities.mistaken_data import mistaken_data
 
 
@@ -150,7 +150,7 @@ def list_data(data: str, format: str | None = None) -> Inventory:
     path = Path(data)
     try:
         # The name of a dataset, or nothing; or what is no data but for one of the formats.
-        if data in NAMES or not path.exists() or (format is None and mistaken_data(path)):
+        if data in NAMES or not path.exists() or (format is None and mistaken_data(path) and not is_file_of_data(path)):
             return from_splits(data, open_dataset(data, format))
         if format is not None:
             lookup(FORMATS, format, "format of data")

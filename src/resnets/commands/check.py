@@ -49,7 +49,8 @@ def check(
     Args:
         data: a folder, a table, WebDataset shards, or a dataset by name. In Python also (images, labels), a map-style
             Dataset of torch, or these by split.
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         only: report these kinds of problems alone, with commas between, such as unreadable,truncated.
         skip: report all kinds but these.
         strict: fail on warnings as well.

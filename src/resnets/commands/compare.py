@@ -62,7 +62,8 @@ def compare(
         model: a model file or a run folder; in Python also a Run or a Model. The others are compared with it.
         others: one or more of them, of the same task.
         data: a dataset or folder (default: what the first model was trained on, with the split of its run).
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         split: train, val, test, or all of a folder of classes (default: test, else val, else all).
         metric: by which they are compared, one that --monitor takes (default: the task's first).
         tta: test-time augmentation (see evaluate; default: as in each model's recipe).

@@ -67,7 +67,8 @@ def evaluate(
         model: a model file or a run folder, or the folder of all folds; in Python also a Run or a Model.
         ensemble: more of them; their probabilities are averaged with the first one's.
         data: a dataset or folder (default: what the model was trained on, with the split of its run).
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         split: train, val, test, or all of a folder of classes (default: test, else val, else all).
         tta: test-time augmentation, whose probabilities are averaged: center (none), flip (and the mirror image), shift
             (both, and moved by a pixel two ways), ten-crop, or multi-scale (the whole image at five sizes) (default:

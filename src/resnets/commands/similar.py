@@ -57,7 +57,8 @@ def similar(
         model: a model file or a run folder; in Python also a Run or a Model.
         images: what `predict` takes: files, folders of them, globs in quotes, or - for a list on standard input.
         data: in which others are looked for: a dataset or folder (default: what the model was trained on).
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         split: train, val, test, or all of a folder of classes (default: train, else all).
         top: number of images that are found for each.
         size: WIDTHxHEIGHT in pixels to which images are brought, or one number for a square; in Python also (height,

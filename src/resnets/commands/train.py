@@ -86,7 +86,8 @@ def train(
             images and masks; a CSV or JSON lines file; WebDataset shards; or digits, cifar10, cifar100,
             torchvision:NAME, hf:OWNER/NAME (default: the recipe's). In Python also (images, labels), a map-style
             Dataset of torch, or these by split.
-        format: of the data, where two fit: folders, csv, jsonl, masks or webdataset (default: found by looking).
+        format: of the data, where two fit: folders, csv, jsonl, masks, voc, coco, yolo or webdataset (default: found by
+            looking).
         model: a name from `resnets models`, or a JSON file with a spec; in Python also a Spec.
         weights: to begin with: a run folder, a file (.safetensors, .pth), torchvision:NAME, timm:TAG or
             hf:OWNER/NAME. Without model, the network is that of the weights, and images are normalised as they were for

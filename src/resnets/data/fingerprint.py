@@ -33,7 +33,7 @@ def contents_sha256(
     dataset: Dataset, tables: FileTables, *, strict: bool = True, before: Mapping[int, tuple[int, bytes]] | None = None
 ) -> str:
     """SHA-256 over targets, classes and, for each file, its name below the dataset's folder, its size and the hash of
-    its first and last 4 KiB; for samples in memory, over their contents.
+    its first and last 4 KiB; for samples in memory, over their contents; for annotations, over what they say.
 
     Args:
         strict: a file that cannot be read is an error; else it has a hash of zeros.
@@ -48,9 +48,15 @@ def contents_sha256(
     for each in files:
         for part in _files(each, strict):
             digest.update(part)
-    for number in range(0 if files else len(dataset)):
+    for number in range(len(dataset) if has_fingerprints(dataset, bool(files)) else 0):
         digest.update(dataset.fingerprint(number))
     return digest.hexdigest()
+
+
+def has_fingerprints(dataset: Dataset, has_files: bool) -> bool:
+    """Whether fingerprints of samples say what nothing else does: where they are no files, or where their targets are
+    read with each of them, such as the boxes in one file for all images."""
+    return not has_files or not dataset.targets
 
 
 def targets_bytes(dataset: Dataset) -> bytes:

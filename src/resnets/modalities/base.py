@@ -98,7 +98,8 @@ class Dataset(Protocol):
         ...
 
     def fingerprint(self, index: int) -> bytes:
-        """The content of a sample that is no file, for a hash over the data."""
+        """The content of a sample that is no file, or of an annotation that is none of its own, for a hash over the
+        data; else empty."""
         ...
 
     def name(self, index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,10 @@ from resnets.core.urls import local_path
 from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
 from resnets.modalities.base import NOUNS, DatasetSplits
 from resnets.modalities.cache import cache_folder as cache_folder
+from resnets.modalities.image.datasets.boxes import ListedBoxes, open_boxes
 from resnets.modalities.image.datasets.cifar import cifar
+from resnets.modalities.image.datasets.coco import list_coco
+from resnets.modalities.image.datasets.coco_files import looks_like_coco
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.datasets.hub import PREFIX as HUB
@@ -23,14 +27,22 @@ from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
 from resnets.modalities.image.datasets.torchvision_names import PREFIX as TORCHVISION
 from resnets.modalities.image.datasets.torchvision_names import open_torchvision, torchvision_folder
+from resnets.modalities.image.datasets.voc import list_voc, looks_like_voc
 from resnets.modalities.image.datasets.webdataset import looks_like_webdataset, open_webdataset
+from resnets.modalities.image.datasets.yolo import list_yolo, looks_like_yolo
 from resnets.modalities.in_memory import is_in_memory, registered
 from resnets.modalities.mistaken_data import mistaken_data
+from resnets.modalities.table_cells import SPLIT_NAMES
 from resnets.modalities.tables import looks_like_tables, open_tables
 
 NAMES = ("digits", "digits/validation", "cifar10", "cifar100")
 _OF_OTHERS = (HUB, TORCHVISION)  # what names begin with of data that another library reads
-_OF_OTHER_FORMATS = ("images", "masks", "annotations")
+# Folders that are no classes where another format fits too: those of other formats, and of splits, such as train2017.
+_OF_OTHER_FORMATS = re.compile(
+    r"images|masks|annotations|labels|jpegimages|imagesets|segmentation\w*|polygons|panoptic|semantic"
+    rf"|({'|'.join(SPLIT_NAMES)})\d*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ def open_dataset(data: str, format: str | None = None) -> DatasetSplits:
             f"with train/, val/ and test/ that hold such folders, a table (.csv or .jsonl), torchvision:NAME, "
             f"hf:OWNER/NAME, or one of {', '.join(NAMES)}."
         )
-    if chosen is None and (reason := mistaken_data(Path(data))) and not looks_like_webdataset(Path(data)):
+    if chosen is None and (reason := mistaken_data(Path(data))) and not is_file_of_data(Path(data)):
         raise DataError(reason)
     name = format or find_format(Path(data))
     return replace(FORMATS[name].open(Path(data)), format=name)
@@ -86,6 +98,11 @@ def _of_others(data: str) -> DatasetSplits:
     if data.startswith(HUB):
         return open_hub(data.removeprefix(HUB))
     return open_torchvision(data.removeprefix(TORCHVISION), torchvision_folder(cache_folder()))
+
+
+def is_file_of_data(path: Path) -> bool:
+    """Whether `path`, which by its ending may be something else, is data: a shard, or annotations in JSON."""
+    return looks_like_webdataset(path) or (path.is_file() and looks_like_coco(path))
 
 
 def is_name(data: str) -> bool:
@@ -101,7 +118,10 @@ def find_format(path: Path) -> str:
     """
     found = [name for name, each in FORMATS.items() if name != "folders" and each.fits(path)]
     if not found and not path.is_dir():
-        raise DataError(f"{path} is no table: it has not the ending .csv or .jsonl. Give --format if it is one.")
+        raise DataError(
+            f"{path} is no table: it has not the ending .csv or .jsonl, nor what COCO's .json or YOLO's .yaml have. "
+            "Give --format if it is one."
+        )
     if found and FORMATS["folders"].fits(path):
         found.insert(0, "folders")
     if len(found) > 1:
@@ -138,13 +158,17 @@ def _open_folders(root: Path) -> DatasetSplits:
     return open_sounds(root) if root.is_dir() and looks_like_sounds(root) else open_folder(root)
 
 
+def _open_boxes(list_boxes: Callable[[Path], ListedBoxes], format: str, path: Path) -> DatasetSplits:
+    return open_boxes(list_boxes(path), format)
+
+
 def _has_class_folders(root: Path) -> bool:
     """Whether `root` or its `train/` has two folders or more that may be classes, where another format fits too."""
     above = root / "train" if (root / "train").is_dir() else root
     if not above.is_dir():
         return False
     names = [entry.name for entry in os.scandir(above) if entry.is_dir() and any(os.scandir(entry.path))]
-    return len([name for name in names if not name.startswith(".") and name not in _OF_OTHER_FORMATS]) > 1
+    return len([name for name in names if not name.startswith(".") and not _OF_OTHER_FORMATS.fullmatch(name)]) > 1
 
 
 FORMATS: Mapping[str, DataFormat] = {
@@ -160,5 +184,8 @@ FORMATS: Mapping[str, DataFormat] = {
         partial(open_tables, format="jsonl"),
     ),
     "masks": DataFormat({"image": "images with masks"}, looks_like_masks, open_masks),
+    "voc": DataFormat({"image": "images with boxes (VOC)"}, looks_like_voc, partial(_open_boxes, list_voc, "voc")),
+    "coco": DataFormat({"image": "images with boxes (COCO)"}, looks_like_coco, partial(_open_boxes, list_coco, "coco")),
+    "yolo": DataFormat({"image": "images with boxes (YOLO)"}, looks_like_yolo, partial(_open_boxes, list_yolo, "yolo")),
     "webdataset": DataFormat({"image": "WebDataset shards"}, looks_like_webdataset, open_webdataset),
 }

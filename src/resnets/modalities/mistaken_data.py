@@ -73,8 +73,9 @@ def _mistaken_folder(path: Path) -> str:
             f"resnets evaluate {path}; to start from its weights: --weights {path}"
         )
     inner = only_folder(path)
-    if inner is not None and (inner / "train").is_dir():
-        return f"{path} holds nothing but {inner.name}, which has train/: give {inner}."
+    has = next((name for name in ("train", "Annotations", "annotations") if inner and (inner / name).is_dir()), None)
+    if inner is not None and has is not None:
+        return f"{path} holds nothing but {inner.name}, which has {has}/: give {inner}."
     return ""
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
 AnyTask = Classify | MultiLabel | Regress | Segment
+_WITHOUT_TASK = ("detection",)  # what data may be for that is read and checked, and not trained on yet
 SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment)
 
 
@@ -24,6 +25,10 @@ def find(name: str) -> AnyTask:
     Raises:
         UsageError: there is none; the message has the most similar names.
     """
+    if name in _WITHOUT_TASK:
+        raise UsageError(
+            f"This version has no task for {name}: such data can be checked (resnets check), and not trained on yet."
+        )
     return lookup({each.name: each for each in SETTINGS}, name, "task")()
 
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from resnets.data.file_table import FileTables, folder_of, read_records
-from resnets.data.fingerprint import contents_sha256, targets_bytes
+from resnets.data.fingerprint import contents_sha256, has_fingerprints, targets_bytes
 from resnets.data.sampler import evenly_spaced
 from resnets.data.scan import DatasetScan, resident_samples, scan
 from resnets.modalities.base import Dataset, DatasetSplits
@@ -77,8 +77,9 @@ def _fingerprint(dataset: Dataset) -> str:
         return contents_sha256(dataset, FileTables())
     digest = hashlib.sha256(targets_bytes(dataset))
     digest.update("\0".join(dataset.classes).encode(errors="surrogateescape"))
+    annotated = has_fingerprints(dataset, True)
     for number in range(len(dataset)):
-        digest.update(dataset.key(number) + b"\0")
+        digest.update(dataset.key(number) + b"\0" + (dataset.fingerprint(number) if annotated else b""))
     for files in on_disk:
         records = read_records(files, indices[evenly_spaced(len(indices), CHECKED)])
         for field in ("size", "digest", "verdict"):

@@ -56,6 +56,12 @@ def is_turned(image: Image.Image) -> bool:
     return _of(image) != 1 or getattr(image, "tag_v2", {}).get(_TAG, 1) != 1
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image once it is upright, by its header."""
+    turned = getattr(image, "tag_v2", {}).get(_TAG, 1) if image.format == "TIFF" else _of(image)
+    return image.size if turned not in (5, 6, 7, 8) else (image.height, image.width)
+
+
 def _of(image: Image.Image) -> int:
     exif = image.info.get("exif", b"")
     if not exif and isinstance(hexadecimal := image.info.get("Raw profile type exif"), str):  # ImageMagick's, in PNG
