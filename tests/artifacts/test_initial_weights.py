@@ -24,16 +24,16 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
-from resnets.tasks.segmentation.network import FCN
+from resnets.tasks.segmentation.network import SegmentationNet
 
 SMALL = Spec(depths=(2, 1), widths=(8, 16), stem_width=8, classes=5)
 DEEP = replace(SMALL, block="bottleneck")
 SEGMENTATION = replace(find("fcn_resnet18"), depths=(2, 1), widths=(8, 16), stem_width=8, classes=5)
 
 
-def fcn(seed: int = 2, spec: Spec = SEGMENTATION, **fields: Any) -> FCN:
+def fcn(seed: int = 2, spec: Spec = SEGMENTATION, **fields: Any) -> SegmentationNet:
     network = resnets.create(spec, seed=seed, **fields)
-    assert isinstance(network, FCN)
+    assert isinstance(network, SegmentationNet)
     return network
 
 

@@ -14,12 +14,12 @@ from resnets.core.config import decode, encode
 from resnets.core.errors import UsageError
 from resnets.models import counts
 from resnets.models.catalog import CATALOG, find
-from resnets.models.heads import FCNHead, LinearHead
+from resnets.models.heads import DeepLabHead, FCNHead, FPNHead, Head, LinearHead, PixelHead
 from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.networks import build_network
-from resnets.tasks.segmentation.network import FCN
+from resnets.tasks.segmentation.network import SegmentationNet
 from tests.models.kinds import each
 
 SIDE = 17
@@ -59,12 +59,12 @@ BILLIONS = {  # table 1, for the paper's own bottlenecks
 }
 
 
-def on_meta(spec: Spec) -> ResNet | FCN:
+def on_meta(spec: Spec) -> ResNet | SegmentationNet:
     with torch.device("meta"):
         return build_network(spec)
 
 
-def run_forward_and_backward(spec: Spec, size: int) -> ResNet | FCN:
+def run_forward_and_backward(spec: Spec, size: int) -> ResNet | SegmentationNet:
     network = resnets.create(spec)
     logits = network(torch.randn(2, 3, size, size))
     assert logits.shape == ((2, spec.classes) if isinstance(spec.head, LinearHead) else (2, spec.classes, size, size))
@@ -172,15 +172,27 @@ def test_whole_networks_work_on_sequences_and_volumes(name: str, dimensions: int
     )
 
 
-@pytest.mark.parametrize("auxiliary", [False, True])
 @pytest.mark.parametrize(
-    "name",
-    ["fcn_resnet18", "fcn_resnext50_32x4d", "fcn_resnet50d", "fcn_resnetv2_50", "fcn_resnetrs50", "fcn_resnetaa50"],
+    ("name", "head"),
+    [
+        ("fcn_resnet18", FCNHead()),
+        ("fcn_resnext50_32x4d", FCNHead(auxiliary=True)),
+        ("fcn_resnet50d", FCNHead()),
+        ("fcn_resnetv2_50", FCNHead(auxiliary=True)),
+        ("fcn_resnetrs50", FCNHead()),
+        ("fcn_resnetaa50", FCNHead(auxiliary=True)),
+        ("deeplabv3_resnet18", DeepLabHead()),
+        ("deeplabv3_resnetv2_50", DeepLabHead(auxiliary=True)),
+        ("fpn_resnet18", FPNHead()),
+        ("fcn_resnet50d", FPNHead()),
+        ("fpn_resnetv2_50", FPNHead(pyramid=96, channels=36)),
+    ],
+    ids=str,
 )
-def test_counts_of_heads_for_pixels_on_rectangles(name: str, auxiliary: bool) -> None:
-    spec = replace(find(name), head=FCNHead(auxiliary=auxiliary), channels=2, classes=11)
+def test_counts_of_heads_for_pixels_on_rectangles(name: str, head: PixelHead) -> None:
+    spec = replace(find(name), head=head, channels=2, classes=11)
     network = on_meta(spec).eval()
-    assert isinstance(network, FCN)
+    assert isinstance(network, SegmentationNet)
     size = (65, 98)
     by_layer: dict[str, int] = {}
     for key, parameter in network.named_parameters():
@@ -226,6 +238,10 @@ def test_deeper_branches_are_dropped_more_often() -> None:
         ({"classes": -1}, "0 \\(no classifier\\) or more"),
         ({"pool": "none"}, "needs a pool"),
         ({"classes": 0, "head": FCNHead()}, "needs classes"),
+        ({"head": DeepLabHead(rates=())}, "head.rates takes dilations of 1 or more"),
+        ({"head": DeepLabHead(rates=(6, 0))}, r"not \[6, 0\]"),
+        ({"head": FPNHead(channels=0)}, "An FPN head needs pyramid and channels of 1 or more"),
+        ({"head": FPNHead(dropout=1.0)}, r"dropout in \[0, 1\)"),
         ({"norm_eps": 0.0}, "norm_eps"),
         ({"stem": "deep", "stem_width": 7}, "even"),
         ({"stem": "tiered", "stem_width": 20}, "a multiple of 8, not 20"),
@@ -256,16 +272,25 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
             find(name)
 
 
-def test_every_classifier_on_imagenet_has_a_network_for_segmentation() -> None:
+def test_every_classifier_on_imagenet_has_networks_for_segmentation() -> None:
+    heads: dict[str, tuple[Head, int | None]] = {
+        "fcn": (FCNHead(), 8),
+        "deeplabv3": (DeepLabHead(), 8),
+        "fpn": (FPNHead(), None),
+    }
     for name, spec in CATALOG.items():
-        if isinstance(spec.head, LinearHead) and spec.usual_size == 224:
-            assert find(f"fcn_{name}") == replace(spec, output_stride=8, classes=21, head=FCNHead())
-        else:
-            with pytest.raises(UsageError, match="No model is called"):
-                find(f"fcn_{name}")
-    assert [name for name in CATALOG if name.startswith("fcn")] == ["fcn_resnet50", "fcn_resnet101"]
+        for kind, (head, stride) in heads.items():
+            if isinstance(spec.head, LinearHead) and spec.usual_size == 224:
+                assert find(f"{kind}_{name}") == replace(spec, output_stride=stride, classes=21, head=head)
+            else:
+                with pytest.raises(UsageError, match="No model is called"):
+                    find(f"{kind}_{name}")
+    listed = [name for name in CATALOG if name.startswith(tuple(heads))]
+    assert listed == ["fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"]
 
 
 def test_an_auxiliary_head_needs_a_stage_of_its_own() -> None:
     with pytest.raises(UsageError, match="auxiliary needs a stage before the last"):
         Spec(depths=(1,), widths=(8,), head=FCNHead(auxiliary=True))
+    with pytest.raises(UsageError, match="auxiliary needs a stage before the last"):
+        Spec(depths=(1,), widths=(8,), head=DeepLabHead(auxiliary=True))

@@ -21,12 +21,12 @@ from resnets.core.units import parse_bytes
 from resnets.models import memory
 from resnets.models.catalog import find
 from resnets.models.head_memory import head_activations
-from resnets.models.heads import FCNHead
+from resnets.models.heads import DeepLabHead, FCNHead, FPNHead, PixelHead
 from resnets.models.initialize import create
 from resnets.models.memory import BytesPerElement, fit, predict
 from resnets.nn.shapes import Activation, Norm
 from resnets.nn.stochastic import set_rng_keys
-from resnets.tasks.segmentation.network import FCN
+from resnets.tasks.segmentation.network import SegmentationNet
 from tests.models.saved import saved_tensors
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process in /proc")
@@ -156,14 +156,28 @@ def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
     assert 0.98 <= predicted * len(images) * 4 / found <= most
 
 
-@pytest.mark.parametrize("auxiliary", [False, True])
 @pytest.mark.parametrize("norm", ["batch", "frozen"])
-@pytest.mark.parametrize("name", ["fcn_resnet18", "fcn_resnet50", "fcn_resnetv2_50"])
-def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, norm: Norm, auxiliary: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        *[
+            (name, FCNHead(auxiliary=aux))
+            for name in ("fcn_resnet18", "fcn_resnet50", "fcn_resnetv2_50")
+            for aux in (False, True)
+        ],
+        ("fcn_resnet18", DeepLabHead()),
+        ("fcn_resnetv2_50", DeepLabHead(auxiliary=True)),
+        ("fpn_resnet18", FPNHead()),
+        ("fcn_resnet18", FPNHead(dropout=0.0)),
+        ("fpn_resnetv2_50", FPNHead()),
+    ],
+    ids=str,
+)
+def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, norm: Norm, head: PixelHead) -> None:
     size, count = (65, 98), 2
-    spec = replace(find(name), depths=(1, 1, 1, 1), head=FCNHead(auxiliary=auxiliary), norm=norm, classes=11)
+    spec = replace(find(name), depths=(1, 1, 1, 1), head=head, norm=norm, classes=11)
     network = resnets.create(spec)
-    assert isinstance(network, FCN)
+    assert isinstance(network, SegmentationNet)
     images, masks = torch.randn(count, 3, *size), torch.randint(11, (count, *size))
     set_rng_keys(network, torch.arange(count))
     with saved_tensors([*network.parameters(), *network.buffers(), images, masks]) as kept:

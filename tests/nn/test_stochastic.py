@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from resnets.nn.stochastic import Dropout, DropPath, number_stochastic_layers, set_rng_keys, uniforms
+from resnets.nn.stochastic import (
+    ChannelDropout,
+    Dropout,
+    DropPath,
+    Stochastic,
+    number_stochastic_layers,
+    set_rng_keys,
+    uniforms,
+)
 
 KEYS = torch.arange(20_000, dtype=torch.int64) * 7919
 
@@ -36,21 +44,21 @@ def test_numbers_look_uniform_and_independent() -> None:
     assert correlation.abs().max() < 0.03
 
 
-def with_rng_keys(layer: DropPath | Dropout, keys: torch.Tensor) -> DropPath | Dropout:
+def with_rng_keys(layer: Stochastic, keys: torch.Tensor) -> Stochastic:
     set_rng_keys(layer, keys)
     return layer.train()
 
 
-@pytest.mark.parametrize("kind", [DropPath, Dropout])
-def test_a_mask_depends_on_the_sample_not_on_its_batch(kind: type[DropPath | Dropout]) -> None:
+@pytest.mark.parametrize("kind", [DropPath, Dropout, ChannelDropout])
+def test_a_mask_depends_on_the_sample_not_on_its_batch(kind: type[Stochastic]) -> None:
     x = torch.ones(20, 3, 4, 4)
     whole = with_rng_keys(kind(0.4), KEYS[:20])(x)
     parts = [with_rng_keys(kind(0.4), KEYS[rows])(x[rows]) for rows in (slice(0, 7), slice(7, 20))]
     assert torch.equal(whole, torch.cat(parts))
 
 
-@pytest.mark.parametrize("kind", [DropPath, Dropout])
-def test_the_rate_is_met_and_the_mean_kept(kind: type[DropPath | Dropout]) -> None:
+@pytest.mark.parametrize("kind", [DropPath, Dropout, ChannelDropout])
+def test_the_rate_is_met_and_the_mean_kept(kind: type[Stochastic]) -> None:
     y = with_rng_keys(kind(0.3), KEYS)(torch.ones(len(KEYS), 1, 2))
     assert (y == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
     assert y.mean().item() == pytest.approx(1, abs=0.02)
@@ -61,10 +69,17 @@ def test_stochastic_depth_drops_whole_samples() -> None:
     assert ((y == 0).all(1) | (y == 2).all(1)).all()
 
 
+def test_dropout_of_channels_drops_some_of_each_sample_whole() -> None:
+    y = with_rng_keys(ChannelDropout(0.5), KEYS[:50])(torch.ones(50, 64, 3, 4)).flatten(2)
+    assert ((y == 0).all(2) | (y == 2).all(2)).all()
+    assert (y[:, :, 0].unique(dim=0) > 0).sum(1).unique().numel() > 5  # each sample has drawn its own
+
+
 def test_nothing_is_dropped_in_evaluation() -> None:
     x = torch.randn(4, 3)
     assert torch.equal(DropPath(0.9).eval()(x), x)
     assert torch.equal(Dropout(0.9).eval()(x), x)
+    assert torch.equal(ChannelDropout(0.9).eval()(x), x)
 
 
 def test_layers_draw_apart() -> None:

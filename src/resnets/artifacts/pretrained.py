@@ -20,7 +20,7 @@ from resnets.core.errors import FileError, UsageError
 from resnets.core.files import sha256_of
 from resnets.core.urls import local_path
 from resnets.models.catalog import CATALOG
-from resnets.models.heads import FCNHead, LinearHead
+from resnets.models.heads import LinearHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
 from resnets.models.surgery import HEADS, transplant
@@ -31,8 +31,6 @@ _HEADS = {
     "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head"},
     "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
 }
-
-_NOUNS = {LinearHead: "a classifier", FCNHead: "one for segmentation with heads that are known here"}
 
 
 @dataclass(frozen=True)
@@ -213,9 +211,14 @@ def refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> No
     if "backbone" not in parts or kind is None:
         return
     if isinstance(own.head, LinearHead) or not {*parts} <= {"backbone", *HEADS}:
+        noun = (
+            "a classifier"
+            if isinstance(own.head, LinearHead)
+            else "one for segmentation with heads that are known here"
+        )
         raise FileError(
             f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not "
-            f"{_NOUNS[type(own.head)]}. To use its backbone, save the entries of backbone. without that prefix."
+            f"{noun}. To use its backbone, save the entries of backbone. without that prefix."
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Container, Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
 from resnets.core.errors import FileError
+from resnets.models.resnet import PREFIXES
 
 # Prefixes of all keys that come from wrappers: DataParallel and DDP, torch.compile, EMA.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "ema.")
@@ -40,13 +43,20 @@ _NAMES = (
     (_HUGGING_FACE + r"shortcut\.convolution\.(.*)", r"layer{1+1}.\2.downsample.0.\3"),
     (_HUGGING_FACE + r"shortcut\.normalization\.(.*)", r"layer{1+1}.\2.downsample.1.\3"),
     (r"classifier\.1\.(weight|bias)", r"fc.\1"),
+    # torchvision's published detectors, whose names are older than its modules'
+    (r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
+    (r"rpn\.head\.conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
+    (r"roi_heads\.mask_head\.mask_fcn(\d)\.(.*)", r"roi_heads.mask_head.{1-1}.0.\2"),
+    (r"(head\.\w+_head\.conv)\.(\d)\.(weight|bias)", r"\1.{2/2}.0.\3"),
 )
+_NUMBER = re.compile(r"\{(\d)([-+/])(\d)\}")  # in a replacement: that of a group, with another added or so
+_CHANGED = {"+": operator.add, "-": operator.sub, "/": operator.floordiv}
 
 
 def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """`state` under the keys of this library: without prefixes of wrappers, other libraries' names translated.
 
-    Where `network` has a task's head, the layers of a classifier are those of its backbone.
+    Where `network` has a task's head, the layers of a classifier are those of its residual network.
     """
     own = network.state_dict()
     renamed: dict[str, Tensor] = {}
@@ -57,8 +67,9 @@ def rename(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]
             continue
         if name not in own:
             name = translated(name, own)
-        if name not in own and (f"backbone.{name}" in own or f"backbone.{_counted(name)}" in own):
-            name = f"backbone.{name}"
+        if name not in own:
+            placed = (prefix + name for prefix in PREFIXES)
+            name = next((each for each in placed if each in own or _counted(each) in own), name)
         if name.endswith(COUNT) and name not in own and _counted(name) in own:  # of norms that are frozen here
             continue
         if (
@@ -92,10 +103,14 @@ def translated(name: str, own: Container[str]) -> str:
     for pattern, replacement in _NAMES:
         match = re.fullmatch(pattern, name)
         if match:
-            for number in re.findall(r"\{(\d)\+1\}", replacement):
-                replacement = replacement.replace(f"{{{number}+1}}", str(int(match[int(number)]) + 1))
-            found.append(match.expand(replacement))
-    return next((each for each in found if each in own or f"backbone.{each}" in own), found[0] if found else name)
+            numbered = _NUMBER.sub(partial(_number, match), replacement)
+            found.append(match.expand(numbered))
+    return next((each for each in found if any(p + each in own for p in PREFIXES)), found[0] if found else name)
+
+
+def _number(match: re.Match[str], place: re.Match[str]) -> str:
+    """What stands for "{1+1}" and the like in a replacement: the number in a group of `match`, changed."""
+    return str(_CHANGED[place[2]](int(match[int(place[1])]), int(place[3])))
 
 
 def unwrapped(name: str) -> str:

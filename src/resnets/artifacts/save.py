@@ -193,9 +193,10 @@ def _spec_of(network: nn.Module, state: Mapping[str, Tensor]) -> Spec:
     spec: Spec = backbone_of(network).spec
     if spec.classes == 0:
         raise UsageError("The network has no classifier (classes=0), and a model file needs one: give it one first.")
-    last = state.get(f"{spec.head.output_layers[0]}.weight")
-    if last is not None and len(last) != spec.classes:
-        spec = replace(spec, classes=len(last))
+    layer, rows = next(iter(spec.head.output_layers.items()))
+    last = state.get(f"{layer}.weight")
+    if last is not None and rows.classes_of(len(last)) != spec.classes:
+        spec = replace(spec, classes=rows.classes_of(len(last)))
     first = next((value for name, value in state.items() if name.startswith(f"{prefix_of(network)}conv1.")), None)
     if first is not None and first.ndim == spec.dimensions + 2 and first.shape[1] != spec.channels:
         spec = replace(spec, channels=first.shape[1])

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from resnets.core.errors import UsageError, lookup
-from resnets.models.heads import FCNHead
 from resnets.models.spec import Spec
+from resnets.models.with_heads import WITH_HEADS
 from resnets.nn.middles import Res2Net, SelectiveKernel, SplitAttention
 
 # Depths of table 1 of He et al. 2015.
@@ -76,14 +76,6 @@ def _fast() -> Spec:
     widths = (64, 256, 256)
     stem = Spec(depths=(1, 1, 1), widths=widths, stem="whitened", classes=10)
     return replace(stem, shortcut="D", stride_in="max pool", activation="gelu", norm_momentum=0.4, pool="max")
-
-
-def _fcn(backbone: Spec) -> Spec:
-    """Long et al. 2015 (1411.4038) as torchvision has it: output stride 8, the 21 classes of Pascal VOC.
-
-    As torchvision's builders do without weights, it leaves the auxiliary head out: `head=FCNHead(auxiliary=True)`.
-    """
-    return replace(backbone, output_stride=8, classes=21, head=FCNHead())
 
 
 CATALOG: dict[str, Spec] = {
@@ -253,14 +245,20 @@ CATALOG: dict[str, Spec] = {
     "wrn28_10": _wide(28, 10),
     "wrn40_4": _wide(40, 4),
     "cifar_fast": _fast(),
-    # semantic segmentation; `find` knows fcn_NAME for every other network on ImageNet, too
-    "fcn_resnet50": _fcn(_bottleneck(_50)),
-    "fcn_resnet101": _fcn(_bottleneck(_101)),
+    # with the head of a task; `find` knows each of them of every other network on ImageNet, too
+    "fcn_resnet50": WITH_HEADS["fcn_{}"](_bottleneck(_50)),
+    "fcn_resnet101": WITH_HEADS["fcn_{}"](_bottleneck(_101)),
+    "deeplabv3_resnet50": WITH_HEADS["deeplabv3_{}"](_bottleneck(_50)),
+    "deeplabv3_resnet101": WITH_HEADS["deeplabv3_{}"](_bottleneck(_101)),
+    "fasterrcnn_resnet50_fpn": WITH_HEADS["fasterrcnn_{}_fpn"](_bottleneck(_50)),
+    "maskrcnn_resnet50_fpn": WITH_HEADS["maskrcnn_{}_fpn"](_bottleneck(_50)),
+    "retinanet_resnet50_fpn": WITH_HEADS["retinanet_{}_fpn"](_bottleneck(_50)),
+    "fasterrcnn_resnet50_c4": WITH_HEADS["fasterrcnn_{}_c4"](_bottleneck(_50)),
 }
 
 
 def find(name: str) -> Spec:
-    """The spec called `name`: one of `CATALOG`, or "fcn_" and the name of one on ImageNet.
+    """The spec called `name`: one of `CATALOG`, or one on ImageNet with the head of a task, such as "fcn_resnet18".
 
     Raises:
         UsageError: there is none; the message has the most similar names.
@@ -278,7 +276,7 @@ def find(name: str) -> Spec:
 def _with_heads() -> dict[str, Spec]:
     """`CATALOG`, and each of its classifiers on ImageNet with the head of a task."""
     on_imagenet = {name: spec for name, spec in CATALOG.items() if spec.usual_size == 224 and spec.classes == 1000}
-    return {
-        **CATALOG,
-        **{f"fcn_{name}": _fcn(spec) for name, spec in on_imagenet.items() if f"fcn_{name}" not in CATALOG},
+    with_heads = {
+        pattern.format(name): make(spec) for pattern, make in WITH_HEADS.items() for name, spec in on_imagenet.items()
     }
+    return {**CATALOG, **with_heads}

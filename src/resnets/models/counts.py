@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from resnets.core.errors import UsageError
 from resnets.core.units import show_size
-from resnets.models.heads import FCNHead
+from resnets.models.box_counts import box_layers, regions_of
+from resnets.models.box_heads import BoxHead, C4Head
+from resnets.models.head_counts import pixel_layers
+from resnets.models.heads import PixelHead
 from resnets.models.part_counts import gate_layers, middle_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
@@ -82,26 +86,25 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
     channels = spec.stem_width
     maps: dict[int, tuple[int, Size]] = {}  # channels and size of each stage's output, the last stage last
     for name, block in spec.blocks():
-        yield from _block(walk, name, block)
+        regions = 1
+        if isinstance(spec.head, C4Head) and stage_of(name) == len(spec.depths):
+            size_in, regions = regions_of(spec.head)
+            walk.size = size_in if name.endswith(".0") else walk.size
+        for layer in _block(walk, name, block):
+            yield layer if regions == 1 else replace(layer, multiply_adds=regions * layer.multiply_adds)
         channels = block.outputs
         maps[stage_of(name)] = channels, walk.size
     if spec.preactivation:
         yield from walk.norms("bn", channels)
-    if isinstance(spec.head, FCNHead):
-        for name, (inputs, walk.size) in zip(spec.head.modules, reversed(maps.values()), strict=False):
-            yield from _fcn_head(walk, name, inputs)
+    if isinstance(spec.head, PixelHead):
+        yield from pixel_layers(walk, spec.head, list(maps.values()))
+    elif isinstance(spec.head, BoxHead):
+        yield from box_layers(walk, spec.head, list(maps.values()))
     elif spec.classes:
         yield Layer(
             name="fc", kind="linear", shape=(spec.classes,),
             parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
         )  # fmt: skip
-
-
-def _fcn_head(walk: Walk, name: str, inputs: int) -> Iterator[Layer]:
-    inner = FCNHead.inner(inputs)
-    yield walk.conv(f"{name}.0", inputs, inner, 3)
-    yield from walk.norms(f"{name}.1", inner)
-    yield walk.conv(f"{name}.4", inner, walk.spec.classes, 1, bias=True)
 
 
 def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:

@@ -15,7 +15,7 @@ from resnets.core.devices import float64_device
 from resnets.core.errors import UsageError
 from resnets.core.units import show_bytes
 from resnets.models import counts
-from resnets.models.heads import LinearHead
+from resnets.models.heads import BoxHead, Head, LinearHead
 from resnets.models.initialization import Initialization, ends_in_convolution
 from resnets.models.resnet import ResNet, backbone_of, prefix_of
 from resnets.models.spec import Spec
@@ -25,6 +25,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 MOST_PARAMETERS = 2**33  # 32 GiB in float32
 
+_CONVOLUTIONS = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d
 _SCALED = nn.GroupNorm | nn.LayerNorm | nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
 WHITENING_EPS = 5e-4  # added to each variance
@@ -86,13 +87,14 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
     """
     how = how or Initialization()
     spec = backbone_of(network).spec
+    outputs = spec.head.output_layers if spec.classes else {}
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) or (name in spec.head.output_layers and spec.classes):
-            _initialize_output(module, _generator(seed, name), how)
-        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            inputs, outputs = nn.init._calculate_fan_in_and_fan_out(module.weight)
-            pools = name.endswith(".conv_attn")  # by fan-out, one output would make an attention that sees one position
-            std = math.sqrt(2 / (inputs if how.fan == "fan_in" or pools else outputs))
+        rows = outputs.get(name)
+        if rows is not None or isinstance(module, nn.Linear):
+            of_layer = None if rows is None else rows.std or how.classifier_std
+            _initialize_output(module, _generator(seed, name), of_layer)
+        elif isinstance(module, _CONVOLUTIONS):
+            std = _small_std(spec.head, name, module.weight) or _std(name, module.weight, how)
             normal = _generator(seed, name).standard_normal(tuple(module.weight.shape), np.float32)
             module.weight.copy_(torch.from_numpy(normal).mul_(std))
             if how.identity and module.groups == 1:
@@ -104,7 +106,7 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
         if isinstance(module, FrozenBatchNorm):
             module.load_state_dict(FrozenBatchNorm(len(module.weight)).state_dict())
         if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)
+            nn.init.constant_(module.bias, 0.0 if rows is None else rows.bias)
     if how.zero_init_last:
         last = {"basic": 2, "bottleneck": 3}[spec.block]
         kind = "conv" if ends_in_convolution(spec) else "bn"
@@ -112,12 +114,28 @@ def initialize(network: nn.Module, *, seed: int, how: Initialization | None = No
             nn.init.zeros_(network.get_parameter(f"{prefix_of(network)}{name}.{kind}{last}.weight"))
 
 
-def _initialize_output(module: nn.Module, generator: np.random.Generator, how: Initialization) -> None:
+def _std(name: str, weight: Tensor, how: Initialization) -> float:
+    """The standard deviation of a convolution's weights after He et al. 2015."""
+    inputs, outputs = nn.init._calculate_fan_in_and_fan_out(weight)
+    pools = name.endswith(".conv_attn")  # by fan-out, one output would make an attention that sees one position
+    return math.sqrt(2 / (inputs if how.fan == "fan_in" or pools else outputs))
+
+
+def _small_std(head: Head, name: str, weight: Tensor) -> float | None:
+    """That of a convolution in a detector's head that the head sets: in a pyramid no activation follows."""
+    if not isinstance(head, BoxHead):
+        return None
+    if name.startswith("backbone.fpn."):
+        return 1 / math.sqrt(weight[0].numel())
+    return 0.01 if name.startswith(tuple(f"{each}." for each in head.SMALL)) else None
+
+
+def _initialize_output(module: nn.Module, generator: np.random.Generator, std: float | None) -> None:
     """Sets the weights of the linear layer, or the convolution, that gives the logits."""
     weight = module.get_parameter("weight")
-    if how.classifier_std is not None:
+    if std is not None:
         normal = generator.standard_normal(tuple(weight.shape), np.float32)
-        weight.copy_(torch.from_numpy(normal).mul_(how.classifier_std))
+        weight.copy_(torch.from_numpy(normal).mul_(std))
     else:
         uniform = generator.random(tuple(weight.shape), np.float32)
         weight.copy_(torch.from_numpy(2 * uniform - 1).mul_(1 / math.sqrt(weight[0].numel())))

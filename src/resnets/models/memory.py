@@ -16,6 +16,7 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.core.units import show_bytes
 from resnets.models import counts
+from resnets.models.box_heads import BoxHead
 from resnets.models.counts import InputSize
 from resnets.models.head_memory import head_activations
 from resnets.models.part_memory import GATE_INPUTS, kept_by_instance_norm, kept_by_middle
@@ -87,7 +88,12 @@ def predict(
         micro_batch: images that pass through the network at once.
         segments: the recomputed segments; None is none.
         program: bytes that the process holds before the step.
+
+    Raises:
+        UsageError: the network is a detector, whose memory depends on what it finds.
     """
+    if isinstance(spec.head, BoxHead):
+        raise UsageError("The memory of a detector's step depends on what it finds and is not predicted.")
     numbers = numbers or BytesPerElement()
     one = micro_batch * numbers.activation  # bytes of one activation over the micro-batch
     alive = _stem(spec, size) * one

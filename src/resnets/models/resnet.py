@@ -101,9 +101,9 @@ class ResNet(Freezable, ParameterGroups):
         Channels and strides are `spec.stage_channels` and `spec.stage_strides`. In pre-activation nets the last
         one is normalised and activated, as the classifier gets it; the others are the sums of the last addition.
         """
-        return self._features_until(x, f"C{len(self.stage_names) + 1}")
+        return self.features_until(x, f"C{len(self.stage_names) + 1}")
 
-    def _features_until(self, x: Tensor, last: str) -> dict[str, Tensor]:
+    def features_until(self, x: Tensor, last: str) -> dict[str, Tensor]:
         """The feature maps up to the one called `last`; what comes after is not computed."""
         x = self.bn1(self.conv1(x))
         if not self.spec.preactivation:
@@ -146,6 +146,11 @@ class ResNet(Freezable, ParameterGroups):
         for name in self.stage_names:
             x = getattr(self, name)(x)
         x = self.bn(x)
+        return self.act(x) if self.spec.preactivation else x  # type: ignore[no-any-return]
+
+    def forward_last_stage(self, x: Tensor) -> Tensor:
+        """The feature map before the last stage, or a region of it, to the last feature map."""
+        x = self.bn(getattr(self, self.stage_names[-1])(x))
         return self.act(x) if self.spec.preactivation else x  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -199,7 +204,7 @@ class ResNet(Freezable, ParameterGroups):
             raise UsageError(f"output_fmt must be NCHW, not {output_fmt}.")
         names = list(self.spec.stage_channels)
         chosen = take_indices(indices, len(names))
-        maps = self._features_until(x, names[chosen[-1] if stop_early else -1])
+        maps = self.features_until(x, names[chosen[-1] if stop_early else -1])
         found = [maps[names[index]] for index in chosen]
         return found if intermediates_only else (list(maps.values())[-1], found)
 
@@ -260,17 +265,30 @@ class ResNet(Freezable, ParameterGroups):
 
 
 def backbone_of(network: nn.Module) -> ResNet:
-    """The residual network in `network`: itself, or the child `backbone` of a network with a task's head.
+    """The residual network in `network`: itself, the child `backbone` of a network with a head for pixels, or that
+    one's child `body` in a detector.
 
     Raises:
         TypeError: it has none.
     """
-    backbone = network if isinstance(network, ResNet) else getattr(network, "backbone", None)
-    if not isinstance(backbone, ResNet):
-        raise TypeError(f"{type(network).__name__} has no residual network")
-    return backbone
+    return _placed(network)[1]
 
 
 def prefix_of(network: nn.Module) -> str:
-    """What the names of the backbone's weights begin with in `network`: "" or "backbone."."""
-    return "" if isinstance(network, ResNet) else "backbone."
+    """What the names of the backbone's weights begin with in `network`: one of `PREFIXES`.
+
+    Raises:
+        TypeError: it has none.
+    """
+    return _placed(network)[0]
+
+
+PREFIXES = ("", "backbone.", "backbone.body.")
+
+
+def _placed(network: nn.Module) -> tuple[str, ResNet]:
+    inner = getattr(network, "backbone", None)
+    for prefix, module in zip(PREFIXES, (network, inner, getattr(inner, "body", None)), strict=True):
+        if isinstance(module, ResNet):
+            return prefix, module
+    raise TypeError(f"{type(network).__name__} has no residual network")

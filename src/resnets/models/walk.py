@@ -69,8 +69,15 @@ class Walk:
             yield Layer(name=name, kind=f"{self.spec.norm} norm", shape=shape, parameters=own, multiply_adds=0)
 
     def instance_norm(self, name: str, channels: int) -> Layer:
+        return self._learnt_norm(name, "instance norm", channels)
+
+    def group_norm(self, name: str, channels: int) -> Layer:
+        """A group norm, whatever norms the network has."""
+        return self._learnt_norm(name, "group norm", channels)
+
+    def _learnt_norm(self, name: str, kind: str, channels: int) -> Layer:
         shape = (channels, *self.size)
-        return Layer(name=name, kind="instance norm", shape=shape, parameters=2 * channels, multiply_adds=0)
+        return Layer(name=name, kind=kind, shape=shape, parameters=2 * channels, multiply_adds=0)
 
 
 def strided(size: Size, stride: int) -> Size:

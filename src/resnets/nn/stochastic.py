@@ -30,8 +30,8 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
-    """Uniform numbers in [0, 1), a pure function of the arguments.
+def random_bits(keys: Tensor, layer: int, count: int = 1) -> Tensor:
+    """Uniform integers from 0 to 2**63 - 1, a pure function of the arguments.
 
     Args:
         keys: (N,) int64, one for each sample.
@@ -39,13 +39,17 @@ def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
         count: numbers for each sample.
 
     Returns:
-        (N, count) float32 with 24 random bits each.
+        (N, count) int64.
     """
     offset = (layer + 1) * _STREAM % 2**64
     stream = _mix(keys + (offset - 2**64 if offset >= 2**63 else offset))
     positions = torch.arange(1, count + 1, dtype=torch.int64, device=keys.device)
-    bits = _mix(stream[:, None] + positions * _STEP)
-    return _shift_right(bits, 40).float() * 2.0**-24
+    return _shift_right(_mix(stream[:, None] + positions * _STEP), 1)
+
+
+def uniforms(keys: Tensor, layer: int, count: int = 1) -> Tensor:
+    """Uniform numbers in [0, 1): (N, count) float32 with 24 random bits each, of `random_bits`."""
+    return (random_bits(keys, layer, count) >> 39).float() * 2.0**-24
 
 
 @torch.fx.wrap  # symbolic tracing keeps a call as it is, since shapes are not known while it traces
@@ -109,6 +113,20 @@ class Dropout(Stochastic):
             return x
         keep = draw(x, self.keys, self.layer, False) >= self.rate
         return x * (keep.to(x.dtype) / (1 - self.rate))
+
+
+class ChannelDropout(Stochastic):
+    """Dropout of whole channels (Tompson et al. 2015, 1411.4280, section 3.2): each is 0 with probability `rate`.
+
+    (N, C, ...) to the same shape. Kept channels are divided by 1 - rate.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        of_channel = x.flatten(2)[:, :, 0]
+        keep = draw(of_channel, self.keys, self.layer, False) >= self.rate
+        return x * (keep.to(x.dtype) / (1 - self.rate)).view([x.shape[0], x.shape[1]] + [1] * (x.ndim - 2))
 
 
 def number_stochastic_layers(network: nn.Module) -> None:

@@ -1,7 +1,7 @@
-"""The network of semantic segmentation: a residual network with a fully convolutional head.
+"""The network of semantic segmentation: a residual network with a head for pixels.
 
-Long et al. 2015 (1411.4038). Keys of the `state_dict` and values are those of torchvision's `fcn_resnet50` and
-`fcn_resnet101`.
+FCN (Long et al. 2015, 1411.4038) and DeepLabV3 (Chen et al. 2017, 1706.05587) have the keys of the `state_dict` and the
+values of torchvision's `fcn_resnet50` `101` and `deeplabv3_resnet50` `101`; `tasks.segmentation.heads` has the heads.
 """
 
 # Without `from __future__ import annotations`: tracing copies those of `forward`, and TorchScript needs them as types.
@@ -9,32 +9,31 @@ Long et al. 2015 (1411.4038). Keys of the `state_dict` and values are those of t
 from dataclasses import replace
 from typing import ClassVar, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
 from resnets.models.feature_info import FeatureInfo
-from resnets.models.heads import FCNHead
+from resnets.models.heads import FPNHead, PixelHead
 from resnets.models.initialize import allocate
 from resnets.models.memory import Segments
 from resnets.models.parameter_groups import ParameterGroups
 from resnets.models.resnet import ResNet, layers_of
 from resnets.models.spec import Spec
-from resnets.nn.layers import Layers
-from resnets.nn.stochastic import Dropout, number_stochastic_layers
-
-_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by spatial dimensions
+from resnets.nn.stochastic import number_stochastic_layers
+from resnets.tasks.segmentation.heads import INTERPOLATION, build_head, fcn
 
 
-class FCN(ParameterGroups):
-    """Logits for each pixel: those of the last stage, enlarged to the size of the input.
+class SegmentationNet(ParameterGroups):
+    """Logits for each pixel: those of a head on the feature maps, enlarged to the size of the input.
 
     (N, spec.channels, H, W) to (N, spec.classes, H, W), for any height and width, in training and evaluation alike.
 
     Attributes:
-        spec: the architecture; its head is an `FCNHead`.
+        spec: the architecture; its head is a `PixelHead`.
         backbone: the residual network without a classifier.
-        classifier: the head on the last stage.
+        classifier: the head on the last stage, or on all stages for an `FPNHead`.
         aux_classifier: the head on the stage before it, where `spec.head.auxiliary`.
     """
 
@@ -43,15 +42,22 @@ class FCN(ParameterGroups):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        if not isinstance(spec.head, FCNHead):
-            raise UsageError(f"Segmentation needs a model with FCNHead, and this one has {type(spec.head).__name__}.")
+        if not isinstance(spec.head, PixelHead):
+            raise UsageError(
+                f"Segmentation needs a model with a head for pixels, and this one has {type(spec.head).__name__}."
+            )
         self.spec = spec
         self.backbone = ResNet(spec)
-        layers, (*_, before_last, last) = layers_of(spec), spec.stage_channels.values()
-        self.classifier = _head(layers, last, spec.classes)
+        layers, (_, *channels), (_, *strides) = (
+            layers_of(spec),
+            spec.stage_channels.values(),
+            spec.stage_strides.values(),
+        )
+        self.classifier = build_head(layers, spec.head, channels, strides, spec.classes)
         if spec.head.auxiliary:
-            self.aux_classifier = _head(layers, before_last, spec.classes)
-        self.interpolation = _INTERPOLATION[spec.dimensions]
+            self.aux_classifier = fcn(layers, channels[-2], spec.classes)
+        self.takes_all_stages = isinstance(spec.head, FPNHead)
+        self.interpolation = INTERPOLATION[spec.dimensions]
         number_stochastic_layers(self)
 
     @property
@@ -88,7 +94,7 @@ class FCN(ParameterGroups):
         return self
 
     def get_classifier(self) -> nn.Module:
-        """The head on the last stage."""
+        """The head."""
         return self.classifier
 
     def reset_classifier(self, classes: int) -> None:
@@ -115,26 +121,18 @@ class FCN(ParameterGroups):
 
     def all_logits(self, x: Tensor) -> dict[str, Tensor]:
         """The logits of each head at the size of `x`: "out", and "aux" where there is an auxiliary head."""
-        *_, before_last, last = self.features(x).values()
-        logits = {"out": _enlarged(self.classifier(last), x, self.interpolation)}
+        _, *maps = self.features(x).values()
+        out = self.classifier(maps if self.takes_all_stages else maps[-1])
+        logits = {"out": _enlarged(out, x, self.interpolation)}
         if "aux_classifier" in self._modules:
-            logits["aux"] = _enlarged(self.aux_classifier(before_last), x, self.interpolation)
+            logits["aux"] = _enlarged(self.aux_classifier(maps[-2]), x, self.interpolation)
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.jit.is_scripting() and self.takes_all_stages:  # type: ignore[attr-defined]
+            _, *maps = self.features(x).values()
+            return _enlarged(self.classifier(maps), x, self.interpolation)
         return _enlarged(self.classifier(self.backbone(x)), x, self.interpolation)
-
-
-def _head(layers: Layers, inputs: int, classes: int) -> nn.Sequential:
-    """(N, inputs, ...) to logits (N, classes, ...) at the same size."""
-    inner = FCNHead.inner(inputs)
-    return nn.Sequential(
-        layers.conv(inputs, inner, 3),
-        layers.normalization(inner),
-        nn.ReLU(),
-        Dropout(FCNHead.DROPOUT),
-        layers.conv(inner, classes, 1, bias=True),
-    )
 
 
 def _enlarged(logits: Tensor, x: Tensor, mode: str) -> Tensor:
@@ -142,10 +140,10 @@ def _enlarged(logits: Tensor, x: Tensor, mode: str) -> Tensor:
     return F.interpolate(logits, x.shape[2:], mode=mode, align_corners=False)
 
 
-def build(spec: Spec) -> FCN:
+def build(spec: Spec) -> SegmentationNet:
     """A network on the CPU whose weights are not yet set.
 
     Raises:
         UsageError: the spec has another head, or too many parameters for the weights to be allocated.
     """
-    return allocate(spec, FCN)
+    return allocate(spec, SegmentationNet)

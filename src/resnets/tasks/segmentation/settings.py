@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.models.heads import FCNHead, LinearHead
+from resnets.models.heads import FCNHead, LinearHead, PixelHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import Metric
 
@@ -52,18 +52,18 @@ class Segment:
             raise UsageError(f"auxiliary_weight must be 0 or more, not {self.auxiliary_weight}.")
 
     def model_for(self, spec: Spec, classes: int) -> Spec:
-        """`spec` as it is where it has an `FCNHead`; else with one, and with an output stride of 8 where its last stage
-        has a larger stride and it has no output stride of its own.
+        """`spec` as it is where it has a head for pixels; else with an `FCNHead`, and with an output stride of 8 where
+        its last stage has a larger stride and it has no output stride of its own.
 
         Raises:
             UsageError: the network has no images as inputs, or cannot have an output stride of 8.
         """
         if spec.dimensions != 2:
             raise UsageError(f"Segmentation needs a network of images, and this one has {spec.dimensions} dimensions.")
-        if isinstance(spec.head, FCNHead):
+        if isinstance(spec.head, PixelHead):
             return replace(spec, classes=classes)
         if not isinstance(spec.head, LinearHead):
-            raise UsageError(f"Segmentation needs an FCN head, and this model has {type(spec.head).__name__}.")
+            raise UsageError(f"Segmentation needs a head for pixels, and this model has {type(spec.head).__name__}.")
         last_stride = list(spec.stage_strides.values())[-1]
         stride = OUTPUT_STRIDE if spec.output_stride is None and last_stride > OUTPUT_STRIDE else spec.output_stride
         try:
