@@ -103,6 +103,7 @@ def score(
     split: SplitName = "test",
     classes: tuple[str, ...] | None = None,
     choose: bool = False,
+    watched: SplitName = "val",
     workers: int = 0,
     batch: int | None = None,
     rank: int = 0,
@@ -115,6 +116,8 @@ def score(
         split: the name of the split that `dataset` is.
         classes: the model's, which the dataset's are matched with by name; by default the dataset's.
         choose: whether what is chosen on `val`, such as thresholds, is chosen on these samples.
+        watched: the split whose loss is recorded even where that takes another pass through the network, as that of
+            detection does: the one that training watches.
         workers: threads that read samples; the result does not depend on it.
         batch: samples at a time. The batches are the same whatever else is set, so only this argument can change the
             last bit of an output.
@@ -149,7 +152,10 @@ def score(
                 pairs = [each for each in loaded if not isinstance(each, str)]
                 outputs = predictor.predict([inputs for inputs, _ in pairs])
                 targets = _targets(dense, good, [own for _, own in pairs])
-                batch_records = task.evaluate_batch(outputs, targets, choose=choose)
+                batch_records = dict(task.evaluate_batch(outputs, targets, choose=choose))
+                if split == watched:
+                    losses = predictor.losses([inputs for inputs, _ in pairs], targets, good)
+                    batch_records |= {} if losses is None else {"loss": losses}
                 parts.append((good, {name: column(values) for name, values in batch_records.items()}))
     of_all_ranks = gather((parts, excluded))
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])

@@ -15,19 +15,22 @@ from PIL import Image
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from resnets.core.errors import DataError, UsageError
+from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.base import Subset
-from resnets.modalities.batch import Batch
+from resnets.modalities.batch import Batch, Loaded
 from resnets.models.box_heads import FasterRCNNHead
 from resnets.models.initialize import initialize
 from resnets.models.spec import Spec
+from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.box_limits import with_box_limits
 from resnets.tasks.classification.settings import Classify
+from resnets.tasks.classification.task import Classification
 from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Detections
 from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.masks import decode
 from resnets.tasks.detection.network import Detector
-from resnets.tasks.detection.outputs import answer_of, objects_of
+from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.task import Detection
 from tests.tasks.detection.cases import answers_near, random_truth, records_of, without_sizes
@@ -110,6 +113,47 @@ def test_the_loss_is_that_of_each_image_alone_and_knows_no_groups(network: Detec
     assert losses["loss_rpn_box_reg"][0] > 0
     assert losses["loss_rpn_box_reg"][1] == losses["loss_box_reg"][1] == 0
     assert task.weight(batch) is None
+
+
+def test_the_loss_in_evaluation_is_that_of_the_objects_on_the_input(network: Detector) -> None:
+    task, batch = Detection(), batch_of(1)
+    doubled = {**batch.ragged, "boxes": (2 * batch.ragged["boxes"][0],)}  # in pixels of the original
+    set_rng_keys(network, torch.tensor([5]))
+    expected = sum(task.loss(network, batch).values())
+    found = task.evaluation_loss(network, Batch(batch.dense, doubled))
+    torch.testing.assert_close(found, expected)
+    set_rng_keys(network, None)
+
+
+def test_the_loss_of_a_sample_depends_on_its_number_alone(network: Detector) -> None:
+    reader: Any = SimpleNamespace(normalize=lambda inputs: inputs.float())
+    predictor = NetworkPredictor(network, Detection(), reader)
+    batch = batch_of()
+    inputs = [Loaded((each.numpy(),), size=(64, 96)) for each in batch["inputs"]]
+    targets = Batch({}, batch.ragged)
+    with torch.no_grad():
+        both = predictor.losses(inputs, targets, [3, 8])
+        (again,) = predictor.losses(inputs[1:], targets.rows(slice(1, 2)), [8])  # type: ignore[misc]
+        other = predictor.losses(inputs[:1], targets.rows(slice(0, 1)), [4])
+    assert both is not None
+    assert other is not None
+    assert both.shape == (2,)
+    assert both[1] == again
+    assert both[0] != other[0]
+    others: Any = NetworkPredictor(network, Classification(), reader)
+    assert others.losses(inputs, targets, [3, 8]) is None
+
+
+def test_objects_come_to_the_part_of_the_input_that_shows_the_image() -> None:
+    dense = {"inputs": torch.zeros(1, 3, 20, 30), "sizes": torch.tensor([[8, 10]]),
+             "regions": torch.tensor([[5.0, 4, 25, 20]])}  # fmt: skip
+    masks = torch.zeros(1, 8, 10, dtype=torch.uint8)
+    masks[0, 2:4, 1:5] = 1
+    found = on_input(Batch(dense, {"boxes": (torch.tensor([[1.0, 2, 5, 4]]),), "masks": (masks,)}))
+    assert found.ragged["boxes"][0].tolist() == [[7, 8, 15, 12]]
+    (mask,) = found.ragged["masks"]
+    assert mask.shape == (1, 20, 30)
+    assert mask.sum() == mask[0, 8:12, 7:15].sum() == 32
 
 
 def test_the_records_and_the_metrics_of_a_batch(network: Detector) -> None:
@@ -218,9 +262,11 @@ def test_the_settings_follow_the_model_and_the_data() -> None:
     fitted = Detect(thresholds=(0.5,) * 3, category_ids=(1, 5, 90), masks=True)
     assert fitted.for_other_classes() == Detect(masks=True)
     assert (Detect(precision=0.9).needs_val, Detect().needs_val) == ("task.precision", None)
-    splits: Any = SimpleNamespace(splits={"train": data})
-    with pytest.raises(DataError, match="boxes without masks"):
-        Detect(masks=True)._adapted(splits.splits["train"])
+    with pytest.raises(DataError, match="needs data with masks of objects"):
+        Detect(masks=True)._adapted(SimpleNamespace(task="detection"))  # type: ignore[arg-type]
+    masked: Any = SimpleNamespace(masked=lambda: "masked")
+    assert Detect(masks=True)._adapted(masked) == "masked"  # type: ignore[comparison-overlap]
+    assert Detect()._adapted(masked) is masked
 
 
 def test_limits_of_boxes_are_for_boxes() -> None:

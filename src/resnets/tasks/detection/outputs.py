@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
@@ -52,6 +53,31 @@ def _drawn(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> list[str]:
         whole = paste_masks_in_image(masks[part, None], boxes[part], size)[0]
         texts.append(str(encode((whole > INSIDE).numpy())[0]))
     return texts
+
+
+def on_input(batch: Batch) -> Batch:
+    """An evaluation batch whose targets are in pixels of the originals, with those in pixels of the input."""
+    boxes, masks = list(batch.ragged["boxes"]), list(batch.ragged.get("masks", ()))
+    inputs, regions = batch["inputs"], regions_of(batch)
+    for row, (size, region) in enumerate(zip(batch["sizes"].tolist(), regions.tolist(), strict=True)):
+        left, top, right, bottom = region
+        scale = boxes[row].new_tensor([(right - left) / size[1], (bottom - top) / size[0]] * 2)
+        boxes[row] = boxes[row] * scale + boxes[row].new_tensor([left, top, left, top])
+        if masks:
+            whole = masks[row].new_zeros(len(masks[row]), *inputs.shape[2:])
+            part = whole[:, round(top) : round(bottom), round(left) : round(right)]
+            part.copy_(F.interpolate(masks[row][:, None].float(), part.shape[1:], mode="nearest")[:, 0])
+            masks[row] = whole
+    changed = {"boxes": tuple(boxes), **({"masks": tuple(masks)} if masks else {})}
+    return Batch(batch.dense, {**batch.ragged, **changed})
+
+
+def regions_of(batch: Batch) -> Tensor:
+    """(N, 4) where the image is on each input: "regions" of the batch, or all of it."""
+    if "regions" in batch:
+        return batch["regions"]
+    height, width = batch["inputs"].shape[2:]
+    return torch.tensor([[0, 0, width, height]], dtype=torch.float32).expand(len(batch), 4)
 
 
 def objects_of(batch: Batch) -> list[Objects]:

@@ -111,10 +111,10 @@ class Detect:
             return Subset(self._adapted(dataset.dataset), dataset.indices)
         if not self.masks:
             return dataset
-        with_masks = getattr(dataset, "with_masks", None)
-        if with_masks is None or not getattr(dataset, "has_masks", False):
-            raise DataError("The data has boxes without masks, and task.masks=true needs them: leave it out.")
-        adapted: Dataset = replace(dataset, with_masks=True)  # type: ignore[type-var]
+        masked = getattr(dataset, "masked", None)
+        if masked is None:
+            raise DataError(f"task.masks=true needs data with masks of objects, and this is for {dataset.task}.")
+        adapted: Dataset = masked()
         return adapted
 
     def for_other_classes(self) -> Detect:

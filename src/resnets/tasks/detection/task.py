@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from resnets.tasks.detection.boxes import Limits
 from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.matching import match
 from resnets.tasks.detection.network import Detector
-from resnets.tasks.detection.outputs import answer_of, objects_of
+from resnets.tasks.detection.outputs import answer_of, objects_of, on_input, regions_of
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.thresholds import best_thresholds
 from resnets.tasks.records import ragged
@@ -43,23 +44,22 @@ class Detection:
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """As `Task.loss`, by torchvision's names; see `Detector.losses`."""
-        regions = batch.dense.get("regions")
-        return cast(Detector, network).losses(batch["inputs"], objects_of(batch), regions)
+        return cast(Detector, network).losses(batch["inputs"], objects_of(batch), batch.dense.get("regions"))
+
+    def evaluation_loss(self, network: Network, batch: Batch) -> Tensor:
+        """As `LossOfNetwork.evaluation_loss`: that of training, on the input of evaluation."""
+        return torch.stack(tuple(self.loss(network, on_input(batch)).values())).sum(0)
 
     def weight(self, batch: Batch) -> Tensor | None:
         return None
 
     def predict(self, network: Network, batch: Batch) -> list[DetectedImage]:
-        inputs, detector = batch["inputs"], cast(Detector, network)
-        height, width = inputs.shape[-2:]
-        regions = batch.dense.get("regions")
-        found = detector.detect(inputs, regions, limits=self._limits(detector))
-        places = [[0.0, 0.0, width, height]] * len(inputs) if regions is None else regions.tolist()
-        sizes = batch["sizes"].tolist() if "sizes" in batch else [[height, width]] * len(inputs)
-        mirrored = batch["mirrored"].tolist() if "mirrored" in batch else [False] * len(inputs)
+        detector = cast(Detector, network)
+        found = detector.detect(batch["inputs"], batch.dense.get("regions"), limits=self._limits(detector))
+        places = zip(regions_of(batch).tolist(), batch["sizes"].tolist(), batch["mirrored"].tolist(), strict=True)
         return [
-            answer_of(each, place, (size[0], size[1]), mirrored=flipped)
-            for each, place, size, flipped in zip(found, places, sizes, mirrored, strict=True)
+            answer_of(each, region, (size[0], size[1]), mirrored=mirrored)
+            for each, (region, size, mirrored) in zip(found, places, strict=True)
         ]
 
     def _limits(self, detector: Detector) -> Limits:
