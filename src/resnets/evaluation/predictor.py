@@ -54,6 +54,15 @@ class LossOfNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class MergesCrops(Protocol):
+    """A task whose outputs have no mean, such as boxes: those of the crops of a sample become one in another way."""
+
+    def merge(self, outputs: Sequence[Any]) -> Any:
+        """The output for a sample from those of its crops."""
+        ...
+
+
 class Predictor(Protocol):
     """Gives the outputs of a task.
 
@@ -84,7 +93,7 @@ class Predictor(Protocol):
 
 @renamed_fields
 class NetworkPredictor:
-    """The predictions of one network, averaged over the crops of test-time augmentation.
+    """The predictions of one network, averaged over the crops of test-time augmentation, or merged.
 
     Args:
         tta: the test-time augmentation, one of `Input.tta`.
@@ -116,12 +125,18 @@ class NetworkPredictor:
         return self.reader.load(dataset, index, self.tta)
 
     def predict(self, inputs: Sequence[Loaded]) -> Any:
-        """The outputs as they are where each sample has one crop, else those of the means over its crops."""
+        """The outputs as they are where each sample has one crop, else those of the means over its crops, or of all of
+        them (`MergesCrops`)."""
         fixed = self.task.settings.fixed
         if fixed and all(len(each.inputs) == 1 for each in inputs):
             return self._outputs([(each, 0) for each in inputs])
         if all(len(each.inputs) == 1 for each in inputs):  # of any size: alone, so that none depends on the others
             return [output for each in inputs for output in self._outputs([(each, 0)])]
+        if isinstance(self.task, MergesCrops):
+            return [
+                self.task.merge([self._outputs([(each, crop)])[0] for crop in range(len(each.inputs))])
+                for each in inputs
+            ]
         by_shape: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
         for row, each in enumerate(inputs):
             for crop, values in enumerate(each.inputs):

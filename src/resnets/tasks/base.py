@@ -55,6 +55,7 @@ class TaskSettings(Protocol):
     targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
     fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any
     averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
+    merges: ClassVar[bool]  # whether the outputs of crops are merged where they may not be averaged
     single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
     @property

@@ -279,6 +279,33 @@ def test_limits_of_boxes_are_for_boxes() -> None:
         with_box_limits(Detect(), 2, draw_score=2)
 
 
+def test_boxes_of_crops_are_merged() -> None:
+    first = DetectedImage((20, 20), np.array([[0.0, 0, 10, 10], [0, 0, 5, 5]]), np.array([0.8, 0.7]), np.array([0, 0]),
+                          np.array(["a", "b"], object))  # fmt: skip
+    second = DetectedImage((20, 20), np.array([[0.0, 0, 10, 9], [0, 0, 10, 10]]), np.array([0.9, 0.6]),
+                           np.array([0, 1]), np.array(["c", "d"], object))  # fmt: skip
+    found = Detection().merge([first, second])
+    assert found.masks is not None
+    assert found.masks.tolist() == ["c", "b", "d"]  # "a" is "c" again
+    assert found.scores.tolist() == [0.9, 0.7, 0.6]
+    assert len(Detection(Detect(max_boxes=2)).merge([first, second])) == 2
+    empty = first.only(np.zeros(2, bool))
+    assert len(Detection().merge([empty, empty])) == 0
+
+
+def test_the_mirror_image_adds_what_is_found_there_alone(network: Detector) -> None:
+    reader: Any = SimpleNamespace(normalize=lambda inputs: inputs.float())
+    inputs = batch_of(1)["inputs"][0].numpy()
+    once = Loaded((inputs,), size=(64, 96))
+    both = Loaded((inputs, inputs[..., ::-1].copy()), (1, 1), (False, True), (64, 96))
+    mirrored = Loaded((inputs[..., ::-1].copy(),), mirrored=(True,), size=(64, 96))
+    predictor = NetworkPredictor(network, Detection(), reader)
+    with torch.no_grad():
+        (alone,), (turned,), (found,) = (predictor.predict([each]) for each in (once, mirrored, both))
+    assert Detection().merge([alone, turned]).boxes.tolist() == found.boxes.tolist()
+    assert len(alone) <= len(found) <= len(alone) + len(turned)
+
+
 def test_boxes_are_not_averaged() -> None:
     assert not Detect.averages
     for call in (Detection().to_mean, Detection().from_mean):

@@ -22,6 +22,7 @@ from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Limits
 from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.matching import match
+from resnets.tasks.detection.merging import merged
 from resnets.tasks.detection.network import Detector
 from resnets.tasks.detection.outputs import answer_of, objects_of, on_input, regions_of
 from resnets.tasks.detection.settings import Detect
@@ -73,11 +74,15 @@ class Detection:
 
     def to_mean(self, outputs: Any) -> Any:
         """Raises UsageError: boxes have no mean."""
-        raise UsageError("The boxes of several models or crops cannot be averaged.")
+        raise UsageError("The boxes of several models cannot be averaged.")
 
     def from_mean(self, means: Sequence[Tensor]) -> Any:
         """Raises UsageError: boxes have no mean."""
-        raise UsageError("The boxes of several models or crops cannot be averaged.")
+        raise UsageError("The boxes of several models cannot be averaged.")
+
+    def merge(self, outputs: Sequence[DetectedImage]) -> DetectedImage:
+        """As `MergesCrops.merge`, by non-maximum suppression."""
+        return merged(outputs, self.settings.max_boxes)
 
     def evaluate_batch(self, outputs: list[DetectedImage], batch: Batch, *, choose: bool = False) -> dict[str, Any]:
         return metrics.evaluate_batch(outputs, batch.ragged)
