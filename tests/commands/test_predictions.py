@@ -46,6 +46,23 @@ def test_a_table_has_a_row_for_each_prediction_and_a_column_for_each_place_of_a_
     assert table([]) == (("input",), [])
 
 
+def test_a_table_of_boxes_has_a_row_for_each_box() -> None:
+    boxes = [
+        {"name": "cat", "score": 0.75, "box": [1.0, 2, 3, 4], "mask": {"size": [5, 6], "counts": "a"}},
+        {"name": "dog", "score": 0.5, "box": [0.0, 0, 1, 1]},
+    ]
+    assert table([{"input": "a", "boxes": boxes}, {"input": "b", "boxes": []}]) == (
+        ("input", "class", "score", "x1", "y1", "x2", "y2", "mask"),
+        [
+            ("a", "cat", 0.75, 1, 2, 3, 4, '{"size": [5, 6], "counts": "a"}'),
+            ("a", "dog", 0.5, 0, 0, 1, 1, None),
+            ("b", None, None, None, None, None, None, None),
+        ],
+    )
+    placed = [{"input": "a", "classes": [{"name": "cat", "probability": 0.5, "box": [1, 2, 3, 4]}]}]
+    assert table(placed) == (("input", "class_1", "probability_1", "box_1"), [("a", "cat", 0.5, "[1, 2, 3, 4]")])
+
+
 def test_what_answers_cannot_be_written_to_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_out(None)
     for name in ("a.csv", "a.JSON", "folder", "missing/folder"):

@@ -243,7 +243,8 @@ def _order(first: Model, model: Model) -> tuple[int, ...]:
 
 
 def _write(folder: Path, found: Evaluated, *, workers: int) -> None:
-    """Writes report.html, predictions.csv and metrics.json, which holds what `--json` prints."""
+    """Writes report.html, predictions.csv, metrics.json, which holds what `--json` prints, and files of the task."""
+    from resnets.commands.predictions import write_json_files
     from resnets.core.files import write_json
     from resnets.reporting.report import write_predictions, write_report, write_wrong_labels
     from resnets.reporting.sample_facts import sample_facts
@@ -259,6 +260,7 @@ def _write(folder: Path, found: Evaluated, *, workers: int) -> None:
     write_predictions(folder / "predictions.csv", scores, dataset, model.card)
     if model.card.settings.single_label:
         write_wrong_labels(folder / "wrong_labels.csv", scores, dataset, model.card)
+    write_json_files(folder, model.task.record_files(scores.records, dataset, scores.ids, model.classes))
     write_json(folder / "metrics.json", _as_json(scores))
 
 

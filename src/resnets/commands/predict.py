@@ -53,6 +53,9 @@ def predict(
     tta: str | None = None,
     size: int | tuple[int, int] | str | None = None,
     unknown_below: float | None = None,
+    min_score: float | None = None,
+    draw_score: float | None = None,
+    max_boxes: int | None = None,
     out: str | PathLike[str] | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
@@ -76,6 +79,10 @@ def predict(
             width) (default: the model's own).
         unknown_below: probability from 0 to 1 below which a classifier's answer is unknown (default: the model's own,
             if it has one).
+        min_score: of boxes, the score from 0 to 1 that an answer has at least (default: the model's own, 0.05).
+        draw_score: of boxes, the score from which they are printed and drawn (default: the threshold of each class,
+            where the model has chosen them, else 0.5).
+        max_boxes: boxes that an image has at most, those with the highest scores (default: the model's own, 100).
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
             answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
             lies beside the file, as FILE.unfinished.
@@ -103,6 +110,7 @@ def predict(
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model
     from resnets.artifacts.size import note_on_size
+    from resnets.tasks.box_limits import with_box_limits
     from resnets.tasks.unknown import with_threshold
     from resnets.training.agreement import require_equal
 
@@ -113,12 +121,17 @@ def predict(
     given = isinstance(model, Model)
     settings = {
         "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
+        "min_score": min_score, "max_boxes": max_boxes,
     }  # fmt: skip
     with _sharing_ranks(device) as (ranks, own_device):
         require_equal(ranks, {**settings, "device": None, "unknown_below": unknown_below})
         loaded, inputs, total = open_inputs(model, images, ranks, own_device, runtime, precision, calibrate, pixels)
         card = loaded.card
-        loaded = replace(loaded, card=replace(card, settings=with_threshold(card.settings, unknown_below)))
+        limited = with_box_limits(
+            with_threshold(card.settings, unknown_below), len(card.classes), min_score=min_score,
+            draw_score=draw_score, max_boxes=max_boxes,
+        )  # fmt: skip
+        loaded = replace(loaded, card=replace(card, settings=limited))
         if pixels is not None and ranks.is_main:
             note(note_on_size(loaded.card))
         loaded.check_tta(tta)

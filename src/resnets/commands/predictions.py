@@ -77,7 +77,7 @@ class Answers:
     def write(self, out: Path, model: str, runtime: str) -> None:
         """Writes the answers to `out`: a file of one of `FILES`, or else a folder.
 
-        A folder gets predictions.json and the files of each answer, such as masks.
+        A folder gets predictions.json and the files of the answers, such as masks and coco.json.
 
         Raises:
             FileError: it cannot be written.
@@ -105,6 +105,12 @@ class Answers:
                     image = reader.thumbnail(dataset, number)
                     written = task.write_answer(answer, folder, names[number], image, card.classes)
                     self.files[number] = dict(written)
+            answered = [
+                (name_of(given), answer)
+                for number, (given, answer) in enumerate(zip(self.inputs, self.answers, strict=True))
+                if number not in self.failed
+            ]
+            write_json_files(folder, task.answer_files(answered, card.classes))
         except OSError as error:
             raise explain("write", folder, error) from error
 
@@ -125,6 +131,18 @@ def write_file(out: Path, answers: Sequence[Mapping[str, Any]], data: Mapping[st
         _write_parquet(out, *table(answers))
     else:
         write_json(out, data)
+
+
+def write_json_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Writes what `Task.answer_files` or `Task.record_files` gives, compact as programs read it.
+
+    Raises:
+        FileError: one cannot be written.
+    """
+    from resnets.core.files import to_json, write_bytes
+
+    for name, value in files.items():
+        write_bytes(folder / name, to_json(value).encode())
 
 
 def check_out(out: Path | None) -> None:
@@ -185,12 +203,12 @@ def _repeated(names: Iterable[str]) -> set[str]:
 
 
 def table(predictions: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """The columns of predictions, and a row for each.
+    """The columns of predictions, and a row for each; of boxes a row for each box, and one of an image without any.
 
     A list of classes becomes columns of their own, numbered by their place: "class_1", "probability_1" and so on. Cells
     that a prediction lacks are None.
     """
-    flat = [_flat(each) for each in predictions]
+    flat = [row for each in predictions for row in (_by_box(each) if "boxes" in each else [_flat(each)])]
     columns = tuple(dict.fromkeys(name for row in flat for name in row)) or ("input",)
     return columns, [tuple(row.get(name) for name in columns) for row in flat]
 
@@ -204,8 +222,29 @@ def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
             row[key] = value
             continue
         for place, entry in enumerate(value, start=1):
-            row |= {f"{'class' if name == 'name' else name}_{place}": each for name, each in entry.items()}
+            row |= {f"{'class' if name == 'name' else name}_{place}": _cell(each) for name, each in entry.items()}
     return row
+
+
+def _by_box(prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rest = {"input": prediction["input"]}
+    return [
+        {
+            **rest,
+            "class": box["name"],
+            "score": box["score"],
+            **dict(zip(("x1", "y1", "x2", "y2"), box["box"], strict=True)),
+            **({"mask": _cell(box["mask"])} if "mask" in box else {}),
+        }
+        for box in prediction["boxes"]
+    ] or [rest]
+
+
+def _cell(value: Any) -> Any:
+    """A value as one cell: JSON of what has several."""
+    from resnets.core.files import to_json
+
+    return to_json(value) if isinstance(value, list | dict) else value
 
 
 def _write_parquet(out: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from resnets.modalities.base import Dataset
 from resnets.modalities.batch import Batch, Loaded
 from resnets.modalities.reader import Reader
 from resnets.nn.modes import evaluation_mode
+from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.base import Network, TaskSettings
 from resnets.tasks.forward import lay_out
 
@@ -44,6 +45,24 @@ class Outputs(Protocol):
     def answers(self, outputs: Any, classes: tuple[str, ...], top: int) -> list[Any]: ...
 
 
+@runtime_checkable
+class LossOfNetwork(Protocol):
+    """A task whose loss takes the network, not what it answers; see `Task.loss`."""
+
+    def evaluation_loss(self, network: Network, batch: Batch) -> Tensor:
+        """(N,) the loss of each sample of an evaluation batch, with the targets as `evaluate_batch` gets them."""
+        ...
+
+
+@runtime_checkable
+class MergesCrops(Protocol):
+    """A task whose outputs have no mean, such as boxes: those of the crops of a sample become one in another way."""
+
+    def merge(self, outputs: Sequence[Any]) -> Any:
+        """The output for a sample from those of its crops."""
+        ...
+
+
 class Predictor(Protocol):
     """Gives the outputs of a task.
 
@@ -62,10 +81,19 @@ class Predictor(Protocol):
         """The outputs for N inputs as `load` returns them; see `Task.predict`."""
         ...
 
+    def losses(self, inputs: Sequence[Any], targets: Batch, keys: Sequence[int]) -> Tensor | None:
+        """(N,) the loss of each of N inputs, of a task whose loss takes the network (`LossOfNetwork`); else None.
+
+        Args:
+            targets: as `Task.evaluate_batch` gets them.
+            keys: a number for each input, on which alone its random choices depend.
+        """
+        ...
+
 
 @renamed_fields
 class NetworkPredictor:
-    """The predictions of one network, averaged over the crops of test-time augmentation.
+    """The predictions of one network, averaged over the crops of test-time augmentation, or merged.
 
     Args:
         tta: the test-time augmentation, one of `Input.tta`.
@@ -97,12 +125,18 @@ class NetworkPredictor:
         return self.reader.load(dataset, index, self.tta)
 
     def predict(self, inputs: Sequence[Loaded]) -> Any:
-        """The outputs as they are where each sample has one crop, else those of the means over its crops."""
+        """The outputs as they are where each sample has one crop, else those of the means over its crops, or of all of
+        them (`MergesCrops`)."""
         fixed = self.task.settings.fixed
         if fixed and all(len(each.inputs) == 1 for each in inputs):
             return self._outputs([(each, 0) for each in inputs])
         if all(len(each.inputs) == 1 for each in inputs):  # of any size: alone, so that none depends on the others
             return [output for each in inputs for output in self._outputs([(each, 0)])]
+        if isinstance(self.task, MergesCrops):
+            return [
+                self.task.merge([self._outputs([(each, crop)])[0] for crop in range(len(each.inputs))])
+                for each in inputs
+            ]
         by_shape: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
         for row, each in enumerate(inputs):
             for crop, values in enumerate(each.inputs):
@@ -121,6 +155,20 @@ class NetworkPredictor:
             [total / sum(each.weights) for total, each in zip(totals, inputs, strict=True) if total is not None]
         )
 
+    def losses(self, inputs: Sequence[Loaded], targets: Batch, keys: Sequence[int]) -> Tensor | None:
+        """As `Predictor.losses`, of the first crop, each input alone."""
+        if not isinstance(self.task, LossOfNetwork):
+            return None
+        found = []
+        with evaluation_mode(self.network):
+            for row, (each, key) in enumerate(zip(inputs, keys, strict=True)):
+                own = targets.rows(slice(row, row + 1))
+                batch = Batch(own.dense | self._batch([(each, 0)]).dense, own.ragged).to(self.device)
+                set_rng_keys(self.network, torch.tensor([key], device=self.device))
+                found.append(self.task.evaluation_loss(self.network, batch))
+        set_rng_keys(self.network, None)
+        return torch.cat(found)
+
     def _at_once(self, shape: tuple[int, ...]) -> int:
         """How many crops of `shape` take as much memory as `BATCH` of the usual one."""
         usual = self.reader.slots(None)["inputs"].shape
@@ -128,6 +176,11 @@ class NetworkPredictor:
 
     def _outputs(self, crops: Sequence[tuple[Loaded, int]]) -> Any:
         """The outputs for crops of one shape."""
+        with evaluation_mode(self.network):
+            return self.task.predict(self.network, self._batch(crops))
+
+    def _batch(self, crops: Sequence[tuple[Loaded, int]]) -> Batch:
+        """Crops of one shape as the network gets them."""
         values = torch.from_numpy(np.stack([each.inputs[crop] for each, crop in crops])).to(self.device)
         dense = {"inputs": lay_out(self.reader.normalize(values))}
         if not self.task.settings.fixed:
@@ -135,8 +188,7 @@ class NetworkPredictor:
             dense["sizes"] = torch.tensor([each.size for each, _ in crops])
             if all(each.regions for each, _ in crops):
                 dense["regions"] = torch.tensor([each.regions[crop] for each, crop in crops], dtype=torch.float32)
-        with evaluation_mode(self.network):
-            return self.task.predict(self.network, Batch(dense))
+        return Batch(dense)
 
 
 @renamed_fields
@@ -177,6 +229,10 @@ class Ensemble:
             [torch.stack(means).mean(0) for means in zip(*by_member, strict=True)]
         )
 
+    def losses(self, inputs: Sequence[list[Any]], targets: Batch, keys: Sequence[int]) -> None:
+        """None: an ensemble has no loss but that of its outputs."""
+        return
+
 
 class Counted:
     """A predictor that says how many samples it has predicted.
@@ -198,3 +254,6 @@ class Counted:
         self._done += len(inputs)
         self._count(self._done)
         return outputs
+
+    def losses(self, inputs: Sequence[Any], targets: Batch, keys: Sequence[int]) -> Tensor | None:
+        return self._predictor.losses(inputs, targets, keys)

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from resnets.evaluation.predictor import Predictor
 from resnets.modalities.base import Dataset
+from resnets.modalities.batch import Batch
 from resnets.modalities.image.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 
 EVALUATIONS = len(CORRUPTIONS) * len(SEVERITIES)  # of `robustness`
@@ -43,6 +46,9 @@ class CorruptedPredictor:
 
     def predict(self, inputs: Sequence[Any]) -> Any:
         return self._predictor.predict(inputs)
+
+    def losses(self, inputs: Sequence[Any], targets: Batch, keys: Sequence[int]) -> Tensor | None:
+        return self._predictor.losses(inputs, targets, keys)
 
 
 def robustness(

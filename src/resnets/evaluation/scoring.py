@@ -22,6 +22,7 @@ from resnets.modalities.base import NOUNS, Arrays, Dataset, SplitName
 from resnets.modalities.batch import Batch
 from resnets.modalities.class_names import same_names
 from resnets.tasks.base import SampleRecords, Task
+from resnets.tasks.records import column
 
 Gather = Callable[[Any], list[Any]]
 RAGGED_BATCH = 4  # samples of any size, which are read at a time: their outputs, such as masks, are large
@@ -36,7 +37,8 @@ class Scores:
     Args:
         ids: (N,) indices of the samples that were scored, in ascending order.
         records: the task's records of these samples by name, (N, ...) each: of a classifier "label", "predicted",
-            "confidence", "loss" and what else its metrics need.
+            "confidence", "loss" and what else its metrics need. Boxes and the like, of which each sample has its own
+            number, are (N,) objects with an array a sample.
         metrics: the task's figures over these samples, by the names of `evaluate --json`, ready for JSON: fractions of
             1; "classes" has those of each class by its name.
         excluded: the error message by index, for samples that could not be read. They are in no other field.
@@ -101,6 +103,7 @@ def score(
     split: SplitName = "test",
     classes: tuple[str, ...] | None = None,
     choose: bool = False,
+    watched: SplitName = "val",
     workers: int = 0,
     batch: int | None = None,
     rank: int = 0,
@@ -113,6 +116,8 @@ def score(
         split: the name of the split that `dataset` is.
         classes: the model's, which the dataset's are matched with by name; by default the dataset's.
         choose: whether what is chosen on `val`, such as thresholds, is chosen on these samples.
+        watched: the split whose loss is recorded even where that takes another pass through the network, as that of
+            detection does: the one that training watches.
         workers: threads that read samples; the result does not depend on it.
         batch: samples at a time. The batches are the same whatever else is set, so only this argument can change the
             last bit of an output.
@@ -147,8 +152,11 @@ def score(
                 pairs = [each for each in loaded if not isinstance(each, str)]
                 outputs = predictor.predict([inputs for inputs, _ in pairs])
                 targets = _targets(dense, good, [own for _, own in pairs])
-                batch_records = task.evaluate_batch(outputs, targets, choose=choose)
-                parts.append((good, {name: value.cpu().numpy() for name, value in batch_records.items()}))
+                batch_records = dict(task.evaluate_batch(outputs, targets, choose=choose))
+                if split == watched:
+                    losses = predictor.losses([inputs for inputs, _ in pairs], targets, good)
+                    batch_records |= {} if losses is None else {"loss": losses}
+                parts.append((good, {name: column(values) for name, values in batch_records.items()}))
     of_all_ranks = gather((parts, excluded))
     parts = sorted((part for own, _ in of_all_ranks for part in own), key=lambda part: part[0])
     excluded = dict(sorted((i, reason) for _, own in of_all_ranks for i, reason in own.items()))

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from resnets.artifacts.model_file import ModelCard
-from resnets.core.errors import DataError
 from resnets.core.files import write_bytes, write_csv
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import open_reader
-from resnets.modalities.reader import Reader
 from resnets.reporting.charts import line_chart
 from resnets.reporting.heat_map import heat_map
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.scatter import scatter_plot, swatches
 from resnets.reporting.sections import facts, loss_chart, unreadable
+from resnets.reporting.thumbnails import thumbnail
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.tasks.classification.interval import clustered
 from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.samples import SampleFacts
-from resnets.tasks.sections import Charts, GalleryItem, Paragraph, Section, Span
-
-THUMBNAIL = 96  # pixels; larger images are reduced to twice that, for dense displays
+from resnets.tasks.sections import Charts, Paragraph, Section, Span
 
 
 def write_report(
@@ -77,7 +69,7 @@ def write_report(
         scatter=lambda section: inline_svg(scatter_plot(section)),
         swatches=swatches,
         heat_map=lambda section: inline_svg(heat_map(section)),
-        thumbnail=partial(_thumbnail, dataset, open_reader(card.preprocessing)),
+        thumbnail=partial(thumbnail, dataset, open_reader(card.preprocessing)),
         name=dataset.name,
     )
     write_bytes(path, page)
@@ -119,29 +111,3 @@ def _curves(task: Task, history: Sequence[dict[str, Any]], noun: str) -> tuple[C
     charts = (loss_chart(steps, evaluations, split), task.error_chart(evaluations, split))
     note = f"The training loss is that of augmented {noun}s, with label smoothing where the recipe has it."
     return (Charts("Curves", charts, note),)
-
-
-@dataclass(frozen=True)
-class _Thumbnail:
-    """A `data:` URL, "" where the image cannot be read; `enlarged` where the page shows it larger than it is."""
-
-    url: str
-    enlarged: bool = False
-
-
-def _thumbnail(dataset: Dataset, reader: Reader, item: GalleryItem) -> _Thumbnail:
-    try:
-        image = reader.thumbnail(dataset, item.sample)
-    except DataError:
-        image = None
-    if image is None:
-        return _Thumbnail("")
-    small = max(image.size) <= THUMBNAIL
-    if not small:
-        image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BILINEAR)
-    if item.overlay is not None:
-        colors = Image.fromarray(item.overlay).resize(image.size, Image.Resampling.NEAREST)
-        image = Image.blend(image.convert("RGB"), colors, 0.5)
-    file, kind = io.BytesIO(), "PNG" if small else "JPEG"
-    image.save(file, kind, quality=85)
-    return _Thumbnail(f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}", small)

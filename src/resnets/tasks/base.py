@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resnets.tasks.samples import SampleFacts
 
 Direction = Literal["max", "min"]
-SampleRecords = dict[str, "NDArray[Any]"]  # arrays by name, each with one row a sample
+SampleRecords = dict[str, "NDArray[Any]"]  # columns by name, each with one row a sample; see `tasks.records`
 Network = Callable[[Any], Any]  # from inputs (N, ...) to the network's outputs
 
 
@@ -56,6 +56,7 @@ class TaskSettings(Protocol):
     targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
     fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any
     averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
+    merges: ClassVar[bool]  # whether the outputs of crops are merged where they may not be averaged
     single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
     @property
@@ -147,8 +148,9 @@ class Task(Protocol):
         """The inverse of `to_mean` on the averages of each sample: outputs for `evaluate_batch` and `answers`."""
         ...
 
-    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> dict[str, Tensor]:
-        """What is recorded of each sample of an evaluation batch, (N, ...) each.
+    def evaluate_batch(self, outputs: Any, batch: Batch, *, choose: bool = False) -> Mapping[str, Any]:
+        """What is recorded of each sample of an evaluation batch: by name a tensor (N, ...), or a sequence with a
+        tensor or an array a sample.
 
         Args:
             batch: the targets; those of different shapes are `ragged`.
@@ -232,6 +234,17 @@ class Task(Protocol):
         """The columns of predictions.csv after the sample's name: N values each."""
         ...
 
+    def record_files(
+        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        """The files in formats of others that `evaluate --out` writes beside, such as coco.json: what becomes JSON, by
+        name; empty where there are none.
+
+        Args:
+            ids: (N,) number in `dataset` of each sample of `records`.
+        """
+        ...
+
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         """What `evaluate` prints: the metrics, then a table of the classes."""
         ...
@@ -261,5 +274,13 @@ class Task(Protocol):
         Args:
             name: of the files, without an ending.
             image: the input as Pillow's image, where it is one.
+        """
+        ...
+
+    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> Mapping[str, Any]:
+        """As `record_files`, for `predict --out FOLDER`.
+
+        Args:
+            answers: the name of each input, and the answer to it.
         """
         ...

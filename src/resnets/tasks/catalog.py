@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
 from resnets.tasks.classification.settings import Classify
+from resnets.tasks.detection.settings import Detect
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.segmentation.settings import Segment
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from resnets.tasks.base import Task
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
-AnyTask = Classify | MultiLabel | Regress | Segment
-_WITHOUT_TASK = ("detection",)  # what data may be for that is read and checked, and not trained on yet
-SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment)
+AnyTask = Classify | MultiLabel | Regress | Segment | Detect
+SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment, Detect)
 
 
 def find(name: str) -> AnyTask:
@@ -25,10 +25,6 @@ def find(name: str) -> AnyTask:
     Raises:
         UsageError: there is none; the message has the most similar names.
     """
-    if name in _WITHOUT_TASK:
-        raise UsageError(
-            f"This version has no task for {name}: such data can be checked (resnets check), and not trained on yet."
-        )
     return lookup({each.name: each for each in SETTINGS}, name, "task")()
 
 
@@ -82,6 +78,16 @@ def open_task(
         from resnets.tasks.segmentation.task import Segmentation
 
         return Segmentation(settings, label_smoothing=label_smoothing, class_weights=class_weights)
+    if isinstance(settings, Detect):
+        from resnets.tasks.detection.task import Detection
+
+        if label_smoothing:
+            raise UsageError(
+                f"label_smoothing={label_smoothing:g} is for classes of whole samples: give label_smoothing=0."
+            )
+        if class_weights is not None:
+            raise UsageError("Detection takes no weights of classes: leave balance out.")
+        return Detection(settings)
     from resnets.tasks.classification.task import Classification
 
     return Classification(settings=settings, label_smoothing=label_smoothing, class_weights=class_weights)

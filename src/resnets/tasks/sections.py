@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Tone = Literal["normal", "strong", "soft"]
+Part = tuple[float, float, float, float]  # left, top, right and bottom as shares of an image's width and height
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,35 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """A box to be drawn on an image.
+
+    Args:
+        box: left, top, right and bottom as shares of the image's width and height.
+        color: red, green and blue from 0 to 255.
+        label: what is written at the box.
+    """
+
+    box: Part
+    color: tuple[int, int, int]
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class GalleryItem:
     """A sample of the dataset, by its number, with a caption. The page adds the sample's image and name.
 
     Args:
         overlay: (h, w, 3) uint8 colours that are laid over the image, half transparent and stretched to its size.
+        outlines: boxes that are drawn on it, for which it is shown larger; None where it is shown small, without any.
+        part: the part of the image that is shown, where it is shown large.
     """
 
     sample: int
     caption: tuple[Span, ...]
     overlay: NDArray[np.uint8] | None = field(default=None, compare=False)
+    outlines: tuple[Outline, ...] | None = None
+    part: Part = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,11 @@ class Gallery:
     title: str
     items: tuple[GalleryItem, ...]
     note: str = ""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its images are shown large."""
+        return any(item.outlines is not None for item in self.items)
 
 
 @dataclass(frozen=True)

@@ -115,5 +115,6 @@ class RunEvaluator:
             prepared=prepared,
         )
         return self._interruptible.score(
-            predictor, task, dataset, split=split, choose=split == "val", workers=self._plan.workers
-        )
+            predictor, task, dataset, split=split, choose=split == "val", watched=self._data.splits.watched,
+            workers=self._plan.workers,
+        )  # fmt: skip

@@ -6,9 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from resnets.evaluation.predictor import Predictor
 from resnets.evaluation.scoring import Scores, score
 from resnets.modalities.base import Dataset, SplitName
+from resnets.modalities.batch import Batch
 from resnets.tasks.base import Task
 from resnets.training.distributed import Ranks
 
@@ -36,7 +39,15 @@ class Interruptible:
         self._polled = 0.0
 
     def score(
-        self, predictor: Predictor, task: Task, dataset: Dataset, *, split: SplitName, choose: bool, workers: int
+        self,
+        predictor: Predictor,
+        task: Task,
+        dataset: Dataset,
+        *,
+        split: SplitName,
+        choose: bool,
+        watched: SplitName,
+        workers: int,
     ) -> Scores:
         """Returns the scores of `predictor` on every sample of `dataset`.
 
@@ -51,6 +62,7 @@ class Interruptible:
                 dataset,
                 split=split,
                 choose=choose,
+                watched=watched,
                 workers=workers,
                 rank=ranks.rank,
                 world=ranks.world,
@@ -90,3 +102,7 @@ class _Stoppable:
     def predict(self, inputs: Sequence[Any]) -> Any:
         self._interruptible.check()
         return self._predictor.predict(inputs)
+
+    def losses(self, inputs: Sequence[Any], targets: Batch, keys: Sequence[int]) -> Tensor | None:
+        self._interruptible.check()
+        return self._predictor.losses(inputs, targets, keys)

@@ -207,7 +207,7 @@ class Recipe:
             raise UsageError(
                 f"tta={self.tta} is not for inputs of {type(settings).__name__}: choose from {', '.join(settings.tta)}."
             )
-        if self.tta != settings.tta[0] and not self.task.averages:
+        if self.tta != settings.tta[0] and not (self.task.averages or self.task.merges):
             raise UsageError(f"tta={self.tta} averages outputs, which makes no sense for {self.task.name}.")
         if self.task.fixed != settings.fixed:
             raise UsageError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
-from resnets.modalities.base import Arrays
+from resnets.modalities.base import Arrays, Dataset
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
@@ -138,6 +138,11 @@ class Classification:
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, classes, self.settings.unknown_below)
 
+    def record_files(
+        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> dict[str, Any]:
+        return {}
+
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
@@ -156,4 +161,7 @@ class Classification:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
         if image is not None:
             write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
+        return {}
+
+    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}

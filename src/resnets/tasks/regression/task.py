@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays
+from resnets.modalities.base import Arrays, Dataset
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
@@ -96,6 +96,11 @@ class Regression:
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records)
 
+    def record_files(
+        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> dict[str, Any]:
+        return {}
+
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
@@ -115,4 +120,7 @@ class Regression:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
         if image is not None:
             write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
+        return {}
+
+    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}

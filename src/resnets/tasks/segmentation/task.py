@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays
+from resnets.modalities.base import Arrays, Dataset
 from resnets.modalities.batch import Batch
 from resnets.modalities.image.read.mask import VOID
 from resnets.models.spec import Spec
@@ -127,6 +127,11 @@ class Segmentation:
         }
         return {name: ["" if np.isnan(v) else v for v in values.tolist()] for name, values in found.items()}
 
+    def record_files(
+        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
+    ) -> dict[str, Any]:
+        return {}
+
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
@@ -143,6 +148,9 @@ class Segmentation:
         self, answer: SegmentedImage, folder: Path, name: str, image: Any, classes: tuple[str, ...]
     ) -> dict[str, str]:
         return answers.write_answer(answer, folder, name, image)
+
+    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
+        return {}
 
 
 _PLACES = ("mirrored", "sizes")
