@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.core.console import printable
-from resnets.core.units import show_count
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.confidence import (
     area_under_risk_coverage,
@@ -110,9 +109,9 @@ def wrong_labels(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
     )  # fmt: skip
     note = (
         "Another class is predicted as surely as where it is the label (confident learning). Errors of the model look "
-        "the same: look before you change a label. resnets evaluate --out lists all in wrong_labels.csv."
+        "the same: look before you change a label. `resnets evaluate --out` lists all in wrong_labels.csv."
     )
-    return Gallery(f"{show_count(len(rows), 'label')} to look at", items, note)
+    return Gallery(f"{len(rows):,} labels to look at", items, note)
 
 
 def confidence_charts(records: SampleRecords, metrics: Mapping[str, Any]) -> Charts | None:
