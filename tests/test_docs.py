@@ -129,6 +129,17 @@ def test_examples_of_functions_run(folder: Path) -> None:
         compile(example_of_function(name).text, name, "exec")
 
 
+def test_images_are_there_and_small_and_all_are_shown() -> None:
+    shown = {
+        (ROOT / page).parent / name
+        for page in PAGES
+        for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / page).read_text())
+    }
+    assert shown >= set((ROOT / "docs" / "images").iterdir())
+    for path in shown:
+        assert path.stat().st_size < 300_000, path
+
+
 def test_a_wrong_example_would_fail() -> None:
     with pytest.raises(resnets.UsageError):
         run([Block("page", 1, "python", "import resnets\nresnets.create('resnet51')")])

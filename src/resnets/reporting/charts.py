@@ -110,7 +110,7 @@ def line_chart(chart: Chart) -> str:
         return to_svg(figure, chart.title)
 
 
-def to_svg(figure: Figure, label: str) -> str:
+def to_svg(figure: Figure, label: str, smallest: float = 0.8) -> str:
     """Returns `figure` as an `<svg>` element to stand inline in HTML. Call it within `chart_style`.
 
     What was drawn in `INK` has the colour of the text around it. The element is as wide as there is room for, within
@@ -119,6 +119,7 @@ def to_svg(figure: Figure, label: str) -> str:
 
     Args:
         label: the text for those who do not see it.
+        smallest: the fewest pixels of a unit of the figure, at which its text is 8 pixels high.
     """
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
@@ -126,7 +127,7 @@ def to_svg(figure: Figure, label: str) -> str:
     referenced = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', file.getvalue().decode()))
     _strip(root, referenced)
     width = float(root.attrib["viewBox"].split()[2])
-    size = f"min-width: {0.8 * width:.0f}px; max-width: {1.5 * width:.0f}px"  # text of 8 px or more, 15 px or less
+    size = f"min-width: {smallest * width:.0f}px; max-width: {1.5 * width:.0f}px"  # text of 15 px or less
     root.attrib = {"viewBox": root.attrib["viewBox"], "style": size, "role": "img", "aria-label": label}
     return ElementTree.tostring(root, "unicode").replace(INK, "currentColor")
 

@@ -14,7 +14,7 @@ from resnets.tasks.sections import HeatMap
 
 NAMED = 60  # classes; with more, there is no room for their names
 MOST_CELLS = 500  # a side; more classes share cells, of which each shows the most frequent confusion
-SIDE = 7.5  # inches of the image, 540 units of the SVG
+SIDE, TEXT = 8.5, 8.0  # inches of the image, 612 units of the SVG, and units of the names
 RIGHT, WRONG = (16, 185, 129), (239, 68, 68)  # seen on white and on black
 WEAKEST = 0.45  # opacity of what is least
 
@@ -42,14 +42,16 @@ def heat_map(section: HeatMap) -> str:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.xaxis.set_label_position("top")
-        axes.tick_params(length=0, labelsize=7.5, top=True, bottom=False, labeltop=True, labelbottom=False)
+        axes.tick_params(length=0, labelsize=TEXT, top=True, bottom=False, labeltop=True, labelbottom=False)
         if classes <= NAMED:
             places, names = np.arange(classes) + 0.5, [shortened(printable(name)) for name in section.names]
         else:
             places, names = np.empty(0), []
         axes.set_xticks(places, names, rotation=90, parse_math=False)
         axes.set_yticks(places, names, parse_math=False)
-        return to_svg(figure, f"{section.title} of {classes:,} classes as an image; what stands out is listed below")
+        return to_svg(
+            figure, f"{section.title} of {classes:,} classes as an image; what stands out is listed below", 1.0
+        )
 
 
 def _colors(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
