@@ -69,6 +69,7 @@ def of_runs(recipe: resnets.Recipe, history: History) -> resnets.Run:
     again = resnets.train(Path("runs/a/recipe.json"), data="digits", model=Path("spec.json"), weights=run, epochs=2)
     assert_type(again, resnets.Run)
     assert_type(resnets.train("digits", tensorboard=True, mlflow=True, wandb=True), resnets.Run)
+    assert_type(resnets.train("digits", sweep=("seed=0,1",), jobs=2, cluster="ray"), resnets.Run)
     assert_type(run.folder, Path)
     assert_type(run.model, Path)
     assert_type(run.report, Path)
@@ -146,7 +147,7 @@ def of_networks(run: resnets.Run) -> None:
     assert_type(described.parameters, int)
     assert_type(resnets.describe(network.spec).size, int | tuple[int, ...])
     assert_type(resnets.benchmark("resnet18", steps=2), dict[str, Any])
-    assert_type(resnets.reproduce("figure6", data="digits", log=print), Reproduction)
+    assert_type(resnets.reproduce("figure6", data="digits", cluster="ray", log=print), Reproduction)
 
 
 def of_errors() -> None:

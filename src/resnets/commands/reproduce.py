@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from resnets.commands.arguments import check_range
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
@@ -38,6 +38,7 @@ def reproduce(
     device: str = "auto",
     workers: int | None = None,
     jobs: int | None = None,
+    cluster: Literal["ray"] | None = None,
     runs: str | PathLike[str] | None = None,
     log: Callable[[str], None] | None = None,
     quiet: bool = False,
@@ -55,6 +56,8 @@ def reproduce(
         device: auto, cpu, cuda or mps.
         workers: threads that decode images (default: one for each usable core).
         jobs: runs at a time (default: one for each core where a run uses one core, else one).
+        cluster: ray makes the runs on the Ray cluster of RAY_ADDRESS, else on one of this machine with jobs CPUs. All
+            its machines have to see the folders of results and runs, and the data.
         runs: folder of the trained networks (default: runs in the folder of the results); experiments on the same
             networks and data can share it.
         log: called with a line of text at each step forward (default: shows the last one).
@@ -72,9 +75,11 @@ def reproduce(
     check_range("seeds", seeds, 1, 1000)
     check_range("jobs", jobs, 1, MAX_WORKERS)
     check_range("workers", workers, 0, MAX_WORKERS)
-    from resnets.experiments import catalog
+    from resnets.experiments import catalog, ray_pool
     from resnets.experiments.reproduce import reproduce as run
 
+    if cluster is not None:
+        ray_pool.require()
     found = catalog.find(experiment)
     folder = Path(out) if out is not None else Path("reproduced") / found.name
     with progress_line() as line:
@@ -89,6 +94,7 @@ def reproduce(
             device=device,
             workers=workers,
             jobs=jobs,
+            cluster=cluster,
             runs=Path(runs) if runs is not None else None,
             log=line if log is None else log,
         )

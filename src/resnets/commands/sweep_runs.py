@@ -60,7 +60,8 @@ class SweepRuns(Run):
 
 
 def sweep_runs(folder: Path, plan: SweepPlan, *, again: bool = False) -> SweepRuns:
-    """Makes all runs of a sweep, or goes on with them, `plan.jobs` at a time; writes the table and its page.
+    """Makes all runs of a sweep, or goes on with them, `plan.jobs` at a time or on a cluster; writes the table and its
+    page.
 
     A run that cannot go on, such as one that diverges, is a failure in the table.
 
@@ -71,14 +72,16 @@ def sweep_runs(folder: Path, plan: SweepPlan, *, again: bool = False) -> SweepRu
         TrainingError: no run has succeeded; the error has them.
     """
     from resnets.core.files import write_json
-    from resnets.experiments import process_pool
+    from resnets.experiments import pools
     from resnets.training.plan import read_plan
     from resnets.training.sweep import runs_of, summary_of
 
-    runs = runs_of(folder, plan, again=again)
+    runs = runs_of(folder if plan.cluster is None else folder.absolute(), plan, again=again)
     results: list[dict[str, Any]] = [{} for _ in runs]
     with progress_line() as line:
-        for number, found in process_pool.run(runs, plan.jobs, line, name="train"):
+        for number, found in pools.run(
+            runs, plan.jobs, line, name="train", cluster=plan.cluster, folders=(folder,), gpu=plan.device != "cpu"
+        ):
             results[number] = found
     succeeded = [run for run, found in zip(runs, results, strict=True) if "failed" not in found]
     task = read_plan(succeeded[0].path / "recipe.json").recipe.task if succeeded else plan.recipes[0].task

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from resnets.commands.arguments import check_range, find_recipe
 from resnets.commands.asked_recipe import asked_recipe
@@ -71,6 +71,7 @@ def train(
     balance: str | PathLike[str] | Mapping[str, float] | None = None,
     sweep: tuple[str, ...] = (),
     jobs: int = 1,
+    cluster: Literal["ray"] | None = None,
     rank_timeout: float = 45.0,
     tensorboard: bool = False,
     mlflow: bool = False,
@@ -134,6 +135,8 @@ def train(
         sweep: SETTING=A,B, such as optimizer.lr=1e-3,3e-3; given several times, a run for each combination of values,
             in one folder and one table, the best on val first. Runs that differ in seed alone are one row.
         jobs: runs of a sweep at a time, each in a process of its own.
+        cluster: ray makes the runs of a sweep on the Ray cluster of RAY_ADDRESS, else on one of this machine with
+            jobs CPUs. All its machines have to see the folder of the sweep, and the data.
         rank_timeout: seconds until ranks under torchrun give up on one that does not respond.
         tensorboard: also write the numbers of the log for TensorBoard, into the run's folder.
         mlflow: also write them, and the recipe, for MLflow, into the run's folder or where MLFLOW_TRACKING_URI says.
@@ -200,7 +203,7 @@ def train(
     wanted: dict[TrackerName, bool] = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
     trackers = tuple(name for name in wanted if wanted[name])
     require(trackers)
-    swept = _sweep(sweep, asked, jobs, device, workers, checkpoints, trackers, alone=folds is None)
+    swept = _sweep(sweep, asked, jobs, cluster, device, workers, checkpoints, trackers, alone=folds is None)
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:
         if swept is not None:
@@ -243,6 +246,7 @@ def _sweep(
     sweep: tuple[str, ...],
     asked: AskedRecipe,
     jobs: int,
+    cluster: Literal["ray"] | None,
     device: str,
     workers: int | None,
     checkpoints: CheckpointPolicy,
@@ -258,6 +262,7 @@ def _sweep(
     Raises:
         UsageError: it is no sweep of settings, or cannot be made.
     """
+    from resnets.experiments import ray_pool
     from resnets.modalities.in_memory import is_in_memory
     from resnets.training.distributed import world_size
     from resnets.training.sweep import SweepPlan, combinations
@@ -266,17 +271,21 @@ def _sweep(
     if not sweep:
         if jobs > 1:
             raise UsageError("jobs is for --sweep: one run is one job.")
+        if cluster is not None:
+            raise UsageError("cluster is for --sweep and for reproduce. Several machines for one run: see torchrun.")
         return None
+    if cluster is not None:
+        ray_pool.require()
     if not alone or world_size() > 1:
         raise UsageError("A sweep is of runs in one process each, without --fold all and torchrun.")
     names, values = combinations(sweep)
     settings = [tuple(f"{name}={value}" for name, value in zip(names, each, strict=True)) for each in values]
     recipes = tuple(asked.recipe(each) for each in settings)
-    if jobs > 1 and is_in_memory(recipes[0].data):
+    if (jobs > 1 or cluster is not None) and is_in_memory(recipes[0].data):
         raise UsageError("Data in memory is in this process alone: sweep with jobs=1, or write the data to files.")
     return SweepPlan(
-        names=names, values=values, recipes=recipes, jobs=jobs, device=device, workers=workers, checkpoints=checkpoints,
-        trackers=trackers,
+        names=names, values=values, recipes=recipes, jobs=jobs, cluster=cluster, device=device, workers=workers,
+        checkpoints=checkpoints, trackers=trackers,
     )  # fmt: skip
 
 

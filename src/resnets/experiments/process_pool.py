@@ -58,7 +58,7 @@ def run(
             with contextlib.suppress(OSError):  # the worker has ended, which the wait for its result notices
                 pipe.send(tasks[number])
 
-    with _raising_at_sigterm():
+    with raising_at_sigterm():
         try:
             for _ in range(min(jobs, len(tasks))):
                 own, theirs = context.Pipe()
@@ -94,7 +94,7 @@ def run(
 
 
 @contextlib.contextmanager
-def _raising_at_sigterm() -> Iterator[None]:
+def raising_at_sigterm() -> Iterator[None]:
     """Context manager in which SIGTERM raises InterruptedRunError, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -134,11 +134,11 @@ def _work(pipe: Connection) -> None:
             try:
                 send("done", task(partial(send, "log")))
             except BaseException as error:
-                send("failed", _portable(error))
+                send("failed", portable(error))
                 return
 
 
-def _portable(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """`error`, or a TrainingError with its message if it cannot be pickled; the traceback is a note of it."""
     text = traceback.format_exc()
     try:

@@ -17,7 +17,7 @@ from resnets.core.errors import FileError, UsageError
 from resnets.core.files import read_json, write_json
 from resnets.core.units import show_count
 from resnets.core.workers import usable_cores
-from resnets.experiments import catalog, measures, process_pool
+from resnets.experiments import catalog, measures, pools
 from resnets.experiments.experiment import Experiment, Measured, Outcome
 from resnets.experiments.nets import Net
 from resnets.experiments.page import Facts, table, write_page
@@ -28,6 +28,7 @@ from resnets.training import environment
 from resnets.training.diagnosis import NonFiniteError
 from resnets.training.events import Event
 from resnets.training.recipe import Recipe
+from resnets.training.sweep import Cluster, with_absolute_paths
 
 Log = Callable[[str], None]
 
@@ -67,6 +68,7 @@ def reproduce(
     device: str,
     workers: int | None,
     jobs: int | None,
+    cluster: Cluster | None,
     runs: Path | None,
     log: Log,
 ) -> Reproduction:
@@ -81,15 +83,26 @@ def reproduce(
         base = base.with_length(epochs=epochs)
     base = base.with_overrides(settings)
     _claim(folder, experiment, base)
+    trained, own = runs or folder / "runs", base
+    if cluster is not None:  # whose processes have working folders of their own
+        trained, own = trained.absolute(), with_absolute_paths(base)
     trials = {
-        (net.name, seed): _trial(experiment, base, net, seed, runs or folder / "runs", device, workers)
+        (net.name, seed): _trial(experiment, own, net, seed, trained, device, workers)
         for seed in range(seeds)  # seed by seed, so that an interrupted experiment has results of every net
         for net in nets
     }
     measured = {key: found for key in trials if (found := _read_measured(_path(folder, *key))) is not None}
     waiting = [key for key in trials if key not in measured]
     tasks = [partial(_measure, experiment.name, trials[key]) for key in waiting]
-    for number, found in process_pool.run(tasks, jobs or _jobs(list(trials.values())), _notes_once(log)):
+    for number, found in pools.run(
+        tasks,
+        jobs or _jobs(list(trials.values())),
+        _notes_once(log),
+        name="reproduce",
+        cluster=cluster,
+        folders=(folder, trained),
+        gpu=device != "cpu",
+    ):
         write_json(_path(folder, *waiting[number]), found)
         measured[waiting[number]] = found
     outcomes = [

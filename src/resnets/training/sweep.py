@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from resnets.artifacts import model_file
 from resnets.core.errors import TrainingError, UsageError
@@ -28,6 +28,7 @@ from resnets.training.run_folder import RunFolder
 NAME = "sweep.json"
 FAILED = "failed.json"  # in the folder of a run that could not go on
 MOST = 1000  # runs
+Cluster = Literal["ray"]
 _OPENING, _CLOSING = "[{(", "]})"
 
 Log = Callable[[str], None]
@@ -43,6 +44,7 @@ class SweepPlan:
         values: of these settings, for each run.
         recipes: of each run.
         jobs: runs at a time.
+        cluster: of machines on which they run; None for this machine.
         device, workers, checkpoints, trackers: as `runner.train` takes them.
     """
 
@@ -50,6 +52,7 @@ class SweepPlan:
     values: tuple[tuple[str, ...], ...]
     recipes: tuple[Recipe, ...]
     jobs: int = 1
+    cluster: Cluster | None = None
     device: str = "auto"
     workers: int | None = None
     checkpoints: CheckpointPolicy
@@ -166,17 +169,20 @@ def begin_sweep(folder: Path, plan: SweepPlan) -> SweepPlan:
     Raises:
         FileError: it cannot be written.
     """
-    recipes = tuple(
-        replace(
-            each,
-            data=absolute_path(each.data) or each.data,
-            weights=None if each.weights is None else absolute_path(each.weights) or each.weights,
-        )
-        for each in plan.recipes
-    )
-    plan = replace(plan, recipes=recipes)
+    plan = replace(plan, recipes=tuple(map(with_absolute_paths, plan.recipes)))
     write_plan_file(folder / NAME, plan)
     return plan
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """`recipe` for a process in another folder."""
+    teacher = recipe.teacher
+    return replace(
+        recipe,
+        data=absolute_path(recipe.data) or recipe.data,
+        weights=None if recipe.weights is None else absolute_path(recipe.weights) or recipe.weights,
+        teacher=teacher and replace(teacher, model=absolute_path(teacher.model) or teacher.model),
+    )
 
 
 def read_sweep(folder: Path) -> SweepPlan | None:
