@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from torch import Tensor, nn
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.pretrained_classes import imagenet_rows, is_imagenet, rows_by_name, rows_note
+from resnets.artifacts.pretrained_classes import coco_rows, imagenet_rows, is_coco, is_imagenet, rows_by_name, rows_note
+from resnets.artifacts.pretrained_epsilon import without_epsilon
 from resnets.artifacts.pretrained_files import read_weights
 from resnets.artifacts.pretrained_locations import library_of, locate, weights_folder, with_network
 from resnets.artifacts.pretrained_names import rename, unwrapped
@@ -19,8 +21,9 @@ from resnets.artifacts.pretrained_prefix import without_prefix
 from resnets.core.errors import FileError, UsageError
 from resnets.core.files import sha256_of
 from resnets.core.urls import local_path
+from resnets.models.box_heads import BoxHead
 from resnets.models.catalog import CATALOG
-from resnets.models.heads import LinearHead
+from resnets.models.heads import Head, LinearHead, PixelHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
 from resnets.models.surgery import HEADS, transplant
@@ -30,6 +33,16 @@ from resnets.nn.shapes import StrideIn
 _HEADS = {
     "detection": {"rpn", "roi_heads", "rpn_head", "roi_head", "bbox_head"},
     "segmentation": {"classifier", "aux_classifier", "decode_head", "auxiliary_head"},
+}
+
+
+_FOR_PIXELS = ("segmentation",), "one for segmentation with heads that are known here"
+_FOR_BOXES = ("segmentation", "detection"), "one for detection with heads that are known here"
+# By head of a network: of which networks for other tasks it takes the backbone, and what it is called.
+_TAKEN: dict[type[Head], tuple[tuple[str, ...], str]] = {
+    LinearHead: ((), "a classifier"),
+    **dict.fromkeys(get_args(PixelHead), _FOR_PIXELS),
+    **dict.fromkeys(get_args(BoxHead), _FOR_BOXES),
 }
 
 
@@ -75,7 +88,7 @@ def set_initial_weights(
     Args:
         weights, name: see `load_weights`. Bottlenecks of a file that does not say which convolution strides are taken
             to stride as those of `network`, which a note says.
-        classes: names of the rows of the network's linear head; None where rows are no classes with names.
+        classes: names of the rows of the network's head; None where rows are no classes with names.
 
     Raises:
         FileError: the file is missing, damaged or unsafe, or the weights are of another network.
@@ -96,27 +109,29 @@ def set_initial_weights(
     rows = _known_rows(spec, state, found.classes, classes)
     notes += transplant(network, state, str(weights), rows=rows)
     if rows is not None and classes is not None and tuple(classes) != found.classes:
-        notes.append(rows_note(classes, rows, "fc"))
+        notes.append(rows_note(classes, rows, next(iter(spec.head.output_layers))))
     return InitialWeights(sha256_of(path), tuple(notes))
 
 
 def _known_rows(
     spec: Spec, state: Mapping[str, Tensor], theirs: Sequence[str] | None, own: Sequence[str] | None
 ) -> dict[int, int] | None:
-    """The row of the head in `state` for each class that it knows by name; None where names say nothing.
+    """The class of the head in `state` for each class that it knows by name; None where names say nothing.
 
-    A head of 1,000 rows without names is taken to be one over ImageNet, unless it has a row for each class of the data
-    and none of ImageNet's names is there.
+    A linear head of 1,000 rows without names is taken to be one over ImageNet, and a detector's of 90 classes one over
+    COCO, unless it has a row for each class of the data and none of the names is there.
     """
-    head = state.get("fc.weight")
-    if own is None or head is None or not isinstance(spec.head, LinearHead):
+    layer, layout = next(iter(spec.head.output_layers.items()))
+    head = state.get(f"{layer}.weight")
+    if own is None or head is None or isinstance(spec.head, PixelHead):
         return None
+    count = layout.classes_of(len(head))
     if theirs is not None:
-        return rows_by_name(own, theirs) if len(theirs) == len(head) else None
-    if not is_imagenet(len(head)):
+        return rows_by_name(own, theirs) if len(theirs) == count else None
+    if not (is_imagenet(count) if isinstance(spec.head, LinearHead) else is_coco(count)):
         return None
-    rows = imagenet_rows(own)
-    return None if not rows and len(own) == len(head) else rows
+    rows = imagenet_rows(own) if isinstance(spec.head, LinearHead) else coco_rows(own)
+    return None if not rows and len(own) == count else rows
 
 
 def weights_file(weights: str | Path, name: str | None = None) -> Path:
@@ -183,8 +198,9 @@ def _read(network: nn.Module, weights: str | Path, path: Path) -> _Read:
     if card is None and library_of(weights):
         stride = "3x3"
     refuse_other_task(own, state, origin)
-    state, notes = without_prefix(state, network, origin)
-    return _Read(state, stride, class_names(card), notes)
+    state, notes = without_epsilon(state, path, own.norm_eps)
+    state, of_prefix = without_prefix(state, network, origin)
+    return _Read(state, stride, class_names(card), notes + of_prefix)
 
 
 def class_names(card: ModelCard | None) -> tuple[str, ...] | None:
@@ -193,15 +209,18 @@ def class_names(card: ModelCard | None) -> tuple[str, ...] | None:
 
 
 def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:
-    """The stride of torchvision's networks for segmentation, which their keys tell from others."""
-    parts = {unwrapped(name).partition(".")[0] for name in state}
-    return "3x3" if {"backbone", "classifier"} <= parts <= {"backbone", "classifier", "aux_classifier"} else None
+    """The stride of torchvision's networks for segmentation and detection, which their keys tell from others."""
+    names = [unwrapped(name) for name in state]
+    parts = {name.partition(".")[0] for name in names}
+    segments = {"backbone", "classifier"} <= parts <= {"backbone", "classifier", "aux_classifier"}
+    return "3x3" if segments or any(name.startswith("backbone.fpn.") for name in names) else None
 
 
 def refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> None:
     """Raises FileError for a network of another task, which has a residual network as its backbone.
 
-    A network with a task's head takes the backbones of others with heads that can be left out.
+    A network with a task's head takes the backbones of others with heads that can be left out: one for pixels those of
+    others for pixels, a detector those of both.
     """
     names = [unwrapped(name) for name in state]
     parts = sorted({name.partition(".")[0] for name in names})
@@ -210,12 +229,8 @@ def refuse_other_task(own: Spec, state: Mapping[str, Tensor], origin: str) -> No
         kind = "detection"  # whose head torchvision calls just so
     if "backbone" not in parts or kind is None:
         return
-    if isinstance(own.head, LinearHead) or not {*parts} <= {"backbone", *HEADS}:
-        noun = (
-            "a classifier"
-            if isinstance(own.head, LinearHead)
-            else "one for segmentation with heads that are known here"
-        )
+    taken, noun = _TAKEN[type(own.head)]
+    if kind not in taken or not {*parts} <= {"backbone", *(name.partition(".")[0] for name in HEADS)}:
         raise FileError(
             f"{origin} holds a network for {kind} ({', '.join(parts[:5])}), not "
             f"{noun}. To use its backbone, save the entries of backbone. without that prefix."

@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
+from resnets.models.coco_classes import COUNT as COCO_COUNT
+from resnets.models.coco_classes import coco_classes
 from resnets.models.imagenet_classes import COUNT, imagenet_classes
 
 MOST_SHOWN = 20  # classes in a note
@@ -44,6 +46,16 @@ def imagenet_rows(own: Sequence[str]) -> dict[int, int]:
 def is_imagenet(rows: int | None) -> bool:
     """Whether a head of so many rows, whose file names no classes, is taken to be one over ImageNet's."""
     return rows == COUNT
+
+
+def coco_rows(own: Sequence[str]) -> dict[int, int]:
+    """As `rows_by_name`, for a detector's head over the ids of COCO's classes."""
+    return {index: row for index, row in rows_by_name(own, coco_classes()).items() if coco_classes()[row]}
+
+
+def is_coco(rows: int | None) -> bool:
+    """Whether a detector's head of so many classes, whose file names none, is taken to be one over COCO's ids."""
+    return rows == COCO_COUNT
 
 
 def rows_note(own: Sequence[str], rows: Mapping[int, int], head: str) -> str:

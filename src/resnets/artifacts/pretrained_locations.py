@@ -88,7 +88,7 @@ def _of_torchvision(rest: str) -> Path:
     from torchvision import models
 
     name, _, tag = rest.partition(".")
-    if name not in models.list_models(module=models):
+    if name not in models.list_models():
         raise UsageError(f"torchvision has no weights for {name}.")
     options = models.get_model_weights(name)
     if tag and tag not in options.__members__:

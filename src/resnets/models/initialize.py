@@ -15,7 +15,8 @@ from resnets.core.devices import float64_device
 from resnets.core.errors import UsageError
 from resnets.core.units import show_bytes
 from resnets.models import counts
-from resnets.models.heads import BoxHead, Head, LinearHead
+from resnets.models.box_heads import BoxHead
+from resnets.models.heads import Head, LinearHead
 from resnets.models.initialization import Initialization, ends_in_convolution
 from resnets.models.resnet import ResNet, backbone_of, prefix_of
 from resnets.models.spec import Spec

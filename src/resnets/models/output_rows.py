@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +32,11 @@ class OutputRows:
     def classes_of(self, rows: int) -> int:
         """The classes of a layer with so many rows, the background aside."""
         return rows // (self.repeats * self.numbers) - self.background
+
+    def by_class(self, values: Tensor) -> Tensor:
+        """A weight or a bias (rows, ...) seen as (repeats, background + classes, numbers, ...)."""
+        return values.view(self.repeats, -1, self.numbers, *values.shape[1:])
+
+    def fits(self, theirs: Tensor, own: Tensor) -> bool:
+        """Whether a weight or bias of other classes lies as `own` does, so that rows can be taken from it."""
+        return theirs.shape[1:] == own.shape[1:] and len(theirs) % (self.repeats * self.numbers) == 0

@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resnets.core.errors import FileError, UsageError
-from resnets.models.heads import LinearHead
+from resnets.models.heads import LinearHead, PixelHead
+from resnets.models.output_rows import OutputRows
 from resnets.models.resnet import backbone_of, prefix_of
 from resnets.nn.convolutions import make_plain
 from resnets.nn.layers import FrozenBatchNorm
@@ -23,7 +24,12 @@ from resnets.nn.res2net import HierarchicalConv
 Network = TypeVar("Network", bound=nn.Module)
 
 # Names that heads have here, in torchvision and in OpenMMLab.
-HEADS = ("fc", "classifier", "aux_classifier", "decode_head", "auxiliary_head")
+HEADS = (
+    "fc", "classifier", "aux_classifier", "decode_head", "auxiliary_head", "backbone.fpn", "rpn", "roi_heads.box_head",
+    "roi_heads.box_predictor", "roi_heads.mask_head", "roi_heads.mask_predictor", "roi_heads.keypoint_head",
+    "roi_heads.keypoint_predictor", "head.classification_head", "head.regression_head", "neck", "rpn_head", "roi_head",
+    "bbox_head",
+)  # fmt: skip
 # Convolutions and their norms in the parts of blocks.
 _OF_PARTS = (("fc_reduce", "bn"), ("conv", "bn0"), ("fc1", "bn1"))
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -102,18 +108,18 @@ def transplant(
 ) -> list[str]:
     """Sets `network`'s weights from `state`, which may have other classes, other input channels and other heads.
 
-    A layer of logits for other classes keeps the weights of `network`, but for `rows`. So does a task's head
-    (`FCNHead`) that `state` has not, or has otherwise; heads that `network` has not are left out. A classifier must
-    have one.
+    A layer of logits for other classes keeps the weights of `network`, but for `rows` and the background's. So does a
+    part of a task's head that `state` has not, or has otherwise; parts that `network` has not are left out. A
+    classifier must have its head.
 
     The first convolution is adapted to another number of input channels: its weights are summed over channels (for 1
     channel), or repeated in turn and scaled, so that an image of equal channels gives the same outputs (with
     standardised weights, up to the scale of each filter).
 
     Args:
-        rows: of a linear head: which row of `state`, of its weights and of its bias, each of these rows of `network`
-            takes; its other rows stay. None where the classes of the two are not known by name: a head of as many
-            classes is then loaded as it is.
+        rows: which class of `state` each of these classes of `network` is, whose rows it takes, of weights and biases;
+            its other rows stay. None where the classes of the two are not known by name: a head of as many classes is
+            then loaded as it is.
 
     Returns:
         A line for each key that was not loaded as it is.
@@ -125,14 +131,16 @@ def transplant(
     state, own, spec = dict(state), network.state_dict(), backbone_of(network).spec
     notes = [] if isinstance(spec.head, LinearHead) and spec.classes else _fit_heads(network, state)
     for name in own:
-        is_output = name.rpartition(".")[0] in spec.head.output_layers
-        if name not in state or not is_output:
+        layout = spec.head.output_layers.get(name.rpartition(".")[0])
+        if name not in state or layout is None:
             continue
-        if rows and state[name].shape[1:] == own[name].shape[1:] and isinstance(spec.head, LinearHead):
-            theirs, state[name] = state[name], _with_rows(own[name], state[name], rows)
-            if theirs.shape != own[name].shape or any(rows.get(index) != index for index in range(len(theirs))):
+        keeps = rows is not None and (rows or layout.background) and not isinstance(spec.head, PixelHead)
+        if keeps and rows is not None and layout.fits(state[name], own[name]):
+            theirs, state[name] = state[name], _with_rows(own[name], state[name], rows, layout)
+            if theirs.shape != own[name].shape or any(rows.get(index) != index for index in range(spec.classes)):
+                kept = f"{len(rows):,} rows" if not layout.background else f"the background and {len(rows):,} classes"
                 notes.append(
-                    f"{name} {tuple(theirs.shape)} was skipped but for {len(rows):,} rows of the new classifier's "
+                    f"{name} {tuple(theirs.shape)} was skipped but for {kept} of the new classifier's "
                     f"{tuple(own[name].shape)}."
                 )
         elif state[name].shape != own[name].shape:
@@ -152,10 +160,11 @@ def transplant(
     return notes
 
 
-def _with_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int]) -> Tensor:
-    """`own` with `rows` of it, each set to the row of `theirs` that it stands for."""
-    merged = own.clone()
-    merged[list(rows)] = theirs[list(rows.values())].to(own)
+def _with_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int], layout: OutputRows) -> Tensor:
+    """`own` with the rows of these classes, each set to those of the class of `theirs`, and with its background."""
+    merged, first = own.clone(), int(layout.background)
+    ours, given = ([*range(first), *(index + first for index in each)] for each in (rows, rows.values()))
+    layout.by_class(merged)[:, ours] = layout.by_class(theirs)[:, given].to(own)
     return merged
 
 

@@ -8,6 +8,8 @@ layers do. Under `torch.jit.script`, whose language has no integers of this size
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.fx
 from torch import Tensor, nn
@@ -127,6 +129,19 @@ class ChannelDropout(Stochastic):
         of_channel = x.flatten(2)[:, :, 0]
         keep = draw(of_channel, self.keys, self.layer, False) >= self.rate
         return x * (keep.to(x.dtype) / (1 - self.rate)).view([x.shape[0], x.shape[1]] + [1] * (x.ndim - 2))
+
+
+def set_region_keys(part: nn.Module, keys: Tensor | None, counts: Sequence[int]) -> None:
+    """Sets the keys of every stochastic layer of `part` for a forward pass of regions of samples.
+
+    Args:
+        keys: (N,) int64 of the samples, or None to draw them from torch's global generator.
+        counts: how many regions each sample has, which follow one another.
+    """
+    if keys is not None:
+        drawn = random_bits(keys, -1, max(counts, default=0))
+        keys = torch.cat([of_sample[:count] for of_sample, count in zip(drawn, counts, strict=True)])
+    set_rng_keys(part, keys)
 
 
 def number_stochastic_layers(network: nn.Module) -> None:

@@ -37,8 +37,8 @@ def test_losses_gradients_and_answers(name: str) -> None:
         (expected,), (answer,) = (each.eval()(images(SIZE, seed=2)) for each in (peer, network))
     assert answer.keys() == expected.keys()
     assert len(expected["scores"]) >= 20
-    assert len(expected["labels"].unique()) >= 5
-    assert expected["scores"].max() - expected["scores"].min() > 0.05
+    assert len(expected["labels"].unique()) >= 3
+    assert expected["scores"].max() - expected["scores"].min() > 0.03
     assert expected["scores"].diff().abs().min() > 1e-9  # so that the order is one
     assert torch.equal(answer["labels"], expected["labels"])
     for key in ("boxes", "scores", "masks"):

@@ -54,8 +54,8 @@ def sample_regions(proposals: Sequence[Tensor], objects: Sequence[Objects], samp
         truth = of_image.boxes.to(boxes)
         candidates.append(torch.cat([boxes, truth[has_area(truth)]]))
         matched.append(match(truth, candidates[-1], low=IOU, high=IOU))
-        found = matched[-1].clamp(min=0)
-        classes = of_image.labels[found] if len(truth) else found
+        nearest = matched[-1].clamp(min=0)
+        classes = of_image.labels[nearest] if len(truth) else nearest
         rows.append((classes + 1).where(matched[-1] >= 0, 0))
     found = []
     for number, sample in enumerate(sampler(rows)):

@@ -119,4 +119,5 @@ def match(objects: Tensor, boxes: Tensor, *, low: float, high: float, keep_best:
 
 def _overlap(objects: Tensor, boxes: Tensor) -> Tensor:
     """The IoU of each object (M, 4) with each box (A, 4), (M, A); 0 for objects without an area."""
-    return box_iou(objects, boxes).masked_fill(~has_area(objects)[:, None], 0)
+    overlap: Tensor = box_iou(objects, boxes)
+    return overlap.masked_fill(~has_area(objects)[:, None], 0)

@@ -48,7 +48,7 @@ def _cut(masks: Tensor | None, regions: SampledRegions, size: int) -> Tensor:
     return found
 
 
-def probabilities(logits: Tensor, labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def probabilities(logits: Tensor, labels: Sequence[Tensor]) -> Sequence[Tensor]:
     """(K, S, S) of the detections of each image: for each position that it belongs to the object.
 
     Args:
@@ -57,4 +57,5 @@ def probabilities(logits: Tensor, labels: Sequence[Tensor]) -> tuple[Tensor, ...
     """
     rows = torch.cat(tuple(labels)) + 1
     own = exact(logits)[torch.arange(len(rows), device=rows.device), rows].sigmoid()
-    return own.split([len(each) for each in labels])
+    found: Sequence[Tensor] = own.split([len(each) for each in labels])
+    return found

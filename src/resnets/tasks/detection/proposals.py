@@ -63,10 +63,10 @@ class ProposalNetwork(nn.Module):
         """
         candidates, most = (each[0 if learning else 1] for each in (self.settings.candidates, self.settings.proposals))
         chosen, levels, first = [], [], 0
-        for level, count in enumerate(scored.counts):
+        for number, count in enumerate(scored.counts):
             of_map = scored.logits[:, first : first + count].topk(min(candidates, count)).indices
             chosen.append(of_map + first)
-            levels.append(torch.full_like(of_map[0], level))
+            levels.append(torch.full_like(of_map[0], number))
             first += count
         indices, level = torch.cat(chosen, 1), torch.cat(levels)
         scores = scored.logits.gather(1, indices)

@@ -11,6 +11,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
 from resnets.models.box_heads import C4Head, FasterRCNNHead
+from resnets.nn.stochastic import set_region_keys
 from resnets.tasks.detection import box_head, mask_head
 from resnets.tasks.detection.box_head import SampledRegions
 from resnets.tasks.detection.boxes import Detections, Limits, Objects
@@ -79,6 +80,8 @@ class RegionHeads(nn.Module):
         """The logits (R, 1 + classes), and the boxes of each class, coded, (R, (1 + classes) * 4), of boxes (R, 4) of
         each image."""
         if isinstance(backbone, Shared):
+            last = backbone.body.get_submodule(backbone.body.stage_names[-1])
+            set_region_keys(last, self.sampler.keys, [len(each) for each in boxes])
             features = last_stage_of(backbone, maps, boxes, self.settings.POSITIONS)
         else:
             features = self.box_head(self.box_regions(maps, boxes))

@@ -51,7 +51,7 @@ def pool_regions(shared: Tensor, boxes: Sequence[Tensor], positions: int, stride
     """
     numbers = [torch.full_like(each[:, :1], number) for number, each in enumerate(boxes)]
     regions = torch.cat([torch.cat(numbers), torch.cat(tuple(boxes))], dim=1)
-    pooled = roi_pool(exact(shared), regions, (positions, positions), 1 / stride)
+    pooled: Tensor = roi_pool(exact(shared), regions, (positions, positions), 1 / stride)
     return pooled.to(shared.dtype)
 
 
