@@ -13,7 +13,9 @@ import torch
 
 import resnets
 from resnets.artifacts.model import load
+from resnets.commands.asked_recipe import asked_recipe
 from resnets.core.errors import UsageError
+from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import (
     Augmentations,
@@ -23,11 +25,16 @@ from resnets.modalities.image.transforms import (
     ProgressiveResize,
     ScaledCrop,
 )
+from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
 from resnets.recipes.catalog import find
-from resnets.training.size import notes_on_size, with_size
+from resnets.training.size import notes_on_size, with_range, with_size
 from tests.command_line import Result, call, write_photos
 
 NET = ["model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "precision=fp32", "batch=8"]
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("data", "format", "model", "weights", "teacher", "epochs", "minutes", "val_share", "group_by", "fold",
+     "large_batch", "memory_limit", "seed", "precision", "balance", "unknown_below", "accuracy")
+) | {"device": "cpu"}  # fmt: skip
 RUN = ["epochs=1", "evaluate_every=1000", "--device", "cpu", "--workers", 1]
 
 
@@ -118,6 +125,15 @@ def test_training_at_a_larger_size_than_the_test_is_said(photos: Path, tmp_path:
     assert "augmentations.progressive_resize.stop=16" in found.err
 
 
+def test_a_range_is_of_whole_images_in_training_and_its_largest_size_of_the_test() -> None:
+    recipe = with_range(find("segmentation/small"), 240, 480)
+    assert isinstance(recipe.preprocessing, Canvas)
+    assert (recipe.preprocessing.resize, recipe.preprocessing.crop) == (480, (320, 427))
+    assert recipe.augmentations.crop == RandomScaleCrop(min_scale=0.5, max_scale=1.0)  # type: ignore[union-attr]
+    asked = asked_recipe("segmentation/small", (), **{**NOTHING, "size": "240-480"}).recipe()
+    assert (asked.preprocessing, asked.augmentations) == (recipe.preprocessing, recipe.augmentations)
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -125,6 +141,9 @@ def test_training_at_a_larger_size_than_the_test_is_said(photos: Path, tmp_path:
         (["digits", "--size", "0"], "size must be from 1 to 16384, not 0"),
         (["digits", "--size", "big"], "size takes a whole number or WIDTHxHEIGHT"),
         (["digits", "--size", "480-640"], "480-640 is a range"),
+        (["segmentation/small", "--size", "640-480"], "the least size must be from 1 to 480, not 640"),
+        (["segmentation/small", "--size", "480-99999"], "the largest size must be from 1 to 16384, not 99999"),
+        (["audio/logmel", "--size", "480-640"], "480-640 is a range of pixels, and these are recordings"),
         (["segmentation/small", "--size", "320x240"], r"size is one number here, the shorter side"),
         (["audio/logmel", "--size", "64"], "Recordings have no size in pixels"),
         (["digits", "--imgsz", "64"], "did you mean --size?"),

@@ -95,13 +95,28 @@ def threads_for(card: ModelCard, runtime: Runtime) -> AbstractContextManager[obj
     return threads(count) if isinstance(count, int) and 0 < count <= 1024 else contextlib.nullcontext()
 
 
+def size_range(size: int | tuple[int, int] | str) -> tuple[int, int] | None:
+    """Returns the least and the largest size of a text such as "480-640"; None where it is no range.
+
+    Raises:
+        UsageError: it is one, and the least is not from 1 to the largest.
+    """
+    found = re.fullmatch(r"\s*([0-9]{1,9})\s*-\s*([0-9]{1,9})\s*", size) if isinstance(size, str) else None
+    if found is None:
+        return None
+    least, most = int(found[1]), int(found[2])
+    check_range("the largest size", most, 1, MAX_SIZE)
+    check_range("the least size", least, 1, most)
+    return least, most
+
+
 def input_size(size: int | tuple[int, int] | str) -> int | tuple[int, int]:
     """Returns what `--size` stands for: pixels of a square, or (height, width) of a text such as "320x240".
 
     Raises:
-        UsageError: it is no size, or a range, which only detection has.
+        UsageError: it is no size, or a range, which only training has.
     """
-    if isinstance(size, str) and re.fullmatch(r"\s*[0-9]+\s*-\s*[0-9]+\s*", size):
+    if size_range(size) is not None:
         raise UsageError(f"size {size} is a range, and inputs have one size here: give one number or WIDTHxHEIGHT.")
     sides = parse_size(size)
     for side in (sides,) if isinstance(sides, int) else sides:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 
-from resnets.commands.arguments import find_spec, input_size
+from resnets.commands.arguments import find_spec, input_size, size_range
 from resnets.commands.recipe_choice import RecipeChoice, choose_recipe
 from resnets.core.console import note
 from resnets.core.errors import UsageError
@@ -18,7 +18,7 @@ from resnets.tasks.balance import balance_of
 from resnets.tasks.unknown import with_threshold
 from resnets.training.distillation import Distillation
 from resnets.training.recipe import Precision, Recipe
-from resnets.training.size import NAMES, with_size
+from resnets.training.size import NAMES, with_range, with_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,8 @@ def asked_recipe(
     if teacher is not None:
         found = replace(found, teacher=Distillation(model=str(local_path(teacher, "a model"))))
     if size is not None:
-        found = with_size(found, input_size(size))
+        sizes = size_range(size)
+        found = with_size(found, input_size(size)) if sizes is None else with_range(found, *sizes)
     if epochs is not None:
         found = found.with_length(epochs=epochs)
     if minutes is not None:

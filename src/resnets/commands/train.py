@@ -95,7 +95,8 @@ def train(
         teacher: model file or run folder of the same classes, from which the network learns beside the labels
             (distillation; teacher.weight and teacher.temperature set how).
         size: WIDTHxHEIGHT of the images in pixels, or one number for a square; in Python also (height, width). The
-            recipe's resize, crop and augmentations follow in proportion. For masks one number, the shorter side.
+            recipe's resize, crop and augmentations follow in proportion. For masks and boxes one number, the shorter
+            side, or a range such as 480-640, of training; evaluation takes the largest.
         epochs: length of training; schedules keep their shape.
         minutes: time for everything, from the start of the command to the saved model (with fold=all and with sweep, of
             each run); as many steps as fit are planned from the measured speed, with the schedule run to its end. With

@@ -30,6 +30,7 @@ class DecodedSamples:
 
     Args:
         arrays: (N, ...) by name, as `Reader.slots` says.
+        ragged: by name, as `Reader.ragged` says, the rows of each sample.
         ids: (N,) the samples that they show.
         damaged: reasons by row, of rows whose own sample cannot be read.
     """
@@ -37,6 +38,16 @@ class DecodedSamples:
     arrays: dict[str, Tensor]
     ids: NDArray[np.int64]
     damaged: dict[int, str] = field(default_factory=dict)
+    ragged: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def ragged_on(self, device: torch.device) -> dict[str, tuple[Tensor, ...]]:
+        """The ragged arrays on `device`; those of all samples are copied there at once."""
+        if device.type == "cpu":
+            return self.ragged
+        return {
+            name: to_device(torch.cat(values), device).split([len(each) for each in values])
+            for name, values in self.ragged.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -102,10 +113,12 @@ class SampleDecoder:
             for name, slot in self.reader.slots(task.size).items()
         }
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        ragged: dict[int, Arrays] = {}
 
         def keep(row: int, sample: Arrays) -> None:
-            into = {name: array[row] for name, array in arrays.items()}
+            into = {name: array[row, ...] for name, array in arrays.items()}
             self.reader.write(sample, into, None if numbers is None else numbers[row])
+            ragged[row] = {name: sample[name] for name in self.reader.ragged}
 
         damaged: dict[int, str] = {}
 
@@ -128,7 +141,12 @@ class SampleDecoder:
             for row, reason in damaged.items() if self.replace_damaged else ():
                 used[row], sample = self._next_readable(task.rows.start + row, task, reason)
                 keep(row, sample)
-            return DecodedSamples(tensors, used, dict(sorted(damaged.items())))
+            rows = {
+                name: tuple(torch.from_numpy(ragged[row][name]) for row in range(len(used)))
+                for name in self.reader.ragged
+                if len(ragged) == len(used)  # else a damaged row is an error
+            }
+            return DecodedSamples(tensors, used, dict(sorted(damaged.items())), rows)
 
         return wait
 

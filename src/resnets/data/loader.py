@@ -135,7 +135,7 @@ class Batches:
             weights = torch.ones(len(decoded.ids))
             weights[list(decoded.damaged)] = 0
             dense["weights"] = to_device(weights, self.device)
-        batch = self._reader.finish(Batch(dense), self._rng(step))
+        batch = self._reader.finish(Batch(dense, decoded.ragged_on(self.device)), self._rng(step))
         return batch.rows(self._wanted) if self._reader.mixes else batch
 
     def _report(self, step: int, damaged: dict[int, str]) -> None:

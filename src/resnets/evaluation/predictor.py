@@ -133,6 +133,8 @@ class NetworkPredictor:
         if not self.task.settings.fixed:
             dense["mirrored"] = torch.tensor([each.mirrored[crop] for each, crop in crops])
             dense["sizes"] = torch.tensor([each.size for each, _ in crops])
+            if all(each.regions for each, _ in crops):
+                dense["regions"] = torch.tensor([each.regions[crop] for each, crop in crops], dtype=torch.float32)
         with evaluation_mode(self.network):
             return self.task.predict(self.network, Batch(dense))
 

@@ -26,7 +26,9 @@ class Batch:
             are the numbers of the samples in their dataset; "weights" (N,) are 0 for samples that do not count, where
             there are any; "keys" (N,) int64 are for random choices that the network makes itself. Of mixed samples,
             "lam" (N,) is the weight of a sample's own targets, and "partner_labels" has those of the other.
-        ragged: by name, a tensor for each sample, of any shape.
+        ragged: by name, a tensor for each sample, of any shape. Of images with boxes, "boxes" (n, 4), "labels" (n,),
+            "crowds", "difficult" and "areas", and "masks" (n, height, width) where objects have them; "regions" (N, 4)
+            is dense, and says which part of each input shows the image.
     """
 
     dense: dict[str, Tensor]
@@ -96,9 +98,11 @@ class Loaded:
         weights: of each crop in the mean of their outputs; they need not sum to 1.
         mirrored: whether each crop was mirrored left to right.
         size: height and width of the original, where the outputs are scored at that size.
+        regions: left, top, right and bottom of the part of each crop that shows the image, where it need not be all.
     """
 
     inputs: Sequence[NDArray[Any]]
     weights: Sequence[int] = (1,)
     mirrored: Sequence[bool] = (False,)
     size: tuple[int, int] | None = None
+    regions: Sequence[tuple[int, int, int, int]] = ()

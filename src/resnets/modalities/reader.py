@@ -40,6 +40,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def ragged(self) -> tuple[str, ...]:
+        """The targets that are read with a sample and have any number of rows, such as its boxes."""
+        ...
+
+    @property
     def by_header(self) -> bool:
         """Whether a file whose header says that it is whole (`read.headers`) need not be read to the end by a scan."""
         ...
@@ -59,7 +64,7 @@ class Reader(Protocol):
         ...
 
     def slots(self, size: int | None) -> dict[str, Slot]:
-        """The arrays of a sample: "inputs", and the targets that are read with it.
+        """The arrays of a sample that have one shape: "inputs", and targets that are read with it.
 
         Args:
             size: in place of the settings' own, where it changes during training.
@@ -71,7 +76,7 @@ class Reader(Protocol):
         ...
 
     def sample(self, dataset: Any, index: int, u: NDArray[np.float32], size: int | None) -> Arrays:
-        """A training sample, with the arrays that `slots` names.
+        """A training sample, with the arrays that `slots` and `ragged` name.
 
         Args:
             u: (numbers,) uniform numbers in [0, 1).
@@ -82,7 +87,7 @@ class Reader(Protocol):
         ...
 
     def write(self, sample: Arrays, into: Arrays, numbers: Any) -> None:
-        """Writes what `sample` returned into its row of the batch's arrays.
+        """Writes what `sample` returned into its row of the batch's arrays, those that `slots` names.
 
         Args:
             numbers: its row of `Draws.rows`; None where there are none.
@@ -236,6 +241,15 @@ class InputAugmentations(Protocol):
     def with_size(self, was: int, now: int) -> InputAugmentations:
         """The augmentations for inputs whose shorter side has `now` pixels in place of `was`: what is given in pixels
         keeps its share of it."""
+        ...
+
+    def with_range(self, least: int, most: int) -> InputAugmentations:
+        """The augmentations that draw the length of an image's shorter side from `least` to `most` pixels, where images
+        are evaluated at `most`.
+
+        Raises:
+            UsageError: inputs have one size.
+        """
         ...
 
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:

@@ -128,7 +128,8 @@ class Task(Protocol):
 
         Args:
             batch: "inputs", normalised; "mirrored" (N,) bool; "sizes" (N, 2) height and width of the originals, where
-                outputs are scored at that size.
+                outputs are scored at that size; "regions" (N, 4) left, top, right and bottom of the part of each
+                input that shows the image, where it need not be all.
         """
         ...
 

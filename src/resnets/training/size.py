@@ -31,6 +31,17 @@ def with_size(recipe: Recipe, size: int | tuple[int, int]) -> Recipe:
     return replace(recipe, preprocessing=now, augmentations=augmentations)
 
 
+def with_range(recipe: Recipe, least: int, most: int) -> Recipe:
+    """`recipe` for whole images whose shorter side has from `least` to `most` pixels in training, and `most` in
+    evaluation.
+
+    Raises:
+        UsageError: inputs have one size.
+    """
+    augmentations = recipe.augmentations.with_range(least, most)
+    return replace(with_size(recipe, most), augmentations=augmentations)
+
+
 def notes_on_size(recipe: Recipe, model: str | None = None) -> tuple[str, ...]:
     """Notes on sizes that are probably a mistake.
 

@@ -102,7 +102,7 @@ def test_a_crop_is_where_its_numbers_say() -> None:
     crop = RandomScaleCrop(min_scale=0.5, max_scale=2.0)
 
     def place(*u: float) -> tuple[tuple[int, int], tuple[int, int]]:
-        placement = crop.place(np.array(u, np.float32), (100, 200), (60, 80))
+        placement = crop.place(np.array(u, np.float32), (100, 200), Canvas(), (60, 80))
         assert placement.canvas == (60, 80)
         return placement.resized, placement.corner
 

@@ -71,6 +71,9 @@ class SoundAugmentations:
     def size_at(self, share: float) -> int | None:
         return None
 
+    def with_range(self, least: int, most: int) -> SoundAugmentations:
+        raise UsageError(f"size {least}-{most} is a range of pixels, and these are recordings.")
+
     def with_size(self, was: int, now: int) -> SoundAugmentations:
         return self
 

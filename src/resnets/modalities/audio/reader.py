@@ -54,6 +54,10 @@ class SoundReader:
         return not self.numbers
 
     @property
+    def ragged(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def by_header(self) -> bool:
         return False
 

@@ -1,11 +1,11 @@
-"""The augmentations of images that have masks: what moves an image moves its mask with it."""
+"""The augmentations of images on canvases: what moves an image moves its mask, or its boxes, with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from resnets.core.config import OMITTED_BY_DEFAULT
+from resnets.core.config import OMITTED_BY_DEFAULT, UNTAGGED_FIRST
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.modalities.image.canvas import Canvas
@@ -13,11 +13,16 @@ from resnets.modalities.image.preprocessing import Color
 from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, Mix, PaddedCrop, PCAColor
 from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
+from resnets.modalities.image.transforms.random_shortest_size import RandomShortestSize
+from resnets.modalities.image.transforms.scale_jitter import ScaleJitter
 from resnets.modalities.rng import BatchRNG
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from resnets.modalities.batch import Batch
+    from resnets.modalities.image.canvas_targets import CanvasTargets
 
+# JSON names each by its class; recipes without a kind have the first.
+Place = RandomScaleCrop | RandomShortestSize | ScaleJitter
 CanvasTransform = Flip | ColorJitter | PCAColor | PaddedCrop | Affine | Cutout
 _REFUSED = {
     "PaddedCrop": "it moves the image and leaves the mask where it is: augmentations.crop moves both",
@@ -31,19 +36,20 @@ _REFUSED = {
 @dataclass(frozen=True, kw_only=True)
 @checked
 class CanvasAugmentations:
-    """Random changes of training images with masks: a crop as each is decoded, then transforms of the batch.
+    """Random changes of training images with masks or boxes: the place of each on its canvas as it is decoded, then
+    transforms of the batch.
 
     Args:
-        crop: random scale and place of the crop.
-        transforms: applied in this order, before images are normalised. Flips move masks too; changes of colour leave
-            them alone; others are refused.
+        crop: random scale and place.
+        transforms: applied in this order, before images are normalised. Flips move what lies on the images too; changes
+            of colour leave it alone; others are refused.
         mix: refused, as it is for images with one label.
 
     Raises:
         UsageError: a transform that cannot move masks, or a mix.
     """
 
-    crop: RandomScaleCrop = field(default_factory=RandomScaleCrop)
+    crop: Place = field(default_factory=RandomScaleCrop, metadata=UNTAGGED_FIRST)
     transforms: tuple[CanvasTransform, ...] = ()
     mix: tuple[Mix, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
 
@@ -68,7 +74,10 @@ class CanvasAugmentations:
         return None
 
     def with_size(self, was: int, now: int) -> CanvasAugmentations:
-        return self  # all are relative to the image
+        return replace(self, crop=self.crop.with_size(was, now))
+
+    def with_range(self, least: int, most: int) -> CanvasAugmentations:
+        return replace(self, crop=self.crop.with_range(least, most))
 
     def check(self, settings: Any, *, least: int, normalize: str, tta: str) -> None:
         """As `InputAugmentations.check`."""
@@ -84,17 +93,15 @@ class CanvasAugmentations:
         require(normalize == "given", f"normalize={normalize} is not for images of any size: give normalize=given.")
         require(tta in Canvas.tta, f"tta={tta} is not for masks: choose from {', '.join(Canvas.tta)}.")
 
-    def apply_to_batch(
-        self, images_NCHW: Tensor, masks_NHW: Tensor, rng: BatchRNG, color: Color = "RGB"  # noqa: N803
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Images (uint8 from 0 to 255) and their masks after all `transforms`; both are moved by the same numbers.
+    def apply_to_batch(self, batch: Batch, targets: CanvasTargets, rng: BatchRNG, color: Color = "RGB") -> Batch:
+        """Images ("inputs", uint8 from 0 to 255) and what lies on them after all `transforms`, which move both alike.
 
         Args:
             color: the order of the channels.
         """
         for number, transform in enumerate(self.transforms):
             u = transform.draw(rng, f"transform {number} {type(transform).__name__}")
-            images_NCHW = transform(images_NCHW, u, color)  # noqa: N806
             if isinstance(transform, Flip):
-                masks_NHW = transform(masks_NHW[:, None], u)[:, 0]  # noqa: N806
-        return images_NCHW, masks_NHW
+                batch = targets.mirror(batch, transform.flipped(u))
+            batch = batch | {"inputs": transform(batch["inputs"], u, color)}
+        return batch

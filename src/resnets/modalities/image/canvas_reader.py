@@ -1,4 +1,4 @@
-"""Reads images of any size and the masks that lie on them."""
+"""Reads images of any size and the masks or boxes that lie on them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 from resnets.modalities.image.base import upright_image
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
-from resnets.modalities.image.placement import Placement
+from resnets.modalities.image.canvas_targets import targets_of
+from resnets.modalities.image.placement import Placement, Size
 from resnets.modalities.image.read.decode_memory import one_image
-from resnets.modalities.image.read.mask import VOID
 from resnets.modalities.image.read.pillow import Pixels, to_pixels
 from resnets.modalities.image.remarks import REMARKS, notes_on, remarks
 from resnets.modalities.image.transforms.normalize import as_float
@@ -30,13 +30,13 @@ from resnets.modalities.rng import BatchRNG
 
 
 class CanvasReader:
-    """The `Reader` of images of any size with masks.
+    """The `Reader` of images of any size with masks or boxes.
 
-    Training samples are crops of one size; evaluation gets whole images, resized. Masks are (h, w) uint8 class numbers,
-    `VOID` where a pixel counts for nothing, such as outside the image.
+    Training samples lie on canvases of one size; evaluation gets whole images, resized. What lies on them is in
+    `canvas_targets`.
     """
 
-    by_header = False  # masks have values that a header does not tell
+    by_header = False  # masks have values that a header does not tell, and boxes a size that the image must have
     resident = False
     mixes = False
 
@@ -44,11 +44,16 @@ class CanvasReader:
         self.settings = settings
         self.augmentations = augmentations or CanvasAugmentations()
         mean = tuple(round(255 * value) for value in settings.mean)
+        self.targets = targets_of(settings.targets)
         self._fill = mean[::-1] if settings.color == "BGR" else mean
 
     @property
     def numbers(self) -> int:
         return self.augmentations.crop.numbers
+
+    @property
+    def ragged(self) -> tuple[str, ...]:
+        return self.targets.ragged
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -61,34 +66,34 @@ class CanvasReader:
 
     def slots(self, size: int | None) -> dict[str, Slot]:
         shape = self.settings.shape(size)
-        return {"inputs": Slot((self.settings.channels, *shape), np.uint8), "masks": Slot(shape, np.uint8)}
+        return {"inputs": Slot((self.settings.channels, *shape), np.uint8), **self.targets.slots(shape)}
 
     def draw(self, rng: BatchRNG) -> Draws:
         # The text "crop" is part of the data format: another one gives other batches.
         return Draws(rng.generator("crop").random((rng.batch, self.numbers), np.float32))
 
     def sample(self, dataset: Any, index: int, u: NDArray[np.float32], size: int | None) -> Arrays:
-        """As `Reader.sample`: "inputs" (channels, h, w) and "masks" (h, w), uint8, moved by one `Placement`."""
+        """As `Reader.sample`: "inputs" (channels, h, w) uint8 and what lies on them, moved by one `Placement`."""
         settings = self.settings
         dataset, index = whole(dataset, index)
         with one_image():
             image = dataset.image(index, settings.color, settings.background)
-            mask = dataset.mask(index)
-            upright = settings.evaluation_size(image.height, image.width)
-            placement = self.augmentations.crop.place(u, upright, settings.shape(size))
-            return {"inputs": self._placed(image, placement), "masks": placement.mask(mask, VOID)}
+            upright = (image.height, image.width)
+            placement = self.augmentations.crop.place(u, upright, settings, settings.shape(size))
+            placed = self.targets.place(dataset, index, upright, placement)
+            return {"inputs": self._placed(image, placement), **placed}
 
     def write(self, sample: Arrays, into: Arrays, numbers: Any) -> None:
-        for name, values in sample.items():
-            into[name][:] = values
+        for name, array in into.items():
+            array[...] = sample[name]
 
     def finish(self, batch: Batch, rng: BatchRNG) -> Batch:
-        """As `Reader.finish`: "inputs" (N, C, h, w) float32 normalised, "masks" (N, h, w) uint8."""
-        images, masks = self.augmentations.apply_to_batch(batch["inputs"], batch["masks"], rng, self.settings.color)
-        return batch | {"inputs": self.normalize(images), "masks": masks}
+        """As `Reader.finish`: "inputs" (N, C, h, w) float32 normalised, and what lies on them."""
+        batch = self.augmentations.apply_to_batch(batch, self.targets, rng, self.settings.color)
+        return batch | {"inputs": self.normalize(batch["inputs"])}
 
     def examine(self, dataset: Any, index: int, prepared: bool) -> tuple[NDArray[Any] | None, int]:
-        """As `Reader.examine`: decodes the image and its mask; `prepared` gives the image as evaluation sees it."""
+        """As `Reader.examine`: decodes the image and reads what lies on it; `prepared` gives evaluation's input."""
         settings = self.settings
         dataset, index = whole(dataset, index)
         with one_image():
@@ -96,7 +101,8 @@ class CanvasReader:
             dataset.target(index)
             encoded = dataset.encoded(index)
             bits = sum(1 << REMARKS.index(each) for each in remarks(encoded)) if encoded is not None else 0
-            return (self._whole(image) if prepared else None), bits
+            whole_image = self._placed(image, self._whole((image.height, image.width))) if prepared else None
+            return whole_image, bits
 
     def load(self, dataset: Any, index: int, tta: str) -> Loaded:
         """As `Reader.load`: the whole image and, for tta "flip", its mirror image."""
@@ -104,12 +110,15 @@ class CanvasReader:
         dataset, index = whole(dataset, index)
         with one_image():
             image = dataset.image(index, settings.color, settings.background)
-            pixels = self._whole(image)
             size = (image.height, image.width)
+            placement = self._whole(size)
+            pixels = self._placed(image, placement)
+        left, top, right, bottom = placement.region
         if tta == "flip":
-            mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
-            return Loaded((pixels, mirrored), (1, 1), (False, True), size)
-        return Loaded((pixels,), size=size)
+            mirrored, width = np.ascontiguousarray(pixels[:, :, ::-1]), pixels.shape[2]
+            regions = ((left, top, right, bottom), (width - right, top, width - left, bottom))
+            return Loaded((pixels, mirrored), (1, 1), (False, True), size, regions)
+        return Loaded((pixels,), size=size, regions=((left, top, right, bottom),))
 
     def load_prepared(self, prepared: NDArray[Any], tta: str) -> Loaded | None:
         return None
@@ -125,9 +134,12 @@ class CanvasReader:
     def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
         return notes_on(remarks, samples, split, self.settings.background)  # type: ignore[arg-type]
 
-    def _whole(self, image: Image.Image) -> Pixels:
-        size = self.settings.evaluation_size(image.height, image.width)
-        return self._placed(image, Placement(size, (0, 0), size))
+    def _whole(self, size: Size) -> Placement:
+        """Where an image of `size` lies in an input of evaluation."""
+        settings = self.settings
+        resized = settings.evaluation_size(*size)
+        canvas = settings.evaluation_canvas(resized)
+        return Placement(resized, (0, 0), canvas, settings.offset(resized, canvas))
 
     def _placed(self, image: Image.Image, placement: Placement) -> Pixels:
         settings = self.settings

@@ -38,6 +38,7 @@ class ImageReader:
     """
 
     by_header = True
+    ragged = ()
 
     def __init__(
         self, settings: Preprocessing, augmentations: Augmentations | None = None, *, early: bool = False

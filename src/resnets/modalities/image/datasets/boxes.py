@@ -135,19 +135,24 @@ class BoxDataset:
         return height, width
 
     def target(self, index: int) -> Arrays:
-        """As `objects`, and "image_ids", () int64, in pixels of the upright image."""
-        return {**self.objects(index, self.size(index)), "image_ids": np.array(self.image_ids[index])}
+        """As `objects`, and "image_ids", () int64; `with_masks`, "masks" (n, height, width) uint8 of 0 and 1.
+
+        Raises:
+            DataError: the image cannot be read, or has another size than its annotation says; or an object has no mask.
+        """
+        size = self.size(index)
+        found = {**self.objects(index, size), "image_ids": np.array(self.image_ids[index])}
+        if self.with_masks:
+            masks = [self.object_mask(index, number, size) for number in range(len(found["boxes"]))]
+            found["masks"] = np.array(masks, np.uint8).reshape(-1, *size)
+        return found
 
     def objects(self, index: int, size: Size) -> Arrays:
         """The n objects on an image of `size`, in the order of the annotation.
 
         Returns:
             "boxes" (n, 4) float64, left, top, right, bottom in pixels; "labels" (n,) int64; "crowds" and "difficult"
-            (n,) bool; "areas" (n,) float64 in square pixels; and, `with_masks`, "masks" (n, height, width) uint8 of 0
-            and 1.
-
-        Raises:
-            DataError: an object has no mask, or one that does not fit its image.
+            (n,) bool; "areas" (n,) float64 in square pixels.
         """
         annotations = self.annotations
         rows = annotations.rows(index)
@@ -161,13 +166,16 @@ class BoxDataset:
             "difficult": annotations.difficult[rows],
             "areas": np.where(np.isnan(areas), sides.prod(1), areas),
         }
-        if self.with_masks:
-            masks = [self._mask(row, index, size) for row in range(rows.start, rows.stop)]
-            found["masks"] = np.stack(masks) if masks else np.zeros((0, *size), np.uint8)
         return found
 
-    def _mask(self, row: int, index: int, size: Size) -> NDArray[np.uint8]:
+    def object_mask(self, index: int, number: int, size: Size) -> NDArray[np.uint8]:
+        """(height, width) 0 and 1: the mask of object `number` on image `index`, of `size`.
+
+        Raises:
+            DataError: it has none, or one that does not fit the image.
+        """
         annotations = self.annotations
+        row = annotations.rows(index).start + number
         encoded = b"" if annotations.segments is None else annotations.segments[row]
         return read_segment(encoded, size, annotations.place(row, index), relative=annotations.relative)
 
@@ -229,7 +237,7 @@ def open_boxes(listed: ListedBoxes, format: str) -> DatasetSplits:
         notes.append(f"Boxes that reach out of their images are cut at the border ({cut.sum():,}), such as {first}.")
     annotations = replace(annotations, boxes=inside)
     if not kept.all():
-        annotations = annotations.keeping(kept)
+        annotations = annotations.with_boxes(kept)
     annotations, classes, ids = _without_background(annotations, listed, notes)
     whole = BoxDataset(annotations, classes, ids)
     splits: dict[SplitName, Dataset] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from resnets.core.config import OMITTED_BY_DEFAULT
+from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.core.typed import checked
 from resnets.modalities.image.preprocessing import Color, Preprocessing
@@ -81,6 +82,13 @@ class Augmentations:
 
     def size_at(self, share: float) -> int | None:
         return self.progressive_resize.at(share) if self.progressive_resize else None
+
+    def with_range(self, least: int, most: int) -> Augmentations:
+        """As `InputAugmentations.with_range`."""
+        raise UsageError(
+            f"size {least}-{most} is a range, and inputs have one size here: give one number or WIDTHxHEIGHT. Crops "
+            "that grow while training are augmentations.progressive_resize."
+        )
 
     def with_size(self, was: int, now: int) -> Augmentations:
         """As `InputAugmentations.with_size`."""

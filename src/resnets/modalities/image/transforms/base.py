@@ -12,6 +12,7 @@ Recipes are read without torch or NumPy: modules of augmentations import them in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from resnets.core.errors import UsageError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
+
+    from resnets.modalities.image.canvas import Canvas
+    from resnets.modalities.image.placement import Placement
 
     Uniforms = NDArray[np.float32]
 
@@ -60,6 +64,44 @@ class RandomCrop(Protocol):
     def crop_pixels(self, pixels_CHW: Tensor, u: Uniforms, preprocessing: Preprocessing) -> Tensor:  # noqa: N803
         """As `__call__`, of a decoded (3, height, width) uint8 tensor."""
         raise TypeError(f"{type(self).__name__} takes images of Pillow only.")
+
+
+class CanvasCrop(Protocol):
+    """A random place of one image on a canvas, with what lies on it, as it is decoded."""
+
+    numbers: ClassVar[int]  # uniform numbers for an image
+
+    def with_size(self, was: int, now: int) -> Self:
+        """The crop for inputs whose shorter side has `now` pixels in place of `was`."""
+        return self
+
+    def with_range(self, least: int, most: int) -> Self:
+        """The crop that draws the length of an image's shorter side from `least` to `most` pixels, where images are
+        evaluated at `most`.
+
+        Raises:
+            UsageError: it draws no lengths.
+        """
+        ...
+
+    def place(self, u: Uniforms, size: tuple[int, int], settings: Canvas, canvas: tuple[int, int]) -> Placement:
+        """Where an image comes to lie.
+
+        Args:
+            u: (numbers,) uniform numbers in [0, 1).
+            size: height and width of the upright image.
+            canvas: height and width of the result.
+        """
+        ...
+
+    def cut(
+        self, resized: tuple[int, int], u: Sequence[float] | Uniforms, settings: Canvas, canvas: tuple[int, int]
+    ) -> Placement:
+        """The crop of `canvas` out of a resized image at the place that two uniform numbers pick, row and column."""
+        from resnets.modalities.image.placement import Placement
+
+        top, left = (int(float(n) * (max(0, most - own) + 1)) for n, most, own in zip(u, resized, canvas, strict=True))
+        return Placement(resized, (top, left), canvas, settings.offset(resized, canvas))
 
 
 class ImagePolicy(Protocol):

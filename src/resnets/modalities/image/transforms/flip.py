@@ -42,5 +42,8 @@ class Flip(BatchTransform):
     def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
         import torch
 
-        flipped = (u[:, 0] < self.p)[:, None, None, None]
-        return torch.where(flipped, images_NCHW.flip(-1), images_NCHW)
+        return torch.where(self.flipped(u)[:, None, None, None], images_NCHW.flip(-1), images_NCHW)
+
+    def flipped(self, u: Tensor) -> Tensor:
+        """(N,) whether each image is flipped."""
+        return u[:, 0] < self.p

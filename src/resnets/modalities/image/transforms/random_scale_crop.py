@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.typed import checked
-from resnets.modalities.image.transforms.base import require
+from resnets.modalities.image.transforms.base import CanvasCrop, require
 
 if TYPE_CHECKING:
+    from resnets.modalities.image.canvas import Canvas
     from resnets.modalities.image.placement import Placement
     from resnets.modalities.image.transforms.base import Uniforms
 
@@ -17,7 +18,7 @@ MAX_SCALE = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 @checked
-class RandomScaleCrop:
+class RandomScaleCrop(CanvasCrop):
     """The image at a random scale, then a crop of one size at a random place (torchvision's reference scripts of
     segmentation, `RandomResize` and `RandomCrop`). Where the image is smaller, the crop is filled below and to the
     right.
@@ -38,18 +39,10 @@ class RandomScaleCrop:
             f"not {self.min_scale}, {self.max_scale}.",
         )
 
-    def place(self, u: Uniforms, size: tuple[int, int], crop: tuple[int, int]) -> Placement:
-        """Where an image comes to lie.
+    def with_range(self, least: int, most: int) -> RandomScaleCrop:
+        return RandomScaleCrop(min_scale=least / most, max_scale=1.0)
 
-        Args:
-            u: (numbers,) uniform numbers in [0, 1).
-            size: height and width at which the image is evaluated.
-            crop: height and width of the result.
-        """
-        from resnets.modalities.image.placement import Placement
-
+    def place(self, u: Uniforms, size: tuple[int, int], settings: Canvas, canvas: tuple[int, int]) -> Placement:
         scale = self.min_scale + float(u[0]) * (self.max_scale - self.min_scale)
-        height, width = (max(1, round(side * scale)) for side in size)
-        top = int(float(u[1]) * (max(0, height - crop[0]) + 1))
-        left = int(float(u[2]) * (max(0, width - crop[1]) + 1))
-        return Placement((height, width), (top, left), crop)
+        height, width = (max(1, round(side * scale)) for side in settings.evaluation_size(*size))
+        return self.cut((height, width), u[1:], settings, canvas)
