@@ -104,8 +104,8 @@ def choose_recipe(
 ) -> RecipeChoice:
     """The recipe for these arguments of `train`.
 
-    A recipe in a file, or from Python, is as it is. Where none is named, the data picks one; `photos` and `finetune`
-    are then fitted to it (`recipes.rules`), as they are where they are named.
+    A recipe in a file, or from Python, is as it is. Where none is named, the data picks one. Those that have a rule
+    (`recipes.rules`) are fitted to the data, where they are named too.
 
     Raises:
         UsageError: there is no such recipe, none suits the data, or there are no weights to fine-tune.
@@ -125,18 +125,22 @@ def choose_recipe(
 
     place = data or (named.data if named else "")
     splits = open_dataset(place, format)
-    if not is_for_photographs(splits):
-        if named is not None:
-            return RecipeChoice(named)
-        name = default_for(splits, place)
-        note(f"The recipe for this data is {name}.")
-        return RecipeChoice(find_recipe(name))
+    of_photographs, chosen = is_for_photographs(splits), named
+    if not of_photographs and chosen is None:
+        chosen = find_recipe(default_for(splits, place))
+        note(f"The recipe for this data is {chosen.name}.")
+    if (
+        chosen is not None
+        and not of_photographs
+        and (chosen.name not in RULES or chosen.task.name != splits.train.task)
+    ):
+        return RecipeChoice(chosen)
     facts = data_facts(splits)
-    if named is None and weights is None and suits_digits(facts):
+    if of_photographs and named is None and weights is None and suits_digits(facts):
         size = f"{facts.width} x {facts.height}"
         return RecipeChoice(find_recipe("digits"), (Reason("recipe", f"the images are grey, of {size} px (median)"),))
     found, why = (weights, "given") if weights is not None else _weights_at_hand(model, named)
-    chosen = named or find_recipe("photos" if found is None else "finetune")
+    chosen = chosen or find_recipe("photos" if found is None else "finetune")
     chosen = replace(chosen, data=place, format=format, weights=found)
     if model is not None:
         chosen = replace(chosen, model=find_spec(model))
@@ -151,6 +155,8 @@ def choose_recipe(
         note(*lines)
     chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
     first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
+    if named is None and not of_photographs:
+        first = Reason("recipe", f"the data is for {chosen.task.name}")
     given = () if model is None else ("model",)
     reasons = tuple(Reason(topic, "given" if topic in given else text) for topic, text in reasons)
     return RecipeChoice(chosen, (first, *((Reason("weights", why),) if found else ()), *reasons))
@@ -269,10 +275,10 @@ def _length_of(recipe: Recipe) -> str:
 
 
 def _name_of(spec: Spec) -> str:
-    """The name of a network in the catalogue, else its depths."""
+    """The name of a network in the catalogue, else its depths; of one with the head of a task also the head."""
     from resnets.models.catalog import CATALOG
 
     for name, each in CATALOG.items():
-        if replace(each, classes=spec.classes, channels=spec.channels) == spec:
-            return name
+        if replace(each, classes=spec.classes, channels=spec.channels, norm=spec.norm, head=spec.head) == spec:
+            return name if each.head == spec.head else f"{name} with {type(spec.head).__name__}"
     return f"a network of depths {list(spec.depths)}"

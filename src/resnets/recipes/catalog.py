@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
-from resnets.recipes import audio, fast, paper, photos, segmentation, successors, timm, torchvision
+from resnets.recipes import audio, detection, fast, paper, photos, segmentation, successors, timm, torchvision
 from resnets.recipes.digits import digits
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "audio/logmel": audio.log_mel,
+    "detection/fasterrcnn-c4": detection.fasterrcnn_c4,
+    "detection/fasterrcnn-fpn": detection.fasterrcnn_fpn,
+    "detection/maskrcnn": detection.maskrcnn,
+    "detection/retinanet": detection.retinanet,
+    "detection/small": detection.small,
     "digits": digits,
     "fast/cifar10": fast.cifar10,
     "fast/cifar10-96": fast.cifar10_96,
@@ -40,6 +45,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 # By modality and task of data in folders, what trains on it where no recipe is named and there are no weights.
 DEFAULTS: dict[tuple[str, str], str] = {
     ("image", "classification"): "photos",
+    ("image", "detection"): "detection/small",
     ("image", "segmentation"): "segmentation/small",
     ("audio", "classification"): "audio/logmel",
 }

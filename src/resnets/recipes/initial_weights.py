@@ -35,10 +35,13 @@ def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) ->
 
 
 def with_network(recipe: Recipe, weights: WeightsFacts) -> Recipe:
-    """The recipe with the network of the weights, and its own head: theirs may be of a segmentation."""
-    model = weights.spec
-    if model.head != recipe.model.head:
-        model = replace(model, head=recipe.model.head, output_stride=recipe.model.output_stride)
+    """The recipe with the network of the weights, and its own head: theirs may be of a segmentation. Batch norm is
+    frozen where the recipe freezes it."""
+    model, own = weights.spec, recipe.model
+    if model.head != own.head:
+        model = replace(model, head=own.head, output_stride=own.output_stride)
+    if (model.norm, own.norm) == ("batch", "frozen"):
+        model = replace(model, norm="frozen")
     return replace(recipe, model=model)
 
 

@@ -1,4 +1,5 @@
-"""Rules that fit the recipes `photos` and `finetune` to the data, the weights and the time, before the user's settings.
+"""Rules that fit recipes to the data, the weights and the time, before the user's settings: those of `photos` and
+`finetune`, and the proportions of the images and the norm of `detection/small`.
 
     size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
             the largest at which `LEAST_EPOCHS` fit into it (or `LEAST_IMAGES`, where an epoch is short)
@@ -24,6 +25,7 @@ from typing import Literal, NamedTuple, TypeVar, cast
 from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.config import names_of
 from resnets.core.typed import checked
+from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
@@ -175,8 +177,24 @@ def _finetune(
     )
 
 
+def _small_detection(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    canvas = cast(Canvas, recipe.preprocessing)
+    height, width = (
+        -(-side // canvas.divisor) * canvas.divisor for side in canvas.evaluation_size(facts.height, facts.width)
+    )
+    model = recipe.model if weights is not None else replace(recipe.model, norm="group")
+    recipe = replace(recipe, model=model, preprocessing=replace(canvas, crop=(height, width)))
+    return recipe, (
+        Reason("model", "with group norm, as there are no weights" if weights is None else "the weights fit it"),
+        Reason("size", f"as the images are, of {facts.width} x {facts.height} px (median), with {canvas.resize} px"),
+        Reason("length", "as the recipe has it, however many images there are"),
+    )
+
+
 # What fits a recipe, by its name.
-RULES = {"photos": _photos, "finetune": _finetune}
+RULES = {"photos": _photos, "finetune": _finetune, "detection/small": _small_detection}
 
 
 def fine_tuning_epochs(samples: int) -> int:

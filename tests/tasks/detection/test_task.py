@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from resnets.core.errors import DataError, UsageError
+from resnets.core.errors import UsageError
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.base import Subset
 from resnets.modalities.batch import Batch, Loaded
@@ -23,7 +23,6 @@ from resnets.models.initialize import initialize
 from resnets.models.spec import Spec
 from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.box_limits import with_box_limits
-from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.task import Classification
 from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Detections
@@ -230,53 +229,6 @@ def test_drawn_and_printed_are_the_boxes_from_the_thresholds_on(tmp_path: Path) 
         assert each.write_answer(answer, tmp_path, name, image, CLASSES) == {}
     one, two = (np.asarray(Image.open(tmp_path / f"{name}.drawn.jpg")).astype(int) for name in ("one", "two"))
     assert abs(one - two).max() > 100
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"thresholds": (0.5, 1.5)}, "from 0 to 1, not 1.5"),
-        ({"precision": 0.0}, "such as 0.9"),
-        ({"precision": 0.9, "thresholds": (0.5,)}, "not both"),
-        ({"min_score": 1.0}, "below 1"),
-        ({"max_boxes": 0}, "1 or more"),
-    ],
-)
-def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        Detect(**settings)
-
-
-def test_the_settings_follow_the_model_and_the_data() -> None:
-    assert Detect().model_for(SPEC, 5).classes == 5
-    masks = Detect(masks=True).model_for(SPEC, 5)
-    assert isinstance(masks.head, FasterRCNNHead)
-    assert masks.head.masks
-    with pytest.raises(UsageError, match=r"has masks: give task\.masks=true"):
-        Detect().model_for(masks, 5)
-    with pytest.raises(UsageError, match="2 values, and the data 3 classes"):
-        Detect(thresholds=(0.5, 0.5)).model_for(SPEC, 3)
-    data: Any = SimpleNamespace(classes=CLASSES, category_ids=(1, 5, 90))
-    assert Detect().for_data(Subset(data, np.arange(1))).category_ids == (1, 5, 90)
-    assert Detect().for_data(SimpleNamespace(classes=CLASSES)).category_ids == (1, 2, 3)  # type: ignore[arg-type]
-    fitted = Detect(thresholds=(0.5,) * 3, category_ids=(1, 5, 90), masks=True)
-    assert fitted.for_other_classes() == Detect(masks=True)
-    assert (Detect(precision=0.9).needs_val, Detect().needs_val) == ("task.precision", None)
-    with pytest.raises(DataError, match="needs data with masks of objects"):
-        Detect(masks=True)._adapted(SimpleNamespace(task="detection"))  # type: ignore[arg-type]
-    masked: Any = SimpleNamespace(masked=lambda: "masked")
-    assert Detect(masks=True)._adapted(masked) == "masked"  # type: ignore[comparison-overlap]
-    assert Detect()._adapted(masked) is masked
-
-
-def test_limits_of_boxes_are_for_boxes() -> None:
-    limited = with_box_limits(Detect(precision=0.9), 2, min_score=0.25, draw_score=0.75, max_boxes=3)
-    assert limited == Detect(min_score=0.25, max_boxes=3, thresholds=(0.75, 0.75))
-    assert with_box_limits(Classify(), 2) == Classify()
-    with pytest.raises(UsageError, match="for boxes, not for classification"):
-        with_box_limits(Classify(), 2, draw_score=0.5)
-    with pytest.raises(UsageError, match="from 0 to 1, not 2"):
-        with_box_limits(Detect(), 2, draw_score=2)
 
 
 def test_boxes_of_crops_are_merged() -> None:

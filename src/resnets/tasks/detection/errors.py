@@ -13,7 +13,7 @@ import numpy as np
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.boxes import iou
-from resnets.tasks.detection.matching import LEAST_IOU, Flags, Floats, Matches, Numbers, average_precision_at, match
+from resnets.tasks.detection.matching import LEAST_IOU, Flags, Floats, Integers, Matches, average_precision_at, match
 from resnets.tasks.records import ragged
 
 Kind = Literal["localization", "class", "class and localization", "duplicate", "background", "miss"]
@@ -35,8 +35,8 @@ class Errors:
     """
 
     matches: Matches
-    kind: Numbers
-    nearest: Numbers
+    kind: Integers
+    nearest: Integers
     missed: Flags
 
     def count(self, kind: Kind) -> int:
@@ -123,7 +123,7 @@ def _best_of_each(errors: Errors) -> Flags:
     return best
 
 
-def _ap50(matches: Matches, classes: int, labels: Numbers, right: Flags, kept: Flags, counts: Flags) -> float | None:
+def _ap50(matches: Matches, classes: int, labels: Integers, right: Flags, kept: Flags, counts: Flags) -> float | None:
     """The mean over the classes that have objects; None where none has.
 
     Args:

@@ -11,7 +11,7 @@ from resnets.core.units import show_count
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.boxes import areas, intersections
 from resnets.tasks.detection.errors import KINDS, Errors
-from resnets.tasks.detection.matching import FlatBoxes, Numbers
+from resnets.tasks.detection.matching import FlatBoxes, Integers
 from resnets.tasks.sections import Gallery, GalleryItem, Outline, Part, Span
 
 # Okabe and Ito 2008: to be told apart without colour vision.
@@ -76,7 +76,7 @@ class Shown:
         return self._outlines(matches.truth, numbers, colors, [self.name(matches.truth, n) for n in numbers])
 
     def _outlines(
-        self, objects: FlatBoxes, numbers: Numbers, colors: Numbers, labels: list[str]
+        self, objects: FlatBoxes, numbers: Integers, colors: Integers, labels: list[str]
     ) -> tuple[Outline, ...]:
         """Boxes with their labels, those of colour 1 first."""
         order = np.argsort(colors != 1, kind="stable")

@@ -13,7 +13,7 @@ from resnets.tasks.boxes import covered, iou
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
+Integers = NDArray[np.int64]
 LEAST_IOU = 0.5
 
 
@@ -28,10 +28,10 @@ class FlatBoxes:
         offsets: (N + 1,) the first box of each image.
     """
 
-    image: Numbers
+    image: Integers
     boxes: Floats
-    labels: Numbers
-    offsets: Numbers
+    labels: Integers
+    offsets: Integers
 
     def of(self, row: int) -> slice:
         """The places of the boxes of an image."""
@@ -54,11 +54,11 @@ class Matches:
 
     answers: FlatBoxes
     scores: Floats
-    found: Numbers
+    found: Integers
     ignored: Flags
     truth: FlatBoxes
     counts: Flags
-    finder: Numbers
+    finder: Integers
 
     def of_class(self, label: int) -> tuple[Floats, Flags, int]:
         """The scores of a class's answers that count, falling, whether each has found an object, and how many true
@@ -102,7 +102,7 @@ def match(records: SampleRecords, least_iou: float = LEAST_IOU, rule: Literal["f
     return Matches(answers, _joined(records["scores"], np.float64), found, ignored, truth, counts, finder)
 
 
-def _free(enough: Flags, overlaps: Floats, counts: Flags) -> tuple[Numbers, Flags]:
+def _free(enough: Flags, overlaps: Floats, counts: Flags) -> tuple[Integers, Flags]:
     """Which object each answer takes, -1 for none, and whether it counts for nothing; of one class of one image.
 
     Args:
@@ -119,7 +119,7 @@ def _free(enough: Flags, overlaps: Floats, counts: Flags) -> tuple[Numbers, Flag
     return chosen, (chosen < 0) & (enough & ~counts).any(1)
 
 
-def _most_overlapped(enough: Flags, overlaps: Floats, counts: Flags) -> tuple[Numbers, Flags]:
+def _most_overlapped(enough: Flags, overlaps: Floats, counts: Flags) -> tuple[Integers, Flags]:
     """As `_free`, by the rule "voc"."""
     best = overlaps.argmax(1)
     meets = enough[np.arange(len(best)), best]

@@ -101,7 +101,7 @@ class Annotations:
         left, top, right, bottom = self.boxes.T
         return np.asarray((right <= 0) | (bottom <= 0) | (left >= limits[:, 0]) | (top >= limits[:, 1]))
 
-    def keeping(self, kept: NDArray[np.bool_]) -> Annotations:
+    def with_boxes(self, kept: NDArray[np.bool_]) -> Annotations:
         """The annotations with some of the boxes, and with all images.
 
         Args:

@@ -237,7 +237,7 @@ def open_boxes(listed: ListedBoxes, format: str) -> DatasetSplits:
         notes.append(f"Boxes that reach out of their images are cut at the border ({cut.sum():,}), such as {first}.")
     annotations = replace(annotations, boxes=inside)
     if not kept.all():
-        annotations = annotations.keeping(kept)
+        annotations = annotations.with_boxes(kept)
     annotations, classes, ids = _without_background(annotations, listed, notes)
     whole = BoxDataset(annotations, classes, ids)
     splits: dict[SplitName, Dataset] = {

@@ -128,8 +128,8 @@ def place_of(root: Path, given: YOLOFile, text: str) -> Path | None:
     """
     own = root.resolve().as_posix()
     for base in dict.fromkeys((given.path, "")):
-        joined = f"{base}/{text}" if base else text
-        path = os.path.normpath(joined.replace("\\", "/")).replace("\\", "/").removeprefix(f"{own}/")
+        given_path = f"{base}/{text}" if base else text
+        path = os.path.normpath(given_path.replace("\\", "/")).replace("\\", "/").removeprefix(f"{own}/")
         parts = [part for part in PurePosixPath(path).parts if part not in ("..", "/")]
         for count in range(len(parts)):
             if (found := root.joinpath(*parts[count:])).exists():
