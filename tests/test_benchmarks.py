@@ -170,8 +170,8 @@ def test_report_size(tmp_path: Path) -> None:
     run("report_size.py", str(tmp_path / "made"), *small, "--out", str(tmp_path))
     (path,) = tmp_path.glob("*-report-size.json")
     (found,) = json.loads(path.read_text())["rounds"]
-    assert found["bytes"] == (tmp_path / "made" / "report.html").stat().st_size
-    assert 0 < found["peak_memory_bytes"]["evaluation"] <= found["peak_memory_bytes"]["report"]
+    assert found["bytes"] == (tmp_path / "made" / "answers" / "report.html").stat().st_size
+    assert 0 < found["peak_memory_bytes"]["alone"] <= found["peak_memory_bytes"]["with_report"]
 
 
 def test_overhead(images: Path, tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def written(folder: Path, name: str) -> Path:
 def part(page: Page, shot: Shot) -> bytes:
     left, width, top, bottom = page.evaluate(EXTENT, [shot.heading, shot.sections])
     room = {"x": max(0, left - MARGIN), "y": max(0, top - MARGIN / 2), "width": min(shot.width, width + 2 * MARGIN)}
-    clip = {**room, "height": min(shot.height, bottom - room["y"])}
-    return bytes(page.screenshot(full_page=True, clip=clip))
+    taken: bytes = page.screenshot(full_page=True, clip={**room, "height": min(shot.height, bottom - room["y"])})
+    return taken
 
 
 def save_all(started: Browser, pages: dict[str, Path], folder: Path) -> None:
