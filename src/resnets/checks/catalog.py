@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from resnets.checks import classes, duplicates, groups, images, masks, names, sounds
+from resnets.checks import boxes, classes, duplicates, groups, images, masks, names, sounds
 from resnets.checks.inventory import Inventory
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
@@ -46,6 +46,7 @@ CHECKS: dict[str, Check] = {
     ),
     "near duplicates": Check(frozenset({"near_duplicate"}), duplicates.near_duplicates, ("image",), True),
     "masks": Check(DAMAGE | {"mask_size", "mask_value"}, masks.mask_problems, ("image",), True),
+    "boxes": Check(boxes.KINDS, boxes.box_problems, ("image",), True),
     "recordings": Check(frozenset({"constant", "odd_size"}), sounds.recordings, ("audio",), True),
     "groups": Check(frozenset({"group_leak"}), _of_names(groups.leaks)),
 }  # fmt: skip

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from resnets.checks.problem import Problem
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, whole
+from resnets.modalities.image.datasets.annotations import Annotations
 
 Label = str | float | tuple[str, ...] | None
 
@@ -23,7 +25,8 @@ class Sample:
 
     Args:
         name: its path relative to the root, or what it is called in memory.
-        label: a class, several, a number; None where it has none, as an image with a mask.
+        label: a class, several (of boxes, those that its image has), a number; None where it has none, as an image
+            with a mask.
         group: what must not be divided between splits or folds; "" for none.
         fold: as the column `fold` of a table says; "" for none.
         place: where it is named, such as "train.csv, line 3"; "" for a file in a folder of its class.
@@ -54,6 +57,7 @@ class Inventory:
         encoded: likewise the bytes of the file that it is decoded from, as in a shard; None where there are none.
         values: of masks, the name of the class by value; None where they are not known.
         mask_counts: of masks, how many have each class.
+        boxes: of images with boxes, what their annotations say; image i there is sample i here.
         refusal: opens the data as training does, which raises what training would refuse.
     """
 
@@ -68,6 +72,7 @@ class Inventory:
     encoded: Callable[[int], bytes | None] | None = None
     values: dict[int, str] | None = None
     mask_counts: dict[str, int] = field(default_factory=dict)
+    boxes: Annotations | None = None
     refusal: Callable[[], Any] | None = None
 
     def path(self, index: int) -> str:
@@ -93,6 +98,17 @@ class Inventory:
     def training_split(self) -> SplitName:
         """The split that is learnt from."""
         return "train" if any(sample.split == "train" for sample in self.samples) else "all"
+
+    def counts(self, split: str | None = None) -> dict[str, int]:
+        """What there is of each class, of one split or of all: masks that have it (of all splits alone), boxes, or else
+        samples."""
+        if self.has_masks:
+            return self.mask_counts
+        if self.boxes is None:
+            return self.class_counts(split)
+        of_split = np.array([split in (None, each.split) for each in self.samples], np.bool_)
+        found = np.bincount(self.boxes.labels[of_split[self.boxes.image_of]], minlength=len(self.classes))
+        return dict(zip(self.classes, found.tolist(), strict=True))
 
     def class_counts(self, split: str | None = None) -> dict[str, int]:
         """Samples by class, of one split or of all; a sample with several labels counts for each."""

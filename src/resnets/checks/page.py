@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from resnets.checks.inventory import Inventory, labels_of
 from resnets.checks.kinds import KINDS
-from resnets.checks.problem import Problem
+from resnets.checks.problem import Box, Problem
 from resnets.checks.run import CheckResult
 from resnets.core.errors import DataError
 from resnets.core.files import write_bytes
@@ -30,6 +30,7 @@ RELATED = 2  # images beside that of a problem
 CLASSES = 200  # bars
 SAMPLES = 24  # images of classes
 _PIXELS = 160  # of the longer side of a thumbnail
+_SMALLEST = 4  # pixels of a box that is drawn as it is
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _bars(result: CheckResult) -> list[Bar]:
     largest = max((count for _, count in shown), default=0) or 1
     by_split: Mapping[str, Mapping[str, int]] = {}
     if not result.inventory.has_masks:
-        by_split = {split: result.inventory.class_counts(split) for split in result.samples}
+        by_split = {split: result.inventory.counts(split) for split in result.samples}
     return [
         Bar(name, tuple(counts[name] for counts in by_split.values()) or (count,), 100 * count / largest)
         for name, count in shown
@@ -110,7 +111,7 @@ def _group(problems: Sequence[Problem], thumbnails: _Thumbnails) -> Group:
         f"{first.severity}: {kind.meaning}; {kind.way_out}.",
         first.severity,
         tuple(
-            Figure(tuple(thumbnails.of(path) for path in (each.path, *each.related[:RELATED])), each.detail)
+            Figure(tuple(thumbnails.of(path, each.box) for path in (each.path, *each.related[:RELATED])), each.detail)
             for each in problems[:SHOWN]
         ),
         tuple(each.detail for each in listed),
@@ -138,17 +139,22 @@ class _Thumbnails:
         self._numbers: dict[str, int] = {}
         if inventory.in_memory is not None:
             self._numbers = {sample.name: number for number, sample in enumerate(inventory.samples)}
-        self._made: dict[str, str] = {}
+        self._made: dict[tuple[str, Box | None], str] = {}
 
-    def of(self, path: str) -> str:
-        """The URL of an image; "" for what is none, or cannot be read."""
-        if path not in self._made:
+    def of(self, path: str, box: Box | None = None) -> str:
+        """The URL of an image; "" for what is none, or cannot be read.
+
+        Args:
+            box: is drawn on it.
+        """
+        key = (path, box)
+        if key not in self._made:
             try:
                 image = self._open(path)
-                self._made[path] = "" if image is None else _url(image)
+                self._made[key] = "" if image is None else _url(image, box)
             except (DataError, OSError):
-                self._made[path] = ""
-        return self._made[path]
+                self._made[key] = ""
+        return self._made[key]
 
     def _open(self, path: str) -> Image.Image | None:
         in_memory: Callable[[int], Image.Image] | None = self._inventory.in_memory
@@ -157,9 +163,25 @@ class _Thumbnails:
         return open_image(Path(path)) if IMAGES.has(path) and os.path.isfile(path) else None
 
 
-def _url(image: Image.Image) -> str:
+def _url(image: Image.Image, box: Box | None) -> str:
+    whole = image.size
     image = image.convert("RGB")
     image.thumbnail((_PIXELS, _PIXELS), Image.Resampling.BILINEAR)
+    if box is not None:
+        _draw(image, whole, box)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _draw(image: Image.Image, whole: tuple[int, int], box: Box) -> None:
+    """Draws a box, in pixels of an image of the size `whole`, on its thumbnail, with a margin where it is tiny."""
+    scales = (image.width / whole[0], image.height / whole[1])
+    left, top, right, bottom = (round(value * scales[place % 2]) for place, value in enumerate(box))
+    left, right = sorted((left, right))
+    top, bottom = sorted((top, bottom))
+    if min(right - left, bottom - top) < _SMALLEST:
+        left, top, right, bottom = left - _SMALLEST, top - _SMALLEST, right + _SMALLEST, bottom + _SMALLEST
+    draw = ImageDraw.Draw(image)
+    for width, color in ((3, "white"), (1, "red")):  # seen on any ground
+        draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=width)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from resnets.checks.boxes import list_boxes
 from resnets.checks.catalog import CHECKS, DAMAGE
 from resnets.checks.files import list_folders
 from resnets.checks.inventory import Inventory, from_splits
@@ -36,7 +37,7 @@ class CheckResult:
         data: as it was given.
         format: as `--format` names it; "" for data by name.
         samples: their number by split.
-        classes: their number by class, over all splits; empty where targets are numbers.
+        classes: their number by class, over all splits; of boxes, the number of these. Empty where targets are numbers.
         problems: errors first, then in the order of the kinds and the paths.
         inventory: the samples.
         contents: what was read of them.
@@ -84,6 +85,9 @@ LISTERS: Mapping[str, Callable[[Path], Inventory]] = {
     "csv": partial(list_tables, format="csv"),
     "jsonl": partial(list_tables, format="jsonl"),
     "masks": list_masks,
+    "voc": partial(list_boxes, format="voc"),
+    "coco": partial(list_boxes, format="coco"),
+    "yolo": partial(list_boxes, format="yolo"),
     "webdataset": list_shards,
 }
 
@@ -132,7 +136,7 @@ def check_data(
         data,
         inventory.format,
         inventory.split_counts,
-        inventory.mask_counts if inventory.has_masks else inventory.class_counts(),
+        inventory.counts(),
         _sorted(problem for problem in problems if problem.kind in wanted),
         inventory,
         contents,

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from resnets.core.errors import DataError
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a file is no sample: the kind as `resnets check` has it, the file or list, and what to say of it."""
+    """Why a file is no sample: the kind as `resnets check` has it, the file or list, and what to say of it.
+
+    Args:
+        image: which an annotation is of; "" for none.
+        box: of an annotation: left, top, right and bottom in pixels of that image.
+    """
 
     kind: str
     path: str
     message: str
+    image: str = ""
+    box: tuple[float, float, float, float] | None = None
 
 
 Faults = list[Fault]
 
 
-def refuse(faults: Faults | None, kind: str, path: object, message: str) -> None:
+def refuse(faults: Faults | None, kind: str, path: object, message: str, **more: Any) -> None:
     """Raises DataError, or appends to `faults` where there is such a list."""
     if faults is None:
         raise DataError(message)
-    faults.append(Fault(kind, str(path), message))
+    faults.append(Fault(kind, str(path), message, **more))

@@ -163,7 +163,10 @@ class _JSONFile:
         category, box = row.get("category_id"), _box(row.get("bbox"))
         segment = row.get("segmentation")
         if not _is_id(category) or category not in numbers:
-            self._refuse("unknown_class", f"{place} has the category_id {short(category)}, which is no category.")
+            where = {"image": os.path.join(self.root, os.fsdecode(builder.images[-1])), "box": box}
+            self._refuse(
+                "unknown_class", f"{place} has the category_id {short(category)}, which is no category.", **where
+            )
             return
         if box is None:
             message = f"{place} has the bbox {short(row.get('bbox'))}, which is not four numbers: x, y, width, height."
@@ -172,7 +175,8 @@ class _JSONFile:
         try:
             encoded = encode_segment(segment, size if all(size) else None) if segment else b""
         except ValueError as error:
-            self._refuse("mask_size" if "its image" in str(error) else "mask_value", f"{place} {error}")
+            where = {"image": os.path.join(self.root, os.fsdecode(builder.images[-1])), "box": box}
+            self._refuse("mask_size" if "its image" in str(error) else "mask_value", f"{place} {error}", **where)
             return
         crowd = row.get("iscrowd", 0)
         if crowd not in (0, 1):
@@ -199,8 +203,8 @@ class _JSONFile:
             else:
                 self._refuse("bad_row", f"{place} is {short(entry)}, and no object.")
 
-    def _refuse(self, kind: str, message: str) -> None:
-        refuse(self._faults, kind, self.file, message)
+    def _refuse(self, kind: str, message: str, **more: Any) -> None:
+        refuse(self._faults, kind, self.file, message, **more)
 
 
 def _parsed(file: Path) -> dict[str, Any]:

@@ -234,7 +234,8 @@ def _classes(
             if each.name not in known:
                 path = root / os.fsdecode(image.source)
                 message = f"{path}, object {number} is of the class {each.name}, which train does not have: it has "
-                refuse(faults, "unknown_class", path, f"{message}{some(classes) or 'none'}.")
+                where = {"image": str(root / os.fsdecode(image.name)), "box": each.box}
+                refuse(faults, "unknown_class", path, f"{message}{some(classes) or 'none'}.", **where)
     return classes, known
 
 

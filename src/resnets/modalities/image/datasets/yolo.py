@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box
 from resnets.modalities.image.datasets.boxes import ListedBoxes, some
 from resnets.modalities.image.datasets.yolo_yaml import YOLOFile, place_of, read_yaml, yaml_files
+from resnets.modalities.image.read.orientation import upright_size
+from resnets.modalities.image.read.pillow import read_header
 from resnets.modalities.image.segments import encode_segment
 from resnets.modalities.listing import IMAGES, FileKind, Listing
 from resnets.modalities.table_dataset import check_files
@@ -199,10 +202,23 @@ def _add_boxes(
                 else some(map(str, given.names))
             )
             message = f"{file}, line {number} has the class {row.number}, and the YAML file names {known}."
-            refuse(faults, "unknown_class", file, message)
+            where = {} if faults is None else _where(builder, row.box)
+            refuse(faults, "unknown_class", file, message, **where)
             continue
         segment = encode_segment([row.polygon], None, relative=True) if row.polygon else b""
         builder.add_box(numbers[row.number], row.box, number, segment=segment)
+
+
+def _where(builder: AnnotationsBuilder, box: Box) -> dict[str, Any]:
+    """The image that was added last, and a box of it in pixels."""
+    image = builder.root / os.fsdecode(builder.images[-1])
+    try:
+        with read_header(image) as header:
+            sides = upright_size(header) * 2
+    except DataError:  # which reading it will name
+        return {"image": str(image)}
+    left, top, right, bottom = (value * side for value, side in zip(box, sides, strict=True))
+    return {"image": str(image), "box": (left, top, right, bottom)}
 
 
 @dataclass(frozen=True)
