@@ -85,13 +85,13 @@ def fasterrcnn_c4() -> Recipe:
 
 
 def small() -> Recipe:
-    """ResNet-18 with a feature pyramid on images of 320 px, in an hour on two cores. The default for boxes.
+    """ResNet-18 with a feature pyramid on images of 320 px, for two cores. The default for boxes.
 
-    Source: this project (docs/log.md). It is `fasterrcnn_fpn` with a smaller network, image and batch, and with fewer
+    Source: this project. It is `fasterrcnn_fpn` with a smaller network, image and batch, and with fewer
     regions and hidden units, which on the CPU cost more than the residual network. Its length is in steps, so that
     more images take no longer: for them, give --epochs. Canvases have the proportions of the data's median image.
     Cost: 1,500 steps of 4 images of 320 px.
-    Expected: docs/log.md.
+    Expected: no run of this length was measured yet.
     Command: resnets train --data FOLDER --weights FILE
     """
     head = FasterRCNNHead(hidden=512, candidates=(1000, 500), proposals=(500, 300), regions_per_image=128)
