@@ -89,7 +89,7 @@ def test_a_file_of_format_1_is_a_classifier_of_square_images_whatever_else_it_sa
         ({"preprocessing": {"kind": "LogMel"}}, "preprocessing gives 1 channels, and the network takes 3"),
         ({"preprocessing": {"kind": "Canvas", "resize": -1}}, "resize"),
         ({"classes": ["a"]}, "there are 1 class names for 7 classes"),
-        ({"task": "detection"}, "a model for 'detection', and this version of resnets only reads .*: upgrade resnets"),
+        ({"task": "pose"}, "a model for 'pose', and this version of resnets only reads .*: upgrade resnets"),
         ({"format": 3}, "has format 3, and this version of resnets reads up to 2: upgrade resnets"),
         ({"format": 2.5}, "format 2.5 is unknown"),
         ({"spec": {"head": {"kind": "FCN"}}}, "spec.head"),

@@ -113,8 +113,8 @@ def test_the_rate_follows_a_batch_that_is_given(folder: Path, tmp_path: Path) ->
         for number, batch in enumerate([(), ("batch=4",)])
     ]
     plain, given = (read_plan(run.folder / "recipe.json").recipe for run in runs)
-    assert given.optimizer.lr / plain.optimizer.lr == pytest.approx(given.batch / plain.batch)
-    assert "0.0125 at batch 8, in proportion to the batch" in plan_of(runs[1].folder)
+    assert given.optimizer.lr / plain.optimizer.lr == pytest.approx((given.batch / plain.batch) ** 0.5, 1e-2)
+    assert "0.06 at batch 8, as the square root of the batch" in plan_of(runs[1].folder)
 
 
 def test_a_recipe_from_python_or_a_file_is_as_it_is(folder: Path, tmp_path: Path) -> None:

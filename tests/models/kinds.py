@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resnets.models import counts
+from resnets.models.box_heads import BoxHead
 from resnets.models.catalog import CATALOG
 from resnets.models.spec import Spec
 
@@ -21,8 +22,11 @@ def _kind(spec: Spec) -> Spec:
 
 
 def each(names: Iterable[str] = CATALOG) -> list[Any]:
-    """`names` as parameters of a test; all but the smallest network of each kind are slow."""
-    names = list(names)
+    """`names` as parameters of a test; all but the smallest network of each kind are slow.
+
+    Detectors, which take a list of images, are left out: their tests are in tests/tasks/detection.
+    """
+    names = [name for name in names if not isinstance(CATALOG[name].head, BoxHead)]
     smallest: dict[Spec, str] = {}
     for name in sorted(names, key=lambda name: counts.parameters(CATALOG[name])):
         smallest.setdefault(_kind(CATALOG[name]), name)

@@ -107,7 +107,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     },
     "data.views": {"Growth": "ProgressiveResize", "View": "Transform", "Views": "Augmentations"},
     "evaluation.charts": {"Line": "Curve"},
-    "evaluation.report": {"Card": "ModelCard"},
+    "evaluation.report": {"Card": "ModelCard", "THUMBNAIL": "SMALL"},
     "evaluation.judge": {
         "CENTRAL": "OF_THE_CENTER",
         "Judge": "Predictor",
