@@ -28,7 +28,9 @@ SAVING = 120.0  # seconds that runs get to save their steps when they are stoppe
 
 def require() -> Any:
     """The package `ray`. Raises UsageError if it is not installed."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when it is imported
+    # Both are read when it is imported. Under `uv run`, Ray would make a new environment for each worker.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError:
