@@ -108,7 +108,7 @@ def test_of_two_ranks_both_fail_and_one_says_why(tmp_path: Path) -> None:
 
 
 def scores(label: list[int], predicted: list[int], loss: float = 1.0) -> Any:
-    records = {"label": np.array(label), "predicted": np.array(predicted)}
+    records = {"label": np.array(label), "predicted": np.array(predicted), "loss": np.full(len(label), loss)}
     return SimpleNamespace(split="val", records=records, metrics={"loss": loss}, ids=np.arange(len(label)))
 
 

@@ -49,9 +49,8 @@ def problem_of(
         )
     loss = scores.metrics.get("loss")
     recorded = "loss" in scores.records  # else it takes a pass of its own, which was not done
-    if (
-        recorded and not _is_finite(loss) and scores.metrics.get("pixels", 1)
-    ):  # a split all of whose pixels are void has no loss
+    void = not scores.metrics.get("pixels", 1)  # a split all of whose pixels are void has no loss
+    if recorded and not void and not _is_finite(loss):
         return (
             f"The loss on {scores.split} ended as {_shown(loss)}: the model's outputs are not finite. Train anew with "
             f"a lower rate ({rate}), with a warm-up (warmup=Warmup) or with clip_norm=1."
