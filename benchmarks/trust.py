@@ -9,8 +9,8 @@ labels      5% of imagenette's 9,469 training labels are planted wrong. `train -
             samples by answers of models that did not see them; `check --relabel` follows wrong_labels.csv, unread. Then
             `photos` at 128 px trains on the planted and on the corrected labels, --epochs each, in pairs of one seed.
             The answers are those of a linear probe of --weights at 128 px, of `finetune` or of `photos` from scratch
-            (--minutes a fold). ImageNet's weights have seen most of these images, with their right labels: what they
-            find is more than weights that have not would find. --seeds without a number: the ranking alone.
+            (--minutes a fold). ImageNet's weights were trained on these images with their right labels: others may
+            find less. --seeds without a number: the ranking alone.
 thresholds  `train --accuracy 0.99`, with a fifth of the training images as val: accuracy and coverage of the answers on
             test, and the share of photographs of other classes that `predict` leaves unanswered. ImageNet's weights
             have seen val of imagenette, and not its test.
