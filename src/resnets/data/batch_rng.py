@@ -53,10 +53,13 @@ class StepRNG:
         u = (first + 0.5 * (epochs % 2)) % 1.0
         return to_device(u.astype(np.float32)[:, None], self.device)
 
-    def partners(self, generator: np.random.Generator) -> Tensor:
+    def partner_rows(self, generator: np.random.Generator) -> NDArray[np.int64]:
         size = self.bn_batch
         partners = np.concatenate([first + generator.permutation(size) for first in range(0, self.batch, size)])
-        return to_device(partners[self.rows] - self.rows.start, self.device)
+        return np.asarray(partners[self.rows] - self.rows.start)
+
+    def partners(self, generator: np.random.Generator) -> Tensor:
+        return to_device(self.partner_rows(generator), self.device)
 
     def own_rows(self, values: NDArray[np.float32]) -> Tensor:
         return to_device(values[self.rows], self.device)

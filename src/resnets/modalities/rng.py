@@ -38,6 +38,10 @@ class BatchRNG(Protocol):
         """The generator of `purpose` for this step, the same on every rank."""
         ...
 
+    def partner_rows(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """As `partners`, on the host."""
+        ...
+
     def partners(self, generator: np.random.Generator) -> Tensor:
         """(count,) for each row, the row that it is mixed with, a permutation of its ghost batch."""
         ...

@@ -12,6 +12,7 @@ from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Color
 from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, Mix, PaddedCrop, PCAColor
 from resnets.modalities.image.transforms.base import require
+from resnets.modalities.image.transforms.copy_paste import CopyPaste
 from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
 from resnets.modalities.image.transforms.random_shortest_size import RandomShortestSize
 from resnets.modalities.image.transforms.scale_jitter import ScaleJitter
@@ -43,6 +44,7 @@ class CanvasAugmentations:
         crop: random scale and place.
         transforms: applied in this order, before images are normalised. Flips move what lies on the images too; changes
             of colour leave it alone; others are refused.
+        copy_paste: of objects with masks, after `transforms`.
         mix: refused, as it is for images with one label.
 
     Raises:
@@ -51,6 +53,7 @@ class CanvasAugmentations:
 
     crop: Place = field(default_factory=RandomScaleCrop, metadata=UNTAGGED_FIRST)
     transforms: tuple[CanvasTransform, ...] = ()
+    copy_paste: CopyPaste | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
     mix: tuple[Mix, ...] = field(default=(), metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
@@ -90,6 +93,10 @@ class CanvasAugmentations:
             min(settings.crop) >= least,
             f"A crop of {min(settings.crop)} px is too small for this model; the minimum is {least} px.",
         )
+        require(
+            self.copy_paste is None or settings.targets == "instances",
+            "copy_paste needs masks of objects: give preprocessing.targets=instances.",
+        )
         require(normalize == "given", f"normalize={normalize} is not for images of any size: give normalize=given.")
         require(tta in Canvas.tta, f"tta={tta} is not for masks: choose from {', '.join(Canvas.tta)}.")
 
@@ -104,4 +111,7 @@ class CanvasAugmentations:
             if isinstance(transform, Flip):
                 batch = targets.mirror(batch, transform.flipped(u))
             batch = batch | {"inputs": transform(batch["inputs"], u, color)}
-        return batch
+        if self.copy_paste is None:
+            return batch
+        partners = rng.partner_rows(rng.generator("copy-paste partners"))
+        return self.copy_paste(batch, partners, rng.uniforms("copy-paste", self.copy_paste.numbers))

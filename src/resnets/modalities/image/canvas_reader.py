@@ -38,7 +38,6 @@ class CanvasReader:
 
     by_header = False  # masks have values that a header does not tell, and boxes a size that the image must have
     resident = False
-    mixes = False
 
     def __init__(self, settings: Canvas, augmentations: CanvasAugmentations | None = None) -> None:
         self.settings = settings
@@ -50,6 +49,10 @@ class CanvasReader:
     @property
     def numbers(self) -> int:
         return self.augmentations.crop.numbers
+
+    @property
+    def mixes(self) -> bool:
+        return self.augmentations.copy_paste is not None
 
     @property
     def ragged(self) -> tuple[str, ...]:
