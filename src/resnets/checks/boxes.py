@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.checks.inventory import Inventory, Sample
+from resnets.checks.inventory import Inventory, Sample, from_splits
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
 from resnets.core.errors import DataError
@@ -18,7 +18,8 @@ from resnets.modalities.base import SplitName
 from resnets.modalities.faults import Faults
 from resnets.modalities.image.datasets.annotations import Annotations
 from resnets.modalities.image.datasets.boxes import ROUNDING, ListedBoxes, size_message
-from resnets.modalities.image.datasets.coco import list_coco
+from resnets.modalities.image.datasets.coco import list_coco, open_coco
+from resnets.modalities.image.datasets.coco_files import is_panoptic, root_of
 from resnets.modalities.image.datasets.voc import list_voc
 from resnets.modalities.image.datasets.yolo import list_yolo
 from resnets.modalities.image.segments import read_segment
@@ -34,11 +35,15 @@ _LISTS: Mapping[str, Callable[[Path, Faults], ListedBoxes]] = {"voc": list_voc, 
 
 
 def list_boxes(path: Path, format: str) -> Inventory:
-    """The images in `path` and their boxes.
+    """The images in `path` and their boxes; of panoptic segmentation, the images alone.
 
     Raises:
         DataError: there are none.
     """
+    if format == "coco" and is_panoptic(path):
+        found = from_splits(str(root_of(path)), open_coco(path))
+        found.classes = ()  # of which nothing is counted
+        return found
     faults: Faults = []
     listed = _LISTS[format](path, faults)
     annotations = listed.annotations

@@ -58,6 +58,7 @@ class Inventory:
         values: of masks, the name of the class by value; None where they are not known.
         mask_counts: of masks, how many have each class.
         boxes: of images with boxes, what their annotations say; image i there is sample i here.
+        task: that the data is for, where it is opened already.
         refusal: opens the data as training does, which raises what training would refuse.
     """
 
@@ -73,6 +74,7 @@ class Inventory:
     values: dict[int, str] | None = None
     mask_counts: dict[str, int] = field(default_factory=dict)
     boxes: Annotations | None = None
+    task: str = ""
     refusal: Callable[[], Any] | None = None
 
     def path(self, index: int) -> str:
@@ -127,7 +129,8 @@ def from_splits(data: str, splits: DatasetSplits) -> Inventory:
     """The samples of data that is opened already, such as a dataset by name."""
     train = splits.train
     regression = "target" in train.targets
-    found = Inventory(Path(data), splits.format, train.modality, classes=() if regression else train.classes)
+    classes = () if regression else train.classes
+    found = Inventory(Path(data), splits.format, train.modality, classes=classes, task=train.task)
     places: list[tuple[Dataset, int]] = []
     for split, dataset in splits.splits.items():
         on_disk, labels = dataset.on_disk, _labels(dataset)

@@ -42,12 +42,12 @@ def list_masks(root: Path) -> Inventory:
 
 
 def _named_values(found: Inventory) -> dict[int, str] | None:
-    """The names of the values in `classes.txt`; None where there is no such file, or where it cannot be read."""
-    file = found.root / masks.CLASSES_FILE
+    """The names of the values, by a file; None where there is none, or where it cannot be read."""
     try:
-        named = masks.named_values(file)
+        named = masks.values_in(found.root)
     except DataError as error:
-        found.add("bad_row", file, str(error))
+        file = next(name for name in (masks.CLASSES_FILE, masks.CLASSES_YAML) if (found.root / name).exists())
+        found.add("bad_row", found.root / file, str(error))
         return None
     return None if named is None else dict(named)
 

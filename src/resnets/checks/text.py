@@ -8,8 +8,7 @@ from resnets.checks.kinds import KINDS
 from resnets.checks.run import CheckResult
 from resnets.core.console import printable
 from resnets.core.units import show_count
-from resnets.modalities.base import NOUNS
-from resnets.modalities.catalog import FORMATS
+from resnets.modalities.catalog import what_is
 
 MOST_PATHS = 5  # of a kind
 MOST_CLASSES = 20
@@ -40,8 +39,7 @@ def lines_of(result: CheckResult) -> list[str]:
 
 def _data(result: CheckResult) -> str:
     """One line on what was checked, such as "data  photos: image folders, train 9,469, val 500"."""
-    modality = result.inventory.modality
-    what = FORMATS[result.format].what[modality] if result.format else f"{NOUNS[modality]}s"
+    what = what_is(result.format, result.inventory.modality, result.inventory.task)
     counts = [f"{name} {count:,}" for name, count in result.samples.items()]
     return f"data  {printable(result.data)}: {', '.join([what, *counts])}"
 

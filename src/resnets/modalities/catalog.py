@@ -17,7 +17,7 @@ from resnets.modalities.base import NOUNS, DatasetSplits
 from resnets.modalities.cache import cache_folder as cache_folder
 from resnets.modalities.image.datasets.boxes import ListedBoxes, open_boxes
 from resnets.modalities.image.datasets.cifar import cifar
-from resnets.modalities.image.datasets.coco import list_coco
+from resnets.modalities.image.datasets.coco import open_coco
 from resnets.modalities.image.datasets.coco_files import looks_like_coco
 from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
@@ -50,7 +50,7 @@ class DataFormat:
     """One way in which data lies on disk.
 
     Args:
-        what: what `summary` says of the data, by its modality.
+        what: what `summary` says of the data, by its modality, or by that and its task.
         fits: whether the data in a folder or file looks like it; without reading much.
         open: its splits.
     """
@@ -139,10 +139,18 @@ def summary(data: str, splits: DatasetSplits) -> str:
     train = splits.train
     if is_in_memory(data):
         data = f"{data[:19]}... (in memory)"
-    what = FORMATS[splits.format].what[train.modality] if splits.format else f"{NOUNS[train.modality]}s"
+    what = what_is(splits.format, train.modality, train.task)
     parts = {name: each for name, each in splits.splits.items() if name != "all" or "train" not in splits.splits}
     counts = [f"{name} {len(each):,}" for name, each in parts.items()]
     return f"data  {printable(data)}: {', '.join([what, _classes(splits), *counts])}"
+
+
+def what_is(format: str, modality: str, task: str = "") -> str:
+    """What data of a format is called, such as "image folders"; of data by name, what its samples are."""
+    if not format:
+        return f"{NOUNS[modality]}s"
+    names = FORMATS[format].what
+    return names.get(f"{modality} {task}", names[modality])
 
 
 def _classes(splits: DatasetSplits) -> str:
@@ -185,7 +193,11 @@ FORMATS: Mapping[str, DataFormat] = {
     ),
     "masks": DataFormat({"image": "images with masks"}, looks_like_masks, open_masks),
     "voc": DataFormat({"image": "images with boxes (VOC)"}, looks_like_voc, partial(_open_boxes, list_voc, "voc")),
-    "coco": DataFormat({"image": "images with boxes (COCO)"}, looks_like_coco, partial(_open_boxes, list_coco, "coco")),
+    "coco": DataFormat(
+        {"image": "images with boxes (COCO)", "image segmentation": "images with masks (COCO panoptic)"},
+        looks_like_coco,
+        open_coco,
+    ),
     "yolo": DataFormat({"image": "images with boxes (YOLO)"}, looks_like_yolo, partial(_open_boxes, list_yolo, "yolo")),
     "webdataset": DataFormat({"image": "WebDataset shards"}, looks_like_webdataset, open_webdataset),
 }

@@ -198,8 +198,8 @@ def test_a_recipe_for_another_task_is_refused(tmp_path: Path, recipe: str) -> No
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
-def test_coco40_may_be_two_formats_and_is_refused(shared: Path) -> None:
-    with pytest.raises(DataError, match="may be coco or yolo: give --format coco or --format yolo"):
+def test_coco40_may_be_several_formats_and_is_refused(shared: Path) -> None:
+    with pytest.raises(DataError, match="may be masks or coco or yolo: give --format masks or --format coco or"):
         open_dataset(str(shared / "detection" / "coco40"))
 
 

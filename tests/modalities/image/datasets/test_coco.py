@@ -111,15 +111,13 @@ def test_two_files_in_the_folder_are_named(tmp_path: Path) -> None:
     assert len(open_dataset(str(tmp_path / "b.json")).train) == 1
 
 
-def test_no_annotations_and_others_are_refused(tmp_path: Path, shared: Path) -> None:
+def test_no_annotations_and_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no annotations of boxes in COCO's format: expected are annotations/"):
         open_dataset(str(write_tree(tmp_path, {"cat": 1, "dog": 1})), "coco")
     (tmp_path / "config.json").write_text('{"name": "x"}')
     assert find_format(tmp_path) == "folders"
     with pytest.raises(DataError, match=r"config\.json is not a table that is read"):
         open_dataset(str(tmp_path / "config.json"))
-    with pytest.raises(DataError, match=r"panoptic\.json is of panoptic segmentation, which is not read"):
-        open_dataset(str(shared / "detection" / "coco40" / "panoptic.json"))
 
 
 def test_paths_of_another_machine_will_do(root: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from resnets.core.errors import DataError
+from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets.masks import MaskDataset, open_masks
 from tests.conftest import noise, truncate
 from tests.modalities.image.mask_folders import write_masks, write_pair
@@ -111,6 +112,33 @@ def test_one_class_is_refused_with_a_hint_on_the_void_value(root: Path) -> None:
     with pytest.raises(DataError, match=r"besides 255, which is ignored.* one class, 0.*task\.ignore=none"):
         opened(root)
     assert opened(root, ignore=None).classes == ("0", "255")
+
+
+def test_a_yaml_file_names_the_values_with_gaps(root: Path) -> None:
+    (root / "semantic.yaml").write_text("classes:\n  0: unlabeled\n  1: cat\n  2: dog\n  90: hen\n")
+    assert opened(root, ignore=0).classes == ("cat", "dog", "hen")
+    save_mask(root, [[0, 1, 90, 90], [2, 2, 0, 0]])
+    assert opened(root, ignore=0).mask(0).tolist() == [[255, 0, 2, 2], [1, 1, 255, 255]]
+    (root / "classes.txt").write_text("a\nb\nc\n")
+    assert opened(root).classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("text", ["classes: [a, b]", "classes: {0: a, 1: a}", "classes: {300: a}", "names: {0: a}"])
+def test_a_wrong_yaml_file_is_named(root: Path, text: str) -> None:
+    (root / "semantic.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"semantic\.yaml: classes takes a name of its own for each value"):
+        open_masks(root)
+
+
+def test_coco40(shared: Path) -> None:
+    splits = open_dataset(str(shared / "detection" / "coco40"), "masks")
+    assert {split: len(each) for split, each in splits.splits.items()} == {"all": 40}
+    dataset = splits.train
+    assert isinstance(dataset, MaskDataset)
+    classes, names = dataset.ignoring(0).classes, dict(dataset.values)
+    assert (classes[:3], classes[-1]) == (("person", "bicycle", "car"), "rug-merged")
+    stored, found = np.asarray(Image.open(dataset.mask_path(3))), dataset.ignoring(0).mask(3)
+    assert {classes[n] for n in np.unique(found) if n < 255} == {names[value] for value in np.unique(stored) if value}
 
 
 def test_images_without_splits_are_all(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from resnets.core.errors import DataError
@@ -13,10 +13,11 @@ from resnets.modalities.table_cells import SPLIT_NAMES
 
 ANNOTATIONS = "annotations"  # the folder of the JSON files
 EXPORTED = "_annotations.coco.json"  # in the folder of each split, as Roboflow exports it
-_IN_NAME = re.compile(rf"(?:instances_)?({'|'.join(SPLIT_NAMES)})[^a-z]*", re.IGNORECASE)
+_IN_NAME = re.compile(rf"(?:instances_|panoptic_)?({'|'.join(SPLIT_NAMES)})[^a-z]*", re.IGNORECASE)
 _HEAD = 2**16  # bytes of a JSON file, in which one of its keys has to be
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
-_OF_OTHERS = re.compile(r"panoptic|stuff|captions|keypoints|semantic", re.IGNORECASE)
+_PANOPTIC = re.compile("panoptic", re.IGNORECASE)
+_OF_OTHERS = re.compile("panoptic|stuff|captions|keypoints|semantic", re.IGNORECASE)
 EXPECTED = (
     "annotations/instances_train.json and instances_val.json, train/_annotations.coco.json, or one JSON file beside "
     "the images"
@@ -27,7 +28,9 @@ def looks_like_coco(path: Path) -> bool:
     """Whether `path` is such a JSON file, or a folder with some. Little of a file is read."""
     if path.is_file():
         return path.suffix.lower() == ".json" and _has_keys(path)
-    return path.is_dir() and any(_has_keys(file) for files in _candidates(path) for file in files)
+    return path.is_dir() and (
+        any(_has_keys(file) for files in _candidates(path) for file in files) or is_panoptic(path)
+    )
 
 
 def find_annotations(path: Path) -> dict[SplitName, Path]:
@@ -48,9 +51,14 @@ def find_annotations(path: Path) -> dict[SplitName, Path]:
         if not alone:
             raise DataError(f"{path} holds no annotations of boxes in COCO's format: expected are {EXPECTED}.")
         return {"all": alone[0]}
+    return _by_split(path, in_folder or exported)
+
+
+def _by_split(path: Path, files: list[Path]) -> dict[SplitName, Path]:
+    """The file of each split, by its name or, of an export, by that of its folder."""
     found: dict[SplitName, Path] = {}
-    for file in in_folder or exported:
-        match = None if exported and not in_folder else _IN_NAME.fullmatch(file.stem)
+    for file in files:
+        match = None if file.name == EXPORTED else _IN_NAME.fullmatch(file.stem)
         name = match[1] if match else file.parent.name
         split = SPLIT_NAMES.get(name.lower(), "all")
         if split in found:
@@ -68,6 +76,36 @@ def find_annotations(path: Path) -> dict[SplitName, Path]:
     return found
 
 
+def root_of(path: Path) -> Path:
+    """The folder that has the images of the JSON file or files `path`."""
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
+
+
+def is_panoptic(path: Path) -> bool:
+    """Whether `path` is a JSON file of panoptic segmentation, or a folder with such files alone."""
+    if path.is_file():
+        return bool(_PANOPTIC.search(path.stem)) and _has_keys(path)
+    return not any(_candidates(path)) and bool(_panoptic_files(path))
+
+
+def find_panoptic(path: Path) -> dict[SplitName, Path]:
+    """The JSON file of panoptic segmentation of each split; one file alone is the split "all".
+
+    Raises:
+        DataError: there are two of one split, or none of train.
+    """
+    if path.is_file():
+        return {"all": path}
+    return _by_split(path, _panoptic_files(path))
+
+
+def _panoptic_files(root: Path) -> list[Path]:
+    folders = (root / ANNOTATIONS, root)
+    return next((found for folder in folders if (found := _json_files(folder, _PANOPTIC.search))), [])
+
+
 def _candidates(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """The JSON files of boxes in `annotations/`, in folders of splits, and in `root` itself."""
     in_folder = [file for file in _json_files(root / ANNOTATIONS) if file.stem.startswith("instances_")]
@@ -77,11 +115,11 @@ def _candidates(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
     return in_folder, exported, alone
 
 
-def _json_files(folder: Path) -> list[Path]:
+def _json_files(folder: Path, wanted: Callable[[str], object] = lambda stem: not _OF_OTHERS.search(stem)) -> list[Path]:
     if not folder.is_dir():
         return []
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".json" and file.is_file())
-    return [file for file in files if not _OF_OTHERS.search(file.stem)]
+    return [file for file in files if wanted(file.stem)]
 
 
 def _has_keys(file: Path) -> bool:
@@ -143,7 +181,7 @@ def _image_folders(root: Path, file: Path) -> list[str]:
     """The folders in which images may lie, relative to `root`, the likeliest first."""
     if file.name == EXPORTED:
         return [file.parent.relative_to(root).as_posix()]
-    own = file.stem.removeprefix("instances_")
+    own = file.stem.removeprefix("instances_").removeprefix("panoptic_")
     match = _IN_NAME.fullmatch(file.stem)
     split = SPLIT_NAMES[match[1].lower()] if match else None
     names = [own, *(name for name, each in SPLIT_NAMES.items() if each == split)]
@@ -152,7 +190,7 @@ def _image_folders(root: Path, file: Path) -> list[str]:
     return [name for name in dict.fromkeys([*likely, *others]) if (root / name).is_dir()]
 
 
-def without_entry(root: Path, folder: Path, listed: Mapping[bytes, int]) -> list[Path]:
+def without_entry(root: Path, folder: Path, listed: set[bytes]) -> list[Path]:
     """The images in a folder that no JSON file lists."""
     from resnets.modalities.listing import IMAGES, Listing
 

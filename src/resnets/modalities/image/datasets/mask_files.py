@@ -22,7 +22,7 @@ _SPLITS: dict[SplitName, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-_MASK_FOLDERS = ("masks", "annotations")
+_MASK_FOLDERS = ("masks", "annotations", "semantic")
 _AFTER_SPLIT = ("annot", "_annot", "_masks", "_labels")  # trainannot/ beside train/
 _AFTER_STEM = ("_mask", "_label", "_gt")  # 1_mask.png for 1.jpg
 _EXPECTED = (
@@ -47,8 +47,8 @@ def find_pairs(root: Path, faults: Faults | None = None) -> tuple[dict[SplitName
       relative to `root`. Paths of another machine will do: leading folders that `root` does not have are dropped, the
       same ones of all lines.
     - `train/` and `trainannot/` (or `train_annot`, `train_masks`, `train_labels`), `val` and `test` likewise.
-    - `images/` and `masks/` (or `annotations/`), with folders `train/`, `val/` and `test/` in both, or without, which
-      is the split "all"; or `train/images/` and `train/masks/`.
+    - `images/` and `masks/` (or `annotations/`, `semantic/`), with folders `train/`, `val/` and `test/` in both, or
+      without, which is the split "all"; or `train/images/` and `train/masks/`.
 
     In folders, a mask belongs to the image with the same name but for the ending, or with `_mask`, `_label` or `_gt`
     after it.

@@ -19,11 +19,12 @@ from resnets.core.workers import usable_cores
 from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, SplitName
 from resnets.modalities.file_names import Names, normalized_name
 from resnets.modalities.image.datasets.mask_files import Pair, find_pairs
+from resnets.modalities.image.datasets.yolo_yaml import parse_yaml
 from resnets.modalities.image.preprocessing import Background, Color
 from resnets.modalities.image.read.mask import VOID, mask_size, read_mask
 from resnets.modalities.image.read.pillow import open_image
 
-CLASSES_FILE = "classes.txt"
+CLASSES_FILE, CLASSES_YAML = "classes.txt", "semantic.yaml"
 _UNKNOWN = -1
 
 
@@ -162,14 +163,15 @@ class MaskDataset:
 def open_masks(root: Path) -> DatasetSplits:
     """The images and masks in `root`; see `mask_files.find_pairs` for how they may be laid out.
 
-    `classes.txt` names the classes, line n (from 0) that of the value n. Without it, the values that the masks of
-    `train` have are the classes, named by their number; all of these masks are read for that.
+    `classes.txt` names the classes, line n (from 0) that of the value n; or `semantic.yaml` does, with `classes:` and
+    the name of each value. Without them, the values that the masks of `train` have are the classes, named by their
+    number; all of these masks are read for that.
 
     Raises:
         DataError: nothing is found, an image has no mask, or a mask no image.
     """
     pairs, notes = find_pairs(root)
-    values = named_values(root / CLASSES_FILE)
+    values = values_in(root)
     if values is None:
         seen = _seen_values([root / os.fsdecode(mask) for _, mask in _of_training(pairs)])
         values = tuple((value, str(value)) for value in seen)
@@ -183,6 +185,26 @@ def open_masks(root: Path) -> DatasetSplits:
 def _of_training(pairs: Mapping[SplitName, list[Pair]]) -> list[Pair]:
     """The pairs of `train`, or of all where there is no such split."""
     return pairs["train"] if "train" in pairs else [pair for found in pairs.values() for pair in found]
+
+
+def values_in(root: Path) -> tuple[tuple[int, str], ...] | None:
+    """The values in the masks of `root` and their names, rising; None where no file names them.
+
+    Raises:
+        DataError: the file is wrong.
+        UsageError: PyYAML is missing.
+    """
+    file = root / CLASSES_YAML
+    if (named := named_values(root / CLASSES_FILE)) is not None or not file.is_file():
+        return named
+    names = parse_yaml(file).get("classes")
+    good = isinstance(names, dict) and all(
+        isinstance(value, int) and 0 <= value <= VOID and isinstance(name, str) and name.strip()
+        for value, name in names.items()
+    )
+    if not good or not isinstance(names, dict) or len(set(names.values())) < len(names):
+        raise DataError(f"{file}: classes takes a name of its own for each value from 0 to {VOID}, such as 0: sky.")
+    return tuple(sorted((value, name.strip()) for value, name in names.items()))
 
 
 def named_values(file: Path) -> tuple[tuple[int, str], ...] | None:

@@ -59,7 +59,7 @@ def read_yaml(file: Path) -> YOLOFile:
         DataError: it is no YAML, has no names of classes, or something is of another kind.
         UsageError: PyYAML is not installed.
     """
-    data = _parsed(file)
+    data = parse_yaml(file)
     if "kpt_shape" in data:
         raise DataError(f"{file} has kpt_shape: labels of poses are not read, only boxes and polygons.")
     splits: dict[SplitName, tuple[str, ...]] = {}
@@ -77,11 +77,17 @@ def read_yaml(file: Path) -> YOLOFile:
     return YOLOFile(_names(file, data), splits, path.strip() if isinstance(path, str) else "")
 
 
-def _parsed(file: Path) -> dict[Any, Any]:
+def parse_yaml(file: Path) -> dict[Any, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        DataError: it is no YAML, or no mapping.
+        UsageError: PyYAML is not installed.
+    """
     try:
         import yaml
     except ImportError:
-        raise not_installed("Reading the YAML of a YOLO dataset needs PyYAML", "detection") from None
+        raise not_installed("Reading the YAML file of a dataset needs PyYAML", "detection") from None
     try:
         with open(file, "rb") as stream:
             data = stream.read(_LARGEST + 1)
@@ -93,7 +99,7 @@ def _parsed(file: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # its messages have the line
         raise DataError(f"{file} is no YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(found, dict):
-        raise DataError(f"{file} holds {short(found)}: the YAML of a dataset has names, train and val.")
+        raise DataError(f"{file} holds {short(found)}: the YAML of a dataset has names of classes.")
     return found
 
 
