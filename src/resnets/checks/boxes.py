@@ -17,9 +17,10 @@ from resnets.core.errors import DataError
 from resnets.modalities.base import SplitName
 from resnets.modalities.faults import Faults
 from resnets.modalities.image.datasets.annotations import Annotations
-from resnets.modalities.image.datasets.boxes import ROUNDING, ListedBoxes, size_message
+from resnets.modalities.image.datasets.boxes import size_message
 from resnets.modalities.image.datasets.coco import list_coco, open_coco
 from resnets.modalities.image.datasets.coco_files import is_panoptic, root_of
+from resnets.modalities.image.datasets.listed_boxes import ROUNDING, ListedBoxes
 from resnets.modalities.image.datasets.voc import list_voc
 from resnets.modalities.image.datasets.yolo import list_yolo
 from resnets.modalities.image.segments import read_segment

@@ -15,7 +15,6 @@ from resnets.core.urls import local_path
 from resnets.modalities.audio.datasets.folder import looks_like_sounds, open_sounds
 from resnets.modalities.base import NOUNS, DatasetSplits
 from resnets.modalities.cache import cache_folder as cache_folder
-from resnets.modalities.image.datasets.boxes import ListedBoxes, open_boxes
 from resnets.modalities.image.datasets.cifar import cifar
 from resnets.modalities.image.datasets.coco import open_coco
 from resnets.modalities.image.datasets.coco_files import looks_like_coco
@@ -23,6 +22,7 @@ from resnets.modalities.image.datasets.digits import digits
 from resnets.modalities.image.datasets.folder import open_folder
 from resnets.modalities.image.datasets.hub import PREFIX as HUB
 from resnets.modalities.image.datasets.hub import open_hub
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, open_boxes
 from resnets.modalities.image.datasets.mask_files import looks_like_masks
 from resnets.modalities.image.datasets.masks import open_masks
 from resnets.modalities.image.datasets.torchvision_names import PREFIX as TORCHVISION

@@ -26,6 +26,9 @@ def format(request: pytest.FixtureRequest) -> Format:
     return request.param  # type: ignore[no-any-return]
 
 
+BOX = (4.0, 6.0, 30.0, 38.0)
+
+
 def targets(root: Path, split: str = "train", format: str | None = None) -> list[dict[str, Any]]:
     dataset = open_dataset(str(root), format).splits[split]  # type: ignore[index]
     return [dataset.target(index) for index in range(len(dataset))]
@@ -148,6 +151,28 @@ def test_an_image_of_another_size_is_named(tmp_path: Path, format: Format) -> No
     for read in (lambda: dataset.target(0), lambda: dataset.image(0, "RGB")):  # type: ignore[attr-defined]
         with pytest.raises(DataError, match="upright it has 40 x 60, and images are turned as their metadata says"):
             read()
+
+
+@pytest.mark.parametrize("format", ["voc", "coco"])
+def test_a_size_that_is_not_said_is_read_from_the_image(tmp_path: Path, format: Format) -> None:
+    root = write(
+        tmp_path, format, scene(Thing("cat", (50, 30, 70, 60)), Thing("dog", (61, 0, 70, 9)), Thing("dog", BOX))
+    )
+    if format == "voc":
+        path = root / "Annotations" / "a.xml"
+        path.write_text(path.read_text().replace("<width>60</width>", ""))
+    else:
+        path = root / "annotations" / "instances_train.json"
+        path.write_text(path.read_text().replace('"height": 40, "width": 60', '"height": 0'))
+    assert targets(root)[0]["boxes"].tolist() == [[50, 30, 60, 40], list(BOX)]
+
+
+def test_images_behind_links_are_read(tmp_path: Path, format: Format) -> None:
+    root = write(tmp_path / "farm", format)
+    folder = next(path for path in (root / "JPEGImages", root / "train", root / "images") if path.is_dir())
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert targets(root)[0]["labels"].tolist() == [1, 0]
 
 
 def test_a_change_of_a_box_changes_the_fingerprint(tmp_path: Path, format: Format) -> None:

@@ -115,7 +115,7 @@ def test_class_numbers_may_have_gaps(root: Path) -> None:
 
 def test_images_without_labels_are_images_without_objects(root: Path) -> None:
     notes = open_dataset(str(root)).notes
-    assert f"{root}: 1 images have no label file, and are taken as images without objects." in notes
+    assert f"{root}: 1 image without a label file, which is taken to mean without objects." in notes
     (root / "labels" / "train" / "empty.txt").write_text("\n")
     assert not open_dataset(str(root)).notes
     assert open_dataset(str(root)).train.target(2)["boxes"].shape == (0, 4)
@@ -163,7 +163,7 @@ def test_labels_that_are_no_text_are_named(root: Path) -> None:
 def test_labels_without_an_image_are_named(root: Path) -> None:
     (root / "labels" / "train" / "nowhere.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (root / "labels" / "train" / "classes.txt").write_text("cat\n")
-    with pytest.raises(DataError, match=r"1 label files have no image: .*labels/train/nowhere\.txt"):
+    with pytest.raises(DataError, match=r"Label files without an image \(1\): .*labels/train/nowhere\.txt"):
         open_dataset(str(root))
 
 

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,12 @@ from resnets.core.typed import short
 from resnets.modalities.base import DatasetSplits, SplitName
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box, Size
-from resnets.modalities.image.datasets.boxes import ListedBoxes, open_boxes, some
 from resnets.modalities.image.datasets.coco_files import find_annotations, is_panoptic, root_of, without_entry
 from resnets.modalities.image.datasets.coco_json import Categories, COCOFile, Entry, is_id, is_number
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, open_boxes, some
 from resnets.modalities.image.datasets.panoptic import open_panoptic
 from resnets.modalities.image.segments import encode_segment
 from resnets.modalities.table_dataset import check_files
-
-T = TypeVar("T")
 
 
 def open_coco(path: Path) -> DatasetSplits:
@@ -66,7 +64,7 @@ def list_coco(path: Path, faults: Faults | None = None) -> ListedBoxes:
     _check_files(root, builder, faults)
     order = sorted(categories)
     return ListedBoxes(
-        builder.build(), tuple(categories[each] for each in order), tuple(order), _in_order(splits), tuple(notes)
+        builder.build(), tuple(categories[each] for each in order), tuple(order), in_order(splits), tuple(notes)
     )
 
 
@@ -104,27 +102,29 @@ def _add_box(
     builder: AnnotationsBuilder, file: COCOFile, place: str, row: Entry, numbers: Mapping[int, int], size: Size
 ) -> None:
     """Adds a box of the image that was added last."""
-    category, box, segment, crowd = row.get("category_id"), _box(row.get("bbox")), row.get("segmentation"), None
-    where = {"image": os.path.join(file.root, os.fsdecode(builder.images[-1])), "box": box}
+    category, box, segment, crowd = (row.get(key) for key in ("category_id", "bbox", "segmentation", "iscrowd"))
+    sides = _box(box)
+
+    def refuse_it(kind: str, what: str) -> None:
+        image = os.path.join(file.root, os.fsdecode(builder.images[-1]))
+        file.refuse(kind, f"{place} has {what}", image=image, box=sides)
+
+    encoded = b""
+    if segment:
+        try:
+            encoded = encode_segment(segment, size if all(size) else None)
+        except ValueError as error:
+            what = str(error).removeprefix("has ")
+            return refuse_it("mask_size" if "its image" in what else "mask_value", what)
     if not is_id(category) or category not in numbers:
-        message = f"{place} has the category_id {short(category)}, which is no category."
-        file.refuse("unknown_class", message, **where)
-        return
-    if box is None:
-        message = f"{place} has the bbox {short(row.get('bbox'))}, which is not four numbers: x, y, width, height."
-        file.refuse("bad_row", message)
-        return
-    if (crowd := row.get("iscrowd", 0)) not in (0, 1):
-        file.refuse("bad_row", f"{place} has iscrowd {short(crowd)}, which is 0 or 1.", **where)
-        return
-    try:
-        encoded = encode_segment(segment, size if all(size) else None) if segment else b""
-    except ValueError as error:
-        file.refuse("mask_size" if "its image" in str(error) else "mask_value", f"{place} {error}", **where)
-        return
+        return refuse_it("unknown_class", f"the category_id {short(category)}, which is no category.")
+    if sides is None:
+        return refuse_it("bad_row", f"the bbox {short(box)}, which is not four numbers: x, y, width, height.")
+    if crowd not in (None, 0, 1):
+        return refuse_it("bad_row", f"iscrowd {short(crowd)}, which is 0 or 1.")
     area = row.get("area")
     area = float(area) if is_number(area) else math.nan
-    builder.add_box(numbers[category], box, row["id"], crowd=bool(crowd), area=area, segment=encoded)
+    return builder.add_box(numbers[category], sides, row["id"], crowd=bool(crowd), area=area, segment=encoded)
 
 
 def _box(value: Any) -> Box | None:
@@ -148,17 +148,9 @@ def _notes_on_unlisted(root: Path, folders: list[Path], listed: set[bytes], faul
 
 
 def _check_files(root: Path, builder: AnnotationsBuilder, faults: Faults | None) -> None:
-    """Refuses images that are not there (where faults are collected, reading finds them), or outside of the folder."""
-    found = check_files(root, [os.fsdecode(name) for name in builder.images])
-    outside = [root / os.fsdecode(builder.images[number]) for number in found.outside]
-    for path in outside:
-        refuse(faults, "bad_row", path, f"{path} is a link to a file outside {root}: put the file there.")
-    if found.missing and faults is None:
-        path = root / os.fsdecode(builder.images[found.missing[0]])
-        count = f"{len(found.missing):,} of {len(builder.images):,} images that are listed"
+    """Refuses images that are not there; where faults are collected, reading finds them."""
+    missing = check_files(root, [os.fsdecode(name) for name in builder.images]).missing
+    if missing and faults is None:
+        path = root / os.fsdecode(builder.images[missing[0]])
+        count = f"{len(missing):,} of {len(builder.images):,} images that are listed"
         raise DataError(f"{count} are not there, such as {path}. Put them there, or take them off the list.")
-
-
-def _in_order(splits: Mapping[SplitName, NDArray[np.int64]]) -> dict[SplitName, NDArray[np.int64]]:
-    names: tuple[SplitName, ...] = ("train", "val", "test", "all")
-    return {split: splits[split] for split in names if split in splits and len(splits[split])}

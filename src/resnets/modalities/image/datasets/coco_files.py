@@ -150,7 +150,7 @@ class ImageFolder:
         for folder in folders:
             for parts in tried:
                 for count in range(len(parts)):  # leading folders may be those of another machine
-                    if (root / folder / "/".join(parts[count:])).is_file():
+                    if parts[count] != "/" and (root / folder / "/".join(parts[count:])).is_file():
                         self._folder, self._dropped = folder, parts[:count]
                         return
         self._folder, self._dropped = "", ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from resnets.core.errors import DataError
+from resnets.core.files import is_file_name
 from resnets.core.typed import short
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.image.datasets.annotations import Size
@@ -45,7 +46,7 @@ class COCOFile:
         self.root, self.file, self._faults = root, file, faults
         self._data = _parsed(file)
         names = (entry.get("file_name") for _, entry in self.entries("images"))
-        self.folder = ImageFolder(root, file, [name for name in names if isinstance(name, str)])
+        self.folder = ImageFolder(root, file, [each for each in names if isinstance(each, str) and is_file_name(each)])
 
     @property
     def is_panoptic(self) -> bool:
@@ -92,7 +93,7 @@ class COCOFile:
         ids: set[int] = set()
         for place, entry in self.entries("images"):
             number, text = entry.get("id"), entry.get("file_name")
-            name = self.folder.name(text) if isinstance(text, str) and text else None
+            name = self.folder.name(text) if isinstance(text, str) and is_file_name(text) else None
             if not is_id(number) or number in ids:
                 self.refuse("bad_row", f"{place} has the id {short(number)}, which is no whole number, or another's.")
             elif name is None:

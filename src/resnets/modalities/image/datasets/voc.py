@@ -16,7 +16,7 @@ from resnets.modalities.class_names import note_on_alike, same_names
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.image.datasets.annotations import Annotations, AnnotationsBuilder
 from resnets.modalities.image.datasets.box_files import ANNOTATION_FOLDERS, Matched, match_files
-from resnets.modalities.image.datasets.boxes import ListedBoxes, some
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
 from resnets.modalities.image.datasets.voc_xml import VOCAnnotation, read_annotation
 from resnets.modalities.listing import IMAGES, FileKind
 from resnets.modalities.table_cells import SPLIT_NAMES
@@ -91,7 +91,7 @@ def list_voc(root: Path, faults: Faults | None = None) -> ListedBoxes:
     if lists:
         listed = _listed(root, lists, matched, faults)
         if unlisted := len(matched.images) - sum(map(len, listed.values())):
-            notes.append(f"{root}: {unlisted:,} images are in no list of {LISTS.as_posix()}, and left out.")
+            notes.append(f"{root}: images in no list of {LISTS.as_posix()} were left out ({unlisted:,}).")
     else:
         listed = _by_folder(root, sorted(matched.images), notes)
         _refuse_unmatched(root, matched.without, faults)
@@ -107,7 +107,7 @@ def list_voc(root: Path, faults: Faults | None = None) -> ListedBoxes:
         _annotations(root, images, {name: classes.index(own) for name, own in known.items()}),
         classes,
         tuple(range(1, len(classes) + 1)),
-        {split: numbers for split, numbers in splits.items() if len(numbers)},
+        in_order(splits),
         tuple(notes),
     )
 
@@ -204,7 +204,7 @@ def _refuse_unmatched(root: Path, without: tuple[list[bytes], list[bytes]], faul
             for path in paths:
                 refuse(faults, kind, path, f"{path} has {what.partition('.')[0]}.")
         elif paths:
-            raise DataError(f"{len(paths):,} files have {what}: {some(map(str, paths), 4)}.")
+            raise DataError(f"Files with {what} ({len(paths):,}): {some(map(str, paths), 4)}.")
 
 
 def _read(root: Path, source: bytes, faults: Faults | None) -> VOCAnnotation | None:

@@ -30,12 +30,10 @@ class VOCAnnotation:
     """An annotation.
 
     Args:
-        filename: the name that it has for its image; "" for none.
         size: height and width; 0 where it does not say.
         objects: by their numbers from 1. Those that cannot be used are in `wrong`, with the reason.
     """
 
-    filename: str
     size: Size
     objects: dict[int, VOCObject]
     wrong: dict[int, str]
@@ -65,7 +63,7 @@ def read_annotation(file: Path) -> VOCAnnotation:
             objects[number] = _object(element)
         except ValueError as error:
             wrong[number] = f"{file}, object {number} {error}"
-    return VOCAnnotation(_text(root, "filename"), (_side(size, "height"), _side(size, "width")), objects, wrong)
+    return VOCAnnotation((_side(size, "height"), _side(size, "width")), objects, wrong)
 
 
 def parse_xml(data: bytes, name: str) -> Element:

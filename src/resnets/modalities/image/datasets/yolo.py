@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from resnets.core.errors import DataError
+from resnets.core.units import show_count
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import note_on_alike
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box
-from resnets.modalities.image.datasets.boxes import ListedBoxes, some
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
 from resnets.modalities.image.datasets.yolo_yaml import YOLOFile, place_of, read_yaml, yaml_files
 from resnets.modalities.image.read.orientation import upright_size
 from resnets.modalities.image.read.pillow import read_header
 from resnets.modalities.image.segments import encode_segment
 from resnets.modalities.listing import IMAGES, FileKind, Listing
-from resnets.modalities.table_dataset import check_files
 
 LABELS = FileKind("label files", ".txt", frozenset({".txt"}))
 _PIXELS = 2.0  # a fraction above it is a number of pixels
@@ -61,7 +61,6 @@ def list_yolo(path: Path, faults: Faults | None = None) -> ListedBoxes:
     listed = _splits(root, file, given, notes, faults)
     if not any(listed.values()):
         raise DataError(f"{file}: there are no images in {', '.join(_places(given)) or 'images/'}.")
-    _check_links(root, [name for names in listed.values() for name in names], faults)
     builder = AnnotationsBuilder(root, "line", relative=True)
     numbers = {number: place for place, number in enumerate(given.names)}
     splits = {}
@@ -77,13 +76,12 @@ def list_yolo(path: Path, faults: Faults | None = None) -> ListedBoxes:
                 _add_boxes(builder, root / os.fsdecode(label), numbers, given, faults)
         splits[split] = np.arange(start, len(builder.images))
     if without:
-        notes.append(f"{root}: {without:,} images have no label file, and are taken as images without objects.")
+        count = show_count(without, "image")
+        notes.append(f"{root}: {count} without a label file, which is taken to mean without objects.")
     _refuse_orphans(root, builder, faults)
     classes = tuple(given.names.values())
     notes += note_on_alike(classes, str(file))
-    return ListedBoxes(
-        builder.build(), classes, tuple(given.names), {k: each for k, each in splits.items() if len(each)}, tuple(notes)
-    )
+    return ListedBoxes(builder.build(), classes, tuple(given.names), in_order(splits), tuple(notes))
 
 
 def _yaml_of(path: Path) -> Path:
@@ -263,13 +261,6 @@ def parse_line(line: str) -> Row:
     return Row(int(number), (min(rest[::2]), min(rest[1::2]), max(rest[::2]), max(rest[1::2])), rest)
 
 
-def _check_links(root: Path, names: list[bytes], faults: Faults | None) -> None:
-    """Refuses images that are links to files outside of the folder; what is missing, reading finds."""
-    for number in check_files(root, [os.fsdecode(name) for name in names]).outside:
-        path = root / os.fsdecode(names[number])
-        refuse(faults, "bad_row", path, f"{path} is a link to a file outside {root}: put the file there.")
-
-
 def _refuse_orphans(root: Path, builder: AnnotationsBuilder, faults: Faults | None) -> None:
     """Refuses label files in the folders of labels for which there is no image, listed or not."""
     folders = {os.fsdecode(label_name(name).rpartition(b"/")[0]) for name in builder.images}
@@ -287,4 +278,4 @@ def _refuse_orphans(root: Path, builder: AnnotationsBuilder, faults: Faults | No
         refuse(faults, "orphan_annotation", path, f"{path} is a label file without an image.")
     if orphans and faults is None:
         shown = some(map(str, orphans), 4)
-        raise DataError(f"{len(orphans):,} label files have no image: {shown}. Add the images, or take them out.")
+        raise DataError(f"Label files without an image ({len(orphans):,}): {shown}. Add the images, or take them out.")
