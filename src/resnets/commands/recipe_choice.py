@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -278,7 +278,14 @@ def _name_of(spec: Spec) -> str:
     """The name of a network in the catalogue, else its depths; of one with the head of a task also the head."""
     from resnets.models.catalog import CATALOG
 
+    own = _backbone(spec)
     for name, each in CATALOG.items():
-        if replace(each, classes=spec.classes, channels=spec.channels, norm=spec.norm, head=spec.head) == spec:
+        if _backbone(each) == own:
             return name if each.head == spec.head else f"{name} with {type(spec.head).__name__}"
     return f"a network of depths {list(spec.depths)}"
+
+
+def _backbone(spec: Spec) -> dict[str, Any]:
+    """The fields of a network that its data and task do not set."""
+    set_by_data = ("classes", "channels", "norm", "head")
+    return {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in set_by_data}
