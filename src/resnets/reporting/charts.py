@@ -19,18 +19,23 @@ from xml.etree import ElementTree
 from resnets.tasks.sections import Chart, Curve
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#010203"  # in a drawing, the colour of the page's text: black on a PNG, `currentColor` in SVG
 # Distinguishable without colour vision (Okabe and Ito 2008); black became INK, and blue lighter, to be seen on black.
 COLORS = ("#1b7fc0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 SIZE = (5.0, 3.0)  # inches: 360 x 216 units of the SVG, in which text is about 10 units high
+_CHARACTER = 6.4  # units: the width of a digit at that height
+_GAP = 8.0  # units: between an axis and the labels of its ticks, and the edge
+_LINE = 13.0  # units: the height of a line
 
 _STYLE = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
+    "axes.titley": 1.0,  # not above whatever the axes have on top, for which all of it would be measured
     "figure.facecolor": "none",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that the layout is the same everywhere
     "legend.labelcolor": INK,
@@ -81,7 +86,7 @@ def line_chart(chart: Chart) -> str:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=SIZE)
         axes = figure.subplots()
         for name, color, points in curves:
             # A single point is drawn as a line of no length with round ends: a dot.
@@ -97,17 +102,28 @@ def line_chart(chart: Chart) -> str:
         axes.grid(axis="y", color=INK, alpha=0.18, linewidth=0.7, clip_on=False)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.tick_params(length=0)
-        axes.set_title(chart.title, loc="left", fontsize=10.5, fontweight="bold", parse_math=False)
+        labels, power = _tick_labels(axes)
+        above = _LINE if power else 0.0  # the power of ten stands below the title
+        axes.set_title(chart.title, loc="left", fontsize=10.5, fontweight="bold", parse_math=False, pad=6.0 + above)
         axes.set_xlabel(chart.x_label, loc="right", parse_math=False)
+        width, height = (72 * side for side in SIZE)
+        left = _GAP + _CHARACTER * max(map(len, labels))
+        figure.subplots_adjust(left=left / width, right=0.97, bottom=0.16, top=0.88 - above / height)
         if len(chart.curves) > 1:
             legend = axes.legend(
                 loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves), frameon=False, handlelength=1.2,
                 borderaxespad=0.2, columnspacing=1.2,
             )  # fmt: skip
-            legend.set_in_layout(False)  # it stands beside the title, and charts side by side stay equally high
             for text in legend.get_texts():
                 text.set_parse_math(False)
         return to_svg(figure, chart.title)
+
+
+def _tick_labels(axes: Axes) -> tuple[list[str], str]:
+    """The labels of the y axis, and the power of ten by which they are shortened. Their lengths tell how much room they
+    need: matplotlib's own layouts measure all text, which takes as long as the rest of a drawing."""
+    formatter = axes.yaxis.get_major_formatter()
+    return formatter.format_ticks(axes.yaxis.get_majorticklocs().tolist()), formatter.get_offset()
 
 
 def to_svg(figure: Figure, label: str, smallest: float = 0.8) -> str:
