@@ -75,6 +75,7 @@ def test_every_public_function_is_called_by_the_user() -> None:
     assert len(MARKED) > 20
 
 
+@pytest.mark.slow
 def test_mypy_finds_no_error_of_the_user_and_every_mistake(tmp_path: Path) -> None:
     write_files(tmp_path)
     settings = tmp_path / "mypy.ini"

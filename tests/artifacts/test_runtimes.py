@@ -90,7 +90,7 @@ def test_logits_are_within_what_is_stated(runtime: Any, precision: Any, toleranc
         assert difference(network, images, built) < tolerance
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("runtime", [pytest.param("openvino", marks=pytest.mark.slow), "onnxruntime"])
 def test_the_same_weights_with_another_activation_get_a_graph_of_their_own(runtime: Any, tmp_path: Path) -> None:
     gelu = lively("cifar_fast")
     relu = create(replace(gelu.spec, activation="relu")).eval()
@@ -145,7 +145,9 @@ def test_graphs_are_kept_next_to_the_model_and_exported_again_when_damaged_or_st
     assert {round(p, 3) for _, p in flat} == {round(1 / 7, 3)}  # not the old graph's answer
 
 
-@pytest.mark.parametrize(("runtime", "pattern"), [("openvino", "*.bin"), ("onnxruntime", "*.onnx")])
+@pytest.mark.parametrize(
+    ("runtime", "pattern"), [pytest.param("openvino", "*.bin", marks=pytest.mark.slow), ("onnxruntime", "*.onnx")]
+)
 def test_a_kept_graph_that_was_changed_is_exported_again(
     runtime: Any, pattern: str, file: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

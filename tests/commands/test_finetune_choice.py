@@ -66,7 +66,7 @@ def test_weights_at_hand_are_fine_tuned_without_a_flag(
     assert read_plan(scratch.folder / "recipe.json").recipe.weights is None
 
 
-@pytest.mark.parametrize("given", [("--minutes", 1), ("minutes=1",)])
+@pytest.mark.parametrize("given", [("--minutes", 1), pytest.param(("minutes=1",), marks=pytest.mark.slow)])
 def test_a_time_budget_is_not_used_up_beyond_the_length_of_the_rule(
     given: tuple[object, ...], folder: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -191,6 +191,7 @@ def test_an_empty_list_is_no_input(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "give - once" in call("predict", run, "-", "-").err
 
 
+@pytest.mark.slow
 def test_ranks_share_the_files_and_answer_as_one_process(run: Path, files: list[Path], tmp_path: Path) -> None:
     many = [*files, tmp_path / "missing.png", *files * 12]  # two batches
     (tmp_path / "list").write_text("".join(f"{path}\n" for path in many))

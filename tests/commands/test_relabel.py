@@ -55,6 +55,7 @@ def folds(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return resnets.train("digits", *SHORT, data=photos, fold="all/3", epochs=12, device="cpu", seed=0, out=out)
 
 
+@pytest.mark.slow
 def test_folds_are_evaluated_together(folds: Run, photos: Path, tmp_path: Path) -> None:
     found = resnets.evaluate(folds, device="cpu", out=tmp_path)
     rows = rows_of(tmp_path / "predictions.csv")

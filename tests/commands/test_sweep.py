@@ -99,6 +99,7 @@ def test_a_sweep_that_is_killed_and_resumed_is_the_whole_one(whole: SweepRuns, t
         resnets.resume(out, epochs="+1")
 
 
+@pytest.mark.slow
 def test_several_runs_at_a_time_are_the_same_runs(whole: SweepRuns, tmp_path: Path, capsys: Any) -> None:
     arguments = ["train", "digits", *SMALL, "--val-share", "0.2", *flags(*SWEEP), "--device", "cpu", "--jobs", "2"]
     assert main([*arguments, "--out", str(tmp_path / "s")]) == 0

@@ -136,7 +136,9 @@ def test_when_stopped_each_saves_its_step_and_starts_no_more_tasks(count: int, t
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups need Unix")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM, signal.SIGKILL]
+)
 def test_each_saves_its_step_when_the_parent_is_stopped(number: int, tmp_path: Path) -> None:
     program = f"from tests.experiments.test_process_pool import train_two; train_two({str(tmp_path)!r})"
     parent = subprocess.Popen(

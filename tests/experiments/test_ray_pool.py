@@ -66,6 +66,7 @@ def run(tasks: list[Any], folder: Path, log: ray_pool.Log = print) -> dict[int, 
     return dict(ray_pool.run(tasks, 2, log, folders=[folder], gpu=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_tasks_run_in_other_processes_and_one_that_is_killed_is_begun_anew(tmp_path: Path) -> None:
     lines: list[str] = []
@@ -191,6 +192,7 @@ def test_a_sweep_of_twelve_runs_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     check_sweep(tmp_path, "optimizer.lr=0.003,0.01,0.05,0.2", "seed=0,1,2", program=program)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_an_experiment_by_ray_has_the_results_of_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short: dict[str, Any] = {"data": "digits", "seeds": 1, "models": "cifar_plain20,cifar_resnet20", "epochs": 0.2}

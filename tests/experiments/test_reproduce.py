@@ -70,7 +70,7 @@ def test_the_page_is_made_of_the_results(whole: Path) -> None:
     assert not re.search("https?:|src=", html)
 
 
-@pytest.mark.parametrize(("count", "jobs"), [(1, None), (3, 1)])
+@pytest.mark.parametrize(("count", "jobs"), [pytest.param(1, None, marks=pytest.mark.slow), (3, 1)])
 def test_interrupted_and_run_again_it_ends_with_the_same_table(
     count: int, jobs: int | None, whole: Path, tmp_path: Path
 ) -> None:
@@ -139,7 +139,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("table6", "lesion"))) for name in SMALL]
+)
 def test_every_cifar_experiment_runs(name: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"data": "digits", "seeds": 1, "models": SMALL[name], "epochs": 0.3}
     found = resnets.reproduce(name, out=tmp_path / "r", jobs=1, **settings)

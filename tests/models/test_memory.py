@@ -192,6 +192,7 @@ def test_what_autograd_keeps_of_a_step_on_the_pixels_of_rectangles(name: str, no
     assert 0.98 <= predicted * count * 4 / found <= 1.1
 
 
+@pytest.mark.slow
 @LINUX
 def test_a_step_of_segmentation_keeps_within_its_limit_as_predicted() -> None:
     program = """

@@ -139,6 +139,7 @@ def test_a_scripted_network_is_scripted_inside_others_and_keeps_its_names() -> N
     assert torch.equal(made(inputs(SMALL)), outer(inputs(SMALL)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_recomputed_blocks_are_traced_scripted_and_compiled(training: bool) -> None:
     spec, x = replace(SMALL, drop_path=0.3), inputs(SMALL)

@@ -43,7 +43,9 @@ def step(spec: Spec, segments: Segments, *, bf16: bool) -> dict[str, torch.Tenso
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("spec", [BASIC, PREACT, PLAIN, IMAGENET], ids=["basic", "preact", "plain", "imagenet"])
-@pytest.mark.parametrize("lengths", [(1,), (2,), (2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "lengths", [pytest.param((1,), marks=pytest.mark.slow), pytest.param((2,), marks=pytest.mark.slow), (2, 1)], ids=str
+)
 def test_gradients_and_running_statistics_stay_bit_for_bit(spec: Spec, lengths: tuple[int, ...], bf16: bool) -> None:
     segments = {f"layer{stage}": lengths for stage, depth in enumerate(spec.depths, 1) if depth >= sum(lengths)}
     plain, again = step(spec, {}, bf16=bf16), step(spec, segments, bf16=bf16)

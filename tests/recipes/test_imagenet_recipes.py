@@ -56,6 +56,7 @@ def test_an_epoch_of_it_trains_and_is_written(name: str, data: Path, tmp_path: P
     assert replace(settings, temperature=None) == Classify()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm/a1", "torchvision/v2"])
 def test_a_resumed_run_has_the_same_weights(name: str, data: Path, tmp_path: Path) -> None:
     class CutError(BaseException):  # an Exception of a subscriber does not end the run

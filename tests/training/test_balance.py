@@ -40,7 +40,7 @@ def imbalanced(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any]
     return data, len(train)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_flag_raises_macro_recall_at_a_hundred_to_one(
     seed: int, imbalanced: tuple[dict[str, Any], int], tmp_path: Path
 ) -> None:

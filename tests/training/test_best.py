@@ -157,7 +157,13 @@ def test_what_a_monitored_run_returns_and_prints_is_of_its_model(
 
 @pytest.mark.parametrize(
     ("moment", "settings"),
-    [("last", ()), ("model", ()), ("model", ("score_training=true", "precise_bn=24")), ("report", ()), ("end", ())],
+    [
+        pytest.param("last", (), marks=pytest.mark.slow),
+        pytest.param("model", (), marks=pytest.mark.slow),
+        ("model", ("score_training=true", "precise_bn=24")),
+        pytest.param("report", (), marks=pytest.mark.slow),
+        ("end", ()),
+    ],
 )
 def test_killed_between_the_files_of_its_end_a_run_ends_in_the_same(
     moment: str, settings: tuple[str, ...], data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -125,6 +125,7 @@ def test_a_resumed_run_leaves_out_and_replaces_the_same_without_a_scan(
     assert resnets.replay(tmp_path / "whole", step=step).loss > 0
 
 
+@pytest.mark.slow
 def test_two_ranks_replace_as_one_does(broken: Path, tmp_path: Path) -> None:
     train(broken, tmp_path / "one", "optimizer.lr=0.01")
     argv = arguments(broken, tmp_path / "two", *SETTINGS, "optimizer.lr=0.01", epochs=3)

@@ -160,6 +160,7 @@ def test_a_run_with_a_teacher_is_recorded_cut_and_goes_on_with_the_same_one_alon
     assert json.loads((tmp_path / "cut" / "recipe.json").read_text())["teacher_sha256"] == plan.teacher_sha256
 
 
+@pytest.mark.slow
 def test_two_ranks_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     assert main(arguments(data, tmp_path / "teacher", epochs=0.5)) == 0
     settings = ("precision=fp32", "optimizer.lr=0.01", "--teacher", str(tmp_path / "teacher"))

@@ -134,6 +134,7 @@ def test_a_rank_that_dies_or_hangs_is_named_and_the_others_leave_with_the_checkp
     assert_close(out, alone)
 
 
+@pytest.mark.slow
 def test_ranks_stop_after_the_same_step_where_one_is_asked_to(data: Path, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     argv = arguments(data, out, *PLAIN, "--checkpoint-steps", "5", epochs=5)

@@ -162,6 +162,7 @@ def test_a_run_that_is_cut_goes_on_bit_for_bit(settings: tuple[str, ...], data: 
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(GRADUAL, DECAYED), ("fine_tuning.freeze_statistics=true", "bn_batch=12")])
 def test_two_ranks_train_as_one_does(more: tuple[str, ...], data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.01", *more)

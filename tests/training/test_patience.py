@@ -72,6 +72,7 @@ def test_cut_and_resumed_it_ends_at_the_same_step_with_the_same_bits(
     assert (tmp_path / "r" / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_it_can_be_made_longer_from_where_it_stopped(data: Path, tmp_path: Path) -> None:
     assert call(*arguments(data, tmp_path / "r", *FLAGS)).code == 0
     stopped = events(tmp_path / "r")[-1]["step"]
@@ -83,6 +84,7 @@ def test_it_can_be_made_longer_from_where_it_stopped(data: Path, tmp_path: Path)
     assert resnets.resume(tmp_path / "r").was_finished
 
 
+@pytest.mark.slow
 def test_of_two_ranks_both_stop(data: Path, whole: Path, tmp_path: Path) -> None:
     code, out, err = run_resnets([*arguments(data, tmp_path / "r", *FLAGS, "--json")], ranks=2)
     assert code == 0, err

@@ -118,7 +118,7 @@ def test_constant_features_and_equal_arrays_give_the_same_bits() -> None:
     assert np.array_equal(first[1], second[1])
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("known", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_head_of_a_run_begins_as_the_probe_of_its_initial_weights(known: bool) -> None:
     training, batches = training_of(replace(RECIPE, fine_tuning=FineTuning(head="probe"), ema=0.9))
     network = training.network
@@ -166,6 +166,7 @@ def test_a_run_that_is_cut_goes_on_bit_for_bit_and_begins_so_again(data: Path, t
     assert fitted["lambda"] in probe.LAMBDAS
 
 
+@pytest.mark.slow
 def test_two_ranks_fit_what_one_does(data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.001", PROBED)
     for ranks in (1, 2):

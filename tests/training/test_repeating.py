@@ -67,6 +67,7 @@ def test_the_command_trains_the_same_model(
     assert (again / "predictions.csv").read_text() == (run / "predictions.csv").read_text()
 
 
+@pytest.mark.slow
 def test_of_a_run_that_was_cut_off_and_of_one_that_was_made_longer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

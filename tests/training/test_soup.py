@@ -130,6 +130,7 @@ def test_a_run_that_is_cut_has_the_same_soup(data: Path, whole: Path, tmp_path: 
     assert [event["event"] for event in events(tmp_path / "r")].count("soup") == 2
 
 
+@pytest.mark.slow
 def test_two_ranks_have_the_soup_of_one(data: Path, tmp_path: Path) -> None:
     settings = ("precision=fp32", "optimizer.lr=0.01", "soup=2")
     for ranks in (1, 2):

@@ -69,6 +69,7 @@ def test_a_subscriber_that_raises_is_reported_once_and_the_run_ends_as_ever(
     assert seen[-1] == "end"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 def test_a_full_disk_under_standard_output_ends_no_run(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
@@ -163,7 +164,7 @@ CASES: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("evaluation", [1, 4])
+@pytest.mark.parametrize("evaluation", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_asked_to_stop_in_an_evaluation_a_run_saves_its_step_and_evaluates_on_resume(
     case: str, evaluation: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     remembered: Callable[[str], Path],

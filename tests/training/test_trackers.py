@@ -147,6 +147,7 @@ def test_a_tracker_that_fails_is_reported_once_and_the_run_ends_as_ever(
         assert without_speed(read(out).curves) == approximate(name, without_speed(logged(out)))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_ends_no_run(
     data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +180,7 @@ def test_what_is_not_installed_is_said_before_anything_begins(
         assert "The run goes on without it." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_each_run_of_a_sweep_and_of_folds_is_tracked(tmp_path: Path) -> None:
     small = ("model.depths=[1]", "model.widths=[8]", "model.stem_width=8", "batch=64", "steps=6")
@@ -208,6 +210,7 @@ def test_runs_of_a_sweep_in_several_processes_share_a_store(tmp_path: Path, monk
         assert [each["event"] for each in events(out / f"run-{number}")].count("warning") == 0
 
 
+@pytest.mark.slow
 def test_of_several_ranks_one_writes(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     code, _, err = run_resnets(arguments(data, out, *TINY, "--tensorboard", "--wandb", epochs=1), ranks=2)

@@ -80,7 +80,9 @@ def test_each_plan_is_an_event_and_the_rates_follow_it(whole: Path) -> None:
     assert "4.4 epochs, 44 steps" in (whole / "report.html").read_text()
 
 
-@pytest.mark.parametrize("step", [8, 20, 35])
+@pytest.mark.parametrize(
+    "step", [8, pytest.param(20, marks=pytest.mark.slow), pytest.param(35, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("more", [(), GROWING], ids=["one size", "growing"])
 def test_a_run_that_is_cut_off_ends_as_the_one_that_was_not(
     step: int, more: tuple[str, ...], data: Path, tmp_path: Path
@@ -165,6 +167,7 @@ def test_a_finished_run_is_made_longer_from_where_it_ended(whole: Path, capsys: 
     assert resnets.replay(whole, step=43).step == 43
 
 
+@pytest.mark.slow
 def test_before_the_first_checkpoint_it_is_planned_anew(whole: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "cut"
     cut_after(data, out, 20, epochs=6, **OPTIONS)

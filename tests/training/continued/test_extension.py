@@ -122,7 +122,9 @@ def test_an_extension_that_is_cut_off_resumes_to_the_same_weights(step: int, fin
     assert [e["event"] for e in events(finished)].count("extension") == 1
 
 
-@pytest.mark.parametrize("moment", ["before the plan", "before the model", "before the end"])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("before the plan", marks=pytest.mark.slow), "before the model", "before the end"]
+)
 def test_an_extension_killed_between_its_files_is_made_or_not_made(
     moment: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

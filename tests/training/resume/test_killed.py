@@ -16,7 +16,7 @@ from tests.training.resume.conftest import EVERY
 from tests.training.runs import arguments, curve, finish, sha_of, start, wait_for
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_saves_the_step_and_stops(number: signal.Signals, data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     process = start(arguments(data, out))

@@ -48,6 +48,7 @@ def test_a_resumed_plateau_remembers(data: Path, tmp_path: Path) -> None:
     assert len({e["lr"] for e in events(tmp_path / "whole") if e["event"] == "step"}) > 2
 
 
+@pytest.mark.slow
 def test_adamw_resumes_too(data: Path, tmp_path: Path) -> None:
     more = ("optimizer=AdamW",)
     assert main(arguments(data, tmp_path / "whole", *EVERY, *more)) == 0
