@@ -1,11 +1,13 @@
-"""Errors and labels to look at: each sample is shown once."""
+"""Errors and labels to look at: each sample is shown once; and the classes that are taken for each other."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from resnets.tasks.base import SampleRecords
-from resnets.tasks.classification.report import WORST_ERRORS, worst_errors, wrong_labels
+from resnets.tasks.classification.confusions import confused_pairs
+from resnets.tasks.classification.metrics import metrics
+from resnets.tasks.classification.report import WORST_ERRORS, sections, worst_errors, wrong_labels
 from resnets.tasks.classification.wrong_labels import likely_wrong
 from resnets.tasks.sections import GalleryItem
 
@@ -58,3 +60,24 @@ def test_where_none_is_suspicious_nothing_is_said_of_labels() -> None:
     records, ids = records_of(3, sure=0), np.arange(103)
     assert wrong_labels(records, ids, CLASSES) is None
     assert worst_errors(records, ids, CLASSES).note == ""
+
+
+def test_the_pairs_most_often_taken_for_each_other_are_shown_surest_first() -> None:
+    classes = ("cat", "dog", "hen", "owl")
+    label = np.array([0, 0, 1, 2, 3, 3, 0, 2])
+    predicted = np.array([1, 1, 0, 3, 2, 2, 2, 2])
+    confidence = np.array([0.5, 0.7, 0.9, 0.4, 0.6, 0.5, 0.99, 0.99])
+    shown = confused_pairs({"label": label, "predicted": predicted, "confidence": confidence}, np.arange(8), classes)
+    assert shown is not None
+    assert [item.sample for item in shown.items] == [2, 1, 0, 4, 5, 3]  # a single error is no pair
+    assert text_of(shown.items[0]) == "dog taken for cat (90%)"
+    assert "cat\N{POP DIRECTIONAL ISOLATE} and \N{FIRST STRONG ISOLATE}dog\N{POP DIRECTIONAL ISOLATE} (3)" in shown.note
+
+
+def test_images_of_pairs_are_shown_where_not_every_error_is_shown_already() -> None:
+    classes = (*CLASSES, "hen")
+    for errors, titles in ((WORST_ERRORS, 0), (WORST_ERRORS + 1, 1)):
+        records = records_of(errors, sure=0)
+        records["rank"] = (records["label"] != records["predicted"]).astype(np.int64)
+        found = sections(records, metrics(records, classes), np.arange(100 + errors), classes)
+        assert [each.title for each in found].count("Classes most often taken for each other") == titles

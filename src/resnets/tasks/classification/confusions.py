@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.metrics import ConfusionMatrix, confusion_matrix
-from resnets.tasks.sections import HeatMap, Matrix, Section, Table
+from resnets.tasks.sections import Gallery, GalleryItem, HeatMap, Matrix, Section, Span, Table
 
 MATRIX_CLASSES = 30  # with more classes, the counts are shown as an image
 PAIRS = 30  # most frequent confusions that are listed
 GROUPS, GROUP_CLASSES = 8, 12  # groups of classes that are framed, and the most classes of one
+SHOWN_PAIRS, PAIR_IMAGES = 4, 6  # pairs of classes whose errors are shown, and the most images of each
 ORDERED_OPTIMALLY = 500  # classes; the order that puts like ones closest takes seconds for 1,000
 
 
@@ -22,6 +23,39 @@ def confusions(records: SampleRecords, classes: tuple[str, ...]) -> tuple[Sectio
         rows = tuple(tuple(row) for row in counts.tolist())
         return (Matrix("Confusion matrix", classes, rows, "Rows are true classes, columns predicted ones."),)
     return (*_heat_map(counts, classes), _pairs(counts, classes))
+
+
+def confused_pairs(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery | None:
+    """Images of the pairs of classes that are most often taken for each other, each at least twice, the surest errors
+    first; None where there are none.
+
+    Args:
+        records: of `metrics.evaluate_batch`, (N,) each.
+        ids: (N,) number in the dataset of each sample of `records`.
+    """
+    counts = confusion_matrix(records, len(classes))
+    either_way = np.triu(counts + counts.T, 1)
+    order = np.argsort(-either_way, axis=None, kind="stable")[:SHOWN_PAIRS]
+    true, predicted = records["label"], records["predicted"]
+    items, said = [], []
+    for one, other in zip(*np.unravel_index(order, either_way.shape), strict=True):
+        if either_way[one, other] < 2:
+            break
+        rows = np.flatnonzero(((true == one) & (predicted == other)) | ((true == other) & (predicted == one)))
+        surest = rows[np.argsort(-records["confidence"][rows], kind="stable")][:PAIR_IMAGES]
+        items += [GalleryItem(int(ids[row]), error_caption(records, int(row), classes)) for row in surest]
+        said.append(f"{_listed([classes[one]])} and {_listed([classes[other]])} ({either_way[one, other]:,})")
+    if not items:
+        return None
+    note = f"Pairs of classes by the number of errors between them, either way: {'; '.join(said)}."
+    return Gallery("Classes most often taken for each other", tuple(items), note)
+
+
+def error_caption(records: SampleRecords, row: int, classes: tuple[str, ...]) -> tuple[Span, ...]:
+    """What is said of an error: its class, the class that was predicted, and the confidence."""
+    true, predicted = (classes[int(records[key][row])] for key in ("label", "predicted"))
+    confidence = f" ({float(records['confidence'][row]):.0%})"
+    return Span(true, "strong"), Span(" taken for "), Span(predicted, "strong"), Span(confidence)
 
 
 def _heat_map(counts: ConfusionMatrix, classes: tuple[str, ...]) -> tuple[Section, ...]:

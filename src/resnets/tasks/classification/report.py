@@ -19,7 +19,7 @@ from resnets.tasks.classification.confidence import (
     selective_accuracy,
     threshold_for,
 )
-from resnets.tasks.classification.confusions import MATRIX_CLASSES, confusions
+from resnets.tasks.classification.confusions import MATRIX_CLASSES, confused_pairs, confusions, error_caption
 from resnets.tasks.classification.data_map import data_map
 from resnets.tasks.classification.interval import interval_of
 from resnets.tasks.classification.wrong_labels import likely_wrong, suspicion
@@ -59,8 +59,8 @@ def sections(
     classes: tuple[str, ...],
     facts: SampleFacts | None = None,
 ) -> tuple[Section, ...]:
-    """The worst errors, labels to look at, the confusions, what confidence is worth, where it does worse, the map of
-    the samples, and the table of classes.
+    """The worst errors, labels to look at, the confusions with images of the most frequent where not every error is
+    shown already, what confidence is worth, where it does worse, the map of the samples, and the table of classes.
 
     Args:
         records: of `Classification.evaluate_batch`, (N,) each.
@@ -73,6 +73,9 @@ def sections(
     if (suspects := wrong_labels(records, ids, classes)) is not None:
         found.append(suspects)
     found += confusions(records, classes)
+    errors = int((records["label"] != records["predicted"]).sum())
+    if errors > WORST_ERRORS and (pairs := confused_pairs(records, ids, classes)) is not None:
+        found.append(pairs)
     if (sure := confidence_charts(records, metrics)) is not None:
         found.append(sure)
     if facts is not None:
@@ -98,12 +101,8 @@ def worst_errors(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
     marked = set(suspects.tolist())
     items = []
     for row in worst:
-        true, predicted = (classes[int(records[k][row])] for k in ("label", "predicted"))
-        confidence = float(records["confidence"][row])
         label = (Span(", look at the label", "soft"),) if int(row) in marked else ()
-        caption = (
-            Span(true, "strong"), Span(" taken for "), Span(predicted, "strong"), Span(f" ({confidence:.0%})"), *label
-        )  # fmt: skip
+        caption = (*error_caption(records, int(row), classes), *label)
         items.append(GalleryItem(int(ids[row]), caption))
     title = "The error" if len(wrong) == 1 else f"{len(wrong):,} errors, the worst first"
     notes = [] if len(wrong) <= WORST_ERRORS else [f"The worst {WORST_ERRORS} are shown."]
