@@ -21,12 +21,14 @@ def _kind(spec: Spec) -> Spec:
     return replace(spec, **size, groups=grouped[0], group_width=grouped[1])
 
 
-def each(names: Iterable[str] = CATALOG) -> list[Any]:
-    """`names` as parameters of a test; all but the smallest network of each kind are slow.
+def without_detectors(names: Iterable[str] = CATALOG) -> list[str]:
+    """`names` of networks that take one tensor: the tests of detectors are in tests/tasks/detection."""
+    return [name for name in names if not isinstance(CATALOG[name].head, BoxHead)]
 
-    Detectors, which take a list of images, are left out: their tests are in tests/tasks/detection.
-    """
-    names = [name for name in names if not isinstance(CATALOG[name].head, BoxHead)]
+
+def each(names: Iterable[str] = CATALOG) -> list[Any]:
+    """`names` without detectors as parameters of a test; all but the smallest network of each kind are slow."""
+    names = without_detectors(names)
     smallest: dict[Spec, str] = {}
     for name in sorted(names, key=lambda name: counts.parameters(CATALOG[name])):
         smallest.setdefault(_kind(CATALOG[name]), name)
