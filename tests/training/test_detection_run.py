@@ -147,7 +147,7 @@ def test_each_format_of_the_same_data_gives_the_same_scores(
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """All numbers below `metrics` by their dotted names, what is undefined as not a number."""
-    found = {}
+    found: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             found |= {f"{name}.{inner}": each for inner, each in numbers(value).items()}
