@@ -23,7 +23,7 @@ from resnets.core.files import sha256_of
 from resnets.core.urls import local_path
 from resnets.models.box_heads import BoxHead
 from resnets.models.catalog import CATALOG
-from resnets.models.heads import Head, LinearHead, PixelHead
+from resnets.models.heads import Head, LinearHead, LocalizationHead, PixelHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
 from resnets.models.surgery import HEADS, transplant
@@ -41,6 +41,7 @@ _FOR_BOXES = ("segmentation", "detection"), "one for detection with heads that a
 # By head of a network: of which networks for other tasks it takes the backbone, and what it is called.
 _TAKEN: dict[type[Head], tuple[tuple[str, ...], str]] = {
     LinearHead: ((), "a classifier"),
+    LocalizationHead: ((), "a classifier, or one for localization"),
     **dict.fromkeys(get_args(PixelHead), _FOR_PIXELS),
     **dict.fromkeys(get_args(BoxHead), _FOR_BOXES),
 }
@@ -128,9 +129,10 @@ def _known_rows(
     count = layout.classes_of(len(head))
     if theirs is not None:
         return rows_by_name(own, theirs) if len(theirs) == count else None
-    if not (is_imagenet(count) if isinstance(spec.head, LinearHead) else is_coco(count)):
+    detects = isinstance(spec.head, BoxHead)
+    if not (is_coco(count) if detects else is_imagenet(count)):
         return None
-    rows = imagenet_rows(own) if isinstance(spec.head, LinearHead) else coco_rows(own)
+    rows = coco_rows(own) if detects else imagenet_rows(own)
     return None if not rows and len(own) == count else rows
 
 

@@ -15,6 +15,7 @@ from resnets.core.urls import local_path
 from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
 from resnets.tasks.balance import balance_of
+from resnets.tasks.catalog import asked_for
 from resnets.tasks.unknown import with_threshold
 from resnets.training.distillation import Distillation
 from resnets.training.recipe import Precision, Recipe
@@ -96,8 +97,9 @@ def asked_recipe(
         raise UsageError("accuracy chooses unknown_below: give one of them.")
     balanced = None if balance is None else balance_of(balance)
     choice = choose_recipe(
-        recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device
-    )
+        recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device,
+        task=asked_for(settings),
+    )  # fmt: skip
     found = choice.recipe
     if fold is not None and parse_all_folds(fold) is not None:
         fold = None  # each run has its own

@@ -68,6 +68,6 @@ def _adapted(splits: DatasetSplits, name: str, model: Model) -> DatasetSplits:
     card, train = model.card, splits.train
     if train.modality != card.preprocessing.modality:
         raise DataError(f"{name} holds {NOUNS[train.modality]}s, and the model takes {card.preprocessing.noun}s.")
-    if train.task != card.task:
+    if train.task != card.settings.reads:
         raise DataError(f"{name} is data for {train.task}, and the model is one of {card.task}.")
     return card.settings.adapt(splits)

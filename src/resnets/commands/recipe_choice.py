@@ -20,6 +20,7 @@ from resnets.training.recipe import Recipe
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
     from resnets.recipes.rules import DataFacts, Reason, TimeFacts
+    from resnets.tasks.catalog import AnyTask
 
 FILES, DECODED = 64, 16  # images whose size is read: from their headers, and where they have to be decoded
 # Multiply-adds of forward passes that training does a second: on a core in bf16 and in fp32 (a 2.4th; of ResNet-18 on
@@ -101,11 +102,15 @@ def choose_recipe(
     weights: str | None,
     minutes: float | None,
     device: str,
+    task: AnyTask | None = None,
 ) -> RecipeChoice:
     """The recipe for these arguments of `train`.
 
     A recipe in a file, or from Python, is as it is. Where none is named, the data picks one. Those that have a rule
     (`recipes.rules`) are fitted to the data, where they are named too.
+
+    Args:
+        task: that the settings ask for; None for that of the data.
 
     Raises:
         UsageError: there is no such recipe, none suits the data, or there are no weights to fine-tune.
@@ -127,12 +132,12 @@ def choose_recipe(
     splits = open_dataset(place, format)
     of_photographs, chosen = is_for_photographs(splits), named
     if not of_photographs and chosen is None:
-        chosen = find_recipe(default_for(splits, place))
+        chosen = find_recipe(default_for(splits, place, task))
         note(f"The recipe for this data is {chosen.name}.")
     if (
         chosen is not None
         and not of_photographs
-        and (chosen.name not in RULES or chosen.task.name != splits.train.task)
+        and (chosen.name not in RULES or chosen.task.reads != splits.train.task)
     ):
         return RecipeChoice(chosen)
     facts = data_facts(splits)

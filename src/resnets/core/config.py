@@ -162,13 +162,20 @@ def _changed(value: Any, changes: list[_Change]) -> Any:
         raise UsageError(f"{', '.join(whole for whole, _, _ in changes)}: {error}") from None
 
 
+def is_called(cls: type, text: str) -> bool:
+    """Whether `text` names a class of settings: as it is called, or by the `name` that it has for people, such as
+    "multi-label"; capitals and underscores count for nothing."""
+    names = (cls.__name__, name if isinstance(name := getattr(cls, "name", None), str) else "")
+    return text.lower().replace("_", "") in [each.lower() for each in names if each]
+
+
 def _parse(declared: Any, text: str, where: str, metadata: Mapping[str, Any]) -> Any:
     """`text` from a command line as a value of type `declared`."""
     members = members_of(declared)
     if type(None) in members and text.lower() in ("none", "null"):
         return None
     for member in members:
-        if dataclasses.is_dataclass(member) and text.lower().replace("_", "") == cast(type, member).__name__.lower():
+        if dataclasses.is_dataclass(member) and is_called(cast(type, member), text):
             return _decode(member, {}, where, metadata)
     try:
         data = parse_json(text)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from resnets.models.box_heads import BoxHead, C4Head, FasterRCNNHead, RetinaNetHead, anchors_per_place
 from resnets.models.head_counts import Maps
-from resnets.models.walk import Layer, Size, Walk, strided
+from resnets.models.walk import Layer, Size, Walk, linear, strided
 
 
 def regions_of(head: C4Head) -> tuple[Size, int]:
@@ -43,8 +43,8 @@ def box_layers(walk: Walk, head: BoxHead, maps: Maps) -> Iterator[Layer]:
         return
     yield from _proposal_network(walk, head, head.pyramid, sizes)
     inputs = head.pyramid * head.POSITIONS**2
-    yield _linear("roi_heads.box_head.fc6", inputs, head.hidden, head.proposals[1])
-    yield _linear("roi_heads.box_head.fc7", head.hidden, head.hidden, head.proposals[1])
+    yield linear("roi_heads.box_head.fc6", inputs, head.hidden, head.proposals[1])
+    yield linear("roi_heads.box_head.fc7", head.hidden, head.hidden, head.proposals[1])
     yield from _box_predictor(walk, head, head.hidden)
     if head.masks:
         yield from _mask_head(walk, head)
@@ -61,8 +61,8 @@ def _proposal_network(
 
 def _box_predictor(walk: Walk, head: FasterRCNNHead | C4Head, inputs: int) -> Iterator[Layer]:
     rows = 1 + walk.spec.classes
-    yield _linear("roi_heads.box_predictor.cls_score", inputs, rows, head.proposals[1])
-    yield _linear("roi_heads.box_predictor.bbox_pred", inputs, 4 * rows, head.proposals[1])
+    yield linear("roi_heads.box_predictor.cls_score", inputs, rows, head.proposals[1])
+    yield linear("roi_heads.box_predictor.bbox_pred", inputs, 4 * rows, head.proposals[1])
 
 
 def _mask_head(walk: Walk, head: FasterRCNNHead) -> Iterator[Layer]:
@@ -95,10 +95,3 @@ def _dense_head(walk: Walk, head: RetinaNetHead, sizes: Sequence[Size]) -> Itera
 def _on_maps(walk: Walk, name: str, inputs: int, outputs: int, kernel: int, sizes: Sequence[Size]) -> Layer:
     layers = [walk.conv(name, inputs, outputs, kernel, bias=True, size=size) for size in sizes]
     return replace(layers[0], multiply_adds=sum(layer.multiply_adds for layer in layers))
-
-
-def _linear(name: str, inputs: int, outputs: int, regions: int) -> Layer:
-    weights = inputs * outputs
-    return Layer(
-        name=name, kind="linear", shape=(outputs,), parameters=weights + outputs, multiply_adds=regions * weights
-    )

@@ -10,11 +10,11 @@ from resnets.core.units import show_size
 from resnets.models.box_counts import box_layers, regions_of
 from resnets.models.box_heads import BoxHead, C4Head
 from resnets.models.head_counts import pixel_layers
-from resnets.models.heads import PixelHead
+from resnets.models.heads import LocalizationHead, PixelHead
 from resnets.models.part_counts import gate_layers, middle_layers
 from resnets.models.spec import Spec, stage_of
 from resnets.models.walk import Layer as Layer
-from resnets.models.walk import Size, Walk, halved, strided
+from resnets.models.walk import Size, Walk, halved, linear, strided
 from resnets.nn.shapes import STEM_STRIDES, BlockShape, deep_stem_widths, whitening_filters
 
 InputSize = int | Size  # pixels of the input: in each dimension, or one number for all; (height, width) of images
@@ -101,10 +101,11 @@ def _walk(spec: Spec, size: Size) -> Iterator[Layer]:
     elif isinstance(spec.head, BoxHead):
         yield from box_layers(walk, spec.head, list(maps.values()))
     elif spec.classes:
-        yield Layer(
-            name="fc", kind="linear", shape=(spec.classes,),
-            parameters=(channels + 1) * spec.classes, multiply_adds=channels * spec.classes,
-        )  # fmt: skip
+        yield linear("fc", channels, spec.classes)
+        if isinstance(spec.head, LocalizationHead):
+            cells = spec.head.grid**spec.dimensions
+            yield linear("box_head.hidden", cells * channels, spec.head.hidden)
+            yield linear("box_head.box", spec.head.hidden, 4 * spec.head.boxes(spec.classes))
 
 
 def _block(walk: Walk, name: str, block: BlockShape) -> Iterator[Layer]:

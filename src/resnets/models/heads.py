@@ -41,6 +41,56 @@ class LinearHead:
 
 @dataclass(frozen=True, kw_only=True)
 @checked
+class LocalizationHead:
+    """The class of each image, and a box: for each class, or one for all.
+
+    Classes have a global average pool and a linear layer, as in a classifier. For the box, the last map is averaged in
+    a grid of cells, on which a hidden layer with ReLU and a linear layer give four numbers (as Sermanet et al. 2014,
+    1312.6229, section 4, and Simonyan & Zisserman 2014, 1409.1556, appendix A, whose single class regression has one
+    box for all classes and whose per-class regression has one for each; He et al. 2015, appendix C, has the latter).
+
+    Args:
+        per_class: whether each class has a box of its own, which needs many images of each.
+        grid: cells along each side.
+        hidden: units of the hidden layer.
+    """
+
+    per_class: bool = False
+    grid: int = 4
+    hidden: int = 512
+
+    def check(self, classes: int, pool: Pool, stages: int) -> None:
+        """Checks that a network with so many classes and stages can have this head.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if not classes:
+            raise UsageError("A network for localization needs classes; without a head create its backbone instead.")
+        LinearHead().check(classes, pool, stages)
+        if min(self.grid, self.hidden) < 1:
+            raise UsageError(
+                f"A head for localization needs grid and hidden of 1 or more, not {self.grid} and {self.hidden}."
+            )
+
+    def boxes(self, classes: int) -> int:
+        """How many boxes it gives for an image."""
+        return classes if self.per_class else 1
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the head's children of the network that have weights."""
+        return ("fc", "box_head")
+
+    @property
+    def output_layers(self) -> dict[str, OutputRows]:
+        """The layers with rows for the classes, and how they lie."""
+        boxes = {"box_head.box": OutputRows(numbers=4)} if self.per_class else {}
+        return {"fc": OutputRows(), **boxes}
+
+
+@dataclass(frozen=True, kw_only=True)
+@checked
 class FCNHead:
     """A fully convolutional head (Long et al. 2015, 1411.4038, as torchvision has it): logits for each pixel.
 
@@ -185,4 +235,4 @@ class FPNHead:
 
 
 PixelHead = FCNHead | DeepLabHead | FPNHead
-Head = LinearHead | PixelHead | BoxHead
+Head = LinearHead | LocalizationHead | PixelHead | BoxHead

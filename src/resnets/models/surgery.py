@@ -25,7 +25,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 # Names that heads have here, in torchvision and in OpenMMLab.
 HEADS = (
-    "fc", "classifier", "aux_classifier", "decode_head", "auxiliary_head", "backbone.fpn", "rpn", "roi_heads.box_head",
+    "fc", "box_head", "classifier", "aux_classifier", "decode_head", "auxiliary_head", "backbone.fpn", "rpn",
+    "roi_heads.box_head",
     "roi_heads.box_predictor", "roi_heads.mask_head", "roi_heads.mask_predictor", "roi_heads.keypoint_head",
     "roi_heads.keypoint_predictor", "head.classification_head", "head.regression_head", "neck", "rpn_head", "roi_head",
     "bbox_head",

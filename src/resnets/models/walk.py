@@ -30,6 +30,14 @@ class Layer:
     multiply_adds: int
 
 
+def linear(name: str, inputs: int, outputs: int, times: int = 1) -> Layer:
+    """A linear layer with biases, that is computed so many times for a sample."""
+    weights = inputs * outputs
+    return Layer(
+        name=name, kind="linear", shape=(outputs,), parameters=weights + outputs, multiply_adds=times * weights
+    )
+
+
 class Walk:
     """Walks through a network and tracks the spatial size."""
 

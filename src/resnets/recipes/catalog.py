@@ -6,8 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError, lookup
-from resnets.recipes import audio, detection, fast, paper, photos, segmentation, successors, timm, torchvision
+from resnets.recipes import (
+    audio,
+    detection,
+    fast,
+    localization,
+    paper,
+    photos,
+    segmentation,
+    successors,
+    timm,
+    torchvision,
+)
 from resnets.recipes.digits import digits
+from resnets.tasks.catalog import AnyTask
 from resnets.tasks.catalog import find as find_task
 from resnets.training.recipe import Recipe
 
@@ -27,6 +39,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "fast/cifar10-96": fast.cifar10_96,
     "fast/imagenet": fast.imagenet,
     "finetune": photos.finetune,
+    "localization/small": localization.small,
     "paper/cifar": paper.cifar,
     "paper/cifar110": paper.cifar110,
     "paper/imagenet": paper.imagenet,
@@ -48,6 +61,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 DEFAULTS: dict[tuple[str, str], str] = {
     ("image", "classification"): "photos",
     ("image", "detection"): "detection/small",
+    ("image", "localization"): "localization/small",
     ("image", "segmentation"): "segmentation/small",
     ("audio", "classification"): "audio/logmel",
 }
@@ -76,18 +90,19 @@ def suits_digits(facts: DataFacts) -> bool:
     return facts.grey and max(facts.height, facts.width) <= _DIGITS
 
 
-def default_for(splits: DatasetSplits, data: str) -> str:
+def default_for(splits: DatasetSplits, data: str, asked: AnyTask | None = None) -> str:
     """The name of the recipe that trains on `splits` from scratch where none is named.
 
     Args:
         data: what `--data` names, for messages.
+        asked: the task that was asked for, which the data may be for beside its own.
 
     Raises:
         UsageError: there is none; the message says how to name one.
     """
     if is_for_photographs(splits):
         return "photos"
-    task = splits.train.task
+    task = splits.train.task if asked is None or asked.reads != splits.train.task else asked.name
     name = DEFAULTS.get((splits.train.modality, task))
     if name is None or splits.format in LISTS:
         example = _EXAMPLES.get(splits.train.modality, "RECIPE")

@@ -52,6 +52,7 @@ class TaskSettings(Protocol):
     """The settings of a task, frozen and without torch."""
 
     name: ClassVar[str]  # in model files and answers, such as "classification"
+    reads: ClassVar[str]  # the task that its data is for (`Dataset.task`), before `adapt`
     metrics: ClassVar[tuple[Metric, ...]]  # those that a model may be chosen by; the first is the headline
     targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
     fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any

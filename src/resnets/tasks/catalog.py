@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from resnets.core.config import is_called
 from resnets.core.errors import UsageError, lookup
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.detection.settings import Detect
+from resnets.tasks.localization.settings import Localize
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.segmentation.settings import Segment
@@ -15,8 +18,8 @@ if TYPE_CHECKING:
     from resnets.tasks.base import Task
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
-AnyTask = Classify | MultiLabel | Regress | Segment | Detect
-SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment, Detect)
+AnyTask = Classify | MultiLabel | Regress | Segment | Detect | Localize
+SETTINGS: tuple[type[AnyTask], ...] = (Classify, MultiLabel, Regress, Segment, Detect, Localize)
 
 
 def find(name: str) -> AnyTask:
@@ -26,6 +29,13 @@ def find(name: str) -> AnyTask:
         UsageError: there is none; the message has the most similar names.
     """
     return lookup({each.name: each for each in SETTINGS}, name, "task")()
+
+
+def asked_for(assignments: Iterable[str]) -> AnyTask | None:
+    """The settings, at their defaults, of the task that the last of `assignments` to "task" names, such as
+    "task=localization"; None where there is none, or no such task."""
+    texts = [text.strip() for name, _, text in (each.partition("=") for each in assignments) if name.strip() == "task"]
+    return next((each() for each in SETTINGS if texts and is_called(each, texts[-1])), None)
 
 
 def for_data(name: str, settings: AnyTask) -> AnyTask:
@@ -38,7 +48,7 @@ def for_data(name: str, settings: AnyTask) -> AnyTask:
     Raises:
         UsageError: the recipe names another task.
     """
-    if settings.name == name:
+    if settings.reads == name:
         return settings
     if settings != SETTINGS[0]():
         raise UsageError(
@@ -88,6 +98,12 @@ def open_task(
         if class_weights is not None:
             raise UsageError("Detection takes no weights of classes: leave balance out.")
         return Detection(settings)
+    if isinstance(settings, Localize):
+        from resnets.tasks.localization.task import Localization
+
+        if class_weights is not None:
+            raise UsageError("Localization takes no weights of classes: leave balance out.")
+        return Localization(settings, label_smoothing=label_smoothing)
     from resnets.tasks.classification.task import Classification
 
     return Classification(settings=settings, label_smoothing=label_smoothing, class_weights=class_weights)

@@ -96,6 +96,7 @@ class Classify:
     answered_accuracy: float | None = field(default=None, metadata=OMITTED_BY_DEFAULT)
 
     name: ClassVar[str] = "classification"
+    reads: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "max"),
         Metric("top5", "max"),

@@ -14,6 +14,7 @@ from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Detections, Objects
 from resnets.tasks.detection.masks import encode
 from resnets.tasks.records import ragged
+from resnets.tasks.regions import regions_of
 
 INSIDE = 0.5  # the probability above which a pixel belongs to an object
 
@@ -70,14 +71,6 @@ def on_input(batch: Batch) -> Batch:
             masks[row] = whole
     changed = {"boxes": tuple(boxes), **({"masks": tuple(masks)} if masks else {})}
     return Batch(batch.dense, {**batch.ragged, **changed})
-
-
-def regions_of(batch: Batch) -> Tensor:
-    """(N, 4) where the image is on each input: "regions" of the batch, or all of it."""
-    if "regions" in batch:
-        return batch["regions"]
-    height, width = batch["inputs"].shape[2:]
-    return torch.tensor([[0, 0, width, height]], dtype=torch.float32).expand(len(batch), 4)
 
 
 def objects_of(batch: Batch) -> list[Objects]:

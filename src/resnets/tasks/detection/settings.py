@@ -43,6 +43,7 @@ class Detect:
     category_ids: tuple[int, ...] | None = None
 
     name: ClassVar[str] = "detection"
+    reads: ClassVar[str] = "detection"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("ap", "max"),
         Metric("ap50", "max"),

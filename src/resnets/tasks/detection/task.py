@@ -24,10 +24,11 @@ from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.matching import match
 from resnets.tasks.detection.merging import merged
 from resnets.tasks.detection.network import Detector
-from resnets.tasks.detection.outputs import answer_of, objects_of, on_input, regions_of
+from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.thresholds import best_thresholds
 from resnets.tasks.records import ragged
+from resnets.tasks.regions import regions_of
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 

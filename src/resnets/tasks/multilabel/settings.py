@@ -30,6 +30,7 @@ class MultiLabel:
     thresholds: tuple[float, ...] | None = None
 
     name: ClassVar[str] = "multi-label"
+    reads: ClassVar[str] = "multi-label"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("map", "max"),
         Metric("micro_f1", "max"),

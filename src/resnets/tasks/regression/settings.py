@@ -36,6 +36,7 @@ class Regress:
     std: float | None = None
 
     name: ClassVar[str] = "regression"
+    reads: ClassVar[str] = "regression"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mae", "min", percent=False),
         Metric("rmse", "min", percent=False),

@@ -34,6 +34,7 @@ class Segment:
     auxiliary_weight: float = 0.5
 
     name: ClassVar[str] = "segmentation"
+    reads: ClassVar[str] = "segmentation"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("miou", "max"),
         Metric("pixel_accuracy", "max"),

@@ -33,12 +33,14 @@ class BoxDataset:
         classes: without a background, which is what has no box.
         category_ids: what the data calls each class, such as COCO's numbers, which have gaps.
         with_masks: whether targets have the mask of each object.
+        is_of_one_class: whether all boxes of an image are of one class, of which it is an image.
     """
 
     annotations: Annotations
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     with_masks: bool = False
+    is_of_one_class: bool = False
 
     @property
     def modality(self) -> str:
@@ -46,7 +48,7 @@ class BoxDataset:
 
     @property
     def task(self) -> str:
-        return "detection"
+        return "localization" if self.is_of_one_class else "detection"
 
     @property
     def targets(self) -> Mapping[str, NDArray[Any]]:
@@ -54,7 +56,8 @@ class BoxDataset:
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        return np.zeros(len(self), np.int64)
+        annotations = self.annotations
+        return annotations.labels[annotations.offsets[:-1]] if self.is_of_one_class else np.zeros(len(self), np.int64)
 
     @property
     def on_disk(self) -> tuple[OnDisk, ...]:
@@ -79,6 +82,30 @@ class BoxDataset:
         if not self.has_masks:
             raise DataError(f"{self.annotations.root} has boxes, and no masks of objects.")
         return replace(self, with_masks=True)
+
+    def of_one_class(self) -> BoxDataset:
+        """The dataset of images of one class each, whose targets have the size of the image too.
+
+        Raises:
+            DataError: an image has no box, or boxes of several classes.
+        """
+        annotations = self.annotations
+        single = ~annotations.crowds
+        counts = np.bincount(annotations.image_of[single], minlength=len(self))
+        if len(empty := np.flatnonzero(counts == 0)):
+            raise DataError(
+                f"Images without a box ({len(empty):,}), such as {self.path(int(empty[0]))}: for localization each "
+                "image has a class. Take them out, or train a detector."
+            )
+        first = annotations.labels[annotations.offsets[:-1]][annotations.image_of]
+        if len(others := np.flatnonzero(annotations.labels != first)):
+            image = int(annotations.image_of[others[0]])
+            names = sorted({self.classes[label] for label in annotations.labels[annotations.rows(image)]})
+            raise DataError(
+                f"Images with boxes of several classes ({len(np.unique(annotations.image_of[others])):,}), such as "
+                f"{self.path(image)} ({', '.join(names)}): for localization each image has one. Train a detector."
+            )
+        return replace(self, is_of_one_class=True)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -115,6 +142,8 @@ class BoxDataset:
         """
         size = self.size(index)
         found = {**self.objects(index, size), "image_ids": np.array(self.image_ids[index])}
+        if self.is_of_one_class:
+            found["sizes"] = np.array(size)
         if self.with_masks:
             masks = [self.object_mask(index, number, size) for number in range(len(found["boxes"]))]
             found["masks"] = np.array(masks, np.uint8).reshape(-1, *size)
