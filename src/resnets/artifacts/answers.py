@@ -18,13 +18,14 @@ from resnets.core.workers import default_workers
 from resnets.data.prefetch import prefetch
 from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import batch_of
+from resnets.evaluation.tiles import TiledPredictor
 from resnets.modalities.given import Given
 from resnets.modalities.inputs import dataset_of
 
 
 def answers_to(
     inputs: Iterable[Given],
-    predictor: NetworkPredictor,
+    predictor: NetworkPredictor | TiledPredictor,
     card: ModelCard,
     top: int,
     batch: int | None,
@@ -63,7 +64,12 @@ def without_errors(answers: Iterable[tuple[str, Any]]) -> list[Any]:
 
 
 def _answers(
-    inputs: Iterable[Given], predictor: NetworkPredictor, card: ModelCard, top: int, batch: int | None, threads: int
+    inputs: Iterable[Given],
+    predictor: NetworkPredictor | TiledPredictor,
+    card: ModelCard,
+    top: int,
+    batch: int | None,
+    threads: int,
 ) -> Iterator[tuple[str, Any]]:
     task, decoded = predictor.task, threading.Semaphore(2 * threads)
 

@@ -17,6 +17,7 @@ from resnets.core.units import show_count
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
+    from resnets.evaluation.tiles import Tiles
     from resnets.modalities.given import Given
     from resnets.training.distributed import Ranks
 
@@ -33,6 +34,7 @@ class Answering:
         unfinished: the answers before an interruption, to which those of now are added; None for none.
         ranks: all of which call `run` with the same inputs and share them.
         line: shows how far it is.
+        tiles: into which images are cut; None for whole images.
     """
 
     model: Model
@@ -44,6 +46,7 @@ class Answering:
     ranks: Ranks
     line: Line
     size: int | tuple[int, int] | None = None
+    tiles: Tiles | None = None
     _started: float = field(default_factory=time.monotonic)
 
     def run(self, inputs: Iterable[Given], total: int | None = None) -> Answers:
@@ -80,7 +83,7 @@ class Answering:
                     pending.append((len(answers) - 1, key))
                     yield each
 
-        for _, answer in self.model.answers(todo(), self.top, None, self.workers, self.tta):
+        for _, answer in self._answers(todo()):
             number, key = pending.popleft()
             own[number] = answer
             if self.unfinished is not None and key is not None and not isinstance(answer, DataError):
@@ -98,6 +101,16 @@ class Answering:
             else:
                 answers[number] = answer
         return Answers(self.model.card, kept, answers, failed, size=self.size)
+
+    def _answers(self, inputs: Iterable[Given]) -> Iterator[tuple[str, Any]]:
+        if self.tiles is None:
+            return self.model.answers(inputs, self.top, None, self.workers, self.tta)
+        from resnets.artifacts.answers import answers_to
+        from resnets.evaluation.tiles import TiledPredictor
+
+        tiled = TiledPredictor(self.model.predictor(self.tta), self.tiles)
+        # One at a time, since a decoded image may be large: the next one is decoded meanwhile.
+        return answers_to(inputs, tiled, self.model.card, self.top, 1, 1)
 
     def _show(self, done: int, before: int, total: int | None) -> None:
         noun = self.model.card.preprocessing.noun

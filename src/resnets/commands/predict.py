@@ -56,6 +56,8 @@ def predict(
     min_score: float | None = None,
     draw_score: float | None = None,
     max_boxes: int | None = None,
+    tile: int | None = None,
+    overlap: float = 0.2,
     out: str | PathLike[str] | None = None,
     device: str = "cpu",
     runtime: Runtime = "torch",
@@ -83,6 +85,9 @@ def predict(
         draw_score: of boxes, the score from which they are printed and drawn (default: the threshold of each class,
             where the model has chosen them, else 0.5).
         max_boxes: boxes that an image has at most, those with the highest scores (default: the model's own, 100).
+        tile: pixels of the sides of square tiles, which the network sees in place of a large image, and whose boxes are
+            joined; objects should be as large in them as in the images of training (default: whole images).
+        overlap: share of its side that a tile has in common with the next; an object no larger is whole in a tile.
         out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
             answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
             lies beside the file, as FILE.unfinished.
@@ -110,6 +115,7 @@ def predict(
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model
     from resnets.artifacts.size import note_on_size
+    from resnets.evaluation.tiles import Tiles
     from resnets.tasks.box_limits import with_box_limits
     from resnets.tasks.unknown import with_threshold
     from resnets.training.agreement import require_equal
@@ -121,7 +127,7 @@ def predict(
     given = isinstance(model, Model)
     settings = {
         "top": top, "tta": tta, "size": pixels, "runtime": runtime, "precision": precision, "device": device,
-        "min_score": min_score, "max_boxes": max_boxes,
+        "min_score": min_score, "max_boxes": max_boxes, "tile": tile, "overlap": overlap,
     }  # fmt: skip
     with _sharing_ranks(device) as (ranks, own_device):
         require_equal(ranks, {**settings, "device": None, "unknown_below": unknown_below})
@@ -135,6 +141,7 @@ def predict(
         if pixels is not None and ranks.is_main:
             note(note_on_size(loaded.card))
         loaded.check_tta(tta)
+        tiles = None if tile is None else Tiles(tile, overlap)
         to_file = out is not None and Path(out).suffix.lower() in FILES
         unfinished = None
         if to_file and not given and is_restorable(loaded.card) and loaded.file is not None:
@@ -149,7 +156,7 @@ def predict(
         ):
             answering = Answering(
                 model=loaded, top=top, tta=tta, workers=workers, keeps=keeps, unfinished=unfinished, ranks=ranks,
-                line=line, size=pixels,
+                line=line, size=pixels, tiles=tiles,
             )  # fmt: skip
             found = answering.run(inputs, total)
         if out is not None and ranks.is_main:

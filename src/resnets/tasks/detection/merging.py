@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
+from resnets.tasks.boxes import areas, covered
 from resnets.tasks.detection.answers import DetectedImage
+from resnets.tasks.detection.masks import decode, encode
+from resnets.tasks.records import ragged
+
+Place = tuple[int, int, int, int]  # left, top, right and bottom in pixels
+NEAR = 2.0  # pixels from the side of a tile at which a box ends there
 
 NMS = 0.5  # the IoU with a better box of its class above which a box is left out, as in the detectors
 
@@ -29,3 +36,57 @@ def merged(answers: Sequence[DetectedImage], most: int | None = None) -> Detecte
     return DetectedImage(
         answers[0].size, boxes[kept], scores[kept], labels[kept], None if masks is None else masks[kept]
     )
+
+
+def joined(
+    tiles: Sequence[tuple[Place, DetectedImage]], size: tuple[int, int], most: int | None = None
+) -> DetectedImage:
+    """The answer for an image of `size`, height and width, from those to its tiles.
+
+    Beside `merged`, a box that ends where its tile is cut from the image is left out where most of it (`NMS`) lies in a
+    better or larger box of its class: it is the part of an object that the next tile shows whole.
+
+    Args:
+        tiles: left, top, right and bottom of each tile, and the answer in its pixels.
+        most: how many boxes are kept; None keeps them all.
+    """
+    placed = [_moved(answer, place, size) for place, answer in tiles]
+    is_cut = np.concatenate([_cut(each, place, size) for (place, _), each in zip(tiles, placed, strict=True)])
+    boxes, scores, labels = (
+        np.concatenate([getattr(each, name) for each in placed]) for name in ("boxes", "scores", "labels")
+    )
+    kept = np.ones(len(boxes), bool)
+    order = np.argsort(-scores, kind="stable")
+    rank = np.empty(len(boxes), np.int64)
+    rank[order] = np.arange(len(boxes))
+    own = areas(boxes.astype(np.float64))
+    for number in np.flatnonzero(is_cut).tolist():
+        others = np.flatnonzero(labels == labels[number])
+        others = others[(others != number) & ((own[others] > own[number]) | (rank[others] < rank[number]))]
+        share = covered(boxes[number : number + 1].astype(np.float64), boxes[others].astype(np.float64))
+        kept[number] = not (share > NMS).any()
+    own_masks = [each.masks for each in placed]
+    masks = None if any(each is None for each in own_masks) else np.concatenate([m for m in own_masks if m is not None])
+    whole = DetectedImage(size, boxes[kept], scores[kept], labels[kept], None if masks is None else masks[kept])
+    return merged([whole], most)
+
+
+def _moved(answer: DetectedImage, place: Place, size: tuple[int, int]) -> DetectedImage:
+    """The answer to a tile in pixels of the image."""
+    left, top, right, bottom = place
+    boxes = answer.boxes + np.array([left, top, left, top], answer.boxes.dtype)
+    masks = None
+    if answer.masks is not None:
+        texts = []
+        for text in answer.masks:
+            whole = np.zeros((1, *size), np.uint8)
+            whole[0, top:bottom, left:right] = decode([text], answer.size)[0]
+            texts.append(str(encode(whole)[0]))
+        masks = ragged(texts)
+    return DetectedImage(size, boxes, answer.scores, answer.labels, masks)
+
+
+def _cut(answer: DetectedImage, place: Place, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(n,) whether a box reaches a side of its tile that is none of the image."""
+    inner = np.array([place[0] > 0, place[1] > 0, place[2] < size[1], place[3] < size[0]])
+    return np.asarray((inner & (np.abs(answer.boxes - np.array(place)) < NEAR)).any(1))

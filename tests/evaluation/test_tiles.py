@@ -1,0 +1,120 @@
+"""Large images in tiles: they are covered, objects are found once, and memory stays bounded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.core.errors import UsageError
+from resnets.evaluation.tiles import TiledPredictor, Tiles
+from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.inputs import dataset_of
+from resnets.tasks.classification.task import Classification
+from resnets.tasks.detection.answers import DetectedImage
+from resnets.tasks.detection.masks import decode, encode
+from resnets.tasks.detection.merging import joined
+from resnets.tasks.detection.task import Detection
+from resnets.tasks.records import ragged
+
+WHITE = 200  # objects are squares as bright
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (640, 640), (641, 100), (3000, 5000), (1, 7000)])
+@pytest.mark.parametrize("overlap", [0.0, 0.2, 0.75])
+def test_tiles_cover_the_image_and_overlap(height: int, width: int, overlap: float) -> None:
+    tiles = Tiles(640, overlap)
+    places = list(tiles.places(height, width))
+    covered = np.zeros((height, width), np.uint16)
+    for left, top, right, bottom in places:
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+        assert right - left == min(640, width)
+        assert bottom - top == min(640, height)
+        covered[top:bottom, left:right] += 1
+    assert covered.min() == 1
+    for ends in ({(each[0], each[2]) for each in places}, {(each[1], each[3]) for each in places}):
+        listed = sorted(ends)
+        assert all(a[1] - b[0] >= int(640 * overlap) for a, b in itertools.pairwise(listed))
+
+
+@pytest.mark.parametrize(
+    ("size", "overlap", "said"), [(8, 0.2, "--tile takes 16"), (64, 1.0, "--overlap takes a share")]
+)
+def test_other_values_are_refused(size: int, overlap: float, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Tiles(size, overlap)
+
+
+class Bright:
+    """In place of a network's predictor: the boxes of bright squares, each found by its connected pixels."""
+
+    def __init__(self, task: Any = None) -> None:
+        self.task = task or Detection()
+        self.reader = self
+        self.settings = Canvas(targets="boxes")
+        self.largest = 0
+
+    def load(self, dataset: Any, index: int) -> Image.Image:
+        return dataset.image(index, "RGB", None)
+
+    def predict(self, inputs: Sequence[Image.Image]) -> list[DetectedImage]:
+        from scipy.ndimage import find_objects, label
+
+        found = []
+        for image in inputs:
+            pixels = np.asarray(image)[:, :, 0] >= WHITE
+            self.largest = max(self.largest, pixels.size)
+            boxes = [(x.start, y.start, x.stop, y.stop) for y, x in find_objects(label(pixels)[0])]
+            area = np.array([(b[2] - b[0]) * (b[3] - b[1]) for b in boxes], np.float32)
+            found.append(
+                DetectedImage(
+                    pixels.shape, np.array(boxes, np.float32).reshape(-1, 4), 0.5 + area / 1e5,
+                    np.zeros(len(boxes), np.int64),
+                )
+            )  # fmt: skip
+        return found
+
+
+def answer(image: Image.Image, tiles: Tiles) -> DetectedImage:
+    predictor = Bright()
+    tiled = TiledPredictor(predictor, tiles)  # type: ignore[arg-type]
+    (found,) = tiled.predict([tiled.load(dataset_of(predictor.settings, [image]), 0)])
+    assert predictor.largest <= tiles.size**2
+    return found  # type: ignore[no-any-return]
+
+
+def test_every_object_is_found_once_wherever_tiles_are_cut() -> None:
+    random = np.random.default_rng(0)
+    pixels = np.zeros((700, 1100, 3), np.uint8)
+    true = []
+    for row in range(0, 700 - 60, 70):
+        for column in range(0, 1100 - 60, 70):
+            height, width = random.integers(8, 50, 2)
+            true.append((column, row, column + width, row + height))
+            pixels[row : row + height, column : column + width] = WHITE
+    found = answer(Image.fromarray(pixels), Tiles(256, 0.25))
+    assert sorted(map(tuple, found.boxes.astype(int).tolist())) == sorted(true)
+    assert found.size == (700, 1100)
+
+
+def test_masks_stand_where_their_tile_is() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:10, 3:9] = 1
+    box = np.array([[3, 5, 9, 10]], np.float32)
+    tile = DetectedImage((20, 30), box, np.array([0.9]), np.array([1]), ragged(encode(mask[None])))
+    whole = joined([((40, 7, 70, 27), tile)], (50, 90))
+    assert whole.boxes.tolist() == [[43, 12, 49, 17]]
+    assert whole.masks is not None
+    expected = np.zeros((50, 90), np.uint8)
+    expected[12:17, 43:49] = 1
+    assert np.array_equal(decode(list(whole.masks), (50, 90))[0], expected)
+
+
+def test_answers_that_cannot_be_joined_are_refused() -> None:
+    with pytest.raises(UsageError, match="--tile is for boxes, not for classification"):
+        TiledPredictor(Bright(Classification()), Tiles(64))  # type: ignore[arg-type]
