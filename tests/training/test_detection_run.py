@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import resnets
+from resnets.cli import main
+from resnets.tasks.boxes import iou
 from tests.forked_ranks import on_ranks
 from tests.modalities.image.box_files import FORMATS, Format, Scene, Thing, write
 from tests.training.cut import Cut, wait_for_checkpoints
@@ -133,6 +137,38 @@ def test_answers_in_coco_json_are_those_that_are_scored(run: Path, data: Path, t
     peer.summarize()
     assert scores.metrics["ap"] == pytest.approx(peer.stats[0], abs=1e-6)
     assert scores.metrics["ap50"] == pytest.approx(peer.stats[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("tta", ["flip", "multi-scale"])
+def test_other_views_of_an_image_add_boxes_and_none_twice(run: Path, data: Path, tta: str) -> None:
+    assert resnets.evaluate(run, data=str(data), split="val", tta=tta).metrics["ap"] is not None
+    image = data / "val" / "8.jpg"
+    (plain,), (found,) = (resnets.predict(run, image, tta=each, max_boxes=100) for each in ("center", tta))
+    assert len(found) > len(plain)
+    for label in range(3):
+        own = found.boxes[found.labels == label].astype(np.float64)
+        assert (np.triu(iou(own, own), 1) <= 0.5 + 1e-6).all()
+        assert (own >= 0).all()
+        assert (own <= [60, 40, 60, 40]).all()
+
+
+def test_an_image_that_fits_a_tile_is_answered_as_it_is_and_a_larger_one_in_parts(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = data / "val" / "8.jpg"
+    (plain,), (found,) = resnets.predict(run, image), resnets.predict(run, image, tile=64)
+    assert np.array_equal(found.boxes, plain.boxes)
+    assert np.array_equal(found.scores, plain.scores)
+    large = tmp_path / "large.png"
+    with Image.open(image) as small:
+        small.convert("RGB").resize((200, 130)).save(large)
+    (found,) = resnets.predict(run, large, tile=64, overlap=0.25, max_boxes=1000)
+    assert found.size == (130, 200)
+    assert len(found) > 30  # more than one view gives
+    assert main(["predict", str(run), str(large), "--tile", "64", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "large.drawn.jpg").exists()
+    assert main(["predict", str(run), str(large), "--tile", "4"]) == 2
+    assert "--tile takes 16 pixels or more, not 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -77,7 +77,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(run: Path, data: Path, tmp_
 def test_predictions_are_what_evaluation_scores(run: Path, data: Path, tmp_path: Path) -> None:
     truth = {scene.name: scene.things for scene in scenes()["val"]}
     files = [str(data / "JPEGImages" / f"{name}.jpg") for name in truth]
-    for tta in ("center", "flip"):
+    for tta in ("center", "flip", "multi-scale"):
         answers = resnets.predict(run, files, top=3, tta=tta)
         hits = []
         for things, answer in zip(truth.values(), answers, strict=True):

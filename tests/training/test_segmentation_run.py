@@ -85,7 +85,7 @@ def test_workers_change_nothing(run: Path, data: Path, tmp_path: Path) -> None:
 
 
 def test_the_mean_iou_is_that_of_the_masks_that_predict_writes(run: Path, data: Path, tmp_path: Path) -> None:
-    for tta in ("center", "flip"):
+    for tta in ("center", "flip", "multi-scale"):
         scores = resnets.evaluate(run, data=str(data), split="val", tta=tta)
         resnets.predict(run, str(data / "val"), out=tmp_path / tta, tta=tta)
         masks = sorted((data / "valannot").iterdir())

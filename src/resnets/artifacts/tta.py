@@ -26,6 +26,6 @@ def checked_tta(card: ModelCard, tta: str) -> str:
         advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
         noun = card.preprocessing.noun
         raise UsageError(f"There is no test-time augmentation {tta!r} of {noun}s: {advice}")
-    if tta != known[0] and not task.averages:
-        raise UsageError(f"tta {tta} averages outputs, which cannot be done with those of {task.name}.")
+    if tta != known[0] and not (task.averages or task.merges):
+        raise UsageError(f"tta {tta} joins several outputs, which cannot be done with those of {task.name}.")
     return tta

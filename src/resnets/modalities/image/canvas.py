@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # What lies on the images: a mask of classes; boxes; or boxes, each with the mask of its object.
 Targets = Literal["masks", "boxes", "instances"]
 MAX_DIVISOR = 256
+SCALES = (1.0, 0.75, 1.25)  # of the size of evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ class Canvas:
     noun: ClassVar[str] = "image"
     fixed: ClassVar[bool] = False
     sized: ClassVar[bool] = False
-    tta: ClassVar[tuple[str, ...]] = ("center", "flip")  # "center" is the image as it is
+    # "center" is the image as it is, "multi-scale" has it and its mirror image at each of `SCALES`.
+    tta: ClassVar[tuple[str, ...]] = ("center", "flip", "multi-scale")
     remarks: ClassVar[tuple[str, ...]] = ("transparent", "dark")  # see `modalities.image.remarks`
 
     def __post_init__(self) -> None:
@@ -138,8 +140,12 @@ class Canvas:
             return replace(self, crop=(height, width))
         return replace(self, resize=size, max_size=most, crop=(height, width))
 
-    def evaluation_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of an image of `height` x `width` in the network's input."""
+    def evaluation_size(self, height: int, width: int, scale: float = 1.0) -> tuple[int, int]:
+        """Height and width of an image of `height` x `width` in the network's input, at a scale of the usual size."""
+        rows, columns = self._usual_size(height, width)
+        return max(1, round(scale * rows)), max(1, round(scale * columns))
+
+    def _usual_size(self, height: int, width: int) -> tuple[int, int]:
         if self.letterbox:
             columns, rows = inside((width, height), self.crop)
             return rows, columns
@@ -150,10 +156,10 @@ class Canvas:
             side, other = max(1, shorter * self.max_size // longer), self.max_size
         return (side, other) if height <= width else (other, side)
 
-    def evaluation_canvas(self, resized: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the network's input for an image that has the size `resized` in it."""
+    def evaluation_canvas(self, resized: tuple[int, int], scale: float = 1.0) -> tuple[int, int]:
+        """Height and width of the network's input for an image that has the size `resized` in it, at such a scale."""
         if self.letterbox:
-            return self.crop
+            return max(resized[0], round(scale * self.crop[0])), max(resized[1], round(scale * self.crop[1]))
         height, width = (-(-side // self.divisor) * self.divisor for side in resized)
         return height, width
 

@@ -18,7 +18,7 @@ from resnets.core.devices import constant
 from resnets.modalities.base import Arrays, whole
 from resnets.modalities.batch import Batch, Draws, Loaded, Slot
 from resnets.modalities.image.base import upright_image
-from resnets.modalities.image.canvas import Canvas
+from resnets.modalities.image.canvas import SCALES, Canvas
 from resnets.modalities.image.canvas_augmentations import CanvasAugmentations
 from resnets.modalities.image.canvas_targets import targets_of
 from resnets.modalities.image.placement import Placement, Size
@@ -108,20 +108,27 @@ class CanvasReader:
             return whole_image, bits
 
     def load(self, dataset: Any, index: int, tta: str) -> Loaded:
-        """As `Reader.load`: the whole image and, for tta "flip", its mirror image."""
+        """As `Reader.load`: the whole image, for other tta than "center" also its mirror image, and for "multi-scale"
+        both at each of `SCALES`."""
         settings = self.settings
         dataset, index = whole(dataset, index)
         with one_image():
             image = dataset.image(index, settings.color, settings.background)
             size = (image.height, image.width)
-            placement = self._whole(size)
-            pixels = self._placed(image, placement)
-        left, top, right, bottom = placement.region
-        if tta == "flip":
-            mirrored, width = np.ascontiguousarray(pixels[:, :, ::-1]), pixels.shape[2]
-            regions = ((left, top, right, bottom), (width - right, top, width - left, bottom))
-            return Loaded((pixels, mirrored), (1, 1), (False, True), size, regions)
-        return Loaded((pixels,), size=size, regions=((left, top, right, bottom),))
+            placements = [self._whole(size, scale) for scale in (SCALES if tta == "multi-scale" else (1.0,))]
+            inputs = [self._placed(image, placement) for placement in placements]
+        regions = [placement.region for placement in placements]
+        if tta == "center":
+            return Loaded(tuple(inputs), size=size, regions=tuple(regions))
+        mirrored = [np.ascontiguousarray(pixels[:, :, ::-1]) for pixels in inputs]
+        other = [
+            (pixels.shape[2] - right, top, pixels.shape[2] - left, bottom)
+            for pixels, (left, top, right, bottom) in zip(inputs, regions, strict=True)
+        ]
+        count = len(inputs)
+        return Loaded(
+            (*inputs, *mirrored), (1,) * 2 * count, (False,) * count + (True,) * count, size, (*regions, *other)
+        )
 
     def load_prepared(self, prepared: NDArray[Any], tta: str) -> Loaded | None:
         return None
@@ -137,11 +144,11 @@ class CanvasReader:
     def notes(self, remarks: Mapping[str, int], samples: int, split: str) -> tuple[str, ...]:
         return notes_on(remarks, samples, split, self.settings.background)  # type: ignore[arg-type]
 
-    def _whole(self, size: Size) -> Placement:
-        """Where an image of `size` lies in an input of evaluation."""
+    def _whole(self, size: Size, scale: float = 1.0) -> Placement:
+        """Where an image of `size` lies in an input of evaluation, at a scale of its usual size."""
         settings = self.settings
-        resized = settings.evaluation_size(*size)
-        canvas = settings.evaluation_canvas(resized)
+        resized = settings.evaluation_size(*size, scale)
+        canvas = settings.evaluation_canvas(resized, scale)
         return Placement(resized, (0, 0), canvas, settings.offset(resized, canvas))
 
     def _placed(self, image: Image.Image, placement: Placement) -> Pixels:
