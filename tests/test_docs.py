@@ -192,7 +192,9 @@ def check_command(line: str) -> bool:
         words = [word for word in (given.recipe, *given.overrides) if word and not is_placeholder(word)]
         settings = [word for word in words if "=" in word]
         names = [word for word in words if "=" not in word and not word.endswith(".json")]
-        recipe = find_recipe(names[0] if names else "segmentation/small" if "task.ignore" in line else "digits")
+        of_task = {"task.ignore": "segmentation/small", "task=localization": "localization/small"}
+        usual = next((name for part, name in of_task.items() if part in line), "digits")
+        recipe = find_recipe(names[0] if names else usual)
         recipe.with_overrides(settings)
     if argv[0] == "reproduce" and not is_placeholder(given.experiment):
         experiments.find(given.experiment)

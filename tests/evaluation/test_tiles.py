@@ -106,7 +106,7 @@ def test_masks_stand_where_their_tile_is() -> None:
     mask = np.zeros((20, 30), np.uint8)
     mask[5:10, 3:9] = 1
     box = np.array([[3, 5, 9, 10]], np.float32)
-    tile = DetectedImage((20, 30), box, np.array([0.9]), np.array([1]), ragged(encode(mask[None])))
+    tile = DetectedImage((20, 30), box, np.array([0.9], np.float32), np.array([1]), ragged(encode(mask[None])))
     whole = joined([((40, 7, 70, 27), tile)], (50, 90))
     assert whole.boxes.tolist() == [[43, 12, 49, 17]]
     assert whole.masks is not None

@@ -15,6 +15,7 @@ import resnets
 from resnets.cli import main
 from resnets.core.errors import DataError
 from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.tasks.localization.settings import Localize
 from tests.modalities.image.box_files import Scene, Thing, write
 from tests.training.cut import Cut, wait_for_checkpoints
@@ -143,7 +144,7 @@ def test_weights_of_a_classifier_are_a_start_and_known_classes_keep_their_rows(d
     spec = resnets.Spec(depths=(1, 1), widths=(8, 8), stem_width=4, classes=4)
     network = resnets.create(spec, seed=5)
     file = tmp_path / "classifier.safetensors"
-    resnets.save(network, file, classes=("hen", "owl", "cat", "dog"))
+    resnets.save(network, file, classes=("hen", "owl", "cat", "dog"), preprocessing=Preprocessing(resize=36, crop=32))
     out = tmp_path / "r"
     train(data, out, "optimizer.lr=1e-12", weights=str(file), epochs=1)
     found = resnets.load(out).network.state_dict()

@@ -43,7 +43,7 @@ def test_logits_are_those_of_a_classifier_and_boxes_have_a_size(spec: Spec) -> N
     out = network(x)
     assert out.shape == (3, 5, 5)
     last = network.features(x)["C3"]
-    assert torch.equal(out[:, :, 0], network.fc(last.mean((2, 3))))
+    torch.testing.assert_close(out[:, :, 0], network.fc(last.mean((2, 3))), rtol=0, atol=1e-12)
     cells = F.adaptive_avg_pool2d(last, 2).flatten(1)
     shares = network.box_head.box(network.box_head.hidden(cells).clamp(min=0)).sigmoid().view(3, -1, 4)
     expected = torchvision.ops.box_convert(shares, "cxcywh", "xyxy").expand(-1, 5, -1)

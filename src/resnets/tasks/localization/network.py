@@ -32,7 +32,10 @@ class BoxRegressor(nn.Module):
         self.box = nn.Linear(head.hidden, 4 * count)
 
     def forward(self, x: Tensor) -> Tensor:
-        shares = self.box(self.hidden(self.pool(x).flatten(1)).relu()).sigmoid().unflatten(1, (-1, 4))
+        logits = self.box(self.hidden(self.pool(x).flatten(1)).relu())
+        if logits.dtype == torch.bfloat16 or logits.dtype == torch.float16:
+            logits = logits.float()  # those would place a box to a 256th of the input
+        shares = logits.sigmoid().unflatten(1, (-1, 4))
         center, half = shares[:, :, :2], shares[:, :, 2:] / 2
         return torch.cat([center - half, center + half], 2)
 
@@ -132,8 +135,8 @@ class Localizer(ParameterGroups):
     def forward(self, x: Tensor) -> Tensor:
         last = self.backbone(x)
         logits = self.fc(self.avgpool(last).flatten(1))
-        boxes = self.box_head(last).to(logits.dtype).expand(-1, logits.shape[1], -1)
-        return torch.cat([logits[:, :, None], boxes], 2)
+        boxes = self.box_head(last).expand(-1, logits.shape[1], -1)
+        return torch.cat([logits[:, :, None].to(boxes.dtype), boxes], 2)
 
 
 def build(spec: Spec) -> Localizer:
