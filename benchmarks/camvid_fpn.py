@@ -90,7 +90,7 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
     """SMP's network, trained on the batches of `run` with its settings."""
     torch.manual_seed(seed)
     recipe = read_plan(run / "recipe.json").recipe
-    network = smp.FPN("resnet18", encoder_weights=None, classes=CLASSES)
+    network: Any = smp.FPN("resnet18", encoder_weights=None, classes=CLASSES)
     state = load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
     network.encoder.load_state_dict({name: each for name, each in state.items() if not name.startswith("fc.")})
     data = recipe.task.adapt(open_dataset(recipe.data, recipe.format)).train
@@ -117,7 +117,8 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         optimizer.step()
         if step % 100 == 0:
             print(f"smp {seed}: step {step:,} of {steps:,}, loss {float(loss):.3f}", flush=True)
-    return network.eval()
+    trained: nn.Module = network.eval()
+    return trained
 
 
 @torch.inference_mode()

@@ -157,8 +157,8 @@ def answers(given: argparse.Namespace) -> dict[str, Any]:
         return once
 
     ways = {precision: partial(answering, precision=precision) for precision in ("fp32", "bf16")}
-    named = ({f"{who} {way}": made for way, made in ways.items()} for who in ("resnets", "torchvision"))
-    contestants = contest(*named, (ours, theirs), 1)
+    own_ways, their_ways = ({f"{who} {way}": made for way, made in ways.items()} for who in ("resnets", "torchvision"))
+    contestants = contest(own_ways, their_ways, (ours, theirs), 1)
     return compete(f"answers to one image of {SIDE} x {SIDE}", contestants, given.rounds, given.seconds)
 
 

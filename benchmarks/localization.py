@@ -100,13 +100,13 @@ def localization_error(
 
 
 def shares(path: Path, label: str, box: Box) -> NDArray[np.float64]:
-    return np.array(box) / np.array(size(path) * 2)
+    return np.asarray(np.array(box) / np.array(size(path) * 2))
 
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height of an image."""
     with Image.open(path) as image:
-        return image.size
+        return image.width, image.height
 
 
 def convert(tiny: Path, out: Path, classes: int) -> dict[str, Labelled]:
@@ -118,21 +118,21 @@ def convert(tiny: Path, out: Path, classes: int) -> dict[str, Labelled]:
     splits: dict[str, Labelled] = {"train": {}, "test": {}}
     for each in ids:
         for line in (tiny / "train" / each / f"{each}_boxes.txt").read_text().splitlines():
-            name, *box = line.split()
-            splits["train"][Path(name).stem] = tiny / "train" / each / "images" / name, each, behind(box)
+            name, *corners = line.split()
+            splits["train"][Path(name).stem] = tiny / "train" / each / "images" / name, each, behind(corners)
     listed = tiny / "val" / "val_annotations.txt"
     for line in listed.read_text().splitlines() if listed.exists() else ():
-        name, label, *box = line.split()
+        name, label, *corners = line.split()
         if label in ids:
-            splits["test"][Path(name).stem] = tiny / "val" / "images" / name, label, behind(box)
+            splits["test"][Path(name).stem] = tiny / "val" / "images" / name, label, behind(corners)
     if (out / "ImageSets" / "Main" / "train.txt").exists():
         return splits
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for split, images in splits.items():
-        for name, (path, label, each) in images.items():
+        for name, (path, label, box) in images.items():
             shutil.copy(path, out / "JPEGImages" / f"{name}.jpg")
-            (out / "Annotations" / f"{name}.xml").write_text(xml(name, label, each, size(path)))
+            (out / "Annotations" / f"{name}.xml").write_text(xml(name, label, box, size(path)))
         if images:
             (out / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in images))
     return splits

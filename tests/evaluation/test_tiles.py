@@ -55,12 +55,12 @@ class Bright:
 
     def __init__(self, task: Any = None) -> None:
         self.task = task or Detection()
-        self.reader = self
         self.settings = Canvas(targets="boxes")
         self.largest = 0
 
     def load(self, dataset: Any, index: int) -> Image.Image:
-        return dataset.image(index, "RGB", None)
+        image: Image.Image = dataset.image(index, "RGB", None)
+        return image
 
     def predict(self, inputs: Sequence[Image.Image]) -> list[DetectedImage]:
         from scipy.ndimage import find_objects, label
@@ -82,7 +82,7 @@ class Bright:
 
 def answer(image: Image.Image, tiles: Tiles) -> DetectedImage:
     predictor = Bright()
-    tiled = TiledPredictor(predictor, tiles)  # type: ignore[arg-type]
+    tiled = TiledPredictor(predictor, tiles, predictor.settings)  # type: ignore[arg-type]
     (found,) = tiled.predict([tiled.load(dataset_of(predictor.settings, [image]), 0)])
     assert predictor.largest <= tiles.size**2
     return found  # type: ignore[no-any-return]
@@ -117,4 +117,4 @@ def test_masks_stand_where_their_tile_is() -> None:
 
 def test_answers_that_cannot_be_joined_are_refused() -> None:
     with pytest.raises(UsageError, match="--tile is for boxes, not for classification"):
-        TiledPredictor(Bright(Classification()), Tiles(64))  # type: ignore[arg-type]
+        TiledPredictor(Bright(Classification()), Tiles(64), Canvas())  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from resnets.models.initialize import create
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.tasks.detection.network import Detector
+from resnets.tasks.localization.network import Localizer
 from resnets.tasks.networks import build_network
 from resnets.tasks.segmentation.network import SegmentationNet
 from tests.models.kinds import each, without_detectors
@@ -60,12 +61,12 @@ BILLIONS = {  # table 1, for the paper's own bottlenecks
 }
 
 
-def on_meta(spec: Spec) -> ResNet | SegmentationNet | Detector:
+def on_meta(spec: Spec) -> ResNet | SegmentationNet | Detector | Localizer:
     with torch.device("meta"):
         return build_network(spec)
 
 
-def run_forward_and_backward(spec: Spec, size: int) -> ResNet | SegmentationNet | Detector:
+def run_forward_and_backward(spec: Spec, size: int) -> ResNet | SegmentationNet | Detector | Localizer:
     network = resnets.create(spec)
     logits = network(torch.randn(2, 3, size, size))
     assert logits.shape == ((2, spec.classes) if isinstance(spec.head, LinearHead) else (2, spec.classes, size, size))

@@ -19,7 +19,7 @@ VAL = [Scene("v", [Thing("cat", BOXES[0])], id=9)]
 
 
 def scores_of(root: Path, out: Path, *settings: str) -> dict[str, Any]:
-    train(root, out, *settings, epochs=1)
+    train(root, out, "warmup=none", *settings, epochs=1)
     return dict(resnets.evaluate(out, data=str(root), split="val").metrics)
 
 

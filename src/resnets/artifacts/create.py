@@ -22,6 +22,7 @@ from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.nn.shapes import StrideIn
 from resnets.tasks.detection.network import Detector
+from resnets.tasks.localization.network import Localizer
 from resnets.tasks.networks import build_network
 from resnets.tasks.segmentation.network import SegmentationNet
 
@@ -37,7 +38,7 @@ def create(
     seed: int = 0,
     features_only: Literal[False] = False,
     **fields: Any,
-) -> ResNet | SegmentationNet | Detector: ...
+) -> ResNet | SegmentationNet | Detector | Localizer: ...
 @overload
 def create(
     name: str | Spec,
@@ -63,7 +64,7 @@ def create(
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     **fields: Any,
-) -> ResNet | SegmentationNet | Detector | FeatureNet:
+) -> ResNet | SegmentationNet | Detector | Localizer | FeatureNet:
     """Create a network as a torch module, new or with pretrained weights.
 
     Args:
@@ -83,8 +84,8 @@ def create(
     Returns:
         A `ResNet` in training mode: `net(x)` returns logits, `net.features(x)` the stages by name; `net.spec` is the
         spec. For segmentation a `SegmentationNet`, whose logits have the input's size; `net.all_logits(x)` returns
-        those of the auxiliary head, too. For detection a `Detector`, which is called as torchvision's are. With
-        `features_only` a `FeatureNet`, whose `feature_info` has channels and strides.
+        those of the auxiliary head, too. For detection a `Detector`, which is called as torchvision's are; for
+        localization a `Localizer`. With `features_only` a `FeatureNet`, whose `feature_info` has channels and strides.
 
     Raises:
         UsageError: if the name or a field is unknown or a value is out of range.

@@ -108,7 +108,7 @@ class Answering:
         from resnets.artifacts.answers import answers_to
         from resnets.evaluation.tiles import TiledPredictor
 
-        tiled = TiledPredictor(self.model.predictor(self.tta), self.tiles)
+        tiled = TiledPredictor(self.model.predictor(self.tta), self.tiles, self.model.card.preprocessing)
         # One at a time, since a decoded image may be large: the next one is decoded meanwhile.
         return answers_to(inputs, tiled, self.model.card, self.top, 1, 1)
 

@@ -73,21 +73,24 @@ class TiledPredictor:
     """As `NetworkPredictor`, of images that are cut into tiles. Inputs are images that are decoded, tiles are made one
     at a time.
 
+    Args:
+        settings: the preprocessing of the model, such as `Canvas`.
+
     Raises:
         UsageError: the answers of the task cannot be joined.
     """
 
-    def __init__(self, predictor: NetworkPredictor, tiles: Tiles) -> None:
+    def __init__(self, predictor: NetworkPredictor, tiles: Tiles, settings: Any) -> None:
         task = predictor.task
         if not isinstance(task, JoinsTiles):
             raise UsageError(f"--tile is for boxes, not for {task.settings.name}.")
         self.task = predictor.task
         self._joins: JoinsTiles = task
-        self._predictor, self._tiles = predictor, tiles
+        self._predictor, self._tiles, self._settings = predictor, tiles, settings
 
     def load(self, dataset: Dataset, index: int) -> Image.Image:
         """The decoded image, upright."""
-        settings = self._predictor.reader.settings
+        settings = self._settings
         dataset, index = whole(dataset, index)
         with one_image():
             image: Image.Image = dataset.image(index, settings.color, settings.background)  # type: ignore[attr-defined]
@@ -100,6 +103,6 @@ class TiledPredictor:
     def _of_image(self, image: Image.Image) -> Any:
         found = []
         for place in self._tiles.places(image.height, image.width):
-            tile = dataset_of(self._predictor.reader.settings, [image.crop(place)])
+            tile = dataset_of(self._settings, [image.crop(place)])
             found.append((place, self._predictor.predict([self._predictor.load(tile, 0)])[0]))
         return self._joins.join_tiles(found, (image.height, image.width))

@@ -87,7 +87,7 @@ def test_the_loss_is_that_of_torchvision_to_the_nearest_true_box() -> None:
 
 def training_batch(**more: Any) -> Batch:
     boxes = (torch.tensor([[4.0, 6, 40, 38]]), torch.tensor([[0.0, 0, 64, 48], [10, 4, 30, 40], [1, 1, 9, 9]]))
-    ragged = {
+    ragged: dict[str, tuple[Tensor, ...]] = {
         "boxes": boxes,
         "labels": (torch.tensor([2]), torch.tensor([4, 4, 4])),
         "crowds": (torch.tensor([False]), torch.tensor([False, False, True])),

@@ -43,4 +43,5 @@ def box_distances(found: Tensor, true: Sequence[Tensor]) -> Tensor:
     ours = found[:, None].expand_as(padded)
     distances = F.smooth_l1_loss(ours, padded, reduction="none").sum(2)
     distances = distances + generalized_box_iou_loss(ours, padded, reduction="none")
-    return distances.masked_fill(~present, FAR).min(1).values
+    nearest: Tensor = distances.masked_fill(~present, FAR).amin(1)
+    return nearest
