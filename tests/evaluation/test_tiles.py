@@ -17,7 +17,7 @@ from resnets.modalities.inputs import dataset_of
 from resnets.tasks.classification.task import Classification
 from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.masks import decode, encode
-from resnets.tasks.detection.merging import joined
+from resnets.tasks.detection.merging import stitched
 from resnets.tasks.detection.task import Detection
 from resnets.tasks.records import ragged
 
@@ -107,7 +107,7 @@ def test_masks_stand_where_their_tile_is() -> None:
     mask[5:10, 3:9] = 1
     box = np.array([[3, 5, 9, 10]], np.float32)
     tile = DetectedImage((20, 30), box, np.array([0.9], np.float32), np.array([1]), ragged(encode(mask[None])))
-    whole = joined([((40, 7, 70, 27), tile)], (50, 90))
+    whole = stitched([((40, 7, 70, 27), tile)], (50, 90))
     assert whole.boxes.tolist() == [[43, 12, 49, 17]]
     assert whole.masks is not None
     expected = np.zeros((50, 90), np.uint8)

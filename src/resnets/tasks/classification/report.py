@@ -74,7 +74,7 @@ def sections(
         found.append(suspects)
     found += confusions(records, classes)
     errors = int((records["label"] != records["predicted"]).sum())
-    if errors > WORST_ERRORS and (pairs := confused_pairs(records, ids, classes)) is not None:
+    if errors > WORST_ERRORS and len(classes) > 2 and (pairs := confused_pairs(records, ids, classes)) is not None:
         found.append(pairs)
     if (sure := confidence_charts(records, metrics)) is not None:
         found.append(sure)

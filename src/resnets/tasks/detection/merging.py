@@ -38,7 +38,7 @@ def merged(answers: Sequence[DetectedImage], most: int | None = None) -> Detecte
     )
 
 
-def joined(
+def stitched(
     tiles: Sequence[tuple[Place, DetectedImage]], size: tuple[int, int], most: int | None = None
 ) -> DetectedImage:
     """The answer for an image of `size`, height and width, from those to its tiles.

@@ -22,7 +22,7 @@ from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Limits
 from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.matching import match
-from resnets.tasks.detection.merging import Place, joined, merged
+from resnets.tasks.detection.merging import Place, merged, stitched
 from resnets.tasks.detection.network import Detector
 from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
@@ -88,7 +88,7 @@ class Detection:
 
     def join_tiles(self, found: Sequence[tuple[Place, DetectedImage]], size: tuple[int, int]) -> DetectedImage:
         """As `JoinsTiles.join_tiles`."""
-        return joined(found, size, self.settings.max_boxes)
+        return stitched(found, size, self.settings.max_boxes)
 
     def evaluate_batch(self, outputs: list[DetectedImage], batch: Batch, *, choose: bool = False) -> dict[str, Any]:
         return metrics.evaluate_batch(outputs, batch.ragged)
