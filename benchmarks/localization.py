@@ -119,12 +119,15 @@ def convert(tiny: Path, out: Path, classes: int) -> dict[str, Labelled]:
     for each in ids:
         for line in (tiny / "train" / each / f"{each}_boxes.txt").read_text().splitlines():
             name, *corners = line.split()
-            splits["train"][Path(name).stem] = tiny / "train" / each / "images" / name, each, behind(corners)
+            path = tiny / "train" / each / "images" / name
+            if path.exists():  # a part of the set lists all of it
+                splits["train"][path.stem] = path, each, behind(corners)
     listed = tiny / "val" / "val_annotations.txt"
     for line in listed.read_text().splitlines() if listed.exists() else ():
         name, label, *corners = line.split()
-        if label in ids:
-            splits["test"][Path(name).stem] = tiny / "val" / "images" / name, label, behind(corners)
+        path = tiny / "val" / "images" / name
+        if label in ids and path.exists():
+            splits["test"][path.stem] = path, label, behind(corners)
     if (out / "ImageSets" / "Main" / "train.txt").exists():
         return splits
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):

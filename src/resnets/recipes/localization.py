@@ -35,6 +35,6 @@ def small() -> Recipe:
         ),
         batch=32,
         epochs=8,
-        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=1e-4),
+        optimizer=SGD(lr=0.003, momentum=0.9, weight_decay=1e-4),
         schedule=OneCycle(peak=0.25),
     )
