@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,7 @@ def merged(answers: Sequence[DetectedImage], most: int | None = None) -> Detecte
         answers: one or more, in pixels of the same image.
         most: how many boxes are kept; None keeps them all.
     """
-    boxes, scores, labels = (
-        np.concatenate([getattr(each, name) for each in answers]) for name in ("boxes", "scores", "labels")
-    )
-    own = [each.masks for each in answers]
-    masks = None if any(each is None for each in own) else np.concatenate([each for each in own if each is not None])
+    boxes, scores, labels, masks = _together(answers)
     kept = batched_nms(*(torch.from_numpy(each) for each in (boxes, scores, labels)), NMS)[:most].numpy()
     return DetectedImage(
         answers[0].size, boxes[kept], scores[kept], labels[kept], None if masks is None else masks[kept]
@@ -52,23 +49,28 @@ def stitched(
     """
     placed = [_moved(answer, place, size) for place, answer in tiles]
     is_cut = np.concatenate([_cut(each, place, size) for (place, _), each in zip(tiles, placed, strict=True)])
-    boxes, scores, labels = (
-        np.concatenate([getattr(each, name) for each in placed]) for name in ("boxes", "scores", "labels")
-    )
+    boxes, scores, labels, masks = _together(placed)
+    rank = np.argsort(np.argsort(-scores, kind="stable"))
+    exact = boxes.astype(np.float64)
+    own = areas(exact)
     kept = np.ones(len(boxes), bool)
-    order = np.argsort(-scores, kind="stable")
-    rank = np.empty(len(boxes), np.int64)
-    rank[order] = np.arange(len(boxes))
-    own = areas(boxes.astype(np.float64))
     for number in np.flatnonzero(is_cut).tolist():
-        others = np.flatnonzero(labels == labels[number])
-        others = others[(others != number) & ((own[others] > own[number]) | (rank[others] < rank[number]))]
-        share = covered(boxes[number : number + 1].astype(np.float64), boxes[others].astype(np.float64))
-        kept[number] = not (share > NMS).any()
-    own_masks = [each.masks for each in placed]
-    masks = None if any(each is None for each in own_masks) else np.concatenate([m for m in own_masks if m is not None])
+        better = (own > own[number]) | (rank < rank[number])
+        others = np.flatnonzero((labels == labels[number]) & better)
+        kept[number] = not (covered(exact[number : number + 1], exact[others]) > NMS).any()
     whole = DetectedImage(size, boxes[kept], scores[kept], labels[kept], None if masks is None else masks[kept])
     return merged([whole], most)
+
+
+def _together(
+    answers: Sequence[DetectedImage],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Boxes, scores, labels and, where all answers have them, masks, one answer after another."""
+    boxes, scores, labels = (
+        np.concatenate([getattr(each, name) for each in answers]) for name in ("boxes", "scores", "labels")
+    )
+    masks = [each.masks for each in answers if each.masks is not None]
+    return boxes, scores, labels, np.concatenate(masks) if len(masks) == len(answers) else None
 
 
 def _moved(answer: DetectedImage, place: Place, size: tuple[int, int]) -> DetectedImage:
