@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.core.errors import UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.modalities.file_names import Names
 
@@ -136,8 +136,15 @@ class DatasetSplits:
 
     @property
     def train(self) -> Dataset:
-        """The training split; all of the data, where there are no splits."""
-        return self.splits["train"] if "train" in self.splits else self.splits["all"]
+        """The training split; all of the data, where there are no splits.
+
+        Raises:
+            DataError: there are others alone, such as `test`.
+        """
+        for name in ("train", "all"):
+            if name in self.splits:
+                return self.splits[name]
+        raise DataError(f"The data has {', '.join(self.splits)}, and no train to learn from: add it.")
 
     @property
     def watched(self) -> SplitName:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import resnets
 from resnets.core.errors import DataError
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets.masks import MaskDataset, open_masks
@@ -155,3 +156,9 @@ def test_camvid(shared: Path) -> None:
     assert dataset.classes == tuple(map(str, range(11)))
     stored = np.asarray(Image.open(dataset.mask_path(3)))
     assert np.array_equal(dataset.mask(3), np.where(stored == 11, 255, stored))
+
+
+def test_data_with_nothing_to_learn_from_is_named(tmp_path: Path) -> None:
+    root = write_masks(tmp_path, {"test": 2}, width=4, height=2)
+    with pytest.raises(DataError, match="The data has test, and no train to learn from: add it"):
+        resnets.train("segmentation/small", data=str(root), out=tmp_path / "r")
