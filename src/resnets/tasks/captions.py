@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from resnets.core.files import write_bytes
+from resnets.tasks.drawing import write_jpeg
 
 LARGEST, SMALLEST = 1024, 224  # pixels of the longer side: larger images are reduced, smaller ones enlarged
 FONT, LINE = 16, 20  # pixels
@@ -31,6 +30,4 @@ def write_captioned(path: Path, image: Image.Image, lines: Sequence[str]) -> Non
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT)
     for number, line in enumerate(lines):
         draw.text((4, shown.height + LINE // 4 + LINE * number), line.strip(), "black", font)
-    file = io.BytesIO()
-    page.save(file, "JPEG", quality=90)
-    write_bytes(path, file.getvalue())
+    write_jpeg(path, page, quality=90)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import colorsys
+import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from resnets.core.console import printable
+from resnets.core.files import write_bytes
 from resnets.tasks.sections import Outline
 
 Color = tuple[int, int, int]
@@ -17,6 +20,17 @@ MASK = 0.45  # of the colour of a mask over the image
 _SHARE_OF_LINE, _SHARE_OF_TEXT = 1 / 320, 1 / 45  # of the shorter side of an image
 _LINE, _TEXT = (2, 12), (11, 40)  # pixels, least and most
 _GOLDEN = 0.618033988749895  # of a turn between the hues of two classes: any number of them stay apart
+
+
+def write_jpeg(path: Path, image: Image.Image, quality: int) -> None:
+    """Writes an image, whole or not at all.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    write_bytes(path, file.getvalue())
 
 
 def class_color(number: int) -> Color:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ from PIL import Image
 
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
-from resnets.core.files import write_bytes
 from resnets.tasks.boxes import areas
 from resnets.tasks.detection.masks import as_json, decode
-from resnets.tasks.drawing import class_color, draw_masks, draw_outlines
+from resnets.tasks.drawing import class_color, draw_masks, draw_outlines, write_jpeg
 from resnets.tasks.sections import Outline, Part
 
 JPEG_QUALITY = 92
@@ -98,9 +96,7 @@ def write_answer(answer: DetectedImage, folder: Path, name: str, image: Any, cla
         image: Pillow's image, upright; None where there is none to draw on.
     """
     if image is not None:
-        file = io.BytesIO()
-        drawn(answer, image, classes).save(file, "JPEG", quality=JPEG_QUALITY)
-        write_bytes(folder / f"{name}.drawn.jpg", file.getvalue())
+        write_jpeg(folder / f"{name}.drawn.jpg", drawn(answer, image, classes), JPEG_QUALITY)
 
 
 def drawn(answer: DetectedImage, image: Image.Image, classes: tuple[str, ...]) -> Image.Image:

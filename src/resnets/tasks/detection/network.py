@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Self, overload
+from typing import ClassVar, overload
 
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
 from resnets.models.box_heads import BoxHead, C4Head, RetinaNetHead
-from resnets.models.feature_info import FeatureInfo
 from resnets.models.initialize import allocate
-from resnets.models.memory import Segments
-from resnets.models.parameter_groups import ParameterGroups
+from resnets.models.on_backbone import OnBackbone
 from resnets.models.resnet import ResNet
 from resnets.models.spec import Spec
 from resnets.nn.stochastic import number_stochastic_layers
@@ -31,7 +29,7 @@ from resnets.tasks.detection.pyramid import Pyramid, Shared
 from resnets.tasks.detection.region_heads import RegionHeads
 
 
-class Detector(ParameterGroups):
+class Detector(OnBackbone):
     """Boxes of objects in images, and their masks.
 
     It is called as torchvision's detectors are: `net(images)` in evaluation returns the answers to a list of images,
@@ -141,39 +139,6 @@ class Detector(ParameterGroups):
         objects = objects_of(targets, given, masks=self.settings.masks)
         losses = self.losses(given.inputs, objects, given.regions)
         return {name: of_images.mean() for name, of_images in losses.items()}
-
-    @property
-    def recomputed(self) -> Segments:
-        """The segments of the backbone's blocks that are recomputed in the backward pass; see `ResNet.recomputed`."""
-        return self.backbone.body.recomputed
-
-    @recomputed.setter
-    def recomputed(self, segments: Segments) -> None:
-        self.backbone.body.recomputed = segments
-
-    @property
-    def num_features(self) -> int:
-        """Channels of the residual network's last feature map."""
-        return self.backbone.body.num_features
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, without the background."""
-        return self.spec.classes
-
-    @property
-    def feature_info(self) -> FeatureInfo:
-        """Channels, strides and modules of the residual network's feature maps."""
-        return self.backbone.body.feature_info
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Sets whether every block of the residual network is recomputed in the backward pass."""
-        self.backbone.body.set_grad_checkpointing(enable)
-
-    def freeze(self, stages: int) -> Self:
-        """Freezes the first parts of the residual network; see `Freezable.freeze`."""
-        self.backbone.body.freeze(stages)
-        return self
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The feature maps of the residual network by name; see `ResNet.features`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import torch
 from torch import Tensor
 
 from resnets.core.console import printable
-from resnets.core.files import write_bytes
-from resnets.tasks.drawing import class_color, draw_outlines
+from resnets.tasks.drawing import class_color, draw_outlines, write_jpeg
 from resnets.tasks.sections import Outline
 
 JPEG_QUALITY = 90
@@ -60,9 +58,7 @@ def write_answer(answer: list[Guess], folder: Path, name: str, image: Any, class
     named, share, (left, top, right, bottom) = answer[0]
     shares = (left / image.width, top / image.height, right / image.width, bottom / image.height)
     outline = Outline(shares, class_color(classes.index(named)), f"{named} {share:.0%}")
-    file = io.BytesIO()
-    draw_outlines(image, [outline]).save(file, "JPEG", quality=JPEG_QUALITY)
-    write_bytes(folder / f"{name}.drawn.jpg", file.getvalue())
+    write_jpeg(folder / f"{name}.drawn.jpg", draw_outlines(image, [outline]), JPEG_QUALITY)
 
 
 def ranked(outputs: Tensor) -> Tensor:

@@ -30,6 +30,17 @@ def best_overlaps(boxes: NDArray[Any], true_boxes: Iterable[NDArray[Any]]) -> ND
     return np.stack(rows) if rows else np.zeros(boxes.shape[:2])
 
 
+def right_guesses(records: SampleRecords) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(N, K) bool each: which guesses have the true class, and which of these have a box that is right too."""
+    right = records["guesses"] == records["label"][:, None]
+    return right, right & (best_overlaps(records["boxes"], records["true_boxes"]) >= LEAST_IOU)
+
+
+def given_overlaps(records: SampleRecords) -> NDArray[np.float64]:
+    """(N,) the largest IoU that the box of the true class has with a true box."""
+    return best_overlaps(records["given_boxes"][:, None], records["true_boxes"])[:, 0]
+
+
 def metrics(records: SampleRecords) -> dict[str, Any]:
     """The figures over all samples, ready for JSON.
 
@@ -44,14 +55,13 @@ def metrics(records: SampleRecords) -> dict[str, Any]:
         a true box), "given_class_localization_error" (the box of the true class has less), "loss" and "samples". All
         but the last two are fractions of 1; None where there are no samples.
     """
-    right = records["guesses"] == records["label"][:, None]
-    placed = right & (best_overlaps(records["boxes"], records["true_boxes"]) >= LEAST_IOU)
-    given = best_overlaps(records["given_boxes"][:, None], records["true_boxes"])[:, 0] >= LEAST_IOU
+    right, placed = right_guesses(records)
+    given = np.asarray(given_overlaps(records) >= LEAST_IOU)
     return {
         "top1_error": _error(right[:, 0]),
-        "top5_error": _error(right.any(1)),
+        "top5_error": _error(np.asarray(right.any(1))),
         "top1_localization_error": _error(placed[:, 0]),
-        "top5_localization_error": _error(placed.any(1)),
+        "top5_localization_error": _error(np.asarray(placed.any(1))),
         "given_class_localization_error": _error(given),
         "loss": float(records["loss"].astype(np.float64).mean()) if "loss" in records and len(right) else None,
         "samples": len(right),

@@ -3,17 +3,15 @@
 # Without `from __future__ import annotations`: tracing copies those of `forward`, and TorchScript needs them as types.
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
-from resnets.models.feature_info import FeatureInfo
 from resnets.models.heads import LocalizationHead
 from resnets.models.initialize import allocate
-from resnets.models.memory import Segments
-from resnets.models.parameter_groups import ParameterGroups
+from resnets.models.on_backbone import OnBackbone
 from resnets.models.resnet import ResNet, layers_of
 from resnets.models.spec import Spec
 from resnets.nn.stochastic import number_stochastic_layers
@@ -40,7 +38,7 @@ class BoxRegressor(nn.Module):
         return torch.cat([center - half, center + half], 2)
 
 
-class Localizer(ParameterGroups):
+class Localizer(OnBackbone):
     """The class of each image, and for each class the box of an object of it.
 
     (N, spec.channels, H, W) to (N, spec.classes, 5), in training and evaluation alike: the logit of each class, and
@@ -54,7 +52,6 @@ class Localizer(ParameterGroups):
         box_head: the `BoxRegressor`.
     """
 
-    __jit_unused_properties__: ClassVar = ["recomputed", "num_features", "num_classes", "feature_info"]
     backbone_prefix: ClassVar[str] = "backbone."
 
     def __init__(self, spec: Spec) -> None:
@@ -72,39 +69,6 @@ class Localizer(ParameterGroups):
         self.fc = nn.Linear(self.backbone.num_features, spec.classes)
         self.box_head = BoxRegressor(self.backbone.num_features, spec.head, spec.head.boxes(spec.classes))
         number_stochastic_layers(self)
-
-    @property
-    def recomputed(self) -> Segments:
-        """The segments of the backbone's blocks that are recomputed in the backward pass; see `ResNet.recomputed`."""
-        return self.backbone.recomputed
-
-    @recomputed.setter
-    def recomputed(self, segments: Segments) -> None:
-        self.backbone.recomputed = segments
-
-    @property
-    def num_features(self) -> int:
-        """Channels of the last feature map."""
-        return self.backbone.num_features
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return self.spec.classes
-
-    @property
-    def feature_info(self) -> FeatureInfo:
-        """Channels, strides and modules of the backbone's feature maps."""
-        return self.backbone.feature_info
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Sets whether every block of the backbone is recomputed in the backward pass."""
-        self.backbone.set_grad_checkpointing(enable)
-
-    def freeze(self, stages: int) -> Self:
-        """Freezes the first parts of the backbone; see `Freezable.freeze`."""
-        self.backbone.freeze(stages)
-        return self
 
     def get_classifier(self) -> nn.Module:
         """The linear layer of the classes."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
-from resnets.tasks.localization.metrics import LEAST_IOU, best_overlaps
+from resnets.tasks.localization.metrics import LEAST_IOU, given_overlaps, right_guesses
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Outline, Section, Span, Table
 
 WORST = 24
@@ -70,7 +70,7 @@ def figures(metrics: Mapping[str, Any]) -> Table:
 
 def worst_images(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[str, ...]) -> Gallery:
     """The images whose box of the true class has the least IoU, at most `WORST`, with this box and the true ones."""
-    overlap = best_overlaps(records["given_boxes"][:, None], records["true_boxes"])[:, 0]
+    overlap = given_overlaps(records)
     order = np.argsort(overlap, kind="stable")[:WORST]
     items = []
     for row in order.tolist():
@@ -87,13 +87,12 @@ def worst_images(records: SampleRecords, ids: NDArray[np.int64], classes: tuple[
 
 def class_table(records: SampleRecords, classes: tuple[str, ...]) -> Table:
     """The errors of each class that has images, those with the largest localization error first."""
-    right = records["guesses"] == records["label"][:, None]
-    placed = right & (best_overlaps(records["boxes"], records["true_boxes"]) >= LEAST_IOU)
-    given = best_overlaps(records["given_boxes"][:, None], records["true_boxes"])[:, 0] >= LEAST_IOU
+    right, placed = right_guesses(records)
+    given = np.asarray(given_overlaps(records) >= LEAST_IOU)
     rows = []
     for number in np.unique(records["label"]).tolist():
         own = records["label"] == number
-        errors = tuple(float(1 - each[own].mean()) for each in (placed.any(1), given, right[:, 0]))
+        errors = tuple(float(1 - each[own].mean()) for each in (np.asarray(placed.any(1)), given, right[:, 0]))
         rows.append((errors, (classes[number], *(f"{error:.2%}" for error in errors), f"{own.sum():,}")))
     rows.sort(key=lambda each: (-each[0][0], -each[0][1]))
     columns = ("class", "class and box, 5 guesses", "box, the class given", "class, 1 guess", "images")
@@ -113,7 +112,7 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
 
 def columns(records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
     """For each sample the true class, the most probable one with its box, and the IoU of the box of the true class."""
-    overlap = best_overlaps(records["given_boxes"][:, None], records["true_boxes"])[:, 0]
+    overlap = given_overlaps(records)
     first = records["boxes"][:, 0].astype(np.float64)
     sides = {side: first[:, place].tolist() for place, side in enumerate(("left", "top", "right", "bottom"))}
     return {

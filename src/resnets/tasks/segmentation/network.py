@@ -7,25 +7,23 @@ values of torchvision's `fcn_resnet50` `101` and `deeplabv3_resnet50` `101`; `ta
 # Without `from __future__ import annotations`: tracing copies those of `forward`, and TorchScript needs them as types.
 
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.core.errors import UsageError
-from resnets.models.feature_info import FeatureInfo
 from resnets.models.heads import FPNHead, PixelHead
 from resnets.models.initialize import allocate
-from resnets.models.memory import Segments
-from resnets.models.parameter_groups import ParameterGroups
+from resnets.models.on_backbone import OnBackbone
 from resnets.models.resnet import ResNet, layers_of
 from resnets.models.spec import Spec
 from resnets.nn.stochastic import number_stochastic_layers
 from resnets.tasks.segmentation.heads import INTERPOLATION, build_head, fcn
 
 
-class SegmentationNet(ParameterGroups):
+class SegmentationNet(OnBackbone):
     """Logits for each pixel: those of a head on the feature maps, enlarged to the size of the input.
 
     (N, spec.channels, H, W) to (N, spec.classes, H, W), for any height and width, in training and evaluation alike.
@@ -37,7 +35,6 @@ class SegmentationNet(ParameterGroups):
         aux_classifier: the head on the stage before it, where `spec.head.auxiliary`.
     """
 
-    __jit_unused_properties__: ClassVar = ["recomputed", "num_features", "num_classes", "feature_info"]
     backbone_prefix: ClassVar[str] = "backbone."
 
     def __init__(self, spec: Spec) -> None:
@@ -59,39 +56,6 @@ class SegmentationNet(ParameterGroups):
         self.takes_all_stages = isinstance(spec.head, FPNHead)
         self.interpolation = INTERPOLATION[spec.dimensions]
         number_stochastic_layers(self)
-
-    @property
-    def recomputed(self) -> Segments:
-        """The segments of the backbone's blocks that are recomputed in the backward pass; see `ResNet.recomputed`."""
-        return self.backbone.recomputed
-
-    @recomputed.setter
-    def recomputed(self, segments: Segments) -> None:
-        self.backbone.recomputed = segments
-
-    @property
-    def num_features(self) -> int:
-        """Channels of the last feature map."""
-        return self.backbone.num_features
-
-    @property
-    def num_classes(self) -> int:
-        """Number of logits of each pixel."""
-        return self.spec.classes
-
-    @property
-    def feature_info(self) -> FeatureInfo:
-        """Channels, strides and modules of the backbone's feature maps."""
-        return self.backbone.feature_info
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Sets whether every block of the backbone is recomputed in the backward pass."""
-        self.backbone.set_grad_checkpointing(enable)
-
-    def freeze(self, stages: int) -> Self:
-        """Freezes the first parts of the backbone; see `Freezable.freeze`."""
-        self.backbone.freeze(stages)
-        return self
 
     def get_classifier(self) -> nn.Module:
         """The head."""
