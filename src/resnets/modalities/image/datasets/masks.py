@@ -8,92 +8,40 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnets.core.errors import DataError, UsageError
 from resnets.core.workers import usable_cores
-from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, SplitName
-from resnets.modalities.file_names import Names, normalized_name
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+from resnets.modalities.file_names import Names
 from resnets.modalities.image.datasets.mask_files import Pair, find_pairs
+from resnets.modalities.image.datasets.with_masks import ImagesWithMasks
 from resnets.modalities.image.datasets.yolo_yaml import parse_yaml
-from resnets.modalities.image.preprocessing import Background, Color
-from resnets.modalities.image.read.mask import VOID, mask_size, read_mask
-from resnets.modalities.image.read.pillow import open_image
+from resnets.modalities.image.read.mask import VOID, read_mask
 
 CLASSES_FILE, CLASSES_YAML = "classes.txt", "semantic.yaml"
 _UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class MaskDataset:
-    """Images and masks in the folder `root`, read from their files one at a time.
+class MaskDataset(ImagesWithMasks):
+    """Images and masks whose values stand for classes.
 
     The classes are numbered in the order of their values in the masks, without the value that is ignored.
 
     Args:
-        images, masks: (N,) names relative to `root`.
         values: name of the class by value in the masks, in ascending order of the values.
         ignore: the value of pixels that count for nothing; None where all count.
     """
 
-    root: Path
-    images: Names
-    masks: Names
     values: tuple[tuple[int, str], ...]
     ignore: int | None = VOID
-
-    @property
-    def modality(self) -> str:
-        return "image"
-
-    @property
-    def task(self) -> str:
-        return "segmentation"
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         return tuple(name for value, name in self.values if value != self.ignore)
-
-    @property
-    def targets(self) -> Mapping[str, NDArray[Any]]:
-        return {}
-
-    @property
-    def strata(self) -> NDArray[np.int64]:
-        return np.zeros(len(self), np.int64)
-
-    @property
-    def on_disk(self) -> tuple[OnDisk, ...]:
-        return OnDisk(self.root, self.images), OnDisk(self.root, self.masks)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def path(self, index: int) -> Path:
-        return self.on_disk[0].path(index)
-
-    def mask_path(self, index: int) -> Path:
-        return self.on_disk[1].path(index)
-
-    def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
-        """The decoded image, upright.
-
-        Raises:
-            DataError: it is damaged, or its mask has another size.
-        """
-        path = self.path(index)
-        image = open_image(path, color, background=background)
-        height, width = mask_size(self.mask_path(index))
-        if (width, height) != image.size:
-            raise DataError(
-                f"{self.mask_path(index)} has {width} x {height} pixels, and its image {path}, upright, "
-                f"{image.width} x {image.height}: they must have the same size."
-            )
-        return image
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """(H, W) class numbers; `VOID` where a pixel counts for nothing.
@@ -106,21 +54,6 @@ class MaskDataset:
         if (numbers == _UNKNOWN).any():
             raise DataError(self._unknown_values(index, values[numbers == _UNKNOWN]))
         return numbers.astype(np.uint8)
-
-    def target(self, index: int) -> Arrays:
-        return {"masks": self.mask(index)}
-
-    def encoded(self, index: int) -> bytes | None:
-        return self.on_disk[0].encoded(index)
-
-    def fingerprint(self, index: int) -> bytes:
-        return b""
-
-    def name(self, index: int) -> str:
-        return str(self.path(index))
-
-    def key(self, index: int) -> bytes:
-        return normalized_name(self.images[index])
 
     def ignoring(self, value: int | None) -> MaskDataset:
         """The dataset in which pixels of another `value` count for nothing, and those of 255 are like others.

@@ -10,87 +10,37 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnets.core.errors import DataError
 from resnets.core.typed import short
-from resnets.modalities.base import Arrays, Dataset, DatasetSplits, OnDisk, SplitName, Subset
-from resnets.modalities.file_names import Names, normalized_name
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
+from resnets.modalities.file_names import Names
 from resnets.modalities.image.datasets.coco_files import find_panoptic, root_of
 from resnets.modalities.image.datasets.coco_json import Categories, COCOFile, Entry, is_id
-from resnets.modalities.image.preprocessing import Background, Color
+from resnets.modalities.image.datasets.with_masks import ImagesWithMasks
 from resnets.modalities.image.read import decode_memory
 from resnets.modalities.image.read.mask import VOID
-from resnets.modalities.image.read.pillow import named_errors, open_image, read_header
+from resnets.modalities.image.read.pillow import named_errors, read_header
 
 
 @dataclass(frozen=True, eq=False)
-class PanopticDataset:
-    """Images and the segments of their pixels, read from their files one at a time.
+class PanopticDataset(ImagesWithMasks):
+    """Images and the segments of their pixels.
 
     Args:
-        images, masks: (N,) names relative to `root`.
         category_ids: what the data calls each class.
         offsets: (N + 1,) the segments of image i are those from `offsets[i]` to `offsets[i + 1]`.
         ids: (M,) of the segments, rising within an image; `labels` (M,) are the numbers of their classes.
     """
 
-    root: Path
-    images: Names
-    masks: Names
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     offsets: NDArray[np.int64]
     ids: NDArray[np.int64]
     labels: NDArray[np.uint8]
-
-    @property
-    def modality(self) -> str:
-        return "image"
-
-    @property
-    def task(self) -> str:
-        return "segmentation"
-
-    @property
-    def targets(self) -> Mapping[str, NDArray[Any]]:
-        return {}
-
-    @property
-    def strata(self) -> NDArray[np.int64]:
-        return np.zeros(len(self), np.int64)
-
-    @property
-    def on_disk(self) -> tuple[OnDisk, ...]:
-        return OnDisk(self.root, self.images), OnDisk(self.root, self.masks)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def path(self, index: int) -> Path:
-        return self.on_disk[0].path(index)
-
-    def mask_path(self, index: int) -> Path:
-        return self.on_disk[1].path(index)
-
-    def image(self, index: int, color: Color, background: Background | None = None) -> Image.Image:
-        """The decoded image, upright.
-
-        Raises:
-            DataError: it is damaged, or its mask has another size.
-        """
-        path, mask = self.path(index), self.mask_path(index)
-        image = open_image(path, color, background=background)
-        if (size := read_header(mask, str(mask)).size) != image.size:
-            raise DataError(
-                f"{mask} has {size[0]} x {size[1]} pixels, and its image {path}, upright, {image.width} x "
-                f"{image.height}: they must have the same size."
-            )
-        return image
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """(H, W) class numbers; `VOID` where a pixel belongs to no segment.
@@ -114,22 +64,10 @@ class PanopticDataset:
         labels = np.concatenate([np.array([VOID], np.uint8), self.labels[rows]])
         return np.asarray(labels[numbers][places].reshape(pixels.shape[:2]))
 
-    def target(self, index: int) -> Arrays:
-        return {"masks": self.mask(index)}
-
-    def encoded(self, index: int) -> bytes | None:
-        return self.on_disk[0].encoded(index)
-
     def fingerprint(self, index: int) -> bytes:
         """The ids and classes of the segments, the same on every machine."""
         rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         return self.ids[rows].astype("<i8").tobytes() + self.labels[rows].tobytes()
-
-    def name(self, index: int) -> str:
-        return str(self.path(index))
-
-    def key(self, index: int) -> bytes:
-        return normalized_name(self.images[index])
 
 
 def open_panoptic(path: Path) -> DatasetSplits:
