@@ -14,8 +14,8 @@ from resnets.evaluation.predictor import NetworkPredictor
 from resnets.modalities.base import Dataset, whole
 from resnets.modalities.image.read.decode_memory import one_image
 from resnets.modalities.inputs import dataset_of
+from resnets.tasks.regions import Place
 
-Place = tuple[int, int, int, int]  # left, top, right and bottom in pixels
 LEAST = 16  # pixels of a side
 
 

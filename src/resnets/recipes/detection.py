@@ -12,10 +12,12 @@ from resnets.modalities.image.transforms.random_shortest_size import RandomShort
 from resnets.models.box_heads import FasterRCNNHead
 from resnets.models.catalog import find
 from resnets.tasks.detection.settings import Detect
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import Cosine, Step, Warmup
 
 _COCO = 117_266  # images of train2017 with a box, which detectron2 and torchvision train on
+_FROZEN = FineTuning(freeze=2)  # the stem and the first stage, as in detectron2 and torchvision
 _ITERATIONS = 90_000  # of 16 images: what "1x" means since Detectron
 
 
@@ -88,13 +90,13 @@ def small() -> Recipe:
     """ResNet-18 with a feature pyramid on images of 320 px, for two cores. The default for boxes.
 
     Source: this project. It is `fasterrcnn_fpn` with a smaller network, image and batch, and with fewer
-    regions and hidden units, which on the CPU cost more than the residual network. Its length is in steps, so that
-    more images take no longer: for them, give --epochs. Canvases have the proportions of the data's median image.
+    regions, channels and hidden units, which on the CPU cost more than the residual network. Its length is in steps, so
+    that more images take no longer: for them, give --epochs. Canvases have the proportions of the data's median image.
     Cost: 1,500 steps of 4 images of 320 px.
     Expected: no run of this length was measured yet.
     Command: resnets train --data FOLDER --weights FILE
     """
-    head = FasterRCNNHead(hidden=512, candidates=(1000, 500), proposals=(500, 300), regions_per_image=128)
+    head = FasterRCNNHead(pyramid=128, hidden=512, candidates=(1000, 500), proposals=(500, 300), regions_per_image=128)
     return Recipe(
         name="detection/small",
         data="coco",
@@ -109,6 +111,7 @@ def small() -> Recipe:
         warmup=Warmup(epochs=2.0),
         clip_norm=10.0,
         evaluate_every=5,
+        fine_tuning=_FROZEN,
     )
 
 
@@ -126,4 +129,5 @@ def _one_x(name: str, model: str) -> Recipe:
         optimizer=SGD(lr=0.02, momentum=0.9, weight_decay=1e-4),
         schedule=Step(milestones=(60 / 90, 80 / 90)),
         warmup=Warmup(epochs=1000 * 16 / _COCO, factor=0.001),
+        fine_tuning=_FROZEN,
     )

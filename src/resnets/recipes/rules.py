@@ -177,6 +177,17 @@ def _finetune(
     )
 
 
+def _detection(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    if weights is not None:
+        return recipe, (Reason("model", "the weights fit it"),)
+    recipe = replace(
+        recipe, model=replace(recipe.model, norm="group"), fine_tuning=replace(recipe.fine_tuning, freeze=0)
+    )
+    return recipe, (Reason("model", "with group norm, and nothing is frozen, as there are no weights"),)
+
+
 def _small_detection(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
 ) -> tuple[Recipe, tuple[Reason, ...]]:
@@ -184,17 +195,21 @@ def _small_detection(
     height, width = (
         -(-side // canvas.divisor) * canvas.divisor for side in canvas.evaluation_size(facts.height, facts.width)
     )
-    model = recipe.model if weights is not None else replace(recipe.model, norm="group")
-    recipe = replace(recipe, model=model, preprocessing=replace(canvas, crop=(height, width)))
+    recipe, reasons = _detection(recipe, facts, weights, time)
+    recipe = replace(recipe, preprocessing=replace(canvas, crop=(height, width)))
     return recipe, (
-        Reason("model", "with group norm, as there are no weights" if weights is None else "the weights fit it"),
+        *reasons,
         Reason("size", f"as the images are, of {facts.width} x {facts.height} px (median), with {canvas.resize} px"),
         Reason("length", "as the recipe has it, however many images there are"),
     )
 
 
 # What fits a recipe, by its name.
-RULES = {"photos": _photos, "finetune": _finetune, "detection/small": _small_detection}
+RULES = {
+    "photos": _photos, "finetune": _finetune, "detection/small": _small_detection,
+    "detection/fasterrcnn-fpn": _detection, "detection/maskrcnn": _detection, "detection/retinanet": _detection,
+    "detection/fasterrcnn-c4": _detection,
+}  # fmt: skip
 
 
 def fine_tuning_epochs(samples: int) -> int:

@@ -14,10 +14,9 @@ from resnets.tasks.boxes import areas, covered
 from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.masks import decode, encode
 from resnets.tasks.records import ragged
+from resnets.tasks.regions import Place
 
-Place = tuple[int, int, int, int]  # left, top, right and bottom in pixels
 NEAR = 2.0  # pixels from the side of a tile at which a box ends there
-
 NMS = 0.5  # the IoU with a better box of its class above which a box is left out, as in the detectors
 
 

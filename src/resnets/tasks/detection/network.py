@@ -27,6 +27,7 @@ from resnets.tasks.detection.images import answers_of, objects_of, resized
 from resnets.tasks.detection.proposals import ProposalNetwork
 from resnets.tasks.detection.pyramid import Pyramid, Shared
 from resnets.tasks.detection.region_heads import RegionHeads
+from resnets.tasks.regions import regions_of
 
 
 class Detector(OnBackbone):
@@ -84,7 +85,7 @@ class Detector(OnBackbone):
         if "head" in self._modules:
             return self.head.losses(maps, anchors, objects)
         scored = self.rpn(maps, anchors)
-        proposals = self.rpn.propose(scored, _regions(inputs, anchors, regions), learning=True)
+        proposals = self.rpn.propose(scored, regions_of(inputs, regions).to(anchors), learning=True)
         of_regions = self.roi_heads.losses(self.backbone, maps, proposals, objects)
         return of_regions | self.rpn.losses(scored, objects)
 
@@ -101,7 +102,7 @@ class Detector(OnBackbone):
         limits = limits or self.limits
         maps = self.backbone(inputs)
         anchors = anchors_on(maps, self.backbone.strides, self.settings)
-        within = _regions(inputs, anchors, regions)
+        within = regions_of(inputs, regions).to(anchors)
         if "head" in self._modules:
             return self.head.detect(maps, anchors, within, limits)
         proposals = self.rpn.propose(self.rpn(maps, anchors), within, learning=False)
@@ -166,14 +167,6 @@ class Detector(OnBackbone):
             self.set_submodule(name, new.to(weight.device, weight.dtype).train(self.training))
         if "head" in self._modules:
             self.head.classification_head.num_classes = 1 + classes
-
-
-def _regions(inputs: Tensor, like: Tensor, regions: Tensor | None) -> Tensor:
-    """(N, 4) `regions`, or those of whole inputs, with the numbers of `like`."""
-    if regions is not None:
-        return regions.to(like)
-    height, width = inputs.shape[2:]
-    return like.new_tensor([0, 0, width, height]).expand(len(inputs), 4)
 
 
 def build(spec: Spec) -> Detector:

@@ -59,7 +59,8 @@ def _drawn(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> list[str]:
 def on_input(batch: Batch) -> Batch:
     """An evaluation batch whose targets are in pixels of the originals, with those in pixels of the input."""
     boxes, masks = list(batch.ragged["boxes"]), list(batch.ragged.get("masks", ()))
-    inputs, regions = batch["inputs"], regions_of(batch)
+    inputs = batch["inputs"]
+    regions = regions_of(inputs, batch.dense.get("regions"))
     for row, (size, region) in enumerate(zip(batch["sizes"].tolist(), regions.tolist(), strict=True)):
         left, top, right, bottom = region
         scale = boxes[row].new_tensor([(right - left) / size[1], (bottom - top) / size[0]] * 2)

@@ -22,13 +22,13 @@ from resnets.tasks.detection.answers import DetectedImage
 from resnets.tasks.detection.boxes import Limits
 from resnets.tasks.detection.categories import categories
 from resnets.tasks.detection.matching import match
-from resnets.tasks.detection.merging import Place, merged, stitched
+from resnets.tasks.detection.merging import merged, stitched
 from resnets.tasks.detection.network import Detector
 from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.thresholds import best_thresholds
 from resnets.tasks.records import ragged
-from resnets.tasks.regions import regions_of
+from resnets.tasks.regions import Place, regions_of
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
@@ -58,8 +58,9 @@ class Detection:
 
     def predict(self, network: Network, batch: Batch) -> list[DetectedImage]:
         detector = cast(Detector, network)
-        found = detector.detect(batch["inputs"], batch.dense.get("regions"), limits=self._limits(detector))
-        places = zip(regions_of(batch).tolist(), batch["sizes"].tolist(), batch["mirrored"].tolist(), strict=True)
+        regions = regions_of(batch["inputs"], batch.dense.get("regions"))
+        found = detector.detect(batch["inputs"], regions, limits=self._limits(detector))
+        places = zip(regions.tolist(), batch["sizes"].tolist(), batch["mirrored"].tolist(), strict=True)
         return [
             answer_of(each, region, (size[0], size[1]), mirrored=mirrored)
             for each, (region, size, mirrored) in zip(found, places, strict=True)

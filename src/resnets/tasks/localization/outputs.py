@@ -20,7 +20,7 @@ def on_originals(outputs: Tensor, batch: Batch) -> Tensor:
     """
     height, width = batch["inputs"].shape[2:]
     sizes = batch["sizes"].to(outputs)[:, [1, 0, 1, 0]]  # (N, 4) width, height, width, height
-    regions = regions_of(batch).to(outputs)
+    regions = regions_of(batch["inputs"], batch.dense.get("regions")).to(outputs)
     start = regions[:, [0, 1, 0, 1]]
     scale = sizes / (regions[:, [2, 3, 2, 3]] - start)
     boxes = outputs[:, :, 1:] * outputs.new_tensor([width, height, width, height])

@@ -46,7 +46,7 @@ class Localization:
         outputs: Tensor = network(batch["inputs"])
         height, width = batch["inputs"].shape[2:]
         sides = outputs.new_tensor([width, height, width, height], dtype=torch.float32)
-        regions = regions_of(batch).to(sides) / sides
+        regions = regions_of(batch["inputs"], batch.dense.get("regions")).to(sides) / sides
         start = regions[:, [0, 1, 0, 1]]
         scale = 1 / (regions[:, [2, 3, 2, 3]] - start)
         boxes = (outputs[:, :, 1:].float() - start[:, None]) * scale[:, None]
