@@ -9,7 +9,7 @@ import pytest
 
 from resnets.core.errors import UsageError
 from resnets.recipes.catalog import DEFAULTS, RECIPES, default_for, suits_digits
-from resnets.recipes.rules import DataFacts
+from resnets.recipes.facts import DataFacts
 
 
 def splits(modality: str, task: str, format: str = "folders") -> Any:

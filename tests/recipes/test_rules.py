@@ -11,7 +11,8 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
-from resnets.recipes.rules import DataFacts, TimeFacts, batch_for, epochs_for, fitted, scaled, scratch_batch_for
+from resnets.recipes.facts import DataFacts, TimeFacts
+from resnets.recipes.rules import batch_for, epochs_for, fitted, scaled, scratch_batch_for
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, AdamW, Recipe

@@ -19,7 +19,7 @@ from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
-    from resnets.recipes.rules import DataFacts, Reason, TimeFacts
+    from resnets.recipes.facts import DataFacts, Reason, TimeFacts
     from resnets.tasks.catalog import AnyTask
 
 FILES, DECODED = 64, 16  # images whose size is read: from their headers, and where they have to be decoded
@@ -120,8 +120,9 @@ def choose_recipe(
     if named is None and (data in _DIGITS or (data in _CIFAR and weights is None)):
         return RecipeChoice(find_recipe("digits" if data in _DIGITS else "fast/cifar10"))
     from resnets.artifacts.weights_facts import facts_of
+    from resnets.recipes.facts import Reason
     from resnets.recipes.initial_weights import with_weights
-    from resnets.recipes.rules import RULES, Reason, fitted
+    from resnets.recipes.rules import RULES, fitted
 
     if named is not None and (named.name not in RULES or recipe != named.name):
         return RecipeChoice(named)
@@ -169,7 +170,7 @@ def choose_recipe(
 
 def data_facts(splits: DatasetSplits) -> DataFacts:
     """What the rules know of the data: counts, and the median size of `FILES` images spread evenly over `train`."""
-    from resnets.recipes.rules import DataFacts
+    from resnets.recipes.facts import DataFacts
 
     train = splits.train
     sizes, modes = _sizes(train)
@@ -232,7 +233,7 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
 def _time(minutes: float | None, device: str, recipe: Recipe) -> TimeFacts | None:
     if minutes is None:
         return None
-    from resnets.recipes.rules import TimeFacts
+    from resnets.recipes.facts import TimeFacts
     from resnets.training.environment import choose
 
     here = choose(device, recipe.precision)

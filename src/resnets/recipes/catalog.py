@@ -25,7 +25,7 @@ from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnets.modalities.base import DatasetSplits
-    from resnets.recipes.rules import DataFacts
+    from resnets.recipes.facts import DataFacts
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "audio/logmel": audio.log_mel,

@@ -1,5 +1,6 @@
 """Rules that fit recipes to the data, the weights and the time, before the user's settings: those of `photos` and
-`finetune`, and the proportions of the images and the norm of `detection/small`.
+`finetune`; of detectors, which begin with weights, what holds without any, and of `detection/small` the proportions of
+the images.
 
     size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
             the largest at which `LEAST_EPOCHS` fit into it (or `LEAST_IMAGES`, where an epoch is short)
@@ -19,17 +20,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeVar, cast
+from dataclasses import replace
+from typing import TypeVar, cast
 
 from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.config import names_of
-from resnets.core.typed import checked
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
 from resnets.models.spec import Spec
+from resnets.recipes.facts import DataFacts, Reason, TimeFacts
 from resnets.recipes.initial_weights import with_network
 from resnets.tasks.catalog import find as find_task
 from resnets.training.fine_tuning import FineTuning
@@ -45,54 +46,7 @@ RATE_OF_PROBE = 0.001  # where the head alone learns, which has been fitted alre
 FEW = 40  # images a class, below which all layers but the head keep the weights
 _POINTS = 50  # of a run at which the size of the crops is computed
 
-Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "length", "loss"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-@checked
-class DataFacts:
-    """What the rules know of the data.
-
-    Args:
-        samples: to train on.
-        height, width: medians over a sample of the images, in pixels.
-        task: by its name in model files.
-        grey: whether all images of that sample are grey.
-    """
-
-    samples: int
-    classes: int
-    height: int
-    width: int
-    task: str = "classification"
-    grey: bool = False
-
-    @property
-    def side(self) -> int:
-        """The shorter median side."""
-        return min(self.height, self.width)
-
-
-@dataclass(frozen=True, kw_only=True)
-@checked
-class TimeFacts:
-    """What the rules know of the time.
-
-    Args:
-        minutes: the budget.
-        speed: multiply-adds of forward passes that training does a second here, an estimate.
-    """
-
-    minutes: float
-    speed: float
-
-
-class Reason(NamedTuple):
-    """Why the settings of a topic are what they are, such as ("batch", "of 1,088 images")."""
-
-    topic: Topic
-    why: str
 
 
 def fitted(

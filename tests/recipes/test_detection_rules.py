@@ -1,0 +1,35 @@
+"""What detectors begin with: weights, of which the first parts stay as they are, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnets.artifacts.weights_facts import WeightsFacts
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.models.catalog import find as find_model
+from resnets.recipes.catalog import find
+from resnets.recipes.facts import DataFacts
+from resnets.recipes.rules import fitted
+
+CELLS = DataFacts(samples=205, classes=3, height=480, width=640, task="detection")
+WEIGHTS = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), ())
+WITH_PYRAMID = ("detection/small", "detection/fasterrcnn-fpn", "detection/maskrcnn", "detection/retinanet")
+
+
+@pytest.mark.parametrize("name", WITH_PYRAMID)
+def test_with_weights_the_stem_and_the_first_stage_stay_as_they_are(name: str) -> None:
+    """As in detectron2 (FREEZE_AT of 2) and torchvision (three trainable layers)."""
+    recipe, _ = fitted(find(name), CELLS, WEIGHTS)
+    assert (recipe.fine_tuning.freeze, recipe.model.norm) == (2, "frozen")
+
+
+@pytest.mark.parametrize("name", [*WITH_PYRAMID, "detection/fasterrcnn-c4"])
+def test_without_weights_all_learns_and_no_norm_is_frozen(name: str) -> None:
+    recipe, reasons = fitted(find(name), CELLS, None)
+    assert (recipe.fine_tuning.freeze, recipe.model.norm) == (0, "group")
+    assert "no weights" in dict(reasons)["model"]
+
+
+def test_the_canvas_has_the_proportions_of_the_images() -> None:
+    recipe, _ = fitted(find("detection/small"), CELLS, WEIGHTS)
+    assert recipe.preprocessing.shape() == (320, 448)
