@@ -35,8 +35,8 @@ from rounds import Contestant, clock, compete, report
 HEADS: Mapping[str, tuple[str, ...]] = {
     "fpn": (),
     "c4": (
-        "detection/fasterrcnn-c4", "--model", "fasterrcnn_resnet18_c4", "--size", "640", "batch=2",
-        "optimizer.lr=0.002", "clip_norm=10",
+        "detection/fasterrcnn-c4", "--model", "fasterrcnn_resnet18_c4", "--size", "640",
+        "preprocessing.crop=[640,864]", "fine_tuning.freeze=2", "batch=2", "optimizer.lr=0.002", "clip_norm=10",
     ),
 }  # fmt: skip
 CLASSES, BOXES, SIZE = 3, 10, (320, 448)
