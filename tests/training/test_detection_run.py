@@ -139,6 +139,13 @@ def test_answers_in_coco_json_are_those_that_are_scored(run: Path, data: Path, t
     assert scores.metrics["ap50"] == pytest.approx(peer.stats[1], abs=1e-6)
 
 
+def test_an_ensemble_of_equals_is_the_one(run: Path, data: Path) -> None:
+    one, both = resnets.evaluate(run, data=str(data)), resnets.evaluate(run, run, data=str(data))
+    for name in ("ap", "ap50", "ar100", "voc12_ap50"):
+        assert both.metrics[name] == pytest.approx(one.metrics[name], abs=1e-9)
+    assert both.metrics["loss"] is None
+
+
 @pytest.mark.parametrize("tta", ["flip", "multi-scale"])
 def test_other_views_of_an_image_add_boxes_and_none_twice(run: Path, data: Path, tta: str) -> None:
     assert resnets.evaluate(run, data=str(data), split="val", tta=tta).metrics["ap"] is not None

@@ -18,14 +18,12 @@ def checked_tta(card: ModelCard, tta: str) -> str:
     """Returns `tta` if the model of `card` has it.
 
     Raises:
-        UsageError: its input or its task has no such test-time augmentation.
+        UsageError: its input has no such test-time augmentation.
     """
-    known, task = card.preprocessing.tta, card.settings
+    known = card.preprocessing.tta
     if tta not in known:
         near = nearest(tta, known)
         advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
         noun = card.preprocessing.noun
         raise UsageError(f"There is no test-time augmentation {tta!r} of {noun}s: {advice}")
-    if tta != known[0] and not (task.averages or task.merges):
-        raise UsageError(f"tta {tta} joins several outputs, which cannot be done with those of {task.name}.")
     return tta

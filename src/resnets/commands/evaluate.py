@@ -202,11 +202,11 @@ def _corruptible(predictor: Predictor, models: Sequence[Model]) -> Predictor:
 
 
 def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predictor:
-    """Returns the predictor of a model, or of the mean of several, in the order of the first one's classes.
+    """Returns the predictor of a model, or of several together, in the order of the first one's classes.
 
     Raises:
-        UsageError: if the models are not of one task, one kind of input and the same classes, their outputs cannot be
-            averaged, or one has no such test-time augmentation.
+        UsageError: if the models are not of one task, one kind of input and the same classes, or one has no such
+            test-time augmentation.
     """
     import torch
 
@@ -227,8 +227,6 @@ def _predictor(models: Sequence[Model], tta: str | None, device: str) -> Predict
             )
         if len(_order(first, each)) != len(first.classes) or len(each.classes) != len(first.classes):
             raise UsageError("The models of an ensemble must know the same classes.")
-    if not first.card.settings.averages:
-        raise UsageError(f"The outputs of models of {first.card.task} cannot be averaged, as an ensemble does.")
     return Ensemble(
         [Member(predictor, _order(first, each)) for predictor, each in zip(predictors, models, strict=True)]
     )

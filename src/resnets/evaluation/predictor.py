@@ -55,11 +55,20 @@ class LossOfNetwork(Protocol):
 
 
 @runtime_checkable
-class MergesCrops(Protocol):
-    """A task whose outputs have no mean, such as boxes: those of the crops of a sample become one in another way."""
+class Merges(Protocol):
+    """A task whose outputs have no mean, such as boxes: those of the crops of a sample, and those of several models,
+    become one in another way."""
 
     def merge(self, outputs: Sequence[Any]) -> Any:
-        """The output for a sample from those of its crops."""
+        """The output for a sample from those of its crops, or of several models."""
+        ...
+
+    def renumber(self, output: Any, order: Sequence[int]) -> Any:
+        """The output with classes numbered anew.
+
+        Args:
+            order: of each class in the new order, its number in `output`.
+        """
         ...
 
 
@@ -126,13 +135,13 @@ class NetworkPredictor:
 
     def predict(self, inputs: Sequence[Loaded]) -> Any:
         """The outputs as they are where each sample has one crop, else those of the means over its crops, or of all of
-        them (`MergesCrops`)."""
+        them (`Merges`)."""
         fixed = self.task.settings.fixed
         if fixed and all(len(each.inputs) == 1 for each in inputs):
             return self._outputs([(each, 0) for each in inputs])
         if all(len(each.inputs) == 1 for each in inputs):  # of any size: alone, so that none depends on the others
             return [output for each in inputs for output in self._outputs([(each, 0)])]
-        if isinstance(self.task, MergesCrops):
+        if isinstance(self.task, Merges):
             return [
                 self.task.merge([self._outputs([(each, crop)])[0] for crop in range(len(each.inputs))])
                 for each in inputs
@@ -206,7 +215,7 @@ class Member:
 
 @renamed_fields
 class Ensemble:
-    """Several predictors of one task, whose means are averaged (He et al. 2015, table 5).
+    """Several predictors of one task, whose means are averaged (He et al. 2015, table 5), or outputs merged (`Merges`).
 
     The settings of each one's task are its own, such as the mean of a target; outputs are as the first one's.
     """
@@ -219,15 +228,20 @@ class Ensemble:
         return [member.predictor.load(dataset, index) for member in self.members]
 
     def predict(self, inputs: Sequence[list[Any]]) -> Any:
-        """The outputs of the means over the members."""
+        """The outputs of the means over the members, or of all of theirs."""
+        task = self.members[0].predictor.task
         by_member = []
         for number, member in enumerate(self.members):
             outputs = member.predictor.predict([of_members[number] for of_members in inputs])
-            means = member.predictor.task.to_mean(outputs)
-            by_member.append([mean[list(member.order)] for mean in means])
-        return self.members[0].predictor.task.from_mean(
-            [torch.stack(means).mean(0) for means in zip(*by_member, strict=True)]
-        )
+            if isinstance(task, Merges):
+                by_member.append([task.renumber(output, member.order) for output in outputs])
+            else:
+                means = member.predictor.task.to_mean(outputs)
+                by_member.append([mean[list(member.order)] for mean in means])
+        of_samples = zip(*by_member, strict=True)
+        if isinstance(task, Merges):
+            return [task.merge(of_models) for of_models in of_samples]
+        return task.from_mean([torch.stack(means).mean(0) for means in of_samples])
 
     def losses(self, inputs: Sequence[list[Any]], targets: Batch, keys: Sequence[int]) -> None:
         """None: an ensemble has no loss but that of its outputs."""

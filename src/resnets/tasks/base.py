@@ -56,8 +56,6 @@ class TaskSettings(Protocol):
     metrics: ClassVar[tuple[Metric, ...]]  # those that a model may be chosen by; the first is the headline
     targets: ClassVar[tuple[str, ...]]  # the targets that a dataset must have
     fixed: ClassVar[bool]  # whether it takes inputs of a fixed size (`Input.fixed`), or inputs of any
-    averages: ClassVar[bool]  # whether the outputs of crops and of networks may be averaged
-    merges: ClassVar[bool]  # whether the outputs of crops are merged where they may not be averaged
     single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
     @property

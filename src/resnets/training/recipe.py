@@ -207,8 +207,6 @@ class Recipe:
             raise UsageError(
                 f"tta={self.tta} is not for inputs of {type(settings).__name__}: choose from {', '.join(settings.tta)}."
             )
-        if self.tta != settings.tta[0] and not (self.task.averages or self.task.merges):
-            raise UsageError(f"tta={self.tta} averages outputs, which makes no sense for {self.task.name}.")
         if self.task.fixed != settings.fixed:
             raise UsageError(
                 f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."

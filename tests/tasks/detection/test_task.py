@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from resnets.core.errors import UsageError
-from resnets.evaluation.predictor import NetworkPredictor
+from resnets.evaluation.predictor import Ensemble, Member, NetworkPredictor
 from resnets.modalities.base import Subset
 from resnets.modalities.batch import Batch, Loaded
 from resnets.models.box_heads import FasterRCNNHead
@@ -245,6 +245,21 @@ def test_boxes_of_crops_are_merged() -> None:
     assert len(Detection().merge([empty, empty])) == 0
 
 
+def test_an_ensemble_has_what_each_model_finds_under_the_class_of_its_name(network: Detector) -> None:
+    """The second model knows the first one's classes 0, 1 and 2 as 2, 0 and 1."""
+    reader: Any = SimpleNamespace(normalize=lambda inputs: inputs.float())
+    one = NetworkPredictor(network, Detection(), reader)
+    sample = Loaded((batch_of(1)["inputs"][0].numpy(),), size=(64, 96))
+    with torch.no_grad():
+        (alone,) = one.predict([sample])
+        (both,) = Ensemble([Member(one, (0, 1, 2)), Member(one, (2, 0, 1))]).predict([[sample, sample]])
+    assert len(alone) > 0
+    renumbered = replace(alone, labels=np.array([1, 2, 0])[alone.labels])
+    expected = Detection().merge([alone, renumbered])
+    assert (both.boxes.tolist(), both.labels.tolist()) == (expected.boxes.tolist(), expected.labels.tolist())
+    assert both.labels.tolist() != alone.labels.tolist()
+
+
 def test_the_mirror_image_adds_what_is_found_there_alone(network: Detector) -> None:
     reader: Any = SimpleNamespace(normalize=lambda inputs: inputs.float())
     inputs = batch_of(1)["inputs"][0].numpy()
@@ -259,7 +274,6 @@ def test_the_mirror_image_adds_what_is_found_there_alone(network: Detector) -> N
 
 
 def test_boxes_are_not_averaged() -> None:
-    assert not Detect.averages
     for call in (Detection().to_mean, Detection().from_mean):
         with pytest.raises(UsageError, match="cannot be averaged"):
             call([])

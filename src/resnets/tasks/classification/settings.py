@@ -106,8 +106,6 @@ class Classify:
     )
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
-    averages: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
     single_label: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One answer from those to several crops of an image: its mirror image, other sizes, tiles."""
+"""One answer from those to several crops of an image (its mirror image, other sizes, tiles), or of several models."""
 
 from __future__ import annotations
 

@@ -55,8 +55,6 @@ class Detect:
     )
     targets: ClassVar[tuple[str, ...]] = ("boxes", "labels")
     fixed: ClassVar[bool] = False
-    averages: ClassVar[bool] = False
-    merges: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -77,15 +77,19 @@ class Detection:
 
     def to_mean(self, outputs: Any) -> Any:
         """Raises UsageError: boxes have no mean."""
-        raise UsageError("The boxes of several models cannot be averaged.")
+        raise UsageError("Boxes cannot be averaged.")
 
     def from_mean(self, means: Sequence[Tensor]) -> Any:
         """Raises UsageError: boxes have no mean."""
-        raise UsageError("The boxes of several models cannot be averaged.")
+        raise UsageError("Boxes cannot be averaged.")
 
     def merge(self, outputs: Sequence[DetectedImage]) -> DetectedImage:
-        """As `MergesCrops.merge`, by non-maximum suppression."""
+        """As `Merges.merge`, by non-maximum suppression."""
         return merged(outputs, self.settings.max_boxes)
+
+    def renumber(self, output: DetectedImage, order: Sequence[int]) -> DetectedImage:
+        """As `Merges.renumber`."""
+        return replace(output, labels=np.argsort(order)[output.labels])
 
     def join_tiles(self, found: Sequence[tuple[Place, DetectedImage]], size: tuple[int, int]) -> DetectedImage:
         """As `JoinsTiles.join_tiles`."""

@@ -40,8 +40,6 @@ class Localize:
     )
     targets: ClassVar[tuple[str, ...]] = ("boxes", "labels")
     fixed: ClassVar[bool] = False
-    averages: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
 

@@ -39,8 +39,6 @@ class MultiLabel:
     )
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
-    averages: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
 

@@ -45,8 +45,6 @@ class Regress:
     )
     targets: ClassVar[tuple[str, ...]] = ("target",)
     fixed: ClassVar[bool] = True
-    averages: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
 

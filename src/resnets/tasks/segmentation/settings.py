@@ -42,8 +42,6 @@ class Segment:
     )
     targets: ClassVar[tuple[str, ...]] = ("masks",)
     fixed: ClassVar[bool] = False
-    averages: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
 
