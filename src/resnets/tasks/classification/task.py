@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.core.renamed import renamed_fields
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
@@ -25,13 +25,14 @@ from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.temperature import fit_temperature
 from resnets.tasks.classification.verdict import verdict
 from resnets.tasks.classification.withheld import remarks
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
 
 @renamed_fields
 @dataclass(frozen=True, kw_only=True)
-class Classification:
+class Classification(PlainTask):
     """The task of predicting one class for each sample; see `Task` for the methods.
 
     Args:
@@ -138,11 +139,6 @@ class Classification:
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, classes, self.settings.unknown_below)
 
-    def record_files(
-        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
-    ) -> dict[str, Any]:
-        return {}
-
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
 
@@ -161,7 +157,4 @@ class Classification:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
         if image is not None:
             write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
-        return {}
-
-    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}

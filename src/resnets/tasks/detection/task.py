@@ -27,6 +27,7 @@ from resnets.tasks.detection.network import Detector
 from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.thresholds import best_thresholds
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.records import ragged
 from resnets.tasks.regions import Place, regions_of
 from resnets.tasks.samples import SampleFacts
@@ -34,7 +35,7 @@ from resnets.tasks.sections import Chart, Headline, Section
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(PlainTask):
     """The task of finding the objects in an image; see `Task` for the methods.
 
     Its outputs are a `DetectedImage` for each sample, in pixels of the original.
@@ -52,9 +53,6 @@ class Detection:
     def evaluation_loss(self, network: Network, batch: Batch) -> Tensor:
         """As `LossOfNetwork.evaluation_loss`: that of training, on the input of evaluation."""
         return torch.stack(tuple(self.loss(network, on_input(batch)).values())).sum(0)
-
-    def weight(self, batch: Batch) -> Tensor | None:
-        return None
 
     def predict(self, network: Network, batch: Batch) -> list[DetectedImage]:
         detector = cast(Detector, network)
@@ -118,15 +116,6 @@ class Detection:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
-    def verdict(
-        self,
-        records: SampleRecords,
-        metrics: Mapping[str, Any],
-        classes: tuple[str, ...],
-        history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        return None
-
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.ap_chart(evaluations, split)
 
@@ -139,9 +128,6 @@ class Detection:
         facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes)
-
-    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
-        return ()
 
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, metrics.used(self.settings.thresholds, len(classes)))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
@@ -19,13 +19,14 @@ from resnets.tasks.localization import answers, loss, metrics, network, report
 from resnets.tasks.localization.answers import Guess
 from resnets.tasks.localization.outputs import on_originals
 from resnets.tasks.localization.settings import Localize
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.regions import regions_of
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
 
 @dataclass(frozen=True)
-class Localization:
+class Localization(PlainTask):
     """The task of naming what is on an image and finding it; see `Task` for the methods.
 
     Its outputs are (classes, 5) of each sample: the logit of each class, and left, top, right and bottom of its box in
@@ -57,9 +58,6 @@ class Localization:
         labels = torch.stack([each[0] for each in _single(batch, "labels")]).long()
         found = loss.losses(torch.cat([outputs[:, :, :1].float(), boxes], 2), labels, true, self.label_smoothing)
         return {"class": found["class"], "box": self.settings.box_weight * found["box"]}
-
-    def weight(self, batch: Batch) -> Tensor | None:
-        return None
 
     def predict(self, network: Network, batch: Batch) -> Tensor:
         """(N, classes, 5); see `outputs.on_originals`."""
@@ -109,15 +107,6 @@ class Localization:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
-    def verdict(
-        self,
-        records: SampleRecords,
-        metrics: Mapping[str, Any],
-        classes: tuple[str, ...],
-        history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        return None
-
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.error_chart(evaluations, split)
 
@@ -131,16 +120,8 @@ class Localization:
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes)
 
-    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
-        return ()
-
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return report.columns(records, classes)
-
-    def record_files(
-        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
-    ) -> dict[str, Any]:
-        return {}
 
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
@@ -160,9 +141,6 @@ class Localization:
     ) -> dict[str, str]:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the box of its most probable class."""
         answers.write_answer(answer, folder, name, image, classes)
-        return {}
-
-    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
@@ -20,6 +20,7 @@ from resnets.tasks.captions import write_captioned
 from resnets.tasks.multilabel import answers, loss, metrics, network, report
 from resnets.tasks.multilabel.answers import ClassAnswer
 from resnets.tasks.multilabel.settings import THRESHOLD, MultiLabel
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
@@ -27,7 +28,7 @@ _LOGITS = -745.0, 37.0  # beyond them, probabilities in float64 are 0 or 1
 
 
 @dataclass(frozen=True)
-class MultiLabelClassification:
+class MultiLabelClassification(PlainTask):
     """The task of predicting which of the classes a sample has; see `Task` for the methods.
 
     Args:
@@ -46,9 +47,6 @@ class MultiLabelClassification:
         logits = network(batch["inputs"])
         value = loss.binary_cross_entropy(logits, batch, self.label_smoothing, self.positive_weights)
         return {"binary_cross_entropy": value}
-
-    def weight(self, batch: Batch) -> Tensor | None:
-        return None
 
     def predict(self, network: Network, batch: Batch) -> Tensor:
         """Logits, (N, classes)."""
@@ -87,15 +85,6 @@ class MultiLabelClassification:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
-    def verdict(
-        self,
-        records: SampleRecords,
-        metrics: Mapping[str, Any],
-        classes: tuple[str, ...],
-        history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        return None
-
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.map_chart(evaluations, split)
 
@@ -109,16 +98,8 @@ class MultiLabelClassification:
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids, classes)
 
-    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
-        return ()
-
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records, classes, self.settings.thresholds or [THRESHOLD] * len(classes))
-
-    def record_files(
-        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
-    ) -> dict[str, Any]:
-        return {}
 
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
@@ -139,7 +120,4 @@ class MultiLabelClassification:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
         if image is not None:
             write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
-        return {}
-
-    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.captions import write_captioned
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.regression import answers, loss, metrics, network, report
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.samples import SampleFacts
@@ -23,7 +24,7 @@ from resnets.tasks.sections import Chart, Headline, Section
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(PlainTask):
     """The task of predicting a number for each sample; see `Task` for the methods."""
 
     settings: Regress = field(default_factory=Regress)
@@ -33,9 +34,6 @@ class Regression:
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         return {self.settings.loss: loss.of_batch(network(batch["inputs"]), batch, self.settings)}
-
-    def weight(self, batch: Batch) -> Tensor | None:
-        return None
 
     def predict(self, network: Network, batch: Batch) -> Tensor:
         """(N, 1), in standard deviations from the mean."""
@@ -68,15 +66,6 @@ class Regression:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
-    def verdict(
-        self,
-        records: SampleRecords,
-        metrics: Mapping[str, Any],
-        classes: tuple[str, ...],
-        history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        return None
-
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.mae_chart(evaluations, split)
 
@@ -90,16 +79,8 @@ class Regression:
     ) -> tuple[Section, ...]:
         return report.sections(records, ids)
 
-    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
-        return ()
-
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records)
-
-    def record_files(
-        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
-    ) -> dict[str, Any]:
-        return {}
 
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
@@ -120,7 +101,4 @@ class Regression:
         """As `Task.write_answer`: `name`.drawn.jpg, the image with the answer below it."""
         if image is not None:
             write_captioned(folder / f"{name}.drawn.jpg", image, self.answer_lines(answer, classes))
-        return {}
-
-    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
         return {}

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.modalities.base import Arrays, Dataset
+from resnets.modalities.base import Arrays
 from resnets.modalities.batch import Batch
 from resnets.modalities.image.read.mask import VOID
 from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
+from resnets.tasks.plain import PlainTask
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 from resnets.tasks.segmentation import answers, loss, metrics, network, report
@@ -23,7 +24,7 @@ from resnets.tasks.segmentation.answers import SegmentedImage
 from resnets.tasks.segmentation.settings import Segment
 
 
-class Segmentation:
+class Segmentation(PlainTask):
     """The task of predicting the class of each pixel; see `Task` for the methods.
 
     Its outputs are a sequence with the logits of each sample, (classes, height, width) at the size of the original.
@@ -92,15 +93,6 @@ class Segmentation:
     def headline(self, title: str, metrics: Mapping[str, Any], split: str) -> Headline:
         return report.headline(title, metrics, split)
 
-    def verdict(
-        self,
-        records: SampleRecords,
-        metrics: Mapping[str, Any],
-        classes: tuple[str, ...],
-        history: Sequence[Mapping[str, Any]],
-    ) -> None:
-        return None
-
     def error_chart(self, evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
         return report.iou_chart(evaluations, split)
 
@@ -114,9 +106,6 @@ class Segmentation:
     ) -> tuple[Section, ...]:
         return report.sections(records, metrics, ids)
 
-    def remarks(self, records: SampleRecords, metrics: Mapping[str, Any], split: str) -> tuple[str, ...]:
-        return ()
-
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         """Mean IoU, the share of pixels that are right, and the mean loss of each image; empty where all is void."""
         pixels = records["pixels"]
@@ -126,11 +115,6 @@ class Segmentation:
             "loss": records["loss"] / np.where(pixels > 0, pixels, np.nan),
         }
         return {name: ["" if np.isnan(v) else v for v in values.tolist()] for name, values in found.items()}
-
-    def record_files(
-        self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
-    ) -> dict[str, Any]:
-        return {}
 
     def lines(self, metrics: Mapping[str, Any], split: str) -> list[str]:
         return report.lines(metrics, split)
@@ -148,9 +132,6 @@ class Segmentation:
         self, answer: SegmentedImage, folder: Path, name: str, image: Any, classes: tuple[str, ...]
     ) -> dict[str, str]:
         return answers.write_answer(answer, folder, name, image)
-
-    def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
-        return {}
 
 
 _PLACES = ("mirrored", "sizes")
