@@ -33,3 +33,10 @@ def test_without_weights_all_learns_and_no_norm_is_frozen(name: str) -> None:
 def test_the_canvas_has_the_proportions_of_the_images() -> None:
     recipe, _ = fitted(find("detection/small"), CELLS, WEIGHTS)
     assert recipe.preprocessing.shape() == (320, 448)
+
+
+@pytest.mark.parametrize("samples", [10, 205, 500_000])
+def test_the_default_suits_few_images_and_many(samples: int) -> None:
+    recipe = find("detection/small")
+    recipe.check_length(samples)
+    assert recipe.total_steps(samples) == 1500

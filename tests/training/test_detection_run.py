@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import resnets
 from resnets.cli import main
@@ -94,6 +95,19 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(run: Path, data: Path, tmp_
     wait_for_checkpoints()
     resnets.resume(tmp_path / "cut")
     assert sha_of(tmp_path / "cut") == sha_of(run)
+
+
+def test_from_weights_the_stem_and_the_first_stage_stay_and_the_rest_learns(data: Path, tmp_path: Path) -> None:
+    torch.save(resnets.create("resnet18", seed=3).state_dict(), tmp_path / "weights.pth")
+    resnets.train(
+        "detection/small", *SETTINGS[1:], f"model.head={json.dumps(HEAD)}", data=str(data), epochs=1,
+        weights=str(tmp_path / "weights.pth"), out=tmp_path / "r",
+    )  # fmt: skip
+    first = torch.load(tmp_path / "weights.pth")
+    found = load_file(tmp_path / "r" / "model.safetensors")
+    for name in ("conv1.weight", "layer1.0.conv2.weight"):
+        assert torch.equal(found[f"backbone.body.{name}"], first[name])
+    assert not torch.equal(found["backbone.body.layer2.0.conv1.weight"], first["layer2.0.conv1.weight"])
 
 
 def test_workers_change_nothing(run: Path, data: Path, tmp_path: Path) -> None:

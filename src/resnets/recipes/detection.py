@@ -14,7 +14,7 @@ from resnets.models.catalog import find
 from resnets.tasks.detection.settings import Detect
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Recipe
-from resnets.training.schedules import Cosine, Step, Warmup
+from resnets.training.schedules import OneCycle, Step, Warmup
 
 _COCO = 117_266  # images of train2017 with a box, which detectron2 and torchvision train on
 _FROZEN = FineTuning(freeze=2)  # the stem and the first stage, as in detectron2 and torchvision
@@ -107,8 +107,7 @@ def small() -> Recipe:
         batch=4,
         steps=1500,
         optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=1e-4),
-        schedule=Cosine(),
-        warmup=Warmup(epochs=2.0),
+        schedule=OneCycle(peak=0.1),
         clip_norm=10.0,
         evaluate_every=5,
         fine_tuning=_FROZEN,
