@@ -118,7 +118,7 @@ def transfer(given: Given, lines: Lines) -> None:
     folder = data.write(after, given.folder / "data" / f"last-five-{given.count}")
     for seed in given.seeds:
         first = ours(given, lines, f"transfer pretrained {seed}", before, seed, "photos", "--val-share", 0)
-        ours(given, lines, f"transfer finetune {seed}", folder, seed, "finetune", "--weights", first)
+        ours(given, lines, f"transfer finetune {seed}", folder, seed, "--weights", first)
         ours(given, lines, f"transfer scratch {seed}", folder, seed, "photos")
 
 

@@ -49,6 +49,17 @@ def test_weights_that_are_given_are_fine_tuned_as_they_were_trained(
     assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["event"] == "end"
 
 
+def test_weights_of_few_other_classes_learn_as_from_scratch(folder: Path, weights: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for number, each in enumerate(sorted((folder / split).iterdir())):
+            shutil.copytree(each, tmp_path / "others" / split / f"other-{number}")
+    run = resnets.train("steps=1", "precision=fp32", data=tmp_path / "others", weights=weights, out=tmp_path / "run")
+    recipe = read_plan(run.folder / "recipe.json").recipe
+    assert (recipe.name, recipe.model.depths, recipe.fine_tuning.freeze) == ("photos", (1, 1), 0)
+    assert recipe.weights == str(weights)
+    assert "most of them others" in plan_of(run.folder)["recipe"]
+
+
 def test_weights_at_hand_are_fine_tuned_without_a_flag(
     folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
