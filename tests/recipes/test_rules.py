@@ -12,7 +12,7 @@ from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
 from resnets.recipes.facts import DataFacts, TimeFacts
-from resnets.recipes.rules import batch_for, epochs_for, fitted, scaled, scratch_batch_for
+from resnets.recipes.rules import batch_for, epochs_for, fitted, narrow, scaled, scratch_batch_for
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -142,3 +142,24 @@ def test_a_rate_that_is_given_is_never_overridden(given: list[str]) -> None:
 
 def test_the_rates_of_published_recipes_are_theirs() -> None:
     assert scaled(find("paper/cifar"), ["batch=256"]) == ("batch=256",)
+
+
+@pytest.mark.parametrize(
+    ("known", "rows", "classes", "narrow_"),
+    [
+        (("cat", "dog"), 1000, ("hen", "cow"), True),  # what the file says goes before the usual network
+        (("cat", "dog"), 2, ("cat", "dog"), False),
+        (("cat", "dog"), 2, ("cat", "hen"), False),  # half are known
+        (("cat", "dog"), 2, ("cat", "hen", "cow"), True),
+        ((), 5, ("hen", "cow"), True),
+        ((), 1000, ("hen", "cow"), False),
+        ((), 0, ("hen", "cow"), False),  # a backbone does not say
+        (tuple(map(str, range(100))), 100, ("hen", "cow"), False),
+    ],
+)
+def test_weights_of_few_other_classes_are_narrow(
+    known: tuple[str, ...], rows: int, classes: tuple[str, ...], narrow_: bool
+) -> None:
+    spec = replace(find_model("resnet18"), classes=rows)
+    weights = WeightsFacts("w.pth", "resnet18", spec, Preprocessing(), known, ())
+    assert (narrow(weights, classes) is not None) == narrow_

@@ -173,7 +173,7 @@ def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
     Features of few classes say little of others: from a network of five classes of imagenette, 20 images of each of
     five others reached 64% by a head alone, 72% by `finetune` with all layers, and 78% by `photos` (docs/log.md).
     """
-    known = weights.spec.classes
+    known = len(weights.classes) or weights.spec.classes
     if not 0 < known < GENERAL or 2 * len({*classes} & {*weights.classes}) >= len(classes):
         return None
     return f"the weights know {known} classes, most of them others and fewer than {GENERAL}: they learn as from scratch"
@@ -208,9 +208,7 @@ def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tu
     fitting = [each for each in SIZES if each <= size and _images_in(time, model, each) >= needed]
     if size in fitting:
         return size, median
-    size = max(fitting, default=SIZES[0])
-    epochs = _images_in(time, model, size) / facts.samples
-    return size, f"{median}, and about {epochs:.2g} epochs fit into {time.minutes:g} min at this size"
+    return max(fitting, default=SIZES[0]), f"{median}, and more would leave too few epochs for {time.minutes:g} min"
 
 
 def batch_for(samples: int) -> int:
