@@ -10,6 +10,7 @@ import pytest
 
 import resnets
 from resnets.training.plan import read_plan
+from resnets.training.recipe import Muon
 from tests.command_line import call
 from tests.training.runs import events, make_images
 
@@ -55,9 +56,10 @@ def test_weights_of_few_other_classes_learn_as_from_scratch(folder: Path, weight
             shutil.copytree(each, tmp_path / "others" / split / f"other-{number}")
     run = resnets.train("steps=1", "precision=fp32", data=tmp_path / "others", weights=weights, out=tmp_path / "run")
     recipe = read_plan(run.folder / "recipe.json").recipe
-    assert (recipe.name, recipe.model.depths, recipe.fine_tuning.freeze) == ("photos", (1, 1), 0)
+    assert (recipe.name, recipe.model.depths, recipe.fine_tuning.freeze) == ("finetune", (1, 1), 0)
     assert recipe.weights == str(weights)
-    assert "most of them others" in plan_of(run.folder)["recipe"]
+    assert isinstance(recipe.optimizer, Muon)
+    assert "most of them others" in plan_of(run.folder)["rate"]
 
 
 def test_weights_at_hand_are_fine_tuned_without_a_flag(

@@ -122,7 +122,7 @@ def choose_recipe(
     from resnets.artifacts.weights_facts import facts_of
     from resnets.recipes.facts import Reason
     from resnets.recipes.initial_weights import with_weights
-    from resnets.recipes.rules import RULES, fitted, narrow
+    from resnets.recipes.rules import RULES, fitted
 
     if named is not None and (named.name not in RULES or recipe != named.name):
         return RecipeChoice(named)
@@ -146,17 +146,13 @@ def choose_recipe(
         size = f"{facts.width} x {facts.height}"
         return RecipeChoice(find_recipe("digits"), (Reason("recipe", f"the images are grey, of {size} px (median)"),))
     found, why = (weights, "given") if weights is not None else _weights_at_hand(model, named)
-    spec, of_weights = None if model is None else find_spec(model), None
-    if found is not None:
-        recipe_model = spec or (chosen or find_recipe("finetune")).model
-        of_weights = facts_of(found, spec, recipe_model=recipe_model)
-    first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
-    if chosen is None and of_weights is not None and (reason := narrow(of_weights, splits.train.classes)):
-        chosen, first = find_recipe("photos"), Reason("recipe", reason)
     chosen = chosen or find_recipe("photos" if found is None else "finetune")
     chosen = replace(chosen, data=place, format=format, weights=found)
-    if spec is not None:
-        chosen = replace(chosen, model=spec)
+    if model is not None:
+        chosen = replace(chosen, model=find_spec(model))
+    of_weights = None
+    if found is not None:
+        of_weights = facts_of(found, None if model is None else chosen.model, recipe_model=chosen.model)
     if of_weights is not None and chosen.name == "finetune":
         chosen = replace(chosen, weights=of_weights.source)
         note(*of_weights.notes)
@@ -164,6 +160,7 @@ def choose_recipe(
         chosen, lines = with_weights(chosen, of_weights, keeps_model=of_weights.spec == chosen.model)
         note(*lines)
     chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
+    first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
     if named is None and not of_photographs:
         first = Reason("recipe", f"the data is for {chosen.task.name}")
     given = () if model is None else ("model",)
@@ -180,8 +177,9 @@ def data_facts(splits: DatasetSplits) -> DataFacts:
     middle = [int(statistics.median(each)) for each in zip(*sizes, strict=True)] or [224, 224]  # none can be read
     grey = splits.color == "L" or (bool(modes) and all(mode in _GREY_MODES for mode in modes))
     return DataFacts(
-        samples=len(train), classes=len(train.classes), height=middle[1], width=middle[0], task=train.task, grey=grey
-    )
+        samples=len(train), classes=len(train.classes), height=middle[1], width=middle[0], task=train.task, grey=grey,
+        names=tuple(train.classes),
+    )  # fmt: skip
 
 
 def _sizes(dataset: Dataset) -> tuple[list[tuple[int, int]], list[str]]:

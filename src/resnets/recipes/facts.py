@@ -20,6 +20,7 @@ class DataFacts:
         height, width: medians over a sample of the images, in pixels.
         task: by its name in model files.
         grey: whether all images of that sample are grey.
+        names: of the classes.
     """
 
     samples: int
@@ -28,6 +29,7 @@ class DataFacts:
     width: int
     task: str = "classification"
     grey: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:

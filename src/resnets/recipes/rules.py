@@ -11,7 +11,8 @@ the images.
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
             from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
     layers  from weights all learn, from a linear probe on, and on crops of 5/7 of the size of the test (Touvron et al.
-            2019, 1906.06423); below `FEW` images a class the head alone, at the size of the test
+            2019, 1906.06423); below `FEW` images a class the head alone, at the size of the test; from weights of
+            fewer than `GENERAL` classes, most of them others, all as from scratch
 
 Each rule is a pure function of its arguments, which a run records: a resumed run has the recipe that it began with.
 """
@@ -32,6 +33,7 @@ from resnets.models.counts import multiply_adds
 from resnets.models.spec import Spec
 from resnets.recipes.facts import DataFacts, Reason, TimeFacts
 from resnets.recipes.initial_weights import with_network
+from resnets.recipes.photos import photos
 from resnets.tasks.catalog import find as find_task
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Recipe
@@ -101,6 +103,8 @@ def _finetune(
         recipe = with_network(recipe, weights)
         if type(weights.preprocessing) is type(recipe.preprocessing):
             recipe = replace(recipe, preprocessing=weights.preprocessing)
+        if (reason := narrow(weights, facts.names)) is not None:
+            return _finetune_all(recipe, facts, weights, time, reason)
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
     size = "as the weights were trained"
     length = f"the fewer images, the more epochs: {facts.samples:,} images"
@@ -130,6 +134,19 @@ def _finetune(
         Reason("rate", "for weights that are trained already, in proportion to the batch"),
         Reason("length", length),
     )
+
+
+def _finetune_all(
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts, time: TimeFacts | None, why: str
+) -> tuple[Recipe, tuple[Reason, ...]]:
+    """As `photos`, from the weights."""
+    scratch = photos()
+    recipe = replace(
+        recipe, augmentations=scratch.augmentations, optimizer=scratch.optimizer, schedule=scratch.schedule,
+        fine_tuning=FineTuning(),
+    )  # fmt: skip
+    recipe, reasons = _photos(recipe, facts, weights, time)
+    return recipe, tuple(Reason(topic, why if topic == "rate" else text) for topic, text in reasons)
 
 
 def _detection(
@@ -168,10 +185,11 @@ RULES = {
 
 
 def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
-    """Why weights are trained on as from scratch (`photos`), and not by `finetune`; None where they are not.
+    """Why all layers learn as fast as from scratch; None where the features of the weights suit the data.
 
     Features of few classes say little of others: from a network of five classes of imagenette, 20 images of each of
-    five others reached 64% by a head alone, 72% by `finetune` with all layers, and 78% by `photos` (docs/log.md).
+    five others reached 64% by a head alone, 72% with all layers at some of the rates of `finetune`, and 78% at those of
+    `photos` (docs/log.md).
     """
     known = len(weights.classes) or weights.spec.classes
     if not 0 < known < GENERAL or 2 * len({*classes} & {*weights.classes}) >= len(classes):

@@ -49,6 +49,8 @@ def test_regions_are_torchvisions(positions: int, boxes: tuple[Tensor, Tensor]) 
     (own * weights).sum().backward()
     (theirs * weights).sum().backward()
     for mine, other in zip(own_maps[:4], their_maps[:4], strict=True):
+        assert mine.grad is not None
+        assert other.grad is not None
         assert torch.allclose(mine.grad, other.grad, rtol=0, atol=1e-12)
 
 
