@@ -230,18 +230,18 @@ class Ensemble:
     def predict(self, inputs: Sequence[list[Any]]) -> Any:
         """The outputs of the means over the members, or of all of theirs."""
         task = self.members[0].predictor.task
-        by_member = []
-        for number, member in enumerate(self.members):
-            outputs = member.predictor.predict([of_members[number] for of_members in inputs])
-            if isinstance(task, Merges):
-                by_member.append([task.renumber(output, member.order) for output in outputs])
-            else:
-                means = member.predictor.task.to_mean(outputs)
-                by_member.append([mean[list(member.order)] for mean in means])
-        of_samples = zip(*by_member, strict=True)
+        by_member = [
+            (member, member.predictor.predict([of_members[number] for of_members in inputs]))
+            for number, member in enumerate(self.members)
+        ]
         if isinstance(task, Merges):
-            return [task.merge(of_models) for of_models in of_samples]
-        return task.from_mean([torch.stack(means).mean(0) for means in of_samples])
+            found = [[task.renumber(output, member.order) for output in outputs] for member, outputs in by_member]
+            return [task.merge(of_models) for of_models in zip(*found, strict=True)]
+        means = [
+            [mean[list(member.order)] for mean in member.predictor.task.to_mean(outputs)]
+            for member, outputs in by_member
+        ]
+        return task.from_mean([torch.stack(of_models).mean(0) for of_models in zip(*means, strict=True)])
 
     def losses(self, inputs: Sequence[list[Any]], targets: Batch, keys: Sequence[int]) -> None:
         """None: an ensemble has no loss but that of its outputs."""

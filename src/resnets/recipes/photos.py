@@ -44,7 +44,8 @@ def finetune() -> Recipe:
     """Photographs from the weights of a network that was trained on others, with its network and its preprocessing.
 
     Weights come from --weights, or from a file in $RESNETS_CACHE/weights. The head begins as a linear probe. Of few
-    images it is all that learns; else the whole network learns on from there (Kumar et al. 2022, 2202.10054).
+    images it is all that learns; else the whole network learns on from there (Kumar et al. 2022, 2202.10054). From
+    weights of few classes, most of them others, all of it learns as in `photos`.
     Epochs, batch and rate follow from the number of images (`recipes.rules`); whatever is given stays as it is given.
     Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the images that are seen by the size
     of the data, and for leaving mixup out; Touvron et al. 2019 (1906.06423) for crops smaller than those of the test.

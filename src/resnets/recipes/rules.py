@@ -188,8 +188,7 @@ def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
     """Why all layers learn as fast as from scratch; None where the features of the weights suit the data.
 
     Features of few classes say little of others: from a network of five classes of imagenette, 20 images of each of
-    five others reached 64% by a head alone, 72% with all layers at some of the rates of `finetune`, and 78% at those of
-    `photos` (docs/log.md).
+    five others reached 51% by a head alone, and 72% as here (docs/log.md).
     """
     known = len(weights.classes) or weights.spec.classes
     if not 0 < known < GENERAL or 2 * len({*classes} & {*weights.classes}) >= len(classes):
