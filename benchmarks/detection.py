@@ -9,13 +9,15 @@ it was stopped; results are appended to --out, a line each.
 
 `speed` has torchvision's `FasterRCNN` on its `resnet_fpn_backbone("resnet18")`, in which our weights are loaded, and
 ours in the same loop, both called as torchvision's are, in turn: a training step of 4 images of 320 x 448 with 10 boxes
-each, and the answers to one image of 640 x 640, whose boxes are compared before anything is timed.
+each, and the answers to one image of 640 x 640, whose boxes are compared before anything is timed. Ours has the layout
+in which training and evaluation run it; torchvision's has its default, and channels last as well.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,7 @@ import resnets
 from photographs_runs import Lines, call
 from resnets.models.box_heads import FasterRCNNHead
 from resnets.models.catalog import find
+from resnets.tasks.forward import place
 from rounds import Contestant, clock, compete, report
 
 HEADS: Mapping[str, tuple[str, ...]] = {
@@ -103,7 +106,7 @@ def pair(side: int) -> tuple[nn.Module, nn.Module]:
     backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=5)
     theirs = FasterRCNN(backbone, num_classes=CLASSES + 1, min_size=side)
     theirs.load_state_dict(ours.state_dict())
-    return ours, theirs
+    return place(ours, torch.device("cpu")), theirs
 
 
 def sample(count: int, size: tuple[int, int]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -135,7 +138,7 @@ def step(precision: str, given: argparse.Namespace) -> dict[str, Any]:
 
         return once
 
-    contestants = contest({"resnets": stepper}, {"torchvision": stepper}, pair(min(SIZE)), len(images))
+    contestants = contest({"": stepper}, pair(min(SIZE)), len(images))
     title = f"training step, {precision}, {len(images)} images of {SIZE[0]} x {SIZE[1]}"
     return compete(title, contestants, given.rounds, given.seconds)
 
@@ -157,20 +160,23 @@ def answers(given: argparse.Namespace) -> dict[str, Any]:
         return once
 
     ways = {precision: partial(answering, precision=precision) for precision in ("fp32", "bf16")}
-    own_ways, their_ways = ({f"{who} {way}": made for way, made in ways.items()} for who in ("resnets", "torchvision"))
-    contestants = contest(own_ways, their_ways, (ours, theirs), 1)
+    contestants = contest(ways, (ours, theirs), 1)
     return compete(f"answers to one image of {SIDE} x {SIDE}", contestants, given.rounds, given.seconds)
 
 
-def contest(
-    ours: Mapping[str, Way], theirs: Mapping[str, Way], networks: tuple[nn.Module, nn.Module], images: int
-) -> list[Contestant]:
-    """Each way of each side on its network; the first of theirs is their default."""
-    found = [Contestant(name, partial(clock, way(networks[0])), images, ours=True) for name, way in ours.items()]
-    return found + [
-        Contestant(name, partial(clock, way(networks[1])), images, default=not number)
-        for number, (name, way) in enumerate(theirs.items())
-    ]
+def contest(ways: Mapping[str, Way], networks: tuple[nn.Module, nn.Module], images: int) -> list[Contestant]:
+    """Each way of ours, of theirs, and of theirs in channels last; the first of theirs is their default."""
+    ours, theirs = networks
+    last = deepcopy(theirs).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sides = {"resnets": ours, "torchvision": theirs, "torchvision channels last": last}
+    return [
+        Contestant(
+            f"{side} {name}".strip(), partial(clock, way(network)), images, ours=network is ours,
+            default=network is theirs and not number,
+        )
+        for side, network in sides.items()
+        for number, (name, way) in enumerate(ways.items())
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
