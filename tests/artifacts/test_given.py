@@ -195,7 +195,8 @@ def test_what_an_iterator_yields_may_be_closed_and_overwritten_afterwards(model:
     assert model.predict_many(map(torch.from_numpy, overwritten())) == expected
 
 
-@pytest.mark.parametrize("out", [pytest.param(None, marks=pytest.mark.slow), "answers.csv"])
+@pytest.mark.slow
+@pytest.mark.parametrize("out", [None, "answers.csv"])
 def test_images_of_an_iterator_are_not_all_held_in_memory(model: Model, out: str | None, tmp_path: Path) -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0

@@ -43,6 +43,7 @@ def save_as_run(path: Path, spec: Spec, seed: int = 1) -> dict[str, Tensor]:
     return state
 
 
+@pytest.mark.slow
 def test_a_third_partys_cifar_net_gets_its_known_number_right(third_party: ThirdParty) -> None:
     network, x, labels = third_party
     with torch.inference_mode():

@@ -90,7 +90,8 @@ def test_logits_are_within_what_is_stated(runtime: Any, precision: Any, toleranc
         assert difference(network, images, built) < tolerance
 
 
-@pytest.mark.parametrize("runtime", [pytest.param("openvino", marks=pytest.mark.slow), "onnxruntime"])
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
 def test_the_same_weights_with_another_activation_get_a_graph_of_their_own(runtime: Any, tmp_path: Path) -> None:
     gelu = lively("cifar_fast")
     relu = create(replace(gelu.spec, activation="relu")).eval()
@@ -127,6 +128,7 @@ def file(model: Model, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_graphs_are_kept_next_to_the_model_and_exported_again_when_damaged_or_stale(
     file: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,9 +147,8 @@ def test_graphs_are_kept_next_to_the_model_and_exported_again_when_damaged_or_st
     assert {round(p, 3) for _, p in flat} == {round(1 / 7, 3)}  # not the old graph's answer
 
 
-@pytest.mark.parametrize(
-    ("runtime", "pattern"), [pytest.param("openvino", "*.bin", marks=pytest.mark.slow), ("onnxruntime", "*.onnx")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("runtime", "pattern"), [("openvino", "*.bin"), ("onnxruntime", "*.onnx")])
 def test_a_kept_graph_that_was_changed_is_exported_again(
     runtime: Any, pattern: str, file: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_kept_graph_that_was_changed_is_exported_again(
         assert answer(file) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_images_and_says_where_they_are_missing(file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="photos is not here: give --calibrate FOLDER"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8")
@@ -184,6 +186,7 @@ def test_int8_is_calibrated_on_images_and_says_where_they_are_missing(file: Path
         resnets.predict(file, photo(), runtime="openvino", precision="int8", calibrate=str(tmp_path / "empty"))
 
 
+@pytest.mark.slow
 def test_each_calibration_has_a_graph_of_its_own(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     export = OpenVINO._export

@@ -26,6 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     )
 
 
+@pytest.mark.slow
 def test_the_better_model_is_found(runs: tuple[Run, Run], tmp_path: Path, capsys: Any) -> None:
     short, long = runs
     found = resnets.compare(short, long, short, device="cpu", out=tmp_path)

@@ -77,6 +77,7 @@ def test_the_table_has_mean_and_deviation_over_seeds_the_best_first(whole: Sweep
     assert json.loads((whole.folder / "results.json").read_text()) == json.loads(json.dumps(metrics))
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_and_resumed_is_the_whole_one(whole: SweepRuns, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "killed"
     arguments = ["train", "digits", *SMALL, "--val-share", "0.2", *flags(*SWEEP), "--device", "cpu", "--out", str(out)]

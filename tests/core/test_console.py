@@ -69,6 +69,7 @@ def is_safe(text: str) -> bool:
     return all(c == "\n" or c.isprintable() for c in text)
 
 
+@pytest.mark.slow
 def test_a_run_prints_and_writes_any_name(run: tuple[Path, str]) -> None:
     out, printed = run
     assert is_safe(printed)

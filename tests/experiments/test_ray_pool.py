@@ -81,6 +81,7 @@ def test_tasks_run_in_other_processes_and_one_that_is_killed_is_begun_anew(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["killed"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_what_cannot_go_on_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="not a valid size") as caught:
@@ -175,6 +176,7 @@ def check_sweep(tmp_path: Path, *sweep: str, program: tuple[str, ...] = ()) -> N
     assert not list(out.glob(".seen*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_a_sweep_by_ray_of_which_a_process_is_killed_is_the_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

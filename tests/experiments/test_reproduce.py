@@ -40,6 +40,7 @@ def results(folder: Path) -> dict[str, Any]:
     return {name: found[name] for name in ("experiment", "nets", "data", "length")}
 
 
+@pytest.mark.slow
 def test_results_have_each_net_and_seed_by_epoch(whole: Path) -> None:
     found = results(whole)
     assert [net["net"] for net in found["nets"]] == NETS.split(",")

@@ -91,6 +91,7 @@ def test_every_network_runs_forward_and_backward(name: str) -> None:
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEEPEST)
 def test_the_deepest_networks_run_at_small_size(name: str) -> None:
     network = create(CATALOG[name])

@@ -46,6 +46,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
     return json.loads(answer), int(peak)
 
 
+@pytest.mark.slow
 @LINUX
 def test_a_step_keeps_within_its_limit_as_predicted() -> None:
     found, peak = measured("cifar_resnet110", "--batch", "64", "--memory-limit", "960MiB", "--precision", "fp32")

@@ -66,9 +66,7 @@ def assert_readable(started: Browser, path: Path) -> None:
 
 
 # Those whose parts others have too are long in the making.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("compare", "shapes"))) for name in PAGES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "digits")) for name in PAGES])
 def test_everybody_can_read_the_page(name: str, started: Browser, tmp_path: Path) -> None:
     assert_readable(started, PAGES[name](tmp_path, SHORT))
 
@@ -89,7 +87,8 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("classes", [pytest.param(30, marks=pytest.mark.slow), 300])
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [30, 300])
 def test_everybody_can_read_the_report_of_classes_with_long_names(
     classes: int, started: Browser, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def paragraph(run: Run) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", found[1])).split())
 
 
+@pytest.mark.slow
 def test_nothing_speaks_against_a_good_model(digits: Digits, tmp_path: Path) -> None:
     images, labels = digits
     run = trained((images[:1200], labels[:1200]), (images[1200:], labels[1200:]), tmp_path, epochs=20)
@@ -87,6 +88,7 @@ def test_rare_classes_are_named(digits: Digits, tmp_path: Path) -> None:
     assert "--balance sampling, and collect more of 8, 9" in said or "collect more of 9, 8" in said
 
 
+@pytest.mark.slow
 def test_overfitting_is_seen_in_the_losses(digits: Digits, tmp_path: Path) -> None:
     images, labels = digits
     wrong = np.random.default_rng(0).random(200) < 0.4

@@ -35,6 +35,7 @@ def two_ranks(*ranks: tuple[Path, list[str]], script: str | None = None) -> list
     return [finish(process) for process in processes]
 
 
+@pytest.mark.slow
 def test_ranks_that_see_other_images_end_before_the_first_step(data: Path, tmp_path: Path) -> None:
     """One rank could not read an image, and leaves it out."""
     other = shutil.copytree(data, tmp_path / "other" / data.name)

@@ -169,6 +169,7 @@ def test_refused_in_the_middle_of_a_run_it_stops_saved_and_named(data: Path, tmp
         resnets.replay(tmp_path / "r", step=3)
 
 
+@pytest.mark.slow
 def test_refused_on_one_rank_all_stop_saved_and_name_it(data: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(data, tmp_path / "data")
     ids = EpochSampler(120, 12, 0)

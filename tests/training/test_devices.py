@@ -250,6 +250,7 @@ def test_the_plain_forms_leave_out_a_step_that_is_not_finite(optimizer: Any, mon
     assert not torch.equal(training.state()["network.fc.weight"], before["network.fc.weight"])
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_the_plain_forms_ends_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"epochs": 2, "device": "cpu"}
     usual = resnets.train("digits", "tta=flip", out=tmp_path / "usual", **settings)

@@ -95,6 +95,7 @@ def test_of_two_ranks_both_stop(data: Path, whole: Path, tmp_path: Path) -> None
     assert json.loads(out)["accuracy"] == max(values)
 
 
+@pytest.mark.slow
 def test_within_a_time_budget_it_ends_earlier(data: Path, tmp_path: Path) -> None:
     settings = [each for each in arguments(data, tmp_path) if "=" in each]
     run = resnets.train("paper/cifar", *settings, data=data, minutes=1, epochs=30, patience=1, out=tmp_path / "r")

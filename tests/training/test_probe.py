@@ -118,7 +118,8 @@ def test_constant_features_and_equal_arrays_give_the_same_bits() -> None:
     assert np.array_equal(first[1], second[1])
 
 
-@pytest.mark.parametrize("known", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [False, True])
 def test_the_head_of_a_run_begins_as_the_probe_of_its_initial_weights(known: bool) -> None:
     training, batches = training_of(replace(RECIPE, fine_tuning=FineTuning(head="probe"), ema=0.9))
     network = training.network

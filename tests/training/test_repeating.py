@@ -91,6 +91,7 @@ def test_of_a_run_that_was_cut_off_and_of_one_that_was_made_longer(
     assert weights(again) == weights(run) != weights(whole)
 
 
+@pytest.mark.slow
 def test_each_run_of_folds_and_of_a_sweep_has_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folds = trained(tmp_path / "folds", fold="all/2")
     swept = trained(tmp_path / "sweep", sweep=("seed=0,1",), val_share=0.2)
@@ -99,6 +100,7 @@ def test_each_run_of_folds_and_of_a_sweep_has_its_own(tmp_path: Path, capsys: py
         assert weights(again) == weights(run)
 
 
+@pytest.mark.slow
 def test_of_a_time_budget_the_length_is_what_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(tmp_path / "run", epochs=1, minutes=5)
     page = (run / "report.html").read_text()

@@ -230,6 +230,7 @@ def test_a_model_keeps_the_size_of_its_mean_image_and_its_least_size(wide: Path,
             resnets.predict(square, "x.png", size=least - 1)
 
 
+@pytest.mark.slow
 def test_random_crops_of_rectangles_are_the_same_whatever_the_workers(photos: Path, tmp_path: Path) -> None:
     def run(name: str, *settings: object) -> Result:
         crops = ["preprocessing.resize=20", "preprocessing.crop=[16,24]", "augmentations.crop=RandomResizedCrop",

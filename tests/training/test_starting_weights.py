@@ -112,6 +112,7 @@ def test_timms_names_train_to_the_same_weights_as_ours(data: Path, tmp_path: Pat
     assert sha_of(first) == sha_of(second)
 
 
+@pytest.mark.slow
 def test_published_weights_in_every_form(shared: Path, data: Path, tmp_path: Path) -> None:
     path = shared / "weights" / "imagenet_resnet18.safetensors"
     if not path.exists():

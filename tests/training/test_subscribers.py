@@ -87,6 +87,7 @@ def test_a_full_disk_under_standard_output_ends_no_run(data: Path, whole: Path, 
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
 def test_a_pipe_that_closes_after_the_first_line_ends_no_run(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"

@@ -89,6 +89,7 @@ def test_all_have_the_log_and_the_recipe_and_the_run_is_the_same(data: Path, who
     assert not (Path.cwd() / "mlruns").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_a_run_that_is_stopped_and_resumed_is_one_run(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
@@ -105,6 +106,7 @@ def test_a_run_that_is_stopped_and_resumed_is_one_run(data: Path, whole: Path, t
         assert max(step for step, _ in read(out).curves["train/loss"]) == 30
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_after_a_kill_nothing_is_missing(data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"

@@ -89,9 +89,9 @@ def predict(
         tile: pixels of the sides of square tiles, which the network sees in place of a large image, and whose boxes are
             joined; objects should be as large in them as in the images of training (default: whole images).
         overlap: share of its side that a tile has in common with the next; an object no larger is whole in a tile.
-        out: a .csv, .json or .parquet file for the answers; or a folder, for predictions.json and the files of each
-            answer, such as masks. Where a command with a file was interrupted, the same one goes on: what it answered
-            lies beside the file, as FILE.unfinished.
+        out: a .csv, .json or .parquet file, where the answers go in place of the terminal; or a folder, for
+            predictions.json and the files of each answer, such as masks. Where a command with a file was interrupted,
+            the same one goes on: what it answered lies beside the file, as FILE.unfinished.
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded (batch norm folded into the convolutions), compiled, openvino or
             onnxruntime. The converted model is cached beside the model file.
@@ -199,7 +199,8 @@ def _answer(invocation: Invocation) -> Answer:
     if not is_main():  # of several ranks, rank 0 answers
         return Answer()
     found = predictions.found
-    return Answer(found.lines(), found.data(given.model, given.runtime), failed=bool(found.failed))
+    lines = found.lines() if given.out is None else [found.summary(given.out)]
+    return Answer(lines, found.data(given.model, given.runtime), failed=bool(found.failed))
 
 
 COMMAND = Command(predict, _answer, python_only=("quiet",))

@@ -74,6 +74,13 @@ class Answers:
                 lines += [printable(name_of(given)), *task.answer_lines(answer, self.card.classes)]
         return lines
 
+    def summary(self, out: str | os.PathLike[str]) -> str:
+        """What `predict` prints where the answers are written to `out`."""
+        from resnets.core.console import printable
+
+        count = len(self.answers) - len(self.failed)
+        return f"answers {printable(os.fsdecode(out))}: {count:,} {'input' if count == 1 else 'inputs'}"
+
     def write(self, out: Path, model: str, runtime: str) -> None:
         """Writes the answers to `out`: a file of one of `FILES`, or else a folder.
 

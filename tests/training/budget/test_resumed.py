@@ -142,6 +142,7 @@ def test_the_seconds_used_are_in_the_checkpoint_and_in_a_note(
     assert 100 < float(noted.read_text()) < 300
 
 
+@pytest.mark.slow
 def test_a_step_is_replayed_by_the_plans_of_its_run(whole: Path, data: Path, tmp_path: Path) -> None:
     expected = {step: resnets.replay(whole, step=step) for step in (34, 43)}
     with pytest.raises(resnets.UsageError, match="steps 1 to 44"):
