@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +26,27 @@ def test_momentum_made_orthogonal_has_its_singular_vectors_and_values_near_one(s
     assert diagonal.diagonal().min() > 0.6
     assert diagonal.diagonal().max() < 1.25
     torch.testing.assert_close(diagonal, torch.diag(diagonal.diagonal()), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (40, 3, 3, 3), (16, 16), (6, 5, 2, 3, 2)])
+def test_iterations_on_the_gram_matrix_are_those_on_the_whole(shape: tuple[int, ...], iterations: int) -> None:
+    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = kernel.flatten(1) / kernel.norm()
+    for _ in range(iterations):
+        x = 3.4445 * x - 4.7750 * (x @ x.T @ x) + 2.0315 * (x @ x.T @ x @ x.T @ x)
+    torch.testing.assert_close(muon.orthogonal(kernel, iterations).flatten(1), x, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("iterations", [3, 8, 30])
+@pytest.mark.parametrize("smallest", [1e-1, 1e-2, 1e-4])
+def test_no_singular_value_runs_away_in_bf16(smallest: float, iterations: int) -> None:
+    g = torch.Generator().manual_seed(1)
+    left, right = (torch.linalg.qr(torch.randn(side, 96, generator=g))[0] for side in (96, 500))
+    kernel = left * torch.logspace(0, math.log10(smallest), 96) @ right.T
+    found = muon.orthogonal(kernel.bfloat16().view(96, 20, 5, 5), iterations)
+    assert found.dtype == torch.bfloat16
+    assert torch.linalg.svdvals(found.flatten(1).float()).max() < 1.25
 
 
 def test_a_step_is_torchs_muon_but_for_the_norm_that_weights_are_kept_at() -> None:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 # Of the quintic a x + b x^3 + c x^5: steepest at 0, so that small singular values grow fast. All end between about
 # 0.7 and 1.2, not at 1, which does not harm training (Jordan et al. 2024).
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+# Iterations that are done on the Gram matrix. Its rounding to bf16 is harmless in the first, where its trace is 1; it
+# would grow in later ones.
+ON_GRAM = 3
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,14 @@ class Orthogonal:
     ) -> None:
         for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
             momentum = state["momentum_buffer"]
-            new = momentum * self.momentum + gradient
-            along = orthogonal((gradient + self.momentum * new).to(self.dtype), self.iterations)
+            new = torch.add(gradient, momentum, alpha=self.momentum)
+            ahead = torch.add(gradient, new, alpha=self.momentum)
+            along = orthogonal(ahead.to(self.dtype), self.iterations).to(parameter.dtype)
             norm = parameter.norm()
             kept = (len(parameter) ** 0.5 / norm).masked_fill(
                 norm == 0, 1.0
             )  # of branches whose last weights start at zero
-            moved = parameter * kept - lr * along.to(parameter.dtype)
+            moved = (parameter * kept).sub_(along.mul_(lr))
             torch.where(found_inf == 0, moved, parameter, out=parameter)
             torch.where(found_inf == 0, new, momentum, out=momentum)
 
@@ -55,13 +59,29 @@ def orthogonal(kernel: Tensor, iterations: int) -> Tensor:
     Each of the `iterations` multiplies small singular values by about 3.4; those below 3.4^-`iterations` of the
     matrix's norm stay small.
     """
-    a, b, c = COEFFICIENTS
-    matrix = kernel.flatten(1)
+    last = kernel.movedim(1, -1)  # a matrix without a copy in channels last; the order of columns does not matter
+    matrix = last.flatten(1)
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
-    for _ in range(iterations):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    result: Tensor = (x if wide else x.T).reshape(kernel.shape)
+    for count in (min(iterations, ON_GRAM), *[1] * (iterations - ON_GRAM)):
+        x = _steps(x @ x.T, count) @ x
+    result: Tensor = (x if wide else x.T).reshape(last.shape).movedim(-1, 1)
     return result
+
+
+def _steps(gram: Tensor, count: int) -> Tensor:
+    """The product of the matrices from the left that `count` iterations are, of a matrix whose Gram matrix is `gram`.
+
+    All are polynomials in it, so that the small square matrices take the place of the whole in between.
+    """
+    a, b, c = COEFFICIENTS
+    product = torch.zeros_like(gram)
+    product.diagonal().fill_(1.0)
+    for number in range(count):
+        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)  # less a times the identity, which would round it
+        product = torch.addmm(product, step, product, beta=a)
+        if number + 1 < count:
+            half = torch.addmm(gram, step, gram, beta=a)
+            gram = torch.addmm(half, half, step, beta=a)
+    return product
