@@ -120,6 +120,11 @@ def test_training(tmp_path: Path) -> None:
     assert results(tmp_path)[0]["to_default"] > 0
 
 
+def test_weight_gradients(tmp_path: Path) -> None:
+    run("weight_gradients.py", "--shapes", "8:16:6:3:2", "4:8:5:1:1", "--batch", "2", *SMALL, "--out", str(tmp_path))
+    assert [found["to_default"] > 0 for found in results(tmp_path)] == [True, True]
+
+
 def test_step_profile(tmp_path: Path) -> None:
     run("step_profile.py", "--cases", "cifar_resnet20:8", "--steps", "1", "--out", str(tmp_path))
     (path,) = tmp_path.glob("*-step-profile.json")
