@@ -55,9 +55,9 @@ def measure(shape: str, batch: int, dtype: torch.dtype, rounds: int, seconds: fl
         return weight_gradient(gradient, images, weight.shape, steps, padding, spread)
 
     def by_onednn() -> torch.Tensor:
-        _, found, _ = torch.ops.aten.convolution_backward(
+        found: torch.Tensor = torch.ops.aten.convolution_backward(
             gradient, images, weight, None, steps, padding, spread, False, (0, 0), 1, (False, True, False)
-        )
+        )[1]
         return found
 
     own, peer = by_products().float(), by_onednn().float()
