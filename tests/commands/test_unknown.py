@@ -65,8 +65,11 @@ def test_predictions_say_what_is_unknown(run: Run, images: Path, tmp_path: Path,
     assert len({each["unknown"] for each in answers}) == 2
 
     out = tmp_path / "answers.csv"
-    assert main(["predict", str(run.folder), str(images), "--unknown-below", "1", "--out", str(out), "--quiet"]) == 0
+    unknown = ["predict", str(run.folder), str(images), "--unknown-below", "1", "--quiet"]
+    assert main(unknown) == 0
     assert capsys.readouterr().out.count("unknown  (no class has 100.00%)") == len(answers)
+    assert main([*unknown, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"answers {out}: {len(answers)} inputs\n"
     with open(out, newline="") as file:
         assert {row["unknown"] for row in csv.DictReader(file)} == {"True"}
     assert main(["predict", str(run.folder), str(images), "--unknown-below", "0", "--quiet"]) == 0

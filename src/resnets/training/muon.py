@@ -42,8 +42,8 @@ class Orthogonal:
         for parameter, gradient, state in zip(parameters, gradients, states, strict=True):
             momentum = state["momentum_buffer"]
             new = torch.add(gradient, momentum, alpha=self.momentum)
-            ahead = torch.add(gradient, new, alpha=self.momentum)
-            along = orthogonal(ahead.to(self.dtype), self.iterations).to(parameter.dtype)
+            nesterov = torch.add(gradient, new, alpha=self.momentum)
+            along = orthogonal(nesterov.to(self.dtype), self.iterations).to(parameter.dtype)
             norm = parameter.norm()
             kept = (len(parameter) ** 0.5 / norm).masked_fill(
                 norm == 0, 1.0

@@ -94,7 +94,7 @@ class Training:
         self.learner = Learner(self.network, task, self.precision)
         self._frozen.set(self.length.share(first_step))
         self._wrapped = self.ranks.wrap(self.learner, self.device)
-        self._faster = on_small_maps(self.network, self.device, self.precision)
+        self._on_small_maps = on_small_maps(self.device, self.precision)
         self._needs_rng_keys = any(isinstance(m, Stochastic) for m in self.network.modules())
         self._running_statistics = RunningStatistics(
             self.network, self.ranks, momentum=recipe.model.norm_momentum, micro_batches=self.micro_batches,
@@ -196,7 +196,7 @@ class Training:
             if "keys" in part:
                 set_rng_keys(self.network, part["keys"])
             last = number == len(self.micro_batches) - 1
-            with self._exchanging_gradients(last), self.ranks.collective_errors(), self._faster():
+            with self._exchanging_gradients(last), self.ranks.collective_errors(), self._on_small_maps:
                 losses = functools.reduce(torch.add, self._wrapped(part).values())
                 if "weights" in part:  # the other samples keep their share of the mean
                     losses = losses * part["weights"]
@@ -289,7 +289,7 @@ class Training:
             self._wrapped = self.learner
             gc.collect()  # the hooks of the wrapper before, which is part of a cycle, go with it
             self._wrapped = self.ranks.wrap(self.learner, self.device)
-        self._faster = on_small_maps(self.network, self.device, self.precision)
+        self._on_small_maps = on_small_maps(self.device, self.precision)
 
     def _exchanging_gradients(self, last: bool) -> contextlib.AbstractContextManager[object]:
         """Ranks sum their gradients in the backward pass of the last micro-batch alone."""
