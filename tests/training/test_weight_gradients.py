@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnets.models.catalog import find
 from resnets.training import weight_gradients
-from resnets.training.weight_gradients import OnSmallMaps, Pair, on_small_maps, weight_gradient
+from resnets.training.weight_gradients import OnSmallMaps, Sizes, on_small_maps, weight_gradient
 from tests.training.test_loop import RECIPE, training_of
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def amx(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_it_is_autograds(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, memory_format: torch.memory_format,
+    size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, memory_format: torch.memory_format,
     groups: int,
 ) -> None:  # fmt: skip
     g = torch.Generator().manual_seed(1)
@@ -55,12 +55,13 @@ def test_it_is_autograds(
     ("side", "kernel", "stride", "groups", "bias"),
     [(1, 3, 2, 1, False), (1, 3, 2, 4, True), (1, 5, 1, 1, False), (1, 7, 2, 1, True), (2, 5, 3, 1, False)],
 )
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
 def test_places_that_meet_only_padding_have_no_gradient(
-    side: int, kernel: int, stride: int, groups: int, bias: bool
+    kind: Any, side: int, kernel: int, stride: int, groups: int, bias: bool
 ) -> None:
     torch.manual_seed(1)
-    layer = nn.Conv2d(64, 128, kernel, stride, kernel // 2, groups=groups, bias=bias)
-    inputs = torch.randn(8, 64, side, side, requires_grad=True)
+    layer = kind(32, 64, kernel, stride, kernel // 2, groups=groups, bias=bias)
+    inputs = torch.randn(8, 32, *[side] * (layer.weight.ndim - 2), requires_grad=True)
     leaves = [inputs, *layer.parameters()]
     expected = torch.autograd.grad(layer(inputs).square().sum(), leaves)
     for _ in range(4):
@@ -72,6 +73,19 @@ def test_places_that_meet_only_padding_have_no_gradient(
             found = torch.autograd.grad(outputs.float().square().sum(), leaves)
         for one, other in zip(found, expected, strict=True):
             assert (one - other).norm() <= 0.02 * other.norm()
+
+
+@pytest.mark.parametrize("kernel", [(3,), (2, 3, 3)])
+def test_it_is_autograds_in_every_dimension(kernel: Sizes) -> None:
+    g = torch.Generator().manual_seed(1)
+    sizes, convolution = (5, 4, 6)[: len(kernel)], weight_gradients.CONVOLUTIONS[len(kernel) - 1]
+    stride, padding, dilation = ((number,) * len(kernel) for number in (2, 1, 1))
+    inputs = torch.randn(3, 4, *sizes, generator=g, dtype=torch.float64)
+    weight = torch.randn(6, 4, *kernel, generator=g, dtype=torch.float64, requires_grad=True)
+    outputs = convolution(inputs, weight, None, stride, padding, dilation)
+    (expected,) = torch.autograd.grad(outputs, weight, torch.ones_like(outputs))
+    found = weight_gradient(torch.ones_like(outputs), inputs, weight.shape, stride, padding, dilation)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("amx")
