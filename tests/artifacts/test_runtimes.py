@@ -177,7 +177,6 @@ def test_a_kept_graph_that_was_changed_is_exported_again(
         assert answer(file) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.slow
 def test_int8_is_calibrated_on_images_and_says_where_they_are_missing(file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="photos is not here: give --calibrate FOLDER"):
         resnets.predict(file, photo(), runtime="openvino", precision="int8")

@@ -17,7 +17,6 @@ from resnets.modalities.image.corruptions import CORRUPTIONS, corrupted
 SHORT = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "batch=64")
 
 
-@pytest.mark.slow
 def test_corrupted_images_are_evaluated_and_shown(tmp_path: Path, capsys: Any) -> None:
     run = resnets.train("digits", *SHORT, epochs=6, device="cpu", seed=0, out=tmp_path / "run")
     out = tmp_path / "out"

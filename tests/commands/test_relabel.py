@@ -74,7 +74,6 @@ def test_folds_are_evaluated_together(folds: Run, photos: Path, tmp_path: Path) 
     assert "400 test samples right" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_wrong_labels_are_found_and_corrected_in_a_copy(
     folds: Run, photos: Path, truth: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -289,7 +289,6 @@ class Training:
             self._wrapped = self.learner
             gc.collect()  # the hooks of the wrapper before, which is part of a cycle, go with it
             self._wrapped = self.ranks.wrap(self.learner, self.device)
-        self._on_small_maps = on_small_maps(self.device, self.precision)
 
     def _exchanging_gradients(self, last: bool) -> contextlib.AbstractContextManager[object]:
         """Ranks sum their gradients in the backward pass of the last micro-batch alone."""

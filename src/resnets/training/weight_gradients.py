@@ -1,8 +1,8 @@
 """The gradients of convolutions' weights on small maps, as matrix products, in bf16 on the CPU.
 
-Where a place of the kernel meets nothing but padding, as eight of nine do in a 3 x 3 convolution that strides over a map
-of 1 x 1, oneDNN leaves its gradient uninitialised: not 0, but what was in memory (torch 2.15). And on processors with
-AMX it takes up to 14 times as long as the matrix products for many channels on few positions: the last stages of
+Where a place of the kernel meets nothing but padding, as eight of nine do in a 3 x 3 convolution that strides over a
+map of 1 x 1, oneDNN leaves its gradient uninitialised: not 0, but what was in memory (torch 2.15). And on processors
+with AMX it takes 1.5 to 11 times as long as the matrix products for many channels on few positions: the last stages of
 ImageNet's networks, most of all on small images. All else of a convolution, its outputs and the gradients of its
 inputs, stays oneDNN's. benchmarks/weight_gradients.py measures both.
 """
