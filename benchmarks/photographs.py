@@ -41,11 +41,14 @@ SHARED = Path(os.environ.get("RESNETS_TEST_DATA", ROOT.parent / "shared" / "data
 HERE = Path(__file__).parent
 
 
-def ours(given: Given, lines: Lines, key: str, folder: Path, seed: int, *settings: object, **facts: Any) -> Path:
-    """Trains on `folder` for the minutes that are given; returns the run."""
+def ours(
+    given: Given, lines: Lines, key: str, folder: Path, seed: int, *settings: object, minutes: float | None = None
+) -> Path:
+    """Trains on `folder` for `minutes`, by default those that are given; returns the run."""
+    minutes = given.minutes if minutes is None else minutes
     out = Path(given.folder) / "runs" / key.replace(" ", "-").replace("/", "-of-")
-    arguments = ["--data", folder, "--minutes", given.minutes, "--seed", seed, *settings, *given.settings]
-    train(lines, key, out, *arguments, seed=seed, minutes=given.minutes, **facts)
+    arguments = ["--data", folder, "--minutes", minutes, "--seed", seed, *settings, *given.settings]
+    train(lines, key, out, *arguments, seed=seed, minutes=minutes)
     return out
 
 
@@ -117,7 +120,8 @@ def transfer(given: Given, lines: Lines) -> None:
     after = data.few(data.of_classes(samples, slice(5, 10)), given.count)
     folder = data.write(after, given.folder / "data" / f"last-five-{given.count}")
     for seed in given.seeds:
-        first = ours(given, lines, f"transfer pretrained {seed}", before, seed, "photos", "--val-share", 0)
+        settings = ("photos", "--val-share", 0)
+        first = ours(given, lines, f"transfer pretrained {seed}", before, seed, *settings, minutes=given.minutes_before)
         ours(given, lines, f"transfer finetune {seed}", folder, seed, "--weights", first)
         ours(given, lines, f"transfer scratch {seed}", folder, seed, "photos")
 
@@ -205,6 +209,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=SHARED / "weights" / "imagenet_resnet18.safetensors")
     parser.add_argument("--medical", type=Path, default=SHARED / "medical" / "pneumoniamnist.npz")
     parser.add_argument("--minutes", type=float, default=10, help="of each run")
+    parser.add_argument("--minutes-before", type=float, help="of the pre-training of `transfer`; by default --minutes")
     parser.add_argument("--budgets", type=float, nargs="+", default=[2, 5, 20], help="of `minutes`")
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--folds", type=int, default=5)
