@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 else:
     trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
 
+_TRAINED_ON = "The model was trained on these samples: they show what it remembers, and not what it will do with others."
+
 
 @renamed_arguments(views="tta")
 @checked_arguments
@@ -144,6 +146,7 @@ def _scored(
     from resnets.tasks.unknown import with_threshold
     from resnets.training import agreement
     from resnets.training.distributed import process_group
+    from resnets.training.run_split import history_on
 
     with process_group(device_for(runtime, device)) as (ranks, own_device):
         chosen = find_device(own_device)
@@ -181,11 +184,13 @@ def _scored(
                     lambda done: line(f"evaluate  corruption {done} of {EVALUATIONS}"),
                 )
                 scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
+    history = history_on(first.file, name) if len(models) == 1 else None
+    leak = splits.leak if history is None or split != "train" else _TRAINED_ON
     notes: tuple[str, ...] = () if size is None else (note_on_size(first.card),)
-    notes += (*splits.notes, *absent(dataset, first.classes))
+    notes += (*splits.notes, *([leak] if leak else []), *absent(dataset, first.classes))
     notes += first.task.remarks(scores.records, scores.metrics, split)
     scores = replace(scores, data=name, notes=notes, size=size)
-    return Evaluated(scores, dataset, first, ranks.is_main, alone)
+    return Evaluated(scores, dataset, first, ranks.is_main, alone, history or (), leak)
 
 
 def _corruptible(predictor: Predictor, models: Sequence[Model]) -> Predictor:
@@ -253,7 +258,7 @@ def _write(folder: Path, found: Evaluated, *, workers: int) -> None:
         samples = sample_facts(scores, dataset, model.card, found.predictor, workers=workers)
     write_report(
         folder / "report.html", title=title, scores=scores, dataset=dataset, card=model.card, samples=samples,
-        predictions="predictions.csv",
+        predictions="predictions.csv", history=found.history, leak=found.leak,
     )  # fmt: skip
     write_predictions(folder / "predictions.csv", scores, dataset, model.card)
     if model.card.settings.single_label:

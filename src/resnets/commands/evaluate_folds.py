@@ -72,4 +72,4 @@ def pooled(folds: Sequence[Evaluated], unknown_below: float | None) -> Evaluated
         damaged={name: reason for each in folds for name, reason in each.scores.damaged.items()},
         notes=tuple(dict.fromkeys(note for each in folds for note in each.scores.notes)),
     )
-    return replace(folds[0], scores=scores, dataset=folds[0].dataset.dataset, model=model, predictor=None)
+    return replace(folds[0], scores=scores, dataset=folds[0].dataset.dataset, model=model, predictor=None, history=())

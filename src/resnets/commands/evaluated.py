@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from resnets.evaluation.predictor import NetworkPredictor
     from resnets.evaluation.scoring import Scores
     from resnets.modalities.base import Dataset
+    from resnets.training.events import Event
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Evaluated:
     Args:
         is_main: whether this process answers, of several ranks.
         predictor: of the network that was scored; None where it was not one network.
+        history: the events of the run, where its own data was scored.
+        leak: says that samples were trained on, where `history` does not know of it.
     """
 
     scores: Scores
@@ -26,3 +30,5 @@ class Evaluated:
     model: Model
     is_main: bool = True
     predictor: NetworkPredictor | None = None
+    history: Sequence[Event] = ()
+    leak: str | None = None

@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.core.units import show_count
 from resnets.data.file_table import Files, FileTables
-from resnets.modalities.base import Dataset
+from resnets.modalities.base import Dataset, DatasetSplits, SplitName
+
+
+def leaks(train: Dataset, splits: DatasetSplits, tables: FileTables) -> dict[SplitName, list[int]]:
+    """The samples of `val` and of `test` whose file is among those of `train`, by their numbers; see `shared_files`."""
+    others = {name: each for name, each in splits.splits.items() if name in ("val", "test")}
+    found = {name: shared_files(train, each, tables) for name, each in others.items()}
+    return {name: shared for name, shared in found.items() if shared}
+
+
+def leak_notes(found: Mapping[SplitName, list[int]], splits: DatasetSplits) -> tuple[str, ...]:
+    """What is said of `leaks`, a line for each split."""
+    return tuple(
+        f"{len(shared):,} of the {len(splits.splits[name]):,} samples of {name} have the files of training samples, so "
+        f"that its metrics are too good: {splits.splits[name].name(shared[0])}{' and others' if len(shared) > 1 else ''}"
+        ". resnets check names all."
+        for name, shared in found.items()
+    )
+
+
+def started(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The event that a run began with; empty without one."""
+    return next((event for event in history if event["event"] == "start"), {})
+
+
+def recorded_leak(history: Sequence[Mapping[str, Any]], split: str, samples: int) -> str | None:
+    """Why the metrics of `split` cannot be trusted, by the events of a run; None where nothing is known of a leak.
+
+    Args:
+        samples: of the split.
+    """
+    start = started(history)
+    of_old_runs = {start.get("split", "val"): start.get("leaked_samples", 0)}
+    leaked = start.get("leaked", of_old_runs).get(split, 0)
+    if not leaked:
+        return None
+    return (
+        f"{leaked:,} of the {show_count(samples, 'sample')} {'is' if leaked == 1 else 'are'} among the training samples "
+        "as well, and models remember those: resnets check names them. Take them out of one side, and train anew."
+    )
 
 
 def shared_files(train: Dataset, other: Dataset, tables: FileTables) -> list[int]:

@@ -119,6 +119,7 @@ class DatasetSplits:
         splits: by name; "all" alone is data without splits, such as a folder of classes.
         color: "L" where all images are grey by nature, else "RGB".
         notes: what the user should know about how the data was read, a line each.
+        leak: says that a model which is evaluated was trained on samples of these splits, where it was.
         held_out: whether `val` was taken out of the training samples, or `test` is a fold of all of them; see
             `resnets.data.splits`.
         is_pooled: whether `train` and `test` are folds of the samples of all splits; see `resnets.data.folds`.
@@ -129,6 +130,7 @@ class DatasetSplits:
     splits: Mapping[SplitName, Dataset]
     color: Literal["RGB", "BGR", "L"] = "RGB"
     notes: tuple[str, ...] = field(default=())
+    leak: str | None = None
     held_out: bool = False
     format: str = ""
     is_pooled: bool = False

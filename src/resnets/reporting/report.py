@@ -10,6 +10,7 @@ from typing import Any
 
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.files import write_bytes, write_csv
+from resnets.data.leaks import recorded_leak, started
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import open_reader
@@ -17,7 +18,7 @@ from resnets.reporting.charts import line_chart
 from resnets.reporting.heat_map import heat_map
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.scatter import scatter_plot, swatches
-from resnets.reporting.sections import facts, loss_chart, unreadable
+from resnets.reporting.sections import facts, loss_chart, notes, on_test, unreadable
 from resnets.reporting.thumbnails import thumbnail
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
@@ -38,25 +39,34 @@ def write_report(
     samples: SampleFacts | None = None,
     command: str | None = None,
     predictions: str | None = None,
+    leak: str | None = None,
 ) -> None:
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`.
 
     Args:
         dataset: the samples that were scored; its class names may be fewer than the model's.
-        history: the events of the training run, for the curves.
+        history: the events of the training run whose data was scored; empty where it is not known, or other data was.
         samples: what is known of them besides their scores.
         command, predictions: see `sections.facts`.
+        leak: says that samples were trained on, where `history` does not know of it.
     """
     task, noun = open_task(card.settings), card.preprocessing.noun
     metrics = scores.metrics
     if samples is not None and samples.groups is not None:
         metrics = metrics | clustered(scores.records, samples.groups.of)
-    verdict = task.verdict(scores.records, metrics, card.classes, history)
+    leak = leak or recorded_leak(history, scores.split, len(dataset))
+    if leak is not None:
+        verdict = Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))
+    else:
+        verdict = task.verdict(scores.records, metrics, card.classes, history)
+    remarks = task.remarks(scores.records, metrics, scores.split)
     sections: list[Section] = [
         task.headline(title, metrics, scores.split),
+        *([on_test(task, metrics["test"])] if "test" in metrics else []),
         *([verdict] if verdict is not None else []),
-        *(Paragraph((Span(each),)) for each in task.remarks(scores.records, metrics, scores.split)),
+        *(Paragraph((Span(each),)) for each in remarks),
         facts(card, history, command=command, predictions=predictions),
+        *notes([*started(history).get("notes", ()), *scores.notes], apart_from=(*remarks, leak)),
         *_curves(task, history, noun),
         *task.sections(scores.records, metrics, scores.ids, card.classes, samples),
         *([unreadable(scores.excluded, noun)] if scores.excluded else []),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.units import show_count
 from resnets.models import counts
-from resnets.tasks.sections import Chart, Code, Curve, Facts, Items, Link
+from resnets.tasks.base import Task
+from resnets.tasks.sections import Chart, Code, Curve, Facts, Items, Link, Paragraph, Span
 
 LISTED = 50  # unreadable samples that are listed by name
 
@@ -63,6 +64,17 @@ def facts(
     if predictions is not None:
         rows.append(("Each answer", Link(predictions)))
     return Facts(tuple(rows))
+
+
+def on_test(task: Task, metrics: Mapping[str, Any]) -> Paragraph:
+    """What a run's model reaches on `test`, which it is scored on once, beside the split that it was watched on."""
+    return Paragraph((*task.headline("", metrics, "test").spans, Span(", scored once, when training had ended.", "soft")))
+
+
+def notes(lines: Iterable[str], *, apart_from: Collection[str | None]) -> list[Items]:
+    """What is known of how the data was read and how the run was planned, each line once; none without any."""
+    found = tuple(line for line in dict.fromkeys(lines) if line not in apart_from)
+    return [Items("Notes", found)] if found else []
 
 
 def loss_chart(steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]], split: str) -> Chart:

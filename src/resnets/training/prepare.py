@@ -7,7 +7,7 @@ calls `reopen`, which checks that the data is what it was and leaves out the sam
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from resnets.core.errors import DataError
 from resnets.core.units import show_count
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import Fingerprint, contents_sha256, names_sha256
-from resnets.data.leaks import shared_files
+from resnets.data.leaks import leak_notes, leaks
 from resnets.data.scan import DatasetScan, resident_samples
 from resnets.data.splits import SplitRule, with_watched_split
 from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, SplitName, Subset
@@ -49,7 +49,7 @@ class PreparedData:
         notes: for the person who trains, a line each.
         splits: all splits, with the samples that are left out as damaged.
         contents_sha256: over the training samples; None for a run that began before their contents were hashed.
-        leaked: samples of `test` whose file is among those of `train`, as far as is known.
+        leaked: how many samples of `val` and `test` have the file of a training sample, as far as is known.
     """
 
     train: Dataset
@@ -61,7 +61,7 @@ class PreparedData:
     notes: tuple[str, ...]
     splits: DatasetSplits
     contents_sha256: str | None = None
-    leaked: int = 0
+    leaked: dict[SplitName, int] = field(default_factory=dict)
 
     def sha256(self, kind: Fingerprint = "contents") -> str:
         """SHA-256 over the training samples, without the folder they lie in."""
@@ -111,9 +111,13 @@ def resolve(
         preprocessing = preprocessing.with_statistics(recipe.normalize, train_scan.mean, train_scan.std)
     data = _fit_for_training(recipe, splits, preprocessing, train_scan, test_scan)
     sha256, shared = agreement.from_rank_0(
-        ranks, lambda: (contents_sha256(data.train, tables), shared_files(data.train, data.test, tables))
+        ranks, lambda: (contents_sha256(data.train, tables), leaks(data.train, splits, tables))
     )
-    data = _with_note_on(shared, data)
+    data = replace(
+        data,
+        notes=(*data.notes, *leak_notes(shared, splits)),
+        leaked={split: len(numbers) for split, numbers in shared.items()},
+    )
     task = task.for_data(data.train)
     model = replace(task.model_for(recipe.model, len(data.train.classes)), channels=preprocessing.channels)
     resolved = replace(recipe, model=model, preprocessing=preprocessing, task=task, normalize="given")
@@ -265,19 +269,6 @@ def _sha256_now(dataset: Dataset, expected: str, mended: dict[int, tuple[int, by
     if digest != expected and mended and max(mended) < len(dataset):
         return contents_sha256(dataset, tables, before=mended)
     return digest
-
-
-def _with_note_on(shared: list[int], data: PreparedData) -> PreparedData:
-    """`data` with what is said of the samples of `test` whose file is among those of `train`."""
-    if not shared:
-        return data
-    split = data.splits.watched
-    note = (
-        f"{len(shared):,} of the {len(data.test):,} samples of {split} have the files of training samples, so that its "
-        f"metrics are too good: {data.test.name(shared[0])}{' and others' if len(shared) > 1 else ''}. resnets check "
-        "names all."
-    )
-    return replace(data, notes=(*data.notes, note), leaked=len(shared))
 
 
 def _resident(recipe: Recipe, dataset: Dataset, reader: Reader) -> DatasetScan:

@@ -29,7 +29,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     ),
     **dict.fromkeys(("epoch", "epochs", "loss", "lr", "images_per_second", "accuracy", "top5", "seconds"), _NUMBER),
     **dict.fromkeys(("recipe", "event", "task", "noun"), (str,)),
-    "environment": (dict,),
+    **dict.fromkeys(("environment", "leaked"), (dict,)),
     "notes": (list,),
 }
 _MAY_BE_NONE = ("loss", "lr", "images_per_second", "train_loss")  # JSON has no NaN or infinity

@@ -24,8 +24,10 @@ from resnets.data.splits import with_watched_split
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
 from resnets.modalities.in_memory import is_in_memory
 from resnets.modalities.pooled import pooled
+from resnets.training.events import Event
 from resnets.training.plan import read_plan
 from resnets.training.run_folder import RunFolder
+from resnets.training.run_log import read_log
 
 _HELD_OUT: tuple[SplitName, ...] = ("train", "val")
 _OF_FOLDS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -105,7 +107,8 @@ def for_evaluation(
     """Returns `splits` with those that evaluation needs.
 
     Data without splits that the user gave is scored whole, as "all". If it is the data of the run itself, or the user
-    asked for one of its splits, the run's record says which image belongs where.
+    asked for one of its splits, the run's record says which image belongs where. `leak` says where images are scored
+    that a model was trained on.
 
     Args:
         name: of the data.
@@ -133,7 +136,7 @@ def for_evaluation(
         if found[0].held_out or "all" not in splits.splits:
             return found[0]
         note = f"No file beside the model says which images of {name} it was trained on: they are among those scored."
-        return replace(splits, notes=(*splits.notes, note))
+        return replace(splits, leak=note)
     known = max((trained_on(run, splits.splits["all"]) for run in runs), default=0) if "all" in splits.splits else 0
     if not known or other:
         return splits
@@ -141,7 +144,22 @@ def for_evaluation(
         f"{known:,} of the {len(splits.train):,} images in {name} have the names of images that the model was trained "
         "on: if they are the same, the metrics are too good. --split val scores those held out."
     )
-    return replace(splits, notes=(*splits.notes, note))
+    return replace(splits, leak=note)
+
+
+def history_on(model: Path | None, name: str) -> list[Event] | None:
+    """The events of the run that `model` lies in, if it was trained on the data `name`; else None.
+
+    Args:
+        model: a model file; None for a model that was not loaded from one.
+    """
+    run = RunFolder(model.parent) if model is not None else None
+    if run is None or not run.recipe.exists() or not _same_place(run, name):
+        return None
+    try:
+        return read_log(run.log)
+    except FileError:  # its curves are gone; the model is not
+        return []
 
 
 def _same_place(run: RunFolder, name: str) -> bool:

@@ -28,12 +28,12 @@ def verdict(
 ) -> Paragraph | None:
     """The verdict on a model, and what to do next; None without samples.
 
-    It cannot be trusted where samples were trained on, is unknown where the interval of the accuracy is wider than
-    `WIDE`, and is to be used with care where a rule below finds something.
+    It is unknown where the interval of the accuracy is wider than `WIDE`, and is to be used with care where a rule below
+    finds something. That samples were trained on is for the caller to say, in its place.
 
     Args:
         metrics: of the records, where there are groups with what `interval.clustered` adds.
-        history: the events of the run; empty where they are not known.
+        history: the events of the run; empty where they are not known, or the records are of other data.
     """
     samples = metrics["samples"]
     if not samples:
@@ -47,24 +47,16 @@ def verdict(
         *_calibration(metrics),
         *_few(metrics, start, len(classes)),
     ]
-    if leaked := start.get("leaked_samples"):
-        head = "These figures cannot be trusted."
-        found.insert(
-            0,
-            f"{leaked:,} of the {start['test_samples']:,} samples are among the training samples as well, and models "
-            "remember those: resnets check names them. Take them out of one side, and train anew.",
-        )
-    elif high - low > WIDE:
+    if high - low > WIDE:
         head, needed = _too_few(metrics, high - low)
         found.insert(0, f"The accuracy may be anywhere from {low:.0%} to {high:.0%}: test on {needed} or more.")
     elif found:
         head = "To be used with care."
     else:
         head = "Nothing speaks against this model."
-        found.append(
-            f"Its accuracy is known to {50 * (high - low):.1f} points, no class and no pair of classes stands out, and "
-            "it does not overfit. Its worst errors are below."
-        )
+        known = f"Its accuracy is known to {50 * (high - low):.1f} points"
+        fits = ", and it does not overfit" if start else ""
+        found.append(f"{known}, no class and no pair of classes stands out{fits}. Its worst errors are below.")
     return Paragraph((Span(head, "strong"), Span(" " + " ".join(found))))
 
 
