@@ -147,19 +147,20 @@ def test_the_rates_of_published_recipes_are_theirs() -> None:
 @pytest.mark.parametrize(
     ("known", "rows", "classes", "narrow_"),
     [
-        (("cat", "dog"), 1000, ("hen", "cow"), True),  # what the file says goes before the usual network
+        (("cat", "dog"), 2, ("hen", "cow"), True),
+        (("cat", "dog"), 2, ("Cat", "cow"), False),  # as the head's rows are matched
+        (("Cat-Fish", "dog"), 2, ("cat_fish",), False),
         (("cat", "dog"), 2, ("cat", "dog"), False),
         (("cat", "dog"), 2, ("cat", "hen"), False),  # half are known
         (("cat", "dog"), 2, ("cat", "hen", "cow"), True),
         ((), 5, ("hen", "cow"), True),
         ((), 1000, ("hen", "cow"), False),
-        ((), 0, ("hen", "cow"), False),  # a backbone does not say
+        ((), None, ("hen", "cow"), False),  # a backbone does not say, and a regression has no classes
         (tuple(map(str, range(100))), 100, ("hen", "cow"), False),
     ],
 )
 def test_weights_of_few_other_classes_are_narrow(
-    known: tuple[str, ...], rows: int, classes: tuple[str, ...], narrow_: bool
+    known: tuple[str, ...], rows: int | None, classes: tuple[str, ...], narrow_: bool
 ) -> None:
-    spec = replace(find_model("resnet18"), classes=rows)
-    weights = WeightsFacts("w.pth", "resnet18", spec, Preprocessing(), known, ())
+    weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), known, (), rows)
     assert (narrow(weights, classes) is not None) == narrow_

@@ -67,7 +67,7 @@ def fits(spec: Spec, state: Mapping[str, Tensor], origin: str) -> bool:
         return False
     own, heads = network.state_dict(), spec.head.modules
     first = prefix_of(network) + next(name for name in backbone_of(network).state_dict() if name in _FIRST)
-    trunk = {name for name in own if name.partition(".")[0] not in heads}
+    trunk = {name for name in own if not any(name == head or name.startswith(f"{head}.") for head in heads)}
     theirs = {name for name in renamed if name in trunk or _TRUNK.fullmatch(name)}
     return theirs == trunk and all(
         renamed[name].shape == own[name].shape

@@ -42,10 +42,12 @@ class WeightsFacts:
     Args:
         source: what `--weights` takes, with the name of the network where a library's weights need it.
         name: of the network in the catalog; None where it has no name there.
-        spec: of the network, with the classes and input channels of the weights where the file says them.
+        spec: of the network, with the classes and input channels of the weights where the file says them, but for that
+            of a recipe, which stays as it is.
         preprocessing: from a sample to the input that the network was trained on.
         classes: the names of the rows of its head; of a head over ImageNet, WordNet ids. Empty if they are not known.
         notes: for the person who trains, a line each.
+        rows: of its head over classes; None where it has none, or where that is not known.
     """
 
     source: str
@@ -54,6 +56,7 @@ class WeightsFacts:
     preprocessing: AnyInput
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    rows: int | None = None
 
 
 def at_hand() -> str | None:
@@ -103,10 +106,13 @@ def facts_of(
     else:
         spec = lookup(CATALOG, published, "model")
     if card is not None:
-        return WeightsFacts(source, name_of(spec), spec, card.preprocessing, pretrained.class_names(card) or (), ())
+        names = pretrained.class_names(card)
+        rows = None if names is None else len(names)
+        return WeightsFacts(source, name_of(spec), spec, card.preprocessing, names or (), (), rows)
     preprocessing, note = _preprocessing(library, source, path, spec)
-    classes = wordnet_ids() if is_imagenet(pretrained_network.head_rows(state)) else ()
-    return WeightsFacts(source, name_of(spec), spec, preprocessing, classes, (*notes, note))
+    rows = pretrained_network.head_rows(state)
+    classes = wordnet_ids() if is_imagenet(rows) else ()
+    return WeightsFacts(source, name_of(spec), spec, preprocessing, classes, (*notes, note), rows)
 
 
 def name_of(spec: Spec) -> str | None:

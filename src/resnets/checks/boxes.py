@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from resnets.checks.inventory import Inventory, Sample, from_splits
 from resnets.checks.problem import Problem
 from resnets.checks.scan import Contents
 from resnets.core.errors import DataError
-from resnets.modalities.base import SplitName
+from resnets.modalities.base import DatasetSplits, SplitName, whole
 from resnets.modalities.faults import Faults
 from resnets.modalities.image.datasets.annotations import Annotations
 from resnets.modalities.image.datasets.boxes import size_message
@@ -36,15 +37,13 @@ _LISTS: Mapping[str, Callable[[Path, Faults], ListedBoxes]] = {"voc": list_voc, 
 
 
 def list_boxes(path: Path, format: str) -> Inventory:
-    """The images in `path` and their boxes; of panoptic segmentation, the images alone.
+    """The images in `path` and their boxes; of panoptic segmentation, the images and their masks.
 
     Raises:
         DataError: there are none.
     """
     if format == "coco" and is_panoptic(path):
-        found = from_splits(str(root_of(path)), open_coco(path))
-        found.classes = ()  # of which nothing is counted
-        return found
+        return _panoptic(str(root_of(path)), open_coco(path))
     faults: Faults = []
     listed = _LISTS[format](path, faults)
     annotations = listed.annotations
@@ -60,6 +59,25 @@ def list_boxes(path: Path, format: str) -> Inventory:
         labels = np.unique(annotations.labels[annotations.rows(number)])
         classes = tuple(listed.classes[label] for label in labels.tolist())
         found.samples.append(Sample(os.fsdecode(name), splits[number], classes))
+    return found
+
+
+def _panoptic(root: str, splits: DatasetSplits) -> Inventory:
+    """The images and masks of panoptic segmentation."""
+    found = from_splits(root, splits)
+    places = [(each, number) for each in splits.splits.values() for number in range(len(each))]
+    masks = [dataset.mask_path(number) for dataset, number in (whole(*place) for place in places)]
+    found.samples = [
+        replace(sample, mask=os.path.relpath(path, root)) for sample, path in zip(found.samples, masks, strict=True)
+    ]
+    found.values = dict(enumerate(found.classes))
+
+    def mask(number: int) -> NDArray[np.uint8]:
+        dataset, index = whole(*places[number])
+        labels: NDArray[np.uint8] = dataset.mask(index)
+        return labels
+
+    found.mask = mask
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.checks.problem import Problem
@@ -56,6 +57,7 @@ class Inventory:
         in_memory: the image of sample i, where samples are no files of their own.
         encoded: likewise the bytes of the file that it is decoded from, as in a shard; None where there are none.
         values: of masks, the name of the class by value; None where they are not known.
+        mask: (H, W) values of the mask of sample i, where files hold other numbers than these.
         mask_counts: of masks, how many have each class.
         boxes: of images with boxes, what their annotations say; image i there is sample i here.
         task: that the data is for, where it is opened already.
@@ -72,6 +74,7 @@ class Inventory:
     in_memory: Callable[[int], Image.Image] | None = None
     encoded: Callable[[int], bytes | None] | None = None
     values: dict[int, str] | None = None
+    mask: Callable[[int], NDArray[np.uint8]] | None = None
     mask_counts: dict[str, int] = field(default_factory=dict)
     boxes: Annotations | None = None
     task: str = ""

@@ -68,10 +68,7 @@ def mask_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]
     for number, (values, size, message) in read.items():
         path, image = os.path.join(inventory.root, inventory.samples[number].mask), inventory.path(number)
         if message:
-            no_mask = " mask" in message.replace(path, "")  # but an image in colour, or of another format
-            yield Problem(
-                "mask_value" if no_mask else kind_of_damage(message, Path(path), path), path, message, (image,)
-            )
+            yield Problem(_kind(message, path), path, message, (image,))
             continue
         row = contents.records[number]
         width, height = int(row["width"]), int(row["height"])
@@ -86,6 +83,16 @@ def mask_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]
         _count(inventory, read, known)
 
 
+def _kind(message: str, path: str) -> str:
+    """The kind of the problem of a mask that cannot be read."""
+    if not os.path.exists(path):
+        return "missing_annotation"
+    said = message.replace(path, "")
+    if any(each in said for each in (" mask", "has the segment", "is of mode")):  # no mask, or one with other values
+        return "mask_value"
+    return kind_of_damage(message, Path(path), path)
+
+
 _Mask = tuple[tuple[int, ...], tuple[int, int], str]  # values, width and height, and why it cannot be read
 
 
@@ -95,7 +102,7 @@ def _read(inventory: Inventory, number: int, fast: bool) -> _Mask:
         if fast:
             height, width = mask_size(path)
             return (), (width, height), ""
-        mask = read_mask(path)
+        mask = read_mask(path) if inventory.mask is None else inventory.mask(number)
     except DataError as error:
         return (), (0, 0), str(error)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))

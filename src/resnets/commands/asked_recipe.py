@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
+from typing import Any
 
-from resnets.commands.arguments import find_spec, input_size, size_range
+from resnets.commands.arguments import find_recipe, find_spec, input_size, size_range
 from resnets.commands.recipe_choice import RecipeChoice, choose_recipe
 from resnets.core.console import note
 from resnets.core.errors import UsageError
@@ -30,6 +32,7 @@ class AskedRecipe:
         choice: the recipe before any argument, and why it is as it is.
         flagged: with the flags.
         settings: of the call, such as "optimizer.lr=3e-3".
+        folds: how many of them are trained, 0 where the data decides; None for a single run.
     """
 
     choice: RecipeChoice
@@ -38,12 +41,13 @@ class AskedRecipe:
     unknown_below: float | None = None
     accuracy: float | None = None
     large_batch: int | None = None
+    folds: int | None = None
 
     def recipe(self, more: Sequence[str] = ()) -> Recipe:
         """The recipe with all that was asked for.
 
         Args:
-            more: settings after those of the call.
+            more: settings after those of the call, which fit no recipe anew.
 
         Raises:
             UsageError: a setting is unknown or does not fit.
@@ -67,10 +71,10 @@ def asked_recipe(
     recipe: str | PathLike[str] | Recipe | None,
     settings: tuple[str, ...],
     *,
-    data: str | None,
+    data: str | Path | None,
     format: str | None,
     model: str | PathLike[str] | Spec | None,
-    weights: str | None,
+    weights: str | PathLike[str] | None,
     teacher: str | PathLike[str] | None,
     size: int | tuple[int, int] | str | None,
     epochs: float | None,
@@ -96,12 +100,19 @@ def asked_recipe(
     if unknown_below is not None and accuracy is not None:
         raise UsageError("accuracy chooses unknown_below: give one of them.")
     balanced = None if balance is None else balance_of(balance)
+    settings, flags = _with_flags(
+        settings, {"data": data, "format": format, "weights": weights, "minutes": minutes, "fold": fold}
+    )
+    data, format, weights, minutes, fold = flags.values()
+    data = None if data is None else str(local_path(data, "data"))
+    weights = None if weights is None else str(local_path(weights, "a file of weights"))
+    folds = None if fold is None else parse_all_folds(fold)
     choice = choose_recipe(
         recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device,
         task=asked_for(settings),
     )  # fmt: skip
     found = choice.recipe
-    if fold is not None and parse_all_folds(fold) is not None:
+    if folds is not None:
         fold = None  # each run has its own
     fields = {
         "data": data, "format": format, "balance": balanced, "seed": seed, "precision": precision,
@@ -130,7 +141,26 @@ def asked_recipe(
         unknown_below=unknown_below,
         accuracy=accuracy,
         large_batch=large_batch,
+        folds=folds,
     )
+
+
+def _with_flags(settings: Sequence[str], flags: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The settings without those that `flags` has too, which choose and fit the recipe, and the flags with these.
+
+    Raises:
+        UsageError: one is given both ways, or twice.
+    """
+    rest, found = [], dict(flags)
+    for each in settings:
+        name, _, text = (part.strip() for part in each.partition("="))
+        if name not in found or text.lower() == "none":
+            rest.append(each)
+        elif found[name] is not None:
+            raise UsageError(f"{name} is given twice: {found[name]} and {text}.")
+        else:
+            found[name] = find_recipe("digits").with_overrides([each]).minutes if name == "minutes" else text
+    return tuple(rest), found
 
 
 def check_settings(settings: Sequence[str]) -> None:

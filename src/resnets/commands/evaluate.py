@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 else:
     trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
 
-_TRAINED_ON = "The model was trained on these samples: they show what it remembers, and not what it will do with others."
+_TRAINED_ON = (
+    "The model was trained on these samples: they show what it remembers, and not what it will do with others."
+)
 
 
 @renamed_arguments(views="tta")

@@ -84,8 +84,8 @@ def predict(
         min_score: of boxes, the score from 0 to 1 that an answer has at least (default: the model's own, 0.05).
         draw_score: of boxes, the score from which they are printed and drawn (default: the threshold of each class,
             where the model has chosen them, else 0.5).
-        max_boxes: boxes that an image has at most, those with the highest scores (default: the model's own, 100; with
-            `tile` as many of each tile).
+        max_boxes: boxes that an image has at most, those with the highest scores (default: the model's own, 100, of
+            RetinaNet 300; with `tile` as many of each tile).
         tile: pixels of the sides of square tiles, which the network sees in place of a large image, and whose boxes are
             joined; objects should be as large in them as in the images of training (default: whole images).
         overlap: share of its side that a tile has in common with the next; an object no larger is whole in a tile.

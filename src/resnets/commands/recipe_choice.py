@@ -15,6 +15,7 @@ from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError
 from resnets.core.units import show_count
 from resnets.models.spec import Spec
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -48,19 +49,15 @@ class RecipeChoice:
 
         Weights that are trained already need as many as the rule says, and forget what they know in more.
         """
-        return self.recipe.epochs if self.reasons and self.recipe.name == "finetune" else None
+        learns_anew = self.recipe.name != "finetune" or self.recipe.fine_tuning == FineTuning()
+        return self.recipe.epochs if self.reasons and not learns_anew else None
 
     def overrides(self, given: Iterable[str]) -> tuple[str, ...]:
-        """The user's `given` overrides, with a rate for their batch and a length for their minutes where they have
-        none."""
-        given = tuple(given)
+        """The user's `given` overrides, with a rate for their batch where they have none."""
         if not self.reasons:
-            return given
+            return tuple(given)
         from resnets.recipes.rules import scaled
 
-        names = names_of(given)
-        if self.longest is not None and "minutes" in names and not names & {"epochs", "steps"}:
-            given = (*given, f"epochs={self.longest!r}")
         return scaled(self.recipe, given)
 
     def plan(self, final: Recipe, given: Iterable[str] = ()) -> str:

@@ -20,9 +20,7 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_arguments
 from resnets.core.signatures import checked_arguments, takes_settings
 from resnets.core.typed import path_text
-from resnets.core.urls import local_path
 from resnets.core.workers import MAX_WORKERS
-from resnets.data.split_settings import parse_all_folds
 from resnets.models.spec import Spec
 from resnets.training.events import Subscriber
 from resnets.training.recipe import Precision, Recipe
@@ -165,15 +163,13 @@ def train(
     if isinstance(recipe, str) and "=" in recipe:
         overrides = (recipe, *overrides)
         recipe = None
-    data = None if data is None else str(local_path(data, "data"))
-    weights = None if weights is None else str(local_path(weights, "a file of weights"))
     asked = asked_recipe(
         recipe, overrides, data=data, format=format, model=model, weights=weights, teacher=teacher, size=size,
         epochs=epochs, minutes=minutes, val_share=val_share, group_by=group_by, fold=fold, large_batch=large_batch,
         memory_limit=memory_limit, seed=seed, device=device, precision=precision, balance=balance,
         unknown_below=unknown_below, accuracy=accuracy,
     )  # fmt: skip
-    resolved, folds = asked.recipe(), None if fold is None else parse_all_folds(fold)
+    resolved, folds = asked.recipe(), asked.folds
     check_range("workers", workers, 0, MAX_WORKERS)
     called = None if model is None else str(model) if isinstance(model, str | Path) else "The network"
     note(*notes_on_size(resolved, called))

@@ -22,12 +22,15 @@ def leaks(train: Dataset, splits: DatasetSplits, tables: FileTables) -> dict[Spl
 
 def leak_notes(found: Mapping[SplitName, list[int]], splits: DatasetSplits) -> tuple[str, ...]:
     """What is said of `leaks`, a line for each split."""
-    return tuple(
-        f"{len(shared):,} of the {len(splits.splits[name]):,} samples of {name} have the files of training samples, so "
-        f"that its metrics are too good: {splits.splits[name].name(shared[0])}{' and others' if len(shared) > 1 else ''}"
-        ". resnets check names all."
-        for name, shared in found.items()
-    )
+    notes = []
+    for name, shared in found.items():
+        dataset = splits.splits[name]
+        notes.append(
+            f"{len(shared):,} of the {len(dataset):,} samples of {name} have the files of training samples, so that "
+            f"its metrics are too good: {dataset.name(shared[0])}{' and others' if len(shared) > 1 else ''}. resnets "
+            "check names all."
+        )
+    return tuple(notes)
 
 
 def started(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -47,8 +50,8 @@ def recorded_leak(history: Sequence[Mapping[str, Any]], split: str, samples: int
     if not leaked:
         return None
     return (
-        f"{leaked:,} of the {show_count(samples, 'sample')} {'is' if leaked == 1 else 'are'} among the training samples "
-        "as well, and models remember those: resnets check names them. Take them out of one side, and train anew."
+        f"{leaked:,} of the {show_count(samples, 'sample')} are among the training samples as well, and models "
+        "remember those: resnets check names them. Take them out of one side, and train anew."
     )
 
 

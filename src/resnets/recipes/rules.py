@@ -24,8 +24,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
+from resnets.artifacts.pretrained_classes import rows_by_name
 from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.config import names_of
+from resnets.core.units import show_count
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
@@ -115,7 +117,8 @@ def _finetune(
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
         tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
         recipe = replace(recipe, label_smoothing=0.0)
-    resized = None if tuned.freeze else smaller_crops(min(recipe.preprocessing.shape()))
+    has_one_size = bool(tuned.freeze) or cast(Preprocessing, recipe.preprocessing).mean_image is not None
+    resized = None if has_one_size else smaller_crops(min(recipe.preprocessing.shape()))
     if resized is not None:
         size += "; smaller crops cost less, and objects in them are as large as in the test"
     recipe = replace(
@@ -139,8 +142,10 @@ def _finetune(
 def _finetune_all(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts, time: TimeFacts | None, why: str
 ) -> tuple[Recipe, tuple[Reason, ...]]:
-    """As `photos`, from the weights."""
-    scratch = photos()
+    """As `photos`, from the weights. A mean image, which is of one size, is taken to be the same everywhere."""
+    scratch, before = photos(), cast(Preprocessing, recipe.preprocessing)
+    mean = tuple(before.mean_pixels().mean((1, 2), dtype="float64").tolist())
+    recipe = replace(recipe, preprocessing=replace(before, mean=mean, mean_image=None))
     recipe = replace(
         recipe, augmentations=scratch.augmentations, optimizer=scratch.optimizer, schedule=scratch.schedule,
         fine_tuning=FineTuning(),
@@ -190,10 +195,11 @@ def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
     Features of few classes say little of others: from a network of five classes of imagenette, 20 images of each of
     five others reached 51% by a head alone, and 72% as here (docs/log.md).
     """
-    known = len(weights.classes) or weights.spec.classes
-    if not 0 < known < GENERAL or 2 * len({*classes} & {*weights.classes}) >= len(classes):
+    known = weights.rows
+    if known is None or known >= GENERAL or 2 * len(rows_by_name(classes, weights.classes)) >= len(classes):
         return None
-    return f"the weights know {known} classes, most of them others and fewer than {GENERAL}: they learn as from scratch"
+    others = "most of them others and " if weights.classes else ""
+    return f"the weights know {show_count(known, 'class')}, {others}fewer than {GENERAL}: they learn as from scratch"
 
 
 def fine_tuning_epochs(samples: int) -> int:

@@ -68,7 +68,9 @@ def facts(
 
 def on_test(task: Task, metrics: Mapping[str, Any]) -> Paragraph:
     """What a run's model reaches on `test`, which it is scored on once, beside the split that it was watched on."""
-    return Paragraph((*task.headline("", metrics, "test").spans, Span(", scored once, when training had ended.", "soft")))
+    return Paragraph(
+        (*task.headline("", metrics, "test").spans, Span(", scored once, when training had ended.", "soft"))
+    )
 
 
 def notes(lines: Iterable[str], *, apart_from: Collection[str | None]) -> list[Items]:

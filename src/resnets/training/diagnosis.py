@@ -104,8 +104,9 @@ def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:
         nonfinite = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         if nonfinite:  # gradients of earlier layers come through the last of these
             layer, during = nonfinite[-1].rpartition(".")[0], "backward"
-    ids = batch["ids"].cpu()[first * training.micro_batch :][: len(samples)]
-    blamed = ids[samples.cpu()].tolist() if 0 < int(samples.sum()) < len(samples) else []
+    ids = batch["ids"].cpu()[first * training.micro_batch :][: training.micro_batch]
+    of_images = len(samples) == len(ids)  # else of regions of them
+    blamed = ids[samples.cpu()].tolist() if of_images and 0 < int(samples.sum()) < len(samples) else []
     others = [i for i in batch["ids"].tolist() if i not in set(blamed)]
     return Diagnosis(
         step=step + 1,

@@ -3,8 +3,8 @@
 Every event has a key "event" that names its kind:
 
 - "start": recipe, task, noun (what a sample is called), steps, epochs, train_samples, test_samples, leaked_samples (how
-  many of these have the file of a training sample), leaked (the same by split, of val and of test), split, parameters, environment, world, notes; to subscribers also
-  resumed_after, the steps that were done before
+  many of these have the file of a training sample), leaked (the same by split, of val and of test), split, parameters,
+  environment, world, notes; to subscribers also resumed_after, the steps that were done before
 - "step": step, epoch, loss, lr, images_per_second (samples, whatever they are)
 - "evaluation": step, epoch and the metrics of the evaluated split, those of the task
 - "damaged": step, path and reason of a file that could not be read

@@ -18,6 +18,7 @@ from resnets.core.devices import copy_all
 from resnets.core.errors import UsageError
 from resnets.core.units import parse_bytes
 from resnets.data.loader import Batches
+from resnets.models.box_heads import BoxHead
 from resnets.models.memory import BytesPerElement, StepMemory, fit, predict
 from resnets.models.resnet import backbone_of
 from resnets.nn.stochastic import set_rng_keys
@@ -180,6 +181,9 @@ def advice(training: Training, batches: Batches) -> str:
     if training.device.type == "cpu":
         _allocate_as_usual()
     text = f"Out of memory with {training.micro_batch} samples at a time on {training.device}."
+    if isinstance(training.recipe.model.head, BoxHead):  # what it takes depends on the objects too
+        fewer = f"bn_batch={training.micro_batch // 2}, " if training.micro_batch > 1 else ""
+        return f"{text} Train anew with {fewer}smaller images (--size) or precision=bf16."
     sizes = [size for size in range(2, training.micro_batch) if training.recipe.batch % size == 0]
     # From small to large: once oneDNN has found no memory, it also refuses what would fit.
     fitting = max(itertools.takewhile(lambda size: _fits(training, batches, size), sizes), default=None)

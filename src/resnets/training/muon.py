@@ -10,8 +10,8 @@ from torch import Tensor, nn
 # Of the quintic a x + b x^3 + c x^5: steepest at 0, so that small singular values grow fast. All end between about
 # 0.7 and 1.2, not at 1, which does not harm training (Jordan et al. 2024).
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-# Iterations that are done on the Gram matrix. Its rounding to bf16 is harmless in the first, where its trace is 1; it
-# would grow in later ones.
+# Iterations that share one Gram matrix. Its rounding to bf16 is harmless in the first, where its trace is 1; it would
+# grow in later ones.
 ON_GRAM = 3
 
 
@@ -76,12 +76,12 @@ def _steps(gram: Tensor, count: int) -> Tensor:
     All are polynomials in it, so that the small square matrices take the place of the whole in between.
     """
     a, b, c = COEFFICIENTS
-    product = torch.zeros_like(gram)
-    product.diagonal().fill_(1.0)
-    for number in range(count):
-        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)  # less a times the identity, which would round it
+    step = torch.addmm(gram, gram, gram, beta=b, alpha=c)  # less a times the identity, which would round it
+    product = step.clone()
+    product.diagonal().add_(a)
+    for _ in range(count - 1):
+        half = torch.addmm(gram, step, gram, beta=a)
+        gram = torch.addmm(half, half, step, beta=a)
+        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         product = torch.addmm(product, step, product, beta=a)
-        if number + 1 < count:
-            half = torch.addmm(gram, step, gram, beta=a)
-            gram = torch.addmm(half, half, step, beta=a)
     return product

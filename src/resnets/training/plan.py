@@ -77,6 +77,8 @@ class CheckpointPolicy:
             raise UsageError(
                 f"monitor takes a metric of {task.name} ({', '.join(known)}), not {self.monitor!r}{advice}"
             )
+        if self.monitor == "mask_ap" and not getattr(task, "masks", True):
+            raise UsageError("monitor=mask_ap is for a detector with masks (task.masks=true): monitor ap.")
         return known[self.monitor]
 
     def check_data(self, watched: SplitName, classes: int) -> None:

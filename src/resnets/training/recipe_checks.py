@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resnets.core.errors import UsageError
+from resnets.models.box_heads import BoxHead
 from resnets.models.spec import Spec
 from resnets.tasks.base import TaskSettings
 from resnets.training.fine_tuning import FineTuning
@@ -48,6 +49,8 @@ def check_fine_tuning(
             "precise_bn computes batch norm's statistics anew, and fine_tuning keeps them: give precise_bn=0, or "
             "neither fine_tuning.freeze nor fine_tuning.freeze_statistics."
         )
+    if precise_bn and isinstance(spec.head, BoxHead):
+        raise UsageError("precise_bn is not for detectors, whose batch norm is frozen as a rule: give precise_bn=0.")
 
 
 def check_single_label(task: TaskSettings, *, probe: bool, teacher: bool) -> None:

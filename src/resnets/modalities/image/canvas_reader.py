@@ -101,7 +101,7 @@ class CanvasReader:
         dataset, index = whole(dataset, index)
         with one_image():
             image = dataset.image(index, settings.color, settings.background)
-            dataset.target(index)
+            getattr(dataset, "check_target", dataset.target)(index)
             encoded = dataset.encoded(index)
             bits = sum(1 << REMARKS.index(each) for each in remarks(encoded)) if encoded is not None else 0
             whole_image = self._placed(image, self._whole((image.height, image.width))) if prepared else None

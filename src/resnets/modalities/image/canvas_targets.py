@@ -72,7 +72,7 @@ class BoxTargets:
     data calls it.
 
     Objects of which the canvas shows nothing, or less than `VISIBLE`, are left out here, on the host: how many an image
-    has is known there, so that nothing waits for the device.
+    has is known there, so that nothing waits for the device. Of an image of one class the largest always stays.
 
     Args:
         with_masks: whether objects have masks; those of which no pixel is shown are left out too.
@@ -93,7 +93,11 @@ class BoxTargets:
             raise DataError(f"{dataset.name(index)} is of a dataset for {dataset.task}, which has no boxes.")
         found = dataset.objects(index, size)
         boxes = placement.boxes(found["boxes"], size)
-        kept = np.flatnonzero(((boxes[:, 2:] - boxes[:, :2]) >= VISIBLE).all(1))
+        is_shown = ((boxes[:, 2:] - boxes[:, :2]) >= VISIBLE).all(1)
+        single = np.flatnonzero(~found["crowds"])
+        if getattr(dataset, "is_of_one_class", False) and len(single) and not is_shown[single].any():
+            is_shown[single[found["areas"][single].argmax()]] = True  # it says of what class the image is
+        kept = np.flatnonzero(is_shown)
         masks: NDArray[np.uint8] | None = None
         if self.with_masks:
             placed = [placement.mask(dataset.object_mask(index, number, size), 0) for number in kept.tolist()]

@@ -28,8 +28,8 @@ def verdict(
 ) -> Paragraph | None:
     """The verdict on a model, and what to do next; None without samples.
 
-    It is unknown where the interval of the accuracy is wider than `WIDE`, and is to be used with care where a rule below
-    finds something. That samples were trained on is for the caller to say, in its place.
+    It is unknown where the interval of the accuracy is wider than `WIDE`, and the model is to be used with care where a
+    rule below finds something. That samples were trained on is for the caller to say, in the place of all that.
 
     Args:
         metrics: of the records, where there are groups with what `interval.clustered` adds.

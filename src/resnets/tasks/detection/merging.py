@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
+from resnets.core.errors import UsageError
 from resnets.tasks.boxes import areas, covered
 from resnets.tasks.detection.answers import DetectedImage
-from resnets.tasks.detection.masks import decode, encode
+from resnets.tasks.detection.masks import moved_mask
 from resnets.tasks.records import ragged
 from resnets.tasks.regions import Place
 
@@ -47,8 +49,9 @@ def stitched(
         most: how many boxes are kept; None keeps them all.
     """
     placed = [_moved(answer, place, size) for place, answer in tiles]
+    with_masks = [(text, place, answer.size) for place, answer in tiles for text in _texts(answer)]
     is_cut = np.concatenate([_cut(each, place, size) for (place, _), each in zip(tiles, placed, strict=True)])
-    boxes, scores, labels, masks = _together(placed)
+    boxes, scores, labels, _ = _together(placed)
     rank = np.argsort(np.argsort(-scores, kind="stable"))
     exact = boxes.astype(np.float64)
     own = areas(exact)
@@ -57,34 +60,40 @@ def stitched(
         better = (own > own[number]) | (rank < rank[number])
         others = np.flatnonzero((labels == labels[number]) & better)
         kept[number] = not (covered(exact[number : number + 1], exact[others]) > NMS).any()
-    whole = DetectedImage(size, boxes[kept], scores[kept], labels[kept], None if masks is None else masks[kept])
-    return merged([whole], most)
+    numbers = np.flatnonzero(kept) if with_masks else None  # in the place of masks, which are moved when few are left
+    found = merged([DetectedImage(size, boxes[kept], scores[kept], labels[kept], numbers)], most)
+    if found.masks is None:
+        return found
+    moved = [moved_mask(*with_masks[number], size) for number in found.masks.tolist()]
+    return replace(found, masks=ragged(moved))
+
+
+def _texts(answer: DetectedImage) -> list[str]:
+    return [] if answer.masks is None else answer.masks.tolist()
 
 
 def _together(
     answers: Sequence[DetectedImage],
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Boxes, scores, labels and, where all answers have them, masks, one answer after another."""
+    """Boxes, scores, labels and, where the answers have them, masks, one answer after another.
+
+    Raises:
+        UsageError: some have masks, and others have none.
+    """
     boxes, scores, labels = (
         np.concatenate([getattr(each, name) for each in answers]) for name in ("boxes", "scores", "labels")
     )
     masks = [each.masks for each in answers if each.masks is not None]
-    return boxes, scores, labels, np.concatenate(masks) if len(masks) == len(answers) else None
+    if len(masks) not in (0, len(answers)):
+        raise UsageError("Some of these detectors find masks, and others boxes alone: evaluate them one by one.")
+    return boxes, scores, labels, np.concatenate(masks) if masks else None
 
 
 def _moved(answer: DetectedImage, place: Place, size: tuple[int, int]) -> DetectedImage:
-    """The answer to a tile in pixels of the image."""
-    left, top, right, bottom = place
+    """The boxes of the answer to a tile, in pixels of the image, without masks."""
+    left, top, *_ = place
     boxes = answer.boxes + np.array([left, top, left, top], answer.boxes.dtype)
-    masks = None
-    if answer.masks is not None:
-        texts = []
-        for text in answer.masks:
-            whole = np.zeros((1, *size), np.uint8)
-            whole[0, top:bottom, left:right] = decode([text], answer.size)[0]
-            texts.append(str(encode(whole)[0]))
-        masks = ragged(texts)
-    return DetectedImage(size, boxes, answer.scores, answer.labels, masks)
+    return DetectedImage(size, boxes, answer.scores, answer.labels)
 
 
 def _cut(answer: DetectedImage, place: Place, size: tuple[int, int]) -> NDArray[np.bool_]:

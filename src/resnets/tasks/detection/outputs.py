@@ -68,7 +68,7 @@ def on_input(batch: Batch) -> Batch:
         if masks:
             whole = masks[row].new_zeros(len(masks[row]), *inputs.shape[2:])
             part = whole[:, round(top) : round(bottom), round(left) : round(right)]
-            part.copy_(F.interpolate(masks[row][:, None].float(), part.shape[1:], mode="nearest")[:, 0])
+            part.copy_(F.interpolate(masks[row][:, None], part.shape[1:], mode="nearest")[:, 0])
             masks[row] = whole
     changed = {"boxes": tuple(boxes), **({"masks": tuple(masks)} if masks else {})}
     return Batch(batch.dense, {**batch.ragged, **changed})

@@ -121,7 +121,7 @@ class Detect:
         return replace(self, thresholds=None, category_ids=None)
 
     def for_ensemble(self) -> Detect:
-        return self
+        return replace(self, thresholds=None)
 
     def for_data(self, dataset: Dataset) -> Detect:
         """The settings with what the data calls its classes."""

@@ -33,6 +33,8 @@ from resnets.tasks.regions import Place, regions_of
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Headline, Section
 
+MOST = 100  # boxes of an image that several answers are merged to: as many as COCO's metrics count
+
 
 @dataclass(frozen=True)
 class Detection(PlainTask):
@@ -83,7 +85,7 @@ class Detection(PlainTask):
 
     def merge(self, outputs: Sequence[DetectedImage]) -> DetectedImage:
         """As `Merges.merge`, by non-maximum suppression."""
-        return merged(outputs, self.settings.max_boxes)
+        return merged(outputs, self.settings.max_boxes or MOST)
 
     def renumber(self, output: DetectedImage, order: Sequence[int]) -> DetectedImage:
         """As `Merges.renumber`."""

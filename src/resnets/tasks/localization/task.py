@@ -43,7 +43,10 @@ class Localization(PlainTask):
         return network.build(spec)
 
     def loss(self, network: Network, batch: Batch) -> dict[str, Tensor]:
-        """As `Task.loss`: "class" and "box"; see `loss.losses`. Boxes are shares of the part that shows the image."""
+        """As `Task.loss`: "class" and "box"; see `loss.losses`.
+
+        Boxes are shares of the part that shows the image; one of which it shows nothing costs nothing.
+        """
         outputs: Tensor = network(batch["inputs"])
         height, width = batch["inputs"].shape[2:]
         sides = outputs.new_tensor([width, height, width, height], dtype=torch.float32)
@@ -57,7 +60,8 @@ class Localization(PlainTask):
         ]
         labels = torch.stack([each[0] for each in _single(batch, "labels")]).long()
         found = loss.losses(torch.cat([outputs[:, :, :1].float(), boxes], 2), labels, true, self.label_smoothing)
-        return {"class": found["class"], "box": self.settings.box_weight * found["box"]}
+        shown = torch.stack([(each[:, 2:] > each[:, :2]).all(1).any() for each in true])
+        return {"class": found["class"], "box": self.settings.box_weight * found["box"] * shown}
 
     def predict(self, network: Network, batch: Batch) -> Tensor:
         """(N, classes, 5); see `outputs.on_originals`."""

@@ -60,7 +60,7 @@ class MultiLabel:
         return replace(self, thresholds=None)
 
     def for_ensemble(self) -> MultiLabel:
-        return self
+        return replace(self, thresholds=None)
 
     def for_data(self, dataset: Dataset) -> MultiLabel:
         return self

@@ -149,6 +149,12 @@ class BoxDataset:
             found["masks"] = np.array(masks, np.uint8).reshape(-1, *size)
         return found
 
+    def check_target(self, index: int) -> None:
+        """Raises what `target` raises, with one mask in memory at a time."""
+        size = self.size(index)
+        for number in range(len(self.objects(index, size)["boxes"]) if self.with_masks else 0):
+            self.object_mask(index, number, size)
+
     def objects(self, index: int, size: Size) -> Arrays:
         """The n objects on an image of `size`, in the order of the annotation.
 
