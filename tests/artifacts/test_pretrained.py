@@ -18,8 +18,10 @@ from torch.optim.swa_utils import AveragedModel
 import resnets
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
+from resnets.artifacts.weights_facts import facts_of
 from resnets.core.errors import FileError, UsageError
 from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.models.catalog import find
 from resnets.models.initialize import create as create_network
 from resnets.models.spec import Spec
 from resnets.nn.middles import SplitAttention
@@ -272,4 +274,24 @@ def test_a_file_of_another_middle_is_refused_where_the_weights_are_the_same(tmp_
     with pytest.raises(FileError, match="holds a network with middle SplitAttention"):
         resnets.create(
             replace(last, middle=SplitAttention(radix=1, pool_first=True)), weights=tmp_path / "theirs.safetensors"
+        )
+
+
+def test_a_torchvision_detector_of_other_classes_is_a_start(tmp_path: Path) -> None:
+    """Of a user's own classes, and without masks for a network that has some."""
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+    theirs = FasterRCNN(resnet_fpn_backbone(backbone_name="resnet18", weights=None), num_classes=4)
+    torch.save(theirs.state_dict(), tmp_path / "cells.pth")
+    for name, classes in (("fasterrcnn_resnet18_fpn", 3), ("fasterrcnn_resnet18_fpn", 7), ("maskrcnn_resnet18_fpn", 2)):
+        spec = replace(find(name), classes=classes)
+        facts = facts_of(tmp_path / "cells.pth", recipe_model=spec)
+        assert facts.spec == spec
+        ours = resnets.create(spec, weights=tmp_path / "cells.pth").state_dict()
+        assert torch.equal(
+            ours["backbone.body.layer4.1.conv2.weight"], theirs.state_dict()["backbone.body.layer4.1.conv2.weight"]
+        )
+        assert torch.equal(
+            ours["backbone.fpn.layer_blocks.0.0.weight"], theirs.state_dict()["backbone.fpn.layer_blocks.0.0.weight"]
         )

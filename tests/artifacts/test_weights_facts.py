@@ -129,13 +129,13 @@ def test_every_network_has_its_name() -> None:
 
 
 def test_the_first_file_in_the_folder_for_weights_is_at_hand(cache: Path) -> None:
-    assert at_hand() is None
+    assert at_hand() == ()
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "a.txt").write_text("")
-    assert at_hand() is None
+    assert at_hand() == ()
     for name in ("b.safetensors", "c.pth"):
         (cache / "weights" / name).write_bytes(b"")
-    assert at_hand() == str(cache / "weights" / "b.safetensors")
+    assert at_hand() == (str(cache / "weights" / "b.safetensors"),)
 
 
 @pytest.mark.parametrize("folder", ["cache/weights", "torch/hub/checkpoints"])

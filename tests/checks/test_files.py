@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import resnets
-from tests.checks.scenes import check, scene, write_scenes
+from resnets.modalities.catalog import open_dataset
+from tests.checks.scenes import CLEAN, check, problems, scene, write_scenes
 
 
 @pytest.fixture
@@ -131,3 +132,11 @@ def test_what_only_training_refuses_is_an_error(tmp_path: Path) -> None:
     root = write_scenes(tmp_path / "parts", {"Train/cat": 3, "Test/cat": 3})
     ((severity, kind, path),) = check(root)
     assert (severity, kind, path) == ("error", "unreadable", str(root))
+
+
+def test_a_test_folder_without_labels_is_as_in_training(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "data", {**CLEAN, "test/unknown": 3})
+    found = check(tmp_path / "data")
+    assert [(severity, kind) for severity, kind, _ in found] == [("warning", "loose_file")]
+    assert "test" not in open_dataset(str(tmp_path / "data")).splits
+    assert problems(resnets.check(f"file://{tmp_path}/data")) == found

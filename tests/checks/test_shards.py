@@ -95,3 +95,11 @@ def test_a_shard_that_is_cut_off_or_no_tar_file(tmp_path: Path) -> None:
     found = {(each.kind, each.path) for each in result.problems if each.severity == "error"}
     assert {("truncated", str(shard)), ("unreadable", str(other))} <= found
     assert 0 < result.samples["train"] < 6
+
+
+def test_without_decoding_the_same_bytes_are_found(tmp_path: Path) -> None:
+    files = [*labelled(4), ("8.jpg", jpeg(1)), ("8.cls", b"cat"), ("9.jpg", jpeg(2)[:-40]), ("9.cls", b"cat")]
+    path = write_shard(tmp_path / "train-0.tar", files)
+    found = problems(resnets.check(path, fast=True))
+    assert {"duplicate", "truncated"} <= {kind for _, kind, _ in found}
+    assert "check_failed" not in {kind for _, kind, _ in found}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import resnets
+from resnets.core.errors import UsageError
 from resnets.training.plan import read_plan
 from resnets.training.recipe import Muon
 from tests.command_line import call
@@ -96,3 +97,32 @@ def test_photos_from_weights_keeps_its_sizes(folder: Path, weights: Path, tmp_pa
     recipe = read_plan(run.folder / "recipe.json").recipe
     assert (recipe.name, recipe.model.depths, recipe.largest_shape) == ("photos", (1, 1), (64, 64))
     assert plan_of(run.folder)["model"].endswith("that of the weights")
+
+
+def test_settings_that_are_flags_choose_the_recipe_as_these_do(folder: Path, weights: Path, tmp_path: Path) -> None:
+    settings = (f"data={folder}", f"weights={weights}", "minutes=1", "precision=fp32", "steps=1")
+    asked = read_plan(resnets.train(*settings, out=tmp_path / "run").folder / "recipe.json").recipe
+    flags = {"data": folder, "weights": weights, "minutes": 1}
+    given = resnets.train("precision=fp32", "steps=1", **flags, out=tmp_path / "flags")  # type: ignore[arg-type]
+    assert asked == read_plan(given.folder / "recipe.json").recipe
+    assert (asked.name, asked.largest_shape) == ("finetune", (48, 48))
+    with pytest.raises(UsageError, match="data is given twice"):
+        resnets.train("digits", "data=digits", data="digits", out=tmp_path / "twice")
+    for sweep in (f"weights={weights}", "data=digits,cifar10", "fold=1/2"):
+        with pytest.raises(UsageError, match=f"The recipe depends on {sweep.partition('=')[0]}"):
+            resnets.train("steps=1", data=folder, sweep=(sweep,), out=tmp_path / "sweep")
+
+
+def test_files_that_are_no_weights_of_a_classifier_are_passed_over(
+    folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache" / "weights").mkdir(parents=True)
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "weights" / "a.pth").write_bytes(b"no weights")
+    arguments = ("train", "--data", folder, *SMALL, "steps=1", "--out")
+    first = call(*arguments, tmp_path / "scratch")
+    assert (first.code, read_plan(tmp_path / "scratch" / "recipe.json").recipe.name) == (0, "photos")
+    assert "a.pth is passed over" in first.err
+    shutil.copyfile(weights, tmp_path / "cache" / "weights" / "b.safetensors")
+    assert call("train", "--data", folder, "steps=1", "precision=fp32", "--out", tmp_path / "tuned").code == 0
+    assert read_plan(tmp_path / "tuned" / "recipe.json").recipe.name == "finetune"

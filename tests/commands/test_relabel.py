@@ -17,6 +17,7 @@ import resnets
 from resnets.cli import main
 from resnets.commands.training_run import Run
 from resnets.core.errors import DataError, FileError, UsageError
+from resnets.core.files import cell_text, write_csv
 
 SHORT = ("model.depths=[1,1]", "model.widths=[16,32]", "model.stem_width=16", "batch=32")
 
@@ -155,3 +156,21 @@ def test_other_mistakes_are_named(folds: Run, photos: Path, tmp_path: Path) -> N
         resnets.check(photos, relabel=tmp_path / "c.csv")
     with pytest.raises(UsageError, match="Folds are evaluated on the samples that each held out"):
         resnets.evaluate(folds, data=photos, device="cpu")
+
+
+def test_names_that_a_spreadsheet_would_evaluate_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ("+", "-"):
+        (tmp_path / "@signs" / label).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 60 * number + (label == "+")).save(tmp_path / "@signs" / label / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    write_csv(Path("wrong.csv"), [("path", "suggested"), ("@signs/-/1.png", "+")])
+    assert "'@signs" in Path("wrong.csv").read_text()
+    assert main(["check", "@signs", "--relabel", "wrong.csv", "--out", "corrected"]) == 0
+    assert len(list(Path("corrected/+").iterdir())) == 4
+    assert (cell_text("'+"), cell_text("'x"), cell_text("a\\udcffb")) == ("+", "'x", "a\udcffb")
+
+
+def test_corruptions_are_not_of_folds(folds: Run) -> None:
+    with pytest.raises(UsageError, match="Corruptions are of one model"):
+        resnets.evaluate(folds, corruptions=True)

@@ -191,3 +191,23 @@ def test_what_a_sweep_does_not_do_is_refused(tmp_path: Path) -> None:
         resnets.train("digits", jobs=2, out=tmp_path / "s")
     with pytest.raises(UsageError, match="without --fold all"):
         resnets.train("digits", sweep=("seed=0,1",), fold="all", out=tmp_path / "s")
+    with pytest.raises(UsageError, match="A sweep has no subscribers"):
+        resnets.train("digits", sweep=("seed=0,1",), subscribers=(print,), out=tmp_path / "s")
+
+
+def test_a_run_of_no_use_or_too_little_time_is_a_failure_too(tmp_path: Path) -> None:
+    found = resnets.train(
+        "digits", *SMALL[:-1], "nonfinite=skip", "epochs=1", "clip_norm=none", val_share=0.2, device="cpu",
+        sweep=("optimizer.lr=1e30,0.05",), out=tmp_path / "lr",
+    )  # fmt: skip
+    assert [row["failed"] for row in found.metrics["rows"]] == [0, 1]
+    assert found.metrics["best"] == 2
+    assert "diverged" in found.metrics["runs"][0]["failed"]
+    small = SMALL[:-1]
+    timed = resnets.train(
+        "digits", *small, "epochs=1", val_share=0.2, device="cpu", sweep=("minutes=0.001,5",), out=tmp_path / "m"
+    )
+    assert [row["failed"] for row in timed.metrics["rows"]] == [0, 1]
+    assert "minutes" in timed.metrics["runs"][0]["failed"] or "min" in timed.metrics["runs"][0]["failed"]
+    again = resnets.resume(tmp_path / "m")
+    assert [row["failed"] for row in again.metrics["rows"]] == [0, 1]

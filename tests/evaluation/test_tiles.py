@@ -16,7 +16,7 @@ from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.inputs import dataset_of
 from resnets.tasks.classification.task import Classification
 from resnets.tasks.detection.answers import DetectedImage
-from resnets.tasks.detection.masks import decode, encode
+from resnets.tasks.detection.masks import decode, encode, moved_mask
 from resnets.tasks.detection.merging import stitched
 from resnets.tasks.detection.task import Detection
 from resnets.tasks.records import ragged
@@ -118,3 +118,16 @@ def test_masks_stand_where_their_tile_is() -> None:
 def test_answers_that_cannot_be_joined_are_refused() -> None:
     with pytest.raises(UsageError, match="--tile is for boxes, not for classification"):
         TiledPredictor(Bright(Classification()), Tiles(64), Canvas())  # type: ignore[arg-type]
+
+
+def test_masks_are_moved_as_they_are_painted() -> None:
+    random = np.random.default_rng(0)
+    for place in ((40, 7, 70, 27), (0, 0, 30, 50), (60, 0, 90, 50), (0, 0, 1, 1), (89, 49, 90, 50), (0, 0, 90, 50)):
+        left, top, right, bottom = place
+        own = (bottom - top, right - left)
+        for share in (0.0, 0.1, 0.9, 1.0):
+            mask = (random.random(own) < share).astype(np.uint8)
+            expected = np.zeros((1, 50, 90), np.uint8)
+            expected[0, top:bottom, left:right] = mask
+            moved = moved_mask(str(encode(mask[None])[0]), place, own, (50, 90))
+            assert moved == encode(expected)[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from resnets.artifacts.weights_facts import WeightsFacts
-from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.commands.recipe_choice import RecipeChoice
+from resnets.modalities.image.preprocessing import Preprocessing, encode_mean_image
 from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
@@ -164,3 +166,22 @@ def test_weights_of_few_other_classes_are_narrow(
 ) -> None:
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), known, (), rows)
     assert (narrow(weights, classes) is not None) == narrow_
+
+
+def test_a_mean_image_is_of_one_size() -> None:
+    pixels = np.linspace(0, 1, 3 * 32 * 32, dtype=np.float32).reshape(3, 32, 32)
+    preprocessing = Preprocessing(resize=32, crop=32, mean_image=encode_mean_image(pixels))
+    for rows, size in ((10, 224), (1000, 32)):
+        weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), preprocessing, (), (), rows)
+        recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
+        assert size_of(recipe) == size
+        assert isinstance(recipe.preprocessing, Preprocessing)
+        assert recipe.preprocessing.mean_pixels().mean((1, 2)) == pytest.approx(pixels.mean((1, 2)))
+
+
+def test_weights_that_know_little_may_learn_for_all_the_time_there_is() -> None:
+    weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
+    for rows, longest in ((5, None), (1000, 1)):
+        facts, known = replace(IMAGENETTE, samples=100), replace(weights, rows=rows)
+        recipe, reasons = fitted(find("finetune"), facts, known)
+        assert RecipeChoice(recipe, reasons).longest == longest

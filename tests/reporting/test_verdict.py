@@ -38,8 +38,13 @@ def trained(train: Digits, val: Digits, out: Path, **settings: Any) -> Run:
 
 
 def paragraph(run: Run) -> str:
-    """The first paragraph below the headline of the report."""
-    page = run.report.read_text()
+    return paragraph_of(run.report)
+
+
+def paragraph_of(path: Path) -> str:
+    """The verdict of a report, below its headline and the score on test."""
+    page = path.read_text()
+    page = re.sub(r"<p>(?:(?!</p>).)*scored once, when training had ended.*?</p>", "", page, flags=re.DOTALL)
     found = re.search(r'class="headline">.*?</p>\s*<p>(.*?)</p>', page, re.DOTALL)
     assert found is not None
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", found[1])).split())
@@ -142,3 +147,47 @@ def test_few_training_samples_are_said_where_they_limit() -> None:
 def test_nothing_is_said_of_no_samples() -> None:
     none = np.zeros(0, np.int64)
     assert said_of(records_of(none, none)) == ""
+
+
+def files(digits: Digits, root: Path, *splits: tuple[str, int, int]) -> Path:
+    """Digits in folders of classes; of each split the first and the last number."""
+    images, labels = digits
+    for split, first, last in splits:
+        for number in range(first, last):
+            folder = root / split / str(labels[number])
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[number]).save(folder / f"{number}.png")
+    return root
+
+
+def test_evaluation_knows_what_was_trained_on(digits: Digits, tmp_path: Path) -> None:
+    root = files(digits, tmp_path / "data", ("", 0, 400))
+    run = resnets.train("digits", *SHORT, data=root, epochs=2, val_share=0.2, device="cpu", out=tmp_path / "run")
+    for name, asked in (("split", {"split": "train"}), ("folder", {"data": root, "split": "all"})):
+        scores = resnets.evaluate(run, **asked, device="cpu", out=tmp_path / name)
+        said = paragraph_of(tmp_path / name / "report.html")
+        assert said.startswith("These figures cannot be trusted."), name
+        assert any(note in said for note in scores.notes)
+    resnets.evaluate(run, device="cpu", out=tmp_path / "val")
+    assert "cannot be trusted" not in paragraph_of(tmp_path / "val" / "report.html")
+    assert "Curves" in (tmp_path / "val" / "report.html").read_text()
+    others = files(digits, tmp_path / "others", ("", 400, 800))
+    resnets.evaluate(run, data=others, device="cpu", out=tmp_path / "other")
+    assert "cannot be trusted" not in (said := paragraph_of(tmp_path / "other" / "report.html"))
+    assert "overfit" not in said
+    assert "Curves" not in (tmp_path / "other" / "report.html").read_text()
+
+
+def test_a_leak_into_test_is_found_beside_val(digits: Digits, tmp_path: Path) -> None:
+    root = files(digits, tmp_path / "data", ("train", 0, 300), ("val", 300, 400), ("test", 400, 500))
+    for path in sorted((root / "train" / "3").iterdir())[:4]:
+        shutil.copy(path, root / "test" / "3" / f"copy of {path.name}")
+    run = resnets.train("digits", *SHORT, data=root, epochs=2, device="cpu", out=tmp_path / "run")
+    page = run.report.read_text()
+    assert "4 of the 104 samples of test have the files of training samples" in page
+    assert "104 test samples right" in " ".join(page.split())
+    assert "cannot be trusted" not in paragraph(run)
+    assert '"leaked": {"test": 4}' in (run.folder / "log.jsonl").read_text()
+    resnets.evaluate(run, device="cpu", out=tmp_path / "test")
+    said = paragraph_of(tmp_path / "test" / "report.html")
+    assert said.startswith("These figures cannot be trusted. 4 of the 104 samples are among the training samples")

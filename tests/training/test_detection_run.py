@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 import resnets
 from resnets.cli import main
+from resnets.core.errors import UsageError
+from resnets.recipes.catalog import find
 from resnets.tasks.boxes import iou
 from tests.forked_ranks import on_ranks
 from tests.modalities.image.box_files import FORMATS, Format, Scene, Thing, write
@@ -211,3 +213,8 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
         else:
             found[name] = math.nan if value is None else value
     return found
+
+
+def test_statistics_of_batch_norm_are_not_computed_anew() -> None:
+    with pytest.raises(UsageError, match="precise_bn is not for detectors"):
+        find("detection/small").with_overrides(["precise_bn=8"])

@@ -151,3 +151,10 @@ def test_weights_of_a_classifier_are_a_start_and_known_classes_keep_their_rows(d
     order = [2, 3, 0]  # cat, dog, hen
     assert np.allclose(found["fc.weight"], network.state_dict()["fc.weight"][order], atol=1e-6)
     assert np.allclose(found["backbone.conv1.weight"], network.state_dict()["conv1.weight"], atol=1e-6)
+
+
+def test_a_box_too_small_to_be_seen_keeps_the_class_of_its_image(tmp_path: Path) -> None:
+    every = [Scene(f"{n}", [Thing(("cat", "dog")[n % 2], (20, 10, 20.6, 10.6))]) for n in range(8)]
+    root = write(tmp_path / "data", "voc", {"train": every, "val": every})
+    train(root, tmp_path / "run", epochs=1)
+    assert resnets.evaluate(tmp_path / "run").metrics["samples"] == 8

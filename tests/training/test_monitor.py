@@ -10,14 +10,16 @@ import pytest
 from resnets.core.errors import UsageError
 from resnets.tasks.base import Metric
 from resnets.tasks.catalog import SETTINGS
+from resnets.tasks.detection.settings import Detect
 from resnets.training.callbacks import goodness
 from resnets.training.plan import CheckpointPolicy
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.name)
 def test_every_metric_of_a_task_can_be_monitored(settings: Any) -> None:
+    task = Detect(masks=True) if settings is Detect else settings()
     for metric in settings.metrics:
-        assert CheckpointPolicy(monitor=metric.name).monitored(settings()) == metric
+        assert CheckpointPolicy(monitor=metric.name).monitored(task) == metric
     assert CheckpointPolicy().monitored(settings()) is None
 
 
@@ -31,6 +33,11 @@ def test_every_metric_of_a_task_can_be_monitored(settings: Any) -> None:
 def test_a_metric_that_the_task_lacks_is_refused_with_those_that_it_has(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         CheckpointPolicy(monitor=name).monitored(SETTINGS[0]())
+
+
+def test_masks_are_monitored_where_there_are_some() -> None:
+    with pytest.raises(UsageError, match=r"monitor=mask_ap is for a detector with masks"):
+        CheckpointPolicy(monitor="mask_ap").monitored(Detect())
 
 
 def test_better_is_more_or_less_as_the_metric_says_and_of_equals_that_of_lower_loss() -> None:

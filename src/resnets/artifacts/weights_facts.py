@@ -59,13 +59,12 @@ class WeightsFacts:
     rows: int | None = None
 
 
-def at_hand() -> str | None:
-    """The first file of weights by name in $RESNETS_CACHE/weights; None where there is none."""
+def at_hand() -> tuple[str, ...]:
+    """The files of weights in $RESNETS_CACHE/weights, by name."""
     try:
-        found = sorted(path for path in weights_folder().iterdir() if path.suffix in SUFFIXES and path.is_file())
+        return tuple(sorted(str(p) for p in weights_folder().iterdir() if p.suffix in SUFFIXES and p.is_file()))
     except OSError:
-        return None
-    return str(found[0]) if found else None
+        return ()
 
 
 def facts_of(

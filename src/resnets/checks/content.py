@@ -82,9 +82,9 @@ def _read(descriptor: int, size: int) -> bytes:
     return data
 
 
-def examine_bytes(data: bytes, name: str, modality: str) -> tuple[Record, Problem | None]:
-    """The record of the file whose bytes are `data`, and why it cannot be read."""
-    return _examine(data, name, Record(size=len(data)), _DECODE[modality])
+def examine_bytes(data: bytes, name: str, modality: str, *, fast: bool = False) -> tuple[Record, Problem | None]:
+    """As `examine_file`, of the file whose bytes are `data`."""
+    return _examine(data, name, Record(size=len(data)), (_FAST if fast else _DECODE)[modality])
 
 
 def _examine(
@@ -98,10 +98,12 @@ def _examine(
         return record, Problem(kind_of_damage(str(error), file, name), name, str(error))
 
 
-def file_digest(path: Path) -> tuple[int, int]:
-    """The first 16 bytes of the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return _start(hashlib.file_digest(file, "sha256").digest())
+def file_digest(file: File) -> tuple[int, int]:
+    """The first 16 bytes of the SHA-256 of a file, or of its bytes."""
+    if isinstance(file, bytes):
+        return _start(hashlib.sha256(file).digest())
+    with open(file, "rb") as opened:
+        return _start(hashlib.file_digest(opened, "sha256").digest())
 
 
 def pixels_digest(image: Image.Image) -> tuple[int, int]:

@@ -197,7 +197,9 @@ def _same_bytes(inventory: Inventory, contents: Contents, groups: _Groups) -> No
     for part in _equal([n for n, size in enumerate(sizes) if size > 0], sizes.__getitem__):
         first: dict[tuple[int, int], int] = {}
         for number in part:
-            groups.join(first.setdefault(file_digest(Path(inventory.path(number))), number), number)
+            data = inventory.encoded(number) if inventory.encoded else None
+            digest = file_digest(Path(inventory.path(number)) if data is None else data)
+            groups.join(first.setdefault(digest, number), number)
 
 
 def _pixels(inventory: Inventory, number: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from resnets.checks.inventory import Inventory, Sample
 from resnets.core.errors import DataError
 from resnets.modalities.base import SplitName
+from resnets.modalities.class_folders import flat_files
 from resnets.modalities.class_names import same_names
 from resnets.modalities.file_signatures import kind_of_content
 from resnets.modalities.listing import KINDS, FileKind, Listing, first_kind
@@ -41,7 +42,12 @@ def list_folders(root: Path) -> Inventory:
             found.add("loose_file", root / name, f"{root / name} is left out: {taken[split]} is the split {split}.")
         else:
             taken[split] = name
-            _add_split(found, root / name, split, kind)
+            flat = flat_files(root / name, found.classes, kind) if split == "test" else 0
+            if flat:
+                detail = f"{root / name} has no class folders: its {flat:,} {kind.plural} have no labels."
+                found.add("loose_file", root / name, f"{detail} The split {split} is left out.")
+            else:
+                _add_split(found, root / name, split, kind)
     above = Listing(root, kind, every_name=True)
     for name in above.classes:
         if name not in SPLIT_NAMES:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.errors import DataError, UsageError, unknown
-from resnets.core.files import explain, write_bytes
+from resnets.core.files import cell_text, explain, write_bytes
 from resnets.data.groups import column_of
 from resnets.modalities.base import Dataset, DatasetSplits
 from resnets.modalities.catalog import open_dataset
@@ -43,7 +43,7 @@ def read_corrections(path: Path) -> dict[str, str]:
         name, label = (row[column] or "" for column in COLUMNS)
         if not name or not label:
             raise DataError(f"Row {number} of {path} has no {'label' if name else 'path'}: remove it, or fill it in.")
-        if found.setdefault(os.path.abspath(name), label) != label:
+        if found.setdefault(os.path.abspath(cell_text(name)), cell_text(label)) != cell_text(label):
             raise DataError(f"{path} has two labels for {name}.")
     return found
 

@@ -19,6 +19,7 @@ from resnets.checks.scan import Contents, Progress, save, scan
 from resnets.checks.shards import list_shards
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
+from resnets.core.urls import local_path
 from resnets.modalities.catalog import FORMATS, NAMES, find_format, is_file_of_data, open_dataset
 from resnets.modalities.mistaken_data import mistaken_data
 
@@ -151,6 +152,7 @@ def list_data(data: str, format: str | None = None) -> Inventory:
         UnreadableDataError: they cannot be listed.
         UsageError: there is no such format.
     """
+    data = str(local_path(data, "data"))
     path = Path(data)
     try:
         # The name of a dataset, or nothing; or what is no data but for one of the formats.

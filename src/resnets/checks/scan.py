@@ -78,7 +78,7 @@ def scan(
         return contents
     if inventory.in_memory is not None:
         everything = range(len(contents.records))
-        _work(inventory, lambda i: _examine_sample(inventory, i), everything, contents, threads, progress)
+        _work(inventory, lambda i: _examine_sample(inventory, i, fast), everything, contents, threads, progress)
         return contents
     names = _names(inventory)
     if not fast:
@@ -97,11 +97,11 @@ def scan(
     return contents
 
 
-def _examine_sample(inventory: Inventory, number: int) -> tuple[Record, Problem | None]:
+def _examine_sample(inventory: Inventory, number: int, fast: bool) -> tuple[Record, Problem | None]:
     """As `examine_file`, of a sample that is no file of its own."""
     name, data = inventory.path(number), inventory.encoded(number) if inventory.encoded else None
     if data is not None:
-        return examine_bytes(data, name, inventory.modality)
+        return examine_bytes(data, name, inventory.modality, fast=fast)
     assert inventory.in_memory is not None
     try:
         return describe_pixels(inventory.in_memory(number), {}), None

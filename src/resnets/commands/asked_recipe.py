@@ -11,6 +11,7 @@ from typing import Any
 
 from resnets.commands.arguments import find_recipe, find_spec, input_size, size_range
 from resnets.commands.recipe_choice import RecipeChoice, choose_recipe
+from resnets.core.config import names_of
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.urls import local_path
@@ -47,13 +48,16 @@ class AskedRecipe:
         """The recipe with all that was asked for.
 
         Args:
-            more: settings after those of the call, which fit no recipe anew.
+            more: settings after those of the call, by which no recipe is chosen anew.
 
         Raises:
-            UsageError: a setting is unknown or does not fit.
+            UsageError: a setting is unknown or does not fit, or the recipe was chosen by one of `more`.
         """
         given = (*self.settings, *more)
         check_settings(given)
+        chooses = {"data", "format", "weights", "fold", *(("minutes",) if self.choice.reasons else ())}
+        if named := sorted(names_of(more) & chooses):
+            raise UsageError(f"The recipe depends on {named[0]}, so that no sweep is over it: train once for each.")
         recipe = self.flagged.with_overrides(self.choice.overrides(given))
         recipe = replace(recipe, task=with_threshold(recipe.task, self.unknown_below, self.accuracy))
         if self.large_batch is None:

@@ -89,12 +89,12 @@ def compare(
     pixels = None if size is None else input_size(size)
     from resnets.artifacts.model import Model
     from resnets.core.devices import find_device
-    from resnets.data.groups import groups_of
     from resnets.evaluation.comparison import compare as compared
     from resnets.evaluation.comparison import mcnemar
     from resnets.evaluation.predictor import Counted
     from resnets.evaluation.scoring import score
     from resnets.reporting.comparison import write_comparison
+    from resnets.reporting.sample_facts import scored_groups
 
     if not others:
         raise UsageError("Give two models or more: the first is compared with each of the others.")
@@ -133,11 +133,11 @@ def compare(
         kept, records = _shared(found)
         if len(kept) < len(dataset):
             note(f"{len(dataset) - len(kept):,} of {len(dataset):,} cannot be read and are left out.")
-        groups = groups_of(dataset, None)
+        groups = scored_groups(dataset, kept, first.card.recipe)
         paired = compared(
             records,
             [_figure(each, chosen.name) for each in models],
-            None if groups is None else groups.of[kept],
+            None if groups is None else groups.of,
             done=lambda draw: line(f"compare  bootstrap {draw:,}"),
         )
     names = [os.fspath(each) if isinstance(each, str | PathLike) else str(each.file or "a model") for each in given]
@@ -160,7 +160,7 @@ def compare(
         "data": name,
         "split": split,
         "samples": len(kept),
-        "groups": None if groups is None else len(set(groups.of[kept].tolist())),
+        "groups": None if groups is None else len(set(groups.of.tolist())),
         "metric": chosen.name,
         "models": figures,
         "differences": differences,

@@ -118,6 +118,8 @@ def evaluate(
         workers=workers,
     )  # fmt: skip
     runs = () if isinstance(model, Model) or ensemble else folds_in(Path(model), data=data, split=split)
+    if runs and corruptions:
+        raise UsageError(f"Corruptions are of one model: evaluate the folds one by one, such as {runs[0]}.")
     found = pooled([scored(run, split="test") for run in runs], unknown_below) if runs else scored(model, *ensemble)
     if out is not None and found.is_main:
         _write(Path(out), found, workers=default_workers() if workers is None else workers)

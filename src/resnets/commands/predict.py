@@ -89,9 +89,10 @@ def predict(
         tile: pixels of the sides of square tiles, which the network sees in place of a large image, and whose boxes are
             joined; objects should be as large in them as in the images of training (default: whole images).
         overlap: share of its side that a tile has in common with the next; an object no larger is whole in a tile.
-        out: a .csv, .json or .parquet file, where the answers go in place of the terminal; or a folder, for
-            predictions.json and the files of each answer, such as masks. A command with a file goes on where it was
-            interrupted, when it is given again; what it answered lies beside the file, as FILE.unfinished.
+        out: a .csv, .json or .parquet file, or a folder, for predictions.json and the files of each answer, such as
+            masks; the command line then prints only how many inputs were answered. A command with a file goes on where
+            it was interrupted, when it is given again; what it answered lies beside the file, as FILE.unfinished.
+            (Boxes and masks start over.)
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded (batch norm folded into the convolutions), compiled, openvino or
             onnxruntime. The converted model is cached beside the model file.

@@ -68,7 +68,7 @@ def resume(
     from resnets.commands.sweep_runs import sweep_runs
     from resnets.modalities.in_memory import is_in_memory, require_same
     from resnets.training import runner
-    from resnets.training.distributed import is_main
+    from resnets.training.distributed import is_main, world_size
     from resnets.training.extension import parse_epochs
     from resnets.training.folds import read_folds
     from resnets.training.plan import read_plan
@@ -78,11 +78,14 @@ def resume(
 
     started = clock.command_start()
     folder = RunFolder(Path(run))
-    folds = read_folds(folder.path)
+    folds, swept = read_folds(folder.path), read_sweep(folder.path)
+    if (folds is not None or swept is not None) and world_size() > 1:
+        raise UsageError("With several ranks, resume the runs one by one, and not those of folds or a sweep together.")
     if folds is not None:
         return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
-    swept = read_sweep(folder.path)
     if swept is not None:
+        if subscribers:
+            raise UsageError("A sweep has no subscribers: its runs may be in other processes.")
         if data is not None or epochs is not None or memory_limit is not None:
             raise UsageError(
                 f"--data, --epochs and --memory-limit are for one run: resnets resume {folder.path}/run-1, and so on."

@@ -199,6 +199,8 @@ def train(
     wanted: dict[TrackerName, bool] = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
     trackers = tuple(name for name in wanted if wanted[name])
     require(trackers)
+    if sweep and subscribers:
+        raise UsageError("A sweep has no subscribers: its runs may be in other processes.")
     swept = _sweep(sweep, asked, jobs, cluster, device, workers, checkpoints, trackers, alone=folds is None)
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,12 @@ def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
 def _no_formula(text: str) -> str:
     risky = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
     return ("'" if risky else "") + text.replace("\r", "\\r")
+
+
+def cell_text(cell: str) -> str:
+    """The text of which `write_csv` has written `cell`; but for backslashes that were escapes already."""
+    cell = cell.removeprefix("'") if cell.startswith("'") and _no_formula(cell[1:]) == cell else cell
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), cell)
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -65,7 +65,7 @@ def open_class_folders(root: Path, kind: FileKind, dataset: MakeDataset[D]) -> D
     splits: dict[SplitName, Dataset] = {"train": train}
     for split, folders in _SPLIT_FOLDERS.items():
         found = [name for name in folders if (root / name).is_dir()]
-        if found and split == "test" and (flat := _flat_files(root / found[0], train.classes, kind)):
+        if found and split == "test" and (flat := flat_files(root / found[0], train.classes, kind)):
             notes.append(
                 f"{root / found[0]} has no class folders: its {flat:,} {kind.plural} have no labels, and there is no "
                 f"split test. To predict them with the trained model: resnets predict RUN {root / found[0]}"
@@ -78,7 +78,7 @@ def open_class_folders(root: Path, kind: FileKind, dataset: MakeDataset[D]) -> D
     return DatasetSplits(splits, notes=tuple(notes))
 
 
-def _flat_files(folder: Path, classes: tuple[str, ...], kind: FileKind) -> int:
+def flat_files(folder: Path, classes: tuple[str, ...], kind: FileKind) -> int:
     """How many files a folder `test` without labels has, as Kaggle's competitions give it; 0 where it has labels.
 
     They lie in the folder itself, or in a single folder in it whose name says that it is no class.

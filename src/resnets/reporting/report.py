@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from resnets.reporting.thumbnails import thumbnail
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
 from resnets.tasks.classification.interval import clustered
-from resnets.tasks.classification.wrong_labels import likely_wrong
+from resnets.tasks.classification.wrong_labels import likely_wrong, probabilities
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Charts, Paragraph, Section, Span
 
@@ -55,10 +54,9 @@ def write_report(
     if samples is not None and samples.groups is not None:
         metrics = metrics | clustered(scores.records, samples.groups.of)
     leak = leak or recorded_leak(history, scores.split, len(dataset))
+    verdict = task.verdict(scores.records, metrics, card.classes, history)
     if leak is not None:
         verdict = Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))
-    else:
-        verdict = task.verdict(scores.records, metrics, card.classes, history)
     remarks = task.remarks(scores.records, metrics, scores.split)
     sections: list[Section] = [
         task.headline(title, metrics, scores.split),
@@ -101,13 +99,14 @@ def write_predictions(path: Path, scores: Scores, dataset: Dataset, card: ModelC
 def write_wrong_labels(path: Path, scores: Scores, dataset: Dataset, card: ModelCard) -> None:
     """Writes a CSV of the samples whose label is likely wrong, the most suspicious first, for `check --relabel`.
 
-    Its columns are path, label, suggested (another class), and the probabilities of the two.
+    Its columns are path, label, suggested (another class), and the probabilities of the two by the logits as they are.
     """
     records, classes = scores.records, card.classes
     rows: list[tuple[str | float, ...]] = [("path", "label", "suggested", "of_label", "of_suggested")]
+    both = probabilities(records)
     for row in likely_wrong(records):
         label, predicted = (classes[int(records[name][row])] for name in ("label", "predicted"))
-        of_label, of_predicted = math.exp(-float(records["loss"][row])), float(records["confidence"][row])
+        of_label, of_predicted = (float(each[row]) for each in both)
         rows.append((dataset.name(int(scores.ids[row])), label, predicted, of_label, of_predicted))
     write_csv(path, rows)
 

@@ -27,6 +27,7 @@ from resnets.training.plan_file import read_plan_file, write_plan_file
 from resnets.training.prepare import absolute_path
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
+from resnets.training.sweep import with_absolute_paths
 
 NAME = "folds.json"
 
@@ -78,10 +79,9 @@ def begin_folds(folder: Path, plan: FoldsPlan) -> FoldsPlan:
     Raises:
         FileError: it cannot be written.
     """
-    weights = plan.recipe.weights
-    if weights is not None and os.path.exists(weights):
-        plan = replace(plan, recipe=replace(plan.recipe, weights=os.path.abspath(weights)))
-    plan = replace(plan, data_path=absolute_path(plan.recipe.data))
+    moved = with_absolute_paths(plan.recipe)
+    recipe = replace(plan.recipe, weights=moved.weights, teacher=moved.teacher)
+    plan = replace(plan, recipe=recipe, data_path=absolute_path(plan.recipe.data))
     write_plan_file(folder / NAME, plan)
     return plan
 

@@ -18,6 +18,7 @@ from resnets.core.errors import TrainingError, UsageError
 from resnets.core.files import read_json, write_json
 from resnets.core.typed import checked
 from resnets.training import runner
+from resnets.training.endings import recorded_problem
 from resnets.training.events import Event
 from resnets.training.plan import CheckpointPolicy, TrackerName
 from resnets.training.plan_file import read_plan_file, write_plan_file
@@ -88,7 +89,8 @@ class SweepRun:
 
     def __call__(self, log: Log) -> dict[str, Any]:
         """Trains to the end, or goes on with what was interrupted; returns the metrics, or under "failed" why the run
-        could not go on, which is kept: it is tried again where that is asked for."""
+        could not go on, which is kept: it is tried again where that is asked for. A model of no use is a failure too.
+        """
         failed = self.path / FAILED
         if failed.exists():
             if not self.again:
@@ -115,12 +117,13 @@ class SweepRun:
                     subscribers=(subscriber,),
                     started=started,
                 )
-        except TrainingError as error:  # such as a rate at which training diverges
+        except (TrainingError, UsageError) as error:  # such as a rate at which training diverges, or too little time
             found = {"failed": str(error)}
             write_json(failed, found)
             log(f"run {self.number} of {len(self.plan.recipes)}, {self.title}: {error}")
             return found
-        return dict(model_file.load(folder.model)[1].metrics)
+        problem = recorded_problem(folder)
+        return dict(model_file.load(folder.model)[1].metrics) if problem is None else {"failed": problem}
 
 
 def combinations(sweeps: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

@@ -98,10 +98,10 @@ def _seen_places(axes: list[Axis]) -> Tensor:
 
 class _Convolution(Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, *geometry: Sizes) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.geometry = geometry
-        return torch.conv2d(inputs, weight, None, *geometry)
+        ctx.geometry = stride, padding, dilation
+        return torch.conv2d(inputs, weight, None, stride, padding, dilation)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]

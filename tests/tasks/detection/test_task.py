@@ -32,6 +32,7 @@ from resnets.tasks.detection.network import Detector
 from resnets.tasks.detection.outputs import answer_of, objects_of, on_input
 from resnets.tasks.detection.settings import Detect
 from resnets.tasks.detection.task import Detection
+from resnets.tasks.multilabel.settings import MultiLabel
 from tests.tasks.detection.cases import answers_near, random_truth, records_of, without_sizes
 
 CLASSES = ("ant", "bee", "cat")
@@ -277,3 +278,16 @@ def test_boxes_are_not_averaged() -> None:
     for call in (Detection().to_mean, Detection().from_mean):
         with pytest.raises(UsageError, match="cannot be averaged"):
             call([])
+
+
+def test_answers_with_masks_and_without_are_not_merged() -> None:
+    with_masks, without = (
+        answer_of(each, (0, 0, 60, 80), (160, 120), mirrored=False) for each in (FOUND, replace(FOUND, masks=None))
+    )
+    with pytest.raises(UsageError, match="Some of these detectors find masks"):
+        Detection().merge([with_masks, without])
+
+
+def test_an_ensemble_has_the_thresholds_of_none() -> None:
+    assert Detect(thresholds=(0.1, 0.2)).for_ensemble().thresholds is None
+    assert MultiLabel(thresholds=(0.1, 0.2)).for_ensemble().thresholds is None

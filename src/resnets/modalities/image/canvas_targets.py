@@ -93,7 +93,7 @@ class BoxTargets:
             raise DataError(f"{dataset.name(index)} is of a dataset for {dataset.task}, which has no boxes.")
         found = dataset.objects(index, size)
         boxes = placement.boxes(found["boxes"], size)
-        is_shown = ((boxes[:, 2:] - boxes[:, :2]) >= VISIBLE).all(1)
+        is_shown = np.asarray(((boxes[:, 2:] - boxes[:, :2]) >= VISIBLE).all(1))
         single = np.flatnonzero(~found["crowds"])
         if getattr(dataset, "is_of_one_class", False) and len(single) and not is_shown[single].any():
             is_shown[single[found["areas"][single].argmax()]] = True  # it says of what class the image is

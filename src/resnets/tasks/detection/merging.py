@@ -64,8 +64,8 @@ def stitched(
     found = merged([DetectedImage(size, boxes[kept], scores[kept], labels[kept], numbers)], most)
     if found.masks is None:
         return found
-    moved = [moved_mask(*with_masks[number], size) for number in found.masks.tolist()]
-    return replace(found, masks=ragged(moved))
+    kept_masks = (with_masks[number] for number in found.masks.tolist())
+    return replace(found, masks=ragged([moved_mask(text, place, own, size) for text, place, own in kept_masks]))
 
 
 def _texts(answer: DetectedImage) -> list[str]:

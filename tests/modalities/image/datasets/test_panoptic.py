@@ -155,3 +155,15 @@ def test_the_check_reads_the_images(root: Path) -> None:
     result = resnets.check(root)
     assert {(problem.kind, Path(problem.path).name) for problem in result.problems} >= {("empty_file", "a.jpg")}
     assert dict(result.samples) == {"train": 2, "val": 1}
+
+
+def test_the_check_reads_the_masks(root: Path) -> None:
+    masks = root / "annotations" / "panoptic_train"
+    first, second = sorted(masks.iterdir())[:2]
+    assert not resnets.check(root).errors
+    Image.open(first).resize((3, 2), Image.Resampling.NEAREST).save(first)
+    second.unlink()
+    found = {(problem.kind, Path(problem.path).name) for problem in resnets.check(root).problems}
+    assert found >= {("mask_size", first.name), ("missing_annotation", second.name)}
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(second)
+    assert ("mask_value", second.name) in {(p.kind, Path(p.path).name) for p in resnets.check(root).problems}
