@@ -185,3 +185,10 @@ def test_weights_that_know_little_may_learn_for_all_the_time_there_is() -> None:
         facts, known = replace(IMAGENETTE, samples=100), replace(weights, rows=rows)
         recipe, reasons = fitted(find("finetune"), facts, known)
         assert RecipeChoice(recipe, reasons).longest == longest
+
+
+def test_weights_that_know_little_learn_from_few_large_images() -> None:
+    facts, time = replace(IMAGENETTE, samples=100), TimeFacts(minutes=3, speed=TWO_CORES)
+    weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
+    assert size_of(fitted(find("finetune"), facts, weights, time)[0]) == 224
+    assert size_of(fitted(find("photos"), facts, None, time)[0]) == 96

@@ -3,7 +3,7 @@
 the images.
 
     size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
-            the largest at which `LEAST_EPOCHS` fit into it (or `LEAST_IMAGES`, where an epoch is short)
+            the largest at which `LEAST_EPOCHS` fit into it (from scratch or `LEAST_IMAGES`, where an epoch is short)
     batch   32 below 2,000 images, 64 below 20,000, 128 below 100,000, else 256; from scratch 128 already from 2,000
             on, since a step of Muon costs much the same at any batch; at most an eighth of the images, and at least 8
     rate    of SGD in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1), of others as its square
@@ -74,9 +74,9 @@ def fitted(
 
 
 def _photos(
-    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
+    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None, least: int = LEAST_IMAGES
 ) -> tuple[Recipe, tuple[Reason, ...]]:
-    size, why = size_for(recipe.model, facts, time)
+    size, why = size_for(recipe.model, facts, time, least)
     batch, epochs = scratch_batch_for(facts.samples), epochs_for(facts.samples)
     augmentations, preprocessing = cast(Augmentations, recipe.augmentations), cast(Preprocessing, recipe.preprocessing)
     resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
@@ -142,7 +142,8 @@ def _finetune(
 def _finetune_all(
     recipe: Recipe, facts: DataFacts, weights: WeightsFacts, time: TimeFacts | None, why: str
 ) -> tuple[Recipe, tuple[Reason, ...]]:
-    """As `photos`, from the weights. A mean image, which is of one size, is taken to be the same everywhere."""
+    """As `photos`, from the weights, which have seen images enough, so that few larger ones teach more than many small
+    ones. A mean image, which is of one size, is taken to be the same everywhere."""
     scratch, before = photos(), cast(Preprocessing, recipe.preprocessing)
     mean = tuple(before.mean_pixels().mean((1, 2), dtype="float64").tolist())
     recipe = replace(recipe, preprocessing=replace(before, mean=mean, mean_image=None))
@@ -150,7 +151,7 @@ def _finetune_all(
         recipe, augmentations=scratch.augmentations, optimizer=scratch.optimizer, schedule=scratch.schedule,
         fine_tuning=FineTuning(),
     )  # fmt: skip
-    recipe, reasons = _photos(recipe, facts, weights, time)
+    recipe, reasons = _photos(recipe, facts, weights, time, least=0)
     return recipe, tuple(Reason(topic, why if topic == "rate" else text) for topic, text in reasons)
 
 
@@ -221,13 +222,19 @@ def smaller_crops(tested: int) -> ProgressiveResize | None:
     return ProgressiveResize(start=side, stop=side)
 
 
-def size_for(model: Spec, facts: DataFacts, time: TimeFacts | None = None) -> tuple[int, str]:
-    """The size in pixels at which to train from scratch, and why."""
+def size_for(
+    model: Spec, facts: DataFacts, time: TimeFacts | None = None, least: int = LEAST_IMAGES
+) -> tuple[int, str]:
+    """The size in pixels at which to train all layers, and why.
+
+    Args:
+        least: images that have to fit into the time, where an epoch is short.
+    """
     median = f"the images are {facts.width} x {facts.height} px (median)"
     size = max((each for each in SIZES if each <= facts.side), default=SIZES[0])
     if time is None:
         return size, median
-    needed = max(LEAST_EPOCHS * facts.samples, LEAST_IMAGES)
+    needed = max(LEAST_EPOCHS * facts.samples, least)
     fitting = [each for each in SIZES if each <= size and _images_in(time, model, each) >= needed]
     if size in fitting:
         return size, median
