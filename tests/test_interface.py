@@ -138,7 +138,7 @@ def test_a_time_budget_is_planned_in_the_log(tmp_path: Path) -> None:
 def test_quiet_prints_the_answer_and_errors_only(digits: Result, run: Path) -> None:
     assert digits.err == ""
     assert len(call("resume", run, "--quiet").out.splitlines()) == 4
-    loud, silent = (call("evaluate", run, "--split", "train", *flags) for flags in ([], ["--quiet"]))
+    loud, silent = (call("evaluate", run, *flags) for flags in ([], ["--quiet"]))
     assert (silent.out, silent.err) == (loud.out, "")
     assert "no run" in call("resume", "nowhere", "--quiet").err
 

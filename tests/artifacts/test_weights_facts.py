@@ -128,14 +128,17 @@ def test_every_network_has_its_name() -> None:
         assert name_of(replace(CATALOG[name], classes=3, channels=1, drop_path=0.0, norm_momentum=0.2)) == name
 
 
-def test_the_first_file_in_the_folder_for_weights_is_at_hand(cache: Path) -> None:
-    assert at_hand() == ()
+def test_the_first_file_in_the_folder_that_is_of_a_network_is_at_hand(cache: Path) -> None:
+    model = CATALOG["cifar_resnet20"]
+    assert at_hand(None, model) is None
     (cache / "weights").mkdir(parents=True)
     (cache / "weights" / "a.txt").write_text("")
-    assert at_hand() == ()
-    for name in ("b.safetensors", "c.pth"):
-        (cache / "weights" / name).write_bytes(b"")
-    assert at_hand() == (str(cache / "weights" / "b.safetensors"),)
+    assert at_hand(None, model) is None
+    (cache / "weights" / "b.safetensors").write_bytes(b"")
+    assert at_hand(None, model) is None
+    for name in ("d", "c"):
+        torch.save(resnets.create("cifar_resnet20").state_dict(), cache / "weights" / f"{name}.pth")
+    assert at_hand(None, model) == str(cache / "weights" / "c.pth")
 
 
 @pytest.mark.parametrize("folder", ["cache/weights", "torch/hub/checkpoints"])

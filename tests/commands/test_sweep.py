@@ -191,8 +191,6 @@ def test_what_a_sweep_does_not_do_is_refused(tmp_path: Path) -> None:
         resnets.train("digits", jobs=2, out=tmp_path / "s")
     with pytest.raises(UsageError, match="without --fold all"):
         resnets.train("digits", sweep=("seed=0,1",), fold="all", out=tmp_path / "s")
-    with pytest.raises(UsageError, match="A sweep has no subscribers"):
-        resnets.train("digits", sweep=("seed=0,1",), subscribers=(print,), out=tmp_path / "s")
 
 
 def test_a_run_of_no_use_or_too_little_time_is_a_failure_too(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, AdamW, Recipe
 
 IMAGENETTE = DataFacts(samples=9_469, classes=10, height=224, width=224)
+NAMED = replace(IMAGENETTE, names=tuple("abcdefghij"))
 TWO_CORES = 44e9  # multiply-adds a second of ResNet-18 training in bf16 on two cores
 
 
@@ -173,7 +174,7 @@ def test_a_mean_image_is_of_one_size() -> None:
     preprocessing = Preprocessing(resize=32, crop=32, mean_image=encode_mean_image(pixels))
     for rows, size in ((10, 224), (1000, 32)):
         weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), preprocessing, (), (), rows)
-        recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
+        recipe, _ = fitted(find("finetune"), NAMED, weights)
         assert size_of(recipe) == size
         assert isinstance(recipe.preprocessing, Preprocessing)
         assert recipe.preprocessing.mean_pixels().mean((1, 2)) == pytest.approx(pixels.mean((1, 2)))
@@ -182,13 +183,13 @@ def test_a_mean_image_is_of_one_size() -> None:
 def test_weights_that_know_little_may_learn_for_all_the_time_there_is() -> None:
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
     for rows, longest in ((5, None), (1000, 1)):
-        facts, known = replace(IMAGENETTE, samples=100), replace(weights, rows=rows)
+        facts, known = replace(NAMED, samples=100), replace(weights, rows=rows)
         recipe, reasons = fitted(find("finetune"), facts, known)
         assert RecipeChoice(recipe, reasons).longest == longest
 
 
 def test_weights_that_know_little_learn_from_few_large_images() -> None:
-    facts, time = replace(IMAGENETTE, samples=100), TimeFacts(minutes=3, speed=TWO_CORES)
+    facts, time = replace(NAMED, samples=100), TimeFacts(minutes=3, speed=TWO_CORES)
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
     assert size_of(fitted(find("finetune"), facts, weights, time)[0]) == 224
     assert size_of(fitted(find("photos"), facts, None, time)[0]) == 96

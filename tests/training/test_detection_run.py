@@ -217,4 +217,4 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def test_statistics_of_batch_norm_are_not_computed_anew() -> None:
     with pytest.raises(UsageError, match="precise_bn is not for detectors"):
-        find("detection/small").with_overrides(["precise_bn=8"])
+        find("detection/small").with_overrides(["precise_bn=8", "fine_tuning.freeze=0"])

@@ -154,7 +154,7 @@ def test_weights_of_a_classifier_are_a_start_and_known_classes_keep_their_rows(d
 
 
 def test_a_box_too_small_to_be_seen_keeps_the_class_of_its_image(tmp_path: Path) -> None:
-    every = [Scene(f"{n}", [Thing(("cat", "dog")[n % 2], (20, 10, 20.6, 10.6))]) for n in range(8)]
-    root = write(tmp_path / "data", "voc", {"train": every, "val": every})
+    every = [Scene(f"{n}", [Thing(("cat", "dog")[n % 2], (20, 10, 20.6, 10.6))]) for n in range(16)]
+    root = write(tmp_path / "data", "voc", {"train": every[:8], "val": every[8:]})
     train(root, tmp_path / "run", epochs=1)
     assert resnets.evaluate(tmp_path / "run").metrics["samples"] == 8

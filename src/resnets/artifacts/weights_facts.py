@@ -21,7 +21,8 @@ from resnets.artifacts.pretrained_locations import (
     weights_folder,
     with_network,
 )
-from resnets.core.errors import FileError, UsageError, lookup
+from resnets.core.console import note
+from resnets.core.errors import FileError, ResnetsError, UsageError, lookup
 from resnets.modalities.image.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from resnets.modalities.inputs import AnyInput
 from resnets.models.catalog import CATALOG
@@ -59,12 +60,26 @@ class WeightsFacts:
     rows: int | None = None
 
 
-def at_hand() -> tuple[str, ...]:
-    """The files of weights in $RESNETS_CACHE/weights, by name."""
+def at_hand(model: Spec | None, recipe_model: Spec) -> str | None:
+    """The first file of weights by name in $RESNETS_CACHE/weights that a network can begin with; None without one.
+
+    Those before it are named.
+
+    Args:
+        model, recipe_model: as in `facts_of`.
+    """
     try:
-        return tuple(sorted(str(p) for p in weights_folder().iterdir() if p.suffix in SUFFIXES and p.is_file()))
+        found = sorted(str(p) for p in weights_folder().iterdir() if p.suffix in SUFFIXES and p.is_file())
     except OSError:
-        return ()
+        return None
+    for file in found:
+        try:
+            facts_of(file, model, recipe_model=recipe_model)
+        except ResnetsError as error:
+            note(f"{file} is passed over: {error}")
+        else:
+            return file
+    return None
 
 
 def facts_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resnets.commands.arguments import find_recipe, find_spec
 from resnets.core.config import names_of
 from resnets.core.console import note, printable
-from resnets.core.errors import DataError, ResnetsError, UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.core.units import show_count
 from resnets.models.spec import Spec
 from resnets.training.fine_tuning import FineTuning
@@ -203,7 +203,7 @@ def _sizes(dataset: Dataset) -> tuple[list[tuple[int, int]], list[str]]:
     return sizes, modes
 
 
-def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, str]:
+def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[str | None, str]:
     """The weights where none are given, and why they, or none, are taken.
 
     Raises:
@@ -215,7 +215,8 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
     folder = f"{cache_folder()}/weights"
     found = None
     if named is None or named.name == "finetune":
-        found = named.weights if named and named.weights else _first_that_fits(at_hand(), model)
+        found = named.weights if named else None
+        found = found or at_hand(None if model is None else find_spec(model), find_recipe("finetune").model)
     if named is not None and named.name == "finetune" and found is None:
         raise UsageError(
             f"finetune begins with weights, and none are given: give --weights FILE, or put a file into {folder}. "
@@ -226,20 +227,6 @@ def _weights_at_hand(model: object, named: Recipe | None) -> tuple[str | None, s
     if found is None:
         return None, f"no weights are given, and none lie in {folder}"
     return found, f"found in {folder}"
-
-
-def _first_that_fits(files: Sequence[str], model: Any) -> str | None:
-    """The first of `files` that a classifier, or `model`, can begin with; the others before it are named."""
-    from resnets.artifacts.weights_facts import facts_of
-
-    for file in files:
-        try:
-            facts_of(file, None if model is None else find_spec(model), recipe_model=find_recipe("finetune").model)
-        except ResnetsError as error:
-            note(f"{file} is passed over: {error}")
-        else:
-            return file
-    return None
 
 
 def _time(minutes: float | None, device: str, recipe: Recipe) -> TimeFacts | None:

@@ -84,8 +84,6 @@ def resume(
     if folds is not None:
         return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
     if swept is not None:
-        if subscribers:
-            raise UsageError("A sweep has no subscribers: its runs may be in other processes.")
         if data is not None or epochs is not None or memory_limit is not None:
             raise UsageError(
                 f"--data, --epochs and --memory-limit are for one run: resnets resume {folder.path}/run-1, and so on."

@@ -141,7 +141,8 @@ def train(
         wandb: also write them, and the recipe, for Weights & Biases, into the run's folder; offline, unless WANDB_MODE
             says otherwise.
         subscribers: callables that get each event of the run, a dictionary (see `resnets.training.events`); an
-            exception in one is reported once and does not end the run.
+            exception in one is reported once and does not end the run. The runs of a sweep, which may be in other
+            processes, have none.
         quiet: show no progress and no notes; else both are shown on a terminal and in a notebook.
 
     Returns:
@@ -199,8 +200,6 @@ def train(
     wanted: dict[TrackerName, bool] = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
     trackers = tuple(name for name in wanted if wanted[name])
     require(trackers)
-    if sweep and subscribers:
-        raise UsageError("A sweep has no subscribers: its runs may be in other processes.")
     swept = _sweep(sweep, asked, jobs, cluster, device, workers, checkpoints, trackers, alone=folds is None)
     folder = new_run_folder(out, resolved.name) if is_main() else RunFolder(Path(out or ""))
     try:

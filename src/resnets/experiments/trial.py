@@ -17,6 +17,7 @@ from resnets.modalities.batch import Batch
 from resnets.models.initialize import allocate, create
 from resnets.models.resnet import ResNet
 from resnets.training import build, checkpoint, prepare, runner
+from resnets.training.environment import threads
 from resnets.training.events import Event
 from resnets.training.plan import CheckpointPolicy, read_plan
 from resnets.training.prepare import PreparedData
@@ -121,7 +122,9 @@ class Trial:
         recipe, data = self.resolved
         network = create(recipe.model, seed=recipe.seed, how=recipe.initialization)
         batches = build.batches_for(recipe, data, device=torch.device("cpu"))
-        whiten_stem(network, recipe, batches, recipe.bn_batch or recipe.batch)
+        begun = self.folder.recipe.exists()  # sums of several threads are rounded otherwise
+        with threads(read_plan(self.folder.recipe).environment.threads if begun else torch.get_num_threads()):
+            whiten_stem(network, recipe, batches, recipe.bn_batch or recipe.batch)
         return network
 
     def network_at(self, step: int) -> ResNet:

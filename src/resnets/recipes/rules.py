@@ -117,8 +117,8 @@ def _finetune(
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
         tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
         recipe = replace(recipe, label_smoothing=0.0)
-    has_one_size = bool(tuned.freeze) or cast(Preprocessing, recipe.preprocessing).mean_image is not None
-    resized = None if has_one_size else smaller_crops(min(recipe.preprocessing.shape()))
+    mean_image = cast(Preprocessing, recipe.preprocessing).mean_image  # which is of one size
+    resized = None if tuned.freeze or mean_image else smaller_crops(min(recipe.preprocessing.shape()))
     if resized is not None:
         size += "; smaller crops cost less, and objects in them are as large as in the test"
     recipe = replace(
