@@ -81,7 +81,8 @@ class RegionHeads(nn.Module):
         each image."""
         if isinstance(backbone, Shared):
             last = backbone.body.get_submodule(backbone.body.stage_names[-1])
-            set_region_keys(last, self.sampler.keys, [len(each) for each in boxes])
+            if self.training:  # else the keys are those of the last training batch
+                set_region_keys(last, self.sampler.keys, [len(each) for each in boxes])
             features = last_stage_of(backbone, maps, boxes, self.settings.POSITIONS)
         else:
             features = self.box_head(self.box_regions(maps, boxes))
