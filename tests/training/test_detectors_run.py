@@ -64,6 +64,7 @@ def test_a_detector_is_trained_resumed_evaluated_and_asked(kind: str, data: Path
     resnets.resume(tmp_path / "cut")
     assert sha_of(tmp_path / "cut") == sha_of(tmp_path / "whole")
 
+    assert train(tmp_path / "fold", fold="1/2").metrics["samples"] >= 1
     metrics = resnets.evaluate(tmp_path / "whole", out=tmp_path / "e").metrics
     has_masks = kind == "maskrcnn"
     assert 0 <= metrics["ap"] <= 1

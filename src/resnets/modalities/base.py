@@ -6,8 +6,8 @@ Every kind of data becomes one for each of its splits. How samples become a netw
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -172,6 +172,19 @@ class DatasetSplits:
         if name not in self.splits:
             raise UsageError(f"The data has no split {name!r}: choose --split from {', '.join(self.splits)}.")
         return self.splits[name]
+
+    def changed(self, change: Callable[[Dataset], Dataset]) -> DatasetSplits:
+        """With `change` made to each dataset once, so that splits which are parts of one stay parts of one."""
+        done: dict[int, Dataset] = {}
+
+        def changed(dataset: Dataset) -> Dataset:
+            if isinstance(dataset, Subset):
+                return Subset(changed(dataset.dataset), dataset.indices)
+            if id(dataset) not in done:
+                done[id(dataset)] = change(dataset)
+            return done[id(dataset)]
+
+        return replace(self, splits={name: changed(each) for name, each in self.splits.items()})
 
 
 @renamed_fields

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resnets.core.errors import DataError, UsageError
-from resnets.modalities.base import Subset
+from resnets.modalities.base import DatasetSplits, Subset
 from resnets.models.box_heads import FasterRCNNHead
 from resnets.models.spec import Spec
 from resnets.tasks.box_limits import with_box_limits
@@ -51,10 +51,14 @@ def test_the_settings_follow_the_model_and_the_data() -> None:
     assert fitted.for_other_classes() == Detect(masks=True)
     assert (Detect(precision=0.9).needs_val, Detect().needs_val) == ("task.precision", None)
     with pytest.raises(DataError, match="needs data with masks of objects"):
-        Detect(masks=True)._adapted(SimpleNamespace(task="detection"))  # type: ignore[arg-type]
-    masked: Any = SimpleNamespace(masked=lambda: "masked")
-    assert Detect(masks=True)._adapted(masked) == "masked"  # type: ignore[comparison-overlap]
-    assert Detect()._adapted(masked) is masked
+        Detect(masks=True).adapt(DatasetSplits({"train": SimpleNamespace(task="detection")}))  # type: ignore[dict-item]
+    whole: Any = SimpleNamespace(masked=lambda: SimpleNamespace())
+    splits = DatasetSplits({"train": Subset(whole, np.arange(1)), "val": Subset(whole, np.arange(1, 2))})
+    train, val = Detect(masks=True).adapt(splits).splits.values()
+    assert isinstance(train, Subset)
+    assert isinstance(val, Subset)
+    assert train.dataset is val.dataset is not whole  # so that folds can put them together
+    assert Detect().adapt(splits) is splits
 
 
 def test_limits_of_boxes_are_for_boxes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from resnets.core.errors import UsageError
+from resnets.core.errors import DataError, UsageError
 from resnets.core.typed import checked
 from resnets.models.box_heads import BoxHead, FasterRCNNHead
 from resnets.models.heads import LinearHead
@@ -101,21 +101,7 @@ class Detect:
         Raises:
             DataError: it has none.
         """
-        return replace(splits, splits={name: self._adapted(each) for name, each in splits.splits.items()})
-
-    def _adapted(self, dataset: Dataset) -> Dataset:
-        from resnets.core.errors import DataError
-        from resnets.modalities.base import Subset
-
-        if isinstance(dataset, Subset):
-            return Subset(self._adapted(dataset.dataset), dataset.indices)
-        if not self.masks:
-            return dataset
-        masked = getattr(dataset, "masked", None)
-        if masked is None:
-            raise DataError(f"task.masks=true needs data with masks of objects, and this is for {dataset.task}.")
-        adapted: Dataset = masked()
-        return adapted
+        return splits.changed(_masked) if self.masks else splits
 
     def for_other_classes(self) -> Detect:
         return replace(self, thresholds=None, category_ids=None)
@@ -128,3 +114,11 @@ class Detect:
         from resnets.tasks.detection.categories import category_ids
 
         return replace(self, category_ids=category_ids(dataset))
+
+
+def _masked(dataset: Dataset) -> Dataset:
+    masked = getattr(dataset, "masked", None)
+    if masked is None:
+        raise DataError(f"task.masks=true needs data with masks of objects, and this is for {dataset.task}.")
+    adapted: Dataset = masked()
+    return adapted

@@ -69,18 +69,7 @@ class Localize:
         Raises:
             DataError: an image has no box, or boxes of several classes.
         """
-        return replace(splits, splits={name: self._adapted(each) for name, each in splits.splits.items()})
-
-    def _adapted(self, dataset: Dataset) -> Dataset:
-        from resnets.modalities.base import Subset
-
-        if isinstance(dataset, Subset):
-            return Subset(self._adapted(dataset.dataset), dataset.indices)
-        of_one_class = getattr(dataset, "of_one_class", None)
-        if of_one_class is None:
-            raise DataError(f"Localization needs data with boxes, and this is for {dataset.task}.")
-        adapted: Dataset = of_one_class()
-        return adapted
+        return splits.changed(_of_one_class)
 
     def for_other_classes(self) -> Localize:
         return self
@@ -90,3 +79,11 @@ class Localize:
 
     def for_data(self, dataset: Dataset) -> Localize:
         return self
+
+
+def _of_one_class(dataset: Dataset) -> Dataset:
+    of_one_class = getattr(dataset, "of_one_class", None)
+    if of_one_class is None:
+        raise DataError(f"Localization needs data with boxes, and this is for {dataset.task}.")
+    adapted: Dataset = of_one_class()
+    return adapted

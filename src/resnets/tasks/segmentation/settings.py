@@ -89,13 +89,10 @@ class Segment:
         Raises:
             DataError: fewer than two classes are left.
         """
-        return replace(splits, splits={name: self._adapted(each) for name, each in splits.splits.items()})
 
-    def _adapted(self, dataset: Dataset) -> Dataset:
-        from resnets.modalities.base import Subset
+        def without_ignored(dataset: Dataset) -> Dataset:
+            ignoring = getattr(dataset, "ignoring", None)
+            adapted: Dataset = ignoring(self.ignore) if ignoring else dataset
+            return adapted
 
-        if isinstance(dataset, Subset):
-            return Subset(self._adapted(dataset.dataset), dataset.indices)
-        ignoring = getattr(dataset, "ignoring", None)
-        adapted: Dataset = ignoring(self.ignore) if ignoring else dataset
-        return adapted
+        return splits.changed(without_ignored)
