@@ -113,11 +113,12 @@ def _answer(invocation: Invocation) -> Answer:
     found: dict[str, Any] = invocation.call()
     training = found["training"]
     recomputed = show_count(sum(map(sum, training["recomputed"].values())), "block")
+    expected = found["predicted_peak_memory_bytes"]
+    predicted = "not predicted" if expected is None else f"{show_bytes(expected)} predicted"
     lines = [
         f"training   {training['images_per_second']:10.1f} images/s at batch {training['batch']}, "
         f"{show_size(found['size'])} px",
-        f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, "
-        f"{show_bytes(found['predicted_peak_memory_bytes'])} predicted; {recomputed} recomputed",
+        f"memory     {show_bytes(found['peak_memory_bytes'])} at the peak, {predicted}; {recomputed} recomputed",
     ]
     notes: tuple[str, ...] = ()
     if inference := found.get("inference"):

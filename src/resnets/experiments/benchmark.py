@@ -6,7 +6,7 @@ import math
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,23 @@ from resnets.artifacts import runtimes
 from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.core import rng
 from resnets.core.devices import full_float32
+from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
-from resnets.modalities.batch import Batch
+from resnets.experiments.benchmark_inputs import random_batch, recipe_for
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.preprocessing import Color, Preprocessing
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.inputs import open_reader
-from resnets.models.counts import InputSize, multiply_adds, sides
-from resnets.models.initialize import create
+from resnets.models.box_heads import BoxHead
+from resnets.models.counts import InputSize, multiply_adds
+from resnets.models.heads import LinearHead
+from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
-from resnets.recipes import paper
 from resnets.tasks.forward import lay_out, place
 from resnets.training import environment, memory
-from resnets.training.build import task_of
+from resnets.training.build import initial_network, task_of
 from resnets.training.recipe import Precision
 from resnets.training.step import Training
 
@@ -45,7 +47,8 @@ class TrainingRate:
         images_per_second: median over the steps after the first, or that of the only one.
         seconds: of each step.
         peak_memory_bytes: peak memory of the process so far; on a GPU, what torch allocated there.
-        predicted_peak_memory_bytes, predicted_parts: the estimate of `models.memory`, in bytes.
+        predicted_peak_memory_bytes, predicted_parts: the estimate of `models.memory`, in bytes; None and empty for a
+            detector, whose memory depends on what it finds.
         recomputed: lengths in blocks of the recomputed segments (activation checkpointing), by stage.
     """
 
@@ -54,7 +57,7 @@ class TrainingRate:
     seconds: tuple[float, ...]
     loss: float
     peak_memory_bytes: int
-    predicted_peak_memory_bytes: int
+    predicted_peak_memory_bytes: int | None
     predicted_parts: dict[str, int]
     recomputed: dict[str, tuple[int, ...]]
     environment: dict[str, Any]
@@ -71,31 +74,21 @@ def training_rate(
     memory_limit: str | None,
     seed: int = 0,
 ) -> TrainingRate:
-    """Measures whole training steps with the paper's SGD on random images.
+    """Measures whole training steps of the head's task with the paper's SGD on random images.
 
     Raises:
         UsageError: a step with this batch needs more memory than the limit.
     """
     chosen = environment.choose(device, precision, multiply_adds(spec, size) * batch)
-    recipe = replace(
-        paper.cifar(),
-        name="benchmark",
-        model=spec,
-        preprocessing=_preprocessing(size),
-        normalize="given",
-        batch=batch,
-        steps=steps,
-        memory_limit=memory_limit,
-    )
-    network = create(spec, seed=seed)
+    recipe = recipe_for(spec, size, batch=batch, steps=steps, memory_limit=memory_limit, seed=seed)
+    task = task_of(recipe)
+    network, _ = initial_network(recipe, task, ())
     allocation = memory.allocation(chosen.device, limited=memory_limit is not None)
     with environment.threads(chosen.threads), full_float32(), allocation:
-        training = Training(recipe, chosen, task_of(recipe), network, samples=batch)
-        g = rng.generator(seed, "benchmark")
-        images = torch.from_numpy(g.standard_normal((batch, spec.channels, *sides(spec, size)), "float32"))
-        labels = torch.from_numpy(g.integers(0, spec.classes, batch))
-        samples = Batch({"inputs": images.to(training.device), "labels": labels.to(training.device)})
-        expected = memory.keep_within_limit(training)
+        training = Training(recipe, chosen, task, network, samples=batch)
+        samples = random_batch(spec, size, batch, rng.generator(seed, "benchmark")).to(training.device)
+        predictable = memory_limit is not None or not isinstance(spec.head, BoxHead)
+        expected = memory.keep_within_limit(training) if predictable else None
         seconds, loss = [], 0.0
         for _ in range(steps):
             started = time.perf_counter()
@@ -107,9 +100,9 @@ def training_rate(
         seconds=tuple(seconds),
         loss=loss,
         peak_memory_bytes=memory.highest(training.device),
-        predicted_peak_memory_bytes=expected.peak,
-        predicted_parts=vars(expected),
-        recomputed=dict(network.recomputed),
+        predicted_peak_memory_bytes=None if expected is None else expected.peak,
+        predicted_parts={} if expected is None else vars(expected),
+        recomputed=dict(backbone_of(network).recomputed),
         environment=asdict(chosen),
     )
 
@@ -120,7 +113,8 @@ class InferenceRate:
 
     Args:
         share_of_ceiling: fraction of the multiply-adds a second of a large matrix product in this precision, measured
-            right after; None for int8, as torch has no such product.
+            right after; None for int8, as torch has no such product, and for detectors, whose work depends on what
+            they find.
     """
 
     batch: int
@@ -144,26 +138,40 @@ def inference_rate(
     precision: RunPrecision,
     seed: int = 0,
 ) -> InferenceRate:
-    """Measures forward passes on random images, without the first."""
+    """Measures forward passes on random images, without the first; of a network with another head than a classifier's
+    all from the input to the answer in pixels of the image, in fp32.
+
+    Raises:
+        UsageError: only classifiers have other runtimes and precisions.
+    """
+    classifies = isinstance(spec.head, LinearHead)
+    if not classifies and (runtime != "torch" or precision not in ("auto", "fp32")):
+        raise UsageError("Inference of networks for pixels and boxes is measured in fp32 and by runtime torch alone.")
     chosen = environment.choose(
         device if runtime == "torch" else "cpu",
         "auto" if precision == "int8" else precision,
         multiply_adds(spec, size) * batch,
     )
     at = torch.device(chosen.device)
-    network = place(create(spec, seed=seed), at).eval()
-    g = rng.generator(seed, "benchmark")
-    images = torch.from_numpy(g.standard_normal((batch, spec.channels, *sides(spec, size)), "float32")).to(at)
-    images = lay_out(images)
+    recipe = recipe_for(spec, size, batch=batch, seed=seed)
+    task = task_of(recipe)
+    network = place(initial_network(recipe, task, ())[0], at).eval()
+    samples = random_batch(spec, size, batch, rng.generator(seed, "benchmark")).to(at)
+    images = lay_out(samples["inputs"])
+    samples |= {"inputs": images}
     seconds = []
     with environment.threads(chosen.threads), full_float32(), torch.inference_mode():
         execute = runtimes.build(network, runtime, precision, calibration=lambda: torch.split(images[:8], 1))
         for _ in range(steps + 1):
             started = time.perf_counter()
-            execute(images).sum().item()  # reading it waits for the device
+            if classifies:
+                execute(images).sum().item()  # reading it waits for the device
+            else:
+                task.answers(task.predict(network, samples), tuple(map(str, range(spec.classes))), 1)
             seconds.append(time.perf_counter() - started)
         used = runtimes.choose(runtime, precision, at)
-        ceiling = None if used == "int8" else _multiply_adds_a_second(at, used)
+        counted_exactly = used != "int8" and not isinstance(spec.head, BoxHead)
+        ceiling = _multiply_adds_a_second(at, used) if counted_exactly else None
     counted = sorted(seconds[1:])
     rate = batch / statistics.median(counted)
     return InferenceRate(
@@ -211,6 +219,7 @@ def loading_rate(
     data: str | None, *, batch: int, size: InputSize, steps: int, workers: int, color: Color = "RGB", seed: int = 0
 ) -> LoadingRate:
     """Measures `steps` batches of the training images of the folder `data`, or of 64 generated JPEG files."""
+    height, width = (size, size) if isinstance(size, int) else size
     with tempfile.TemporaryDirectory() as place:
         if data is None:
             _write_jpegs(Path(place), rng.generator(seed, "benchmark images"))
@@ -220,7 +229,7 @@ def loading_rate(
             dataset,
             sampler=EpochSampler(len(dataset), batch, seed),
             reader=open_reader(
-                replace(_preprocessing(size), color=color),
+                Preprocessing(resize=min(height, width), crop=(height, width), color=color),
                 Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
             ),
             seed=seed,
@@ -236,12 +245,6 @@ def loading_rate(
         seconds = time.perf_counter() - started
     title = data or "generated JPEGs of 500 x 375"
     return LoadingRate(batch, steps * batch / seconds, workers, len(dataset), title, splits.notes)
-
-
-def _preprocessing(size: InputSize) -> Preprocessing:
-    """Of inputs of `size`, without a margin around the crop."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return Preprocessing(resize=min(height, width), crop=(height, width))
 
 
 def _write_jpegs(folder: Path, g: np.random.Generator, count: int = 64) -> None:

@@ -94,7 +94,7 @@ def small() -> Recipe:
     that more images take no longer: for them, give --epochs. The rate is that of `fasterrcnn_fpn` in proportion to the
     batch: twice as much was unstable. Canvases have the proportions of the data's median image.
     Cost: 1,500 steps of 4 images of 320 px.
-    Expected: the cells of BCCD in six minutes on two cores (384 steps): an AP50 of 90.0% on test (docs/log.md).
+    Expected: the cells of BCCD in ten minutes on two cores: an AP50 of 89.8 and 90.5% on test, two seeds (docs/log.md).
     Command: resnets train --data FOLDER --weights FILE
     """
     head = FasterRCNNHead(pyramid=128, hidden=512, candidates=(1000, 500), proposals=(500, 300), regions_per_image=128)
