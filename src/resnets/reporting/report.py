@@ -64,10 +64,10 @@ def write_report(
         *([verdict] if verdict is not None else []),
         *(Paragraph((Span(each),)) for each in remarks),
         facts(card, history, command=command, predictions=predictions),
-        *notes([*started(history).get("notes", ()), *scores.notes], apart_from=(*remarks, leak)),
         *_curves(task, history, noun),
         *task.sections(scores.records, metrics, scores.ids, card.classes, samples),
         *([unreadable(scores.excluded, noun)] if scores.excluded else []),
+        *notes([*started(history).get("notes", ()), *scores.notes], apart_from=(*remarks, leak)),
     ]
     page = render(
         "report.html",
