@@ -21,8 +21,8 @@ def small() -> Recipe:
     Source: this project; the head follows Simonyan & Zisserman 2014 (1409.1556, appendix A), with one box for all
     classes, which few images need. The paper's per-class boxes (He et al. 2015, appendix C): model.head.per_class=true.
     Cost: 8 epochs of images of 128 px.
-    Expected: on 20 classes of Tiny ImageNet in 24 minutes on two cores a top-5 localization error of 20.1%, of 30.3% with
-    the mean training box (docs/log.md).
+    Expected: on 20 classes of Tiny ImageNet in 24 minutes on two cores a top-5 localization error of 20.1%, where the
+    mean training box has 30.3% (docs/log.md).
     Command: resnets train localization/small --data FOLDER --weights FILE
     """
     return Recipe(
