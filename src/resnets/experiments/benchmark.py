@@ -153,7 +153,7 @@ def inference_rate(
         multiply_adds(spec, size) * batch,
     )
     at = torch.device(chosen.device)
-    recipe = recipe_for(spec, size, batch=batch, seed=seed)
+    recipe = recipe_for(spec, size, batch=max(batch, 2), seed=seed)  # batch norm learns from two or more
     task = task_of(recipe)
     network = place(initial_network(recipe, task, ())[0], at).eval()
     samples = random_batch(spec, size, batch, rng.generator(seed, "benchmark")).to(at)
