@@ -191,5 +191,7 @@ def test_weights_that_know_little_may_learn_for_all_the_time_there_is() -> None:
 def test_weights_that_know_little_learn_from_few_large_images() -> None:
     facts, time = replace(NAMED, samples=100), TimeFacts(minutes=3, speed=TWO_CORES)
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
-    assert size_of(fitted(find("finetune"), facts, weights, time)[0]) == 224
+    recipe, reasons = fitted(find("finetune"), facts, weights, time)
+    assert size_of(recipe) == 224
+    assert "the weights know 5 classes, fewer than 100: they learn as from scratch" in [each.why for each in reasons]
     assert size_of(fitted(find("photos"), facts, None, time)[0]) == 96

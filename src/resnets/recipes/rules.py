@@ -200,7 +200,8 @@ def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
     if known is None or known >= GENERAL or 2 * len(rows_by_name(classes, weights.classes)) >= len(classes):
         return None
     others = "most of them others and " if weights.classes else ""
-    return f"the weights know {show_count(known, 'class')}, {others}fewer than {GENERAL}: they learn as from scratch"
+    count = show_count(known, "class", "classes")
+    return f"the weights know {count}, {others}fewer than {GENERAL}: they learn as from scratch"
 
 
 def fine_tuning_epochs(samples: int) -> int:
