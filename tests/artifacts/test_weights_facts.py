@@ -138,7 +138,9 @@ def test_the_first_file_in_the_folder_that_is_of_a_network_is_at_hand(cache: Pat
     assert at_hand(None, model) is None
     for name in ("d", "c"):
         torch.save(resnets.create("cifar_resnet20").state_dict(), cache / "weights" / f"{name}.pth")
-    assert at_hand(None, model) == str(cache / "weights" / "c.pth")
+    found = at_hand(None, model)
+    assert found is not None
+    assert found.source == str(cache / "weights" / "c.pth")
 
 
 @pytest.mark.parametrize("folder", ["cache/weights", "torch/hub/checkpoints"])

@@ -38,9 +38,9 @@ def test_images_that_are_laid_out_are_not_copied() -> None:
 
 
 def test_layout_and_precision_are_chosen_in_one_place() -> None:
-    """But for runtimes, which choose their own, the copy that a checkpoint or a model file holds, and a gradient."""
+    """But for runtimes, which choose their own, and the copy that a checkpoint or a model file holds."""
     allowed = {"tasks/forward.py", "core/devices.py", "artifacts/runtimes/folded.py",
-               "training/checkpoint_writer.py", "training/weight_gradients.py"}  # fmt: skip
+               "training/checkpoint_writer.py"}  # fmt: skip
     writes = re.compile(r"memory_format=|torch\.autocast\(")
     found = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if writes.search(path.read_text())}
     assert found <= allowed

@@ -60,8 +60,9 @@ class WeightsFacts:
     rows: int | None = None
 
 
-def at_hand(model: Spec | None, recipe_model: Spec) -> str | None:
-    """The first file of weights by name in $RESNETS_CACHE/weights that a network can begin with; None without one.
+def at_hand(model: Spec | None, recipe_model: Spec) -> WeightsFacts | None:
+    """What is known of the first file by name in $RESNETS_CACHE/weights that a network can begin with; None without
+    one.
 
     Those before it are named.
 
@@ -74,11 +75,9 @@ def at_hand(model: Spec | None, recipe_model: Spec) -> str | None:
         return None
     for file in found:
         try:
-            facts_of(file, model, recipe_model=recipe_model)
+            return facts_of(file, model, recipe_model=recipe_model)
         except ResnetsError as error:
             note(f"{file} is passed over: {error}")
-        else:
-            return file
     return None
 
 
@@ -123,10 +122,10 @@ def facts_of(
         names = pretrained.class_names(card)
         rows = None if names is None else len(names)
         return WeightsFacts(source, name_of(spec), spec, card.preprocessing, names or (), (), rows)
-    preprocessing, note = _preprocessing(library, source, path, spec)
+    preprocessing, line = _preprocessing(library, source, path, spec)
     rows = pretrained_network.head_rows(state)
     classes = wordnet_ids() if is_imagenet(rows) else ()
-    return WeightsFacts(source, name_of(spec), spec, preprocessing, classes, (*notes, note), rows)
+    return WeightsFacts(source, name_of(spec), spec, preprocessing, classes, (*notes, line), rows)
 
 
 def name_of(spec: Spec) -> str | None:

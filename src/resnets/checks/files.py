@@ -42,12 +42,7 @@ def list_folders(root: Path) -> Inventory:
             found.add("loose_file", root / name, f"{root / name} is left out: {taken[split]} is the split {split}.")
         else:
             taken[split] = name
-            flat = flat_files(root / name, found.classes, kind) if split == "test" else 0
-            if flat:
-                detail = f"{root / name} has no class folders: its {flat:,} {kind.plural} have no labels."
-                found.add("loose_file", root / name, f"{detail} The split {split} is left out.")
-            else:
-                _add_split(found, root / name, split, kind)
+            _add_split(found, root / name, split, kind)
     above = Listing(root, kind, every_name=True)
     for name in above.classes:
         if name not in SPLIT_NAMES:
@@ -60,13 +55,15 @@ def _add_split(found: Inventory, folder: Path, split: SplitName, kind: FileKind)
     """Adds the files of the split in `folder`, a folder a class."""
     listing = Listing(folder, kind, every_name=True)
     learnt_from = split in ("train", "all")
-    if not listing.classes:
+    flat = flat_files(folder, found.classes, kind) if split == "test" else 0
+    if flat or not listing.classes:
         if learnt_from:
             raise DataError(f"{folder} holds no class folders: put the {kind.plural} into {folder}/<class>/.")
-        if not listing.loose.count:
+        count = flat or listing.loose.count
+        if not count:
             found.add("empty_class", folder, f"{folder} holds no class folders: fill it, or take it out.")
             return
-        detail = f"{folder} has no class folders: its {listing.loose.count:,} {kind.plural} have no labels."
+        detail = f"{folder} has no class folders: its {count:,} {kind.plural} have no labels."
         found.add("loose_file", folder, f"{detail} The split {split} is left out.")
         return
     if learnt_from:

@@ -40,10 +40,10 @@ def read_corrections(path: Path) -> dict[str, str]:
         raise DataError(f"{path} has no column {missing[0]}: it takes path and suggested, the new label.")
     found: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
-        name, label = (row[column] or "" for column in COLUMNS)
+        name, label = (cell_text(row[column] or "") for column in COLUMNS)
         if not name or not label:
             raise DataError(f"Row {number} of {path} has no {'label' if name else 'path'}: remove it, or fill it in.")
-        if found.setdefault(os.path.abspath(cell_text(name)), cell_text(label)) != cell_text(label):
+        if found.setdefault(os.path.abspath(name), label) != label:
             raise DataError(f"{path} has two labels for {name}.")
     return found
 

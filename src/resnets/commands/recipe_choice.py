@@ -19,6 +19,7 @@ from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from resnets.artifacts.weights_facts import WeightsFacts
     from resnets.modalities.base import Dataset, DatasetSplits
     from resnets.recipes.facts import DataFacts, Reason, TimeFacts
     from resnets.tasks.catalog import AnyTask
@@ -142,14 +143,14 @@ def choose_recipe(
     if of_photographs and named is None and weights is None and suits_digits(facts):
         size = f"{facts.width} x {facts.height}"
         return RecipeChoice(find_recipe("digits"), (Reason("recipe", f"the images are grey, of {size} px (median)"),))
-    found, why = (weights, "given") if weights is not None else _weights_at_hand(model, named)
+    of_weights, why = (None, "given") if weights is not None else _weights_at_hand(model, named)
+    found = weights if of_weights is None else of_weights.source
     chosen = chosen or find_recipe("photos" if found is None else "finetune")
     chosen = replace(chosen, data=place, format=format, weights=found)
     if model is not None:
         chosen = replace(chosen, model=find_spec(model))
-    of_weights = None
-    if found is not None:
-        of_weights = facts_of(found, None if model is None else chosen.model, recipe_model=chosen.model)
+    if weights is not None:
+        of_weights = facts_of(weights, None if model is None else chosen.model, recipe_model=chosen.model)
     if of_weights is not None and chosen.name == "finetune":
         chosen = replace(chosen, weights=of_weights.source)
         note(*of_weights.notes)
@@ -203,7 +204,7 @@ def _sizes(dataset: Dataset) -> tuple[list[tuple[int, int]], list[str]]:
     return sizes, modes
 
 
-def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[str | None, str]:
+def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[WeightsFacts | None, str]:
     """The weights where none are given, and why they, or none, are taken.
 
     Raises:
@@ -212,18 +213,17 @@ def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[str | None, str]
     from resnets.artifacts.weights_facts import at_hand
     from resnets.modalities.cache import cache_folder
 
+    if named is None and model is not None:  # weights at hand need not be of that network
+        return None, "a network is given, and no weights"
     folder = f"{cache_folder()}/weights"
     found = None
     if named is None or named.name == "finetune":
-        found = named.weights if named else None
-        found = found or at_hand(None if model is None else find_spec(model), find_recipe("finetune").model)
+        found = at_hand(None if model is None else find_spec(model), find_recipe("finetune").model)
     if named is not None and named.name == "finetune" and found is None:
         raise UsageError(
             f"finetune begins with weights, and none are given: give --weights FILE, or put a file into {folder}. "
             "Without weights: resnets train photos"
         )
-    if named is None and model is not None:  # weights at hand need not be of that network
-        return None, "a network is given, and no weights"
     if found is None:
         return None, f"no weights are given, and none lie in {folder}"
     return found, f"found in {folder}"

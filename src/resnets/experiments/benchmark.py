@@ -6,7 +6,7 @@ import math
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from resnets.core.errors import UsageError
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
-from resnets.experiments.benchmark_inputs import random_batch, recipe_for
+from resnets.experiments.benchmark_inputs import random_batch, recipe_for, whole_images
 from resnets.modalities.catalog import open_dataset
-from resnets.modalities.image.preprocessing import Color, Preprocessing
+from resnets.modalities.image.preprocessing import Color
 from resnets.modalities.image.transforms import Augmentations, Flip, RandomResizedCrop
 from resnets.modalities.inputs import open_reader
 from resnets.models.box_heads import BoxHead
@@ -229,7 +229,7 @@ def loading_rate(
             dataset,
             sampler=EpochSampler(len(dataset), batch, seed),
             reader=open_reader(
-                Preprocessing(resize=min(height, width), crop=(height, width), color=color),
+                replace(whole_images(height, width), color=color),
                 Augmentations(crop=RandomResizedCrop(), transforms=(Flip(),)),
             ),
             seed=seed,

@@ -27,6 +27,11 @@ from resnets.training.recipe import Recipe
 OBJECTS = 8  # on each image of a detector
 
 
+def whole_images(height: int, width: int) -> Preprocessing:
+    """For a classifier of inputs of this size, without a margin around the crop."""
+    return Preprocessing(resize=min(height, width), crop=(height, width))
+
+
 def recipe_for(spec: Spec, size: InputSize, **settings: Any) -> Recipe:
     """The paper's SGD for a network of the task that its head is for, on inputs of `size`.
 
@@ -36,8 +41,7 @@ def recipe_for(spec: Spec, size: InputSize, **settings: Any) -> Recipe:
     height, width = sides(spec, size)
     plain = replace(paper.cifar(), name="benchmark", normalize="given")
     if isinstance(spec.head, LinearHead):
-        inputs = Preprocessing(resize=min(height, width), crop=(height, width))  # without a margin around the crop
-        return replace(plain, model=spec, preprocessing=inputs, **settings)
+        return replace(plain, model=spec, preprocessing=whole_images(height, width), **settings)
     task: AnyTask = Segment()
     targets = "masks"
     if isinstance(spec.head, BoxHead):
@@ -90,7 +94,7 @@ def _objects(spec: Spec, size: tuple[int, int], g: np.random.Generator) -> dict[
         "labels": torch.from_numpy(g.integers(0, spec.classes, count)),
         "crowds": torch.zeros(count, dtype=torch.bool),
     }
-    if spec.head.masks if isinstance(spec.head, BoxHead) else False:
+    if isinstance(spec.head, BoxHead) and spec.head.masks:
         masks = torch.zeros(count, height, width, dtype=torch.uint8)
         for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
             mask[top:bottom, left:right] = 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from resnets.core.config import encode
 from resnets.core.console import say
+from resnets.data.leaks import started
 from resnets.modalities.catalog import summary
 from resnets.training.distributed import Ranks
 from resnets.training.events import Event, Subscriber
@@ -85,8 +86,7 @@ def emit_start(
     lines = list(notes)
     if resumed_after is not None and recorder.history:
         resumed = f"Going on after step {resumed_after} of {training.total_steps}."
-        starts = (event for event in recorder.history if event["event"] == "start")
-        start = next(starts, _start(plan, data, training, []))
+        start = started(recorder.history) or _start(plan, data, training, [])
         recorder.publish(
             {
                 **start,

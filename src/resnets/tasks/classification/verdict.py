@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnets.core.units import show_count
+from resnets.data.leaks import started
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.classification.interval import interval_of
 from resnets.tasks.classification.metrics import confusion_matrix
@@ -38,7 +39,7 @@ def verdict(
     samples = metrics["samples"]
     if not samples:
         return None
-    start: Mapping[str, Any] = next((event for event in history if event["event"] == "start"), {})
+    start = started(history)
     low, high = interval_of(metrics)
     found = [
         *_rare_classes(metrics),
