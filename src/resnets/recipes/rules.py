@@ -194,14 +194,13 @@ def narrow(weights: WeightsFacts, classes: Sequence[str]) -> str | None:
     """Why all layers learn as fast as from scratch; None where the features of the weights suit the data.
 
     Features of few classes say little of others: from a network of five classes of imagenette, 20 images of each of
-    five others reached 51% by a head alone, and 72% as here (docs/log.md).
+    five others reached 51% by a head alone, and 72 to 78% as here (docs/log.md).
     """
     known = weights.rows
     if known is None or known >= GENERAL or 2 * len(rows_by_name(classes, weights.classes)) >= len(classes):
         return None
-    others = "most of them others and " if weights.classes else ""
-    count = show_count(known, "class", "classes")
-    return f"the weights know {count}, {others}fewer than {GENERAL}: they learn as from scratch"
+    count = show_count(known, "class", "classes") + (", most of them others and" if weights.classes else ",")
+    return f"the weights know {count} fewer than {GENERAL}: they learn as from scratch"
 
 
 def fine_tuning_epochs(samples: int) -> int:
