@@ -131,10 +131,14 @@ def test_similar_images_are_the_nearest_by_scikit_learn(run: Run, photos: Path, 
 def test_what_cannot_be_read_is_named_and_the_rest_is_answered(run: Run, damaged: Path, capsys: Any) -> None:
     assert main(["similar", str(run.folder), str(damaged), "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
-    assert (len(answer["similar"]), len(answer["failed"])) == (3, 1)
+    (broken,) = answer["failed"]
+    assert len(answer["similar"]) == 3
+    assert broken.keys() == {"input", "error"}
+    assert Path(broken["input"]).is_relative_to(damaged)
+    assert broken["input"] in broken["error"]
     assert main(["explain", str(run.folder), str(damaged), "--out", str(damaged / "out"), "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
-    assert (len(answer["explanations"]), len(answer["failed"])) == (3, 1)
+    assert (len(answer["explanations"]), answer["failed"]) == (3, [broken])
     assert len(list((damaged / "out").glob("*.explained.jpg"))) == 3
 
 

@@ -56,10 +56,13 @@ def without_errors(answers: Iterable[tuple[str, Any]]) -> list[Any]:
     Raises:
         PredictionError: some inputs cannot be read; the error has the answers to the others.
     """
-    found = [answer for _, answer in answers]
+    names, found = [], []
+    for name, answer in answers:
+        names.append(name)
+        found.append(answer)
     failed = {number: each for number, each in enumerate(found) if isinstance(each, DataError)}
     if failed:
-        raise PredictionError([None if number in failed else each for number, each in enumerate(found)], failed)
+        raise PredictionError([None if number in failed else each for number, each in enumerate(found)], failed, names)
     return found
 
 

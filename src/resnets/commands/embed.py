@@ -116,7 +116,7 @@ def embed(
     if path is not None:
         _write(path, found)
     if failed:
-        raise PredictionError(found, failed)  # type: ignore[arg-type]
+        raise PredictionError(found, failed, names)  # type: ignore[arg-type]
     return found
 
 
@@ -157,16 +157,16 @@ def _answer(invocation: Invocation) -> Answer:
     given = invocation.arguments
     if given.out is None and not given.json:
         raise UsageError("Say where the embeddings go: --out FILE.npy or FILE.parquet; or print them by --json.")
-    found, _ = call_on_inputs(invocation)
+    found, failed = call_on_inputs(invocation)
     data = {
         "model": given.model,
         "features": found.values.shape[1],
         "inputs": found.inputs,
         **({"embeddings": found.values.tolist()} if given.out is None else {"out": given.out}),
-        "failed": [{"input": found.inputs[n], "error": str(why)} for n, why in found.failed.items()],
+        "failed": failed,
     }
     lines = [f"{show_count(len(found), 'embedding')} of {found.values.shape[1]} features: {given.out}"]
-    return Answer(lines, data, failed=bool(found.failed))
+    return Answer(lines, data, failed=bool(failed))
 
 
 COMMAND = Command(embed, _answer, python_only=("quiet",))

@@ -95,7 +95,7 @@ def explain(
                 found.append({"input": name, **_written(folder, names[number], answer, loaded)})
     write_json(folder / "explanations.json", {"explanations": [each for each in found if each is not None]})
     if failed:
-        raise PredictionError(found, failed)
+        raise PredictionError(found, failed, [each.name for each in given])
     return found
 
 
@@ -148,12 +148,7 @@ def _answer(invocation: Invocation) -> Answer:
     lines = [
         f"{printable(each['input'])}: {_percent(each['probability'])}{printable(each['target'])}" for each in explained
     ]
-    data = {
-        "model": given.model,
-        "out": given.out,
-        "explanations": explained,
-        "failed": list(map(str, failed.values())),
-    }
+    data = {"model": given.model, "out": given.out, "explanations": explained, "failed": failed}
     return Answer([*lines, f"drawings  {given.out}"], data, failed=bool(failed))
 
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from resnets.commands.arguments import check_path, device_for
 from resnets.commands.command import Invocation
 from resnets.commands.given_model import open_model
 from resnets.core.console import common_progress, say
-from resnets.core.errors import DataError, PredictionError, UsageError
+from resnets.core.errors import PredictionError, UsageError
 
 if TYPE_CHECKING:
     from resnets.artifacts.model import Model
@@ -72,18 +72,19 @@ def open_layers(
     return open_inputs(model, images, Ranks(), device, "torch", "fp32", None, size)
 
 
-def call_on_inputs(invocation: Invocation) -> tuple[Any, Mapping[int, DataError]]:
+def call_on_inputs(invocation: Invocation) -> tuple[Any, list[dict[str, str]]]:
     """Calls the function of a command on its inputs, with the paths on standard input among them; returns what it
-    returns, and why inputs cannot be read by their number. Those are named on standard error, without `--json`."""
+    returns, and of each input that cannot be read the name ("input") and why ("error"). Without `--json` these are
+    named on standard error."""
     given = invocation.arguments
     given.images = with_standard_input(given.images)
     try:
         with common_progress():
-            return invocation.call(), {}
+            return invocation.call(), []
     except PredictionError as error:
         if not given.json:
             say(*(f"resnets: {reason}" for reason in error.failed.values()), stream=sys.stderr)
-        return error.predictions, error.failed
+        return error.predictions, [{"input": error.inputs[n], "error": str(why)} for n, why in error.failed.items()]
 
 
 def with_standard_input(images: list[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from resnets.commands.answering import Answering
 from resnets.commands.arguments import check_path, check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.given_inputs import open_inputs, with_standard_input
-from resnets.commands.predictions import FILES, Answers, check_out
+from resnets.commands.predictions import FILES, Answers, check_out, name_of
 from resnets.commands.unfinished import Unfinished, is_restorable, remove
 from resnets.core.console import common_progress, note, say
 from resnets.core.errors import PredictionError, UsageError
@@ -167,7 +167,7 @@ def predict(
                 remove(Path(out))
     predictions = Predictions(found)
     if found.failed:
-        raise PredictionError(predictions, found.failed)
+        raise PredictionError(predictions, found.failed, [name_of(each) for each in found.inputs])
     return predictions
 
 

@@ -122,7 +122,7 @@ def similar(
         answers = [each for each in found if each is not None]
         write_file(path, answers, {"data": name, "similar": answers})
     if failed:
-        raise PredictionError(found, failed)
+        raise PredictionError(found, failed, [own for own, _ in asked])
     return found
 
 
@@ -148,7 +148,7 @@ def _answer(invocation: Invocation) -> Answer:
         lines += [
             f"  {near['similarity']:7.4f}  {printable(near['path'])}{_of_class(near)}" for near in each["nearest"]
         ]
-    data = {"model": given.model, "similar": answers, "failed": list(map(str, failed.values()))}
+    data = {"model": given.model, "similar": answers, "failed": failed}
     return Answer(lines, data, failed=bool(failed))
 
 

@@ -40,17 +40,19 @@ class PredictionError(DataError):
     Attributes:
         predictions: the prediction for each input, in their order; None for one that could not be read.
         failed: the error by the index of the input.
+        inputs: the name of each input, where it is known.
     """
 
-    def __init__(self, predictions: Sequence[Any], failed: Mapping[int, DataError]) -> None:
+    def __init__(self, predictions: Sequence[Any], failed: Mapping[int, DataError], inputs: Sequence[str] = ()) -> None:
         listed = "\n  ".join(str(error) for error in list(failed.values())[:5])
         count = f"{len(failed)} of {len(predictions)} inputs cannot be read:\n  {listed}"
         super().__init__(listed if len(predictions) == 1 else count)
         self.predictions = predictions
         self.failed = failed
+        self.inputs = inputs
 
-    def __reduce__(self) -> tuple[type[PredictionError], tuple[Sequence[Any], Mapping[int, DataError]]]:
-        return type(self), (self.predictions, self.failed)
+    def __reduce__(self) -> tuple[type[PredictionError], tuple[Any, ...]]:
+        return type(self), (self.predictions, self.failed, self.inputs)
 
 
 class FileError(ResnetsError):
