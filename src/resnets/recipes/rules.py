@@ -3,7 +3,7 @@
 the images.
 
     size    the largest of 64, 96, 128, 160, 192 and 224 px that the images have, by their median; with a time budget
-            the largest at which `LEAST_EPOCHS` fit into it (from scratch or `LEAST_IMAGES`, where an epoch is short)
+            the largest at which `LEAST_EPOCHS` and `LEAST_IMAGES` (or `LEAST_FROM_WEIGHTS`) fit into it
     batch   32 below 2,000 images, 64 below 20,000, 128 below 100,000, else 256; from scratch 128 already from 2,000
             on, since a step of Muon costs much the same at any batch; at most an eighth of the images, and at least 8
     rate    of SGD in proportion to the batch (Goyal et al. 2017, 1706.02677, section 2.1), of others as its square
@@ -42,7 +42,7 @@ from resnets.training.recipe import SGD, Recipe
 
 SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
 GROWTH = 32  # pixels by which crops grow while training, and of which their sizes are multiples
-LEAST_EPOCHS, LEAST_IMAGES = 13, 20_000  # that have to fit into a time budget at a size
+LEAST_EPOCHS, LEAST_IMAGES, LEAST_FROM_WEIGHTS = 13, 20_000, 4_000  # that have to fit into a time budget at a size
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
 RATE, RATE_BATCH = 0.24, 128  # of `photos`: Muon's learning rate at that batch
 FINE_TUNING_RATE = 0.0015  # of `finetune`, at batch 32: more undoes the probe that it begins with
@@ -151,7 +151,7 @@ def _finetune_all(
         recipe, augmentations=scratch.augmentations, optimizer=scratch.optimizer, schedule=scratch.schedule,
         fine_tuning=FineTuning(),
     )  # fmt: skip
-    recipe, reasons = _photos(recipe, facts, weights, time, least=0)
+    recipe, reasons = _photos(recipe, facts, weights, time, LEAST_FROM_WEIGHTS)
     return recipe, tuple(Reason(topic, why if topic == "rate" else text) for topic, text in reasons)
 
 
