@@ -318,7 +318,7 @@ def test_train_on_all_folds(photos: Path, tmp_path: Path) -> None:
     sizes = ["preprocessing.resize=16", "preprocessing.crop=16", "batch=4", "steps=2"]
     argv = ["paper/cifar", "--data", photos, *SMALL, *sizes, "--fold", "all/2", "--out", tmp_path / "r", "--json"]
     answer = call("train", *argv).json
-    metrics = {"accuracy", "top5", "loss", "balanced_accuracy", "macro_f1"}
+    metrics = {"accuracy", "top5", "loss", "balanced_accuracy", "macro_f1", "auc"}
     assert answer.keys() == {"folder", "task", "data", "split", "samples", "deviation", "folds", *metrics}
     assert answer["deviation"].keys() == metrics
     assert [each.keys() for each in answer["folds"]] == [{"fold", "folder", "samples", *metrics}] * 2

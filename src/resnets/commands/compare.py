@@ -108,6 +108,8 @@ def compare(
     if other := [each.card.task for each in models if each.card.task != first.card.task]:
         raise UsageError(f"Models of one task are compared, and these are of {first.card.task} and {other[0]}.")
     chosen = _metric(first.card.settings.metrics, metric, first.card.task)
+    for each in models:
+        chosen.check_classes(len(each.classes))
     name, splits = open_data(models, data, format, split)
     split = split or splits.scored
     dataset = splits.split(split)

@@ -37,7 +37,12 @@ def _signed(value: float, metric: Metric) -> str:
 
 def _tables(answer: Mapping[str, Any], metric: Metric) -> tuple[Table, ...]:
     """The models, and their differences from the first."""
-    show, others = metric.show, [each for each in find(answer["task"]).metrics if each.name != metric.name]
+    show, models = metric.show, answer["models"]
+    others = [
+        each
+        for each in find(answer["task"]).metrics
+        if each.name != metric.name and all(each.name in model for model in models)
+    ]
     columns = ("model", metric.name, "95% interval", *(each.name for each in others))
     rows = tuple(
         (
@@ -46,12 +51,12 @@ def _tables(answer: Mapping[str, Any], metric: Metric) -> tuple[Table, ...]:
             f"{show(each['interval'][0])} to {show(each['interval'][1])}",
             *(other.show(each[other.name]) for other in others),
         )
-        for each in answer["models"]
+        for each in models
     )
-    models = Table(f"Models on {answer['split']}", columns, rows)
+    of_models = Table(f"Models on {answer['split']}", columns, rows)
     tested = [each["mcnemar"] for each in answer["differences"] if "mcnemar" in each]
     if not tested:
-        return (models,)
+        return (of_models,)
     alone = tuple(
         (each["second"], f"{test['second_alone']:,}", f"{test['first_alone']:,}", f"{test['p']:.3g}")
         for each, test in zip(answer["differences"], tested, strict=True)
@@ -61,7 +66,7 @@ def _tables(answer: Mapping[str, Any], metric: Metric) -> tuple[Table, ...]:
         "both are equally good (McNemar's exact test)."
     )
     columns = ("model", "right where the first is wrong", "wrong where the first is right", "p")
-    return models, Table("Against the first", columns, alone, note)
+    return of_models, Table("Against the first", columns, alone, note)
 
 
 def write_comparison(folder: Path, answer: Mapping[str, Any], metric: Metric) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from resnets.core.errors import UsageError
 from resnets.models.spec import Spec
 from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
@@ -35,11 +36,22 @@ class Metric:
         name: its key among the metrics.
         direction: whether more is better.
         percent: whether it is a fraction of 1, shown in percent.
+        least_classes, most_classes: of the data that it says something of.
     """
 
     name: str
     direction: Direction
     percent: bool = True
+    least_classes: int = 0
+    most_classes: int | None = None
+
+    def check_classes(self, classes: int) -> None:
+        """Raises UsageError if it says nothing of so many classes."""
+        if self.least_classes <= classes and (self.most_classes is None or classes <= self.most_classes):
+            return
+        least = f"{self.least_classes} classes"
+        needed = least if self.least_classes == self.most_classes else f"{least} or more"
+        raise UsageError(f"{self.name} says something of {needed}, and there are {classes}: choose another metric.")
 
     def show(self, value: float | None) -> str:
         """`value` for people."""

@@ -81,8 +81,8 @@ class CheckpointPolicy:
             raise UsageError("monitor=mask_ap is for a detector with masks (task.masks=true): monitor ap.")
         return known[self.monitor]
 
-    def check_data(self, watched: SplitName, classes: int) -> None:
-        """Raises UsageError if the monitored metric cannot choose a model or end a run.
+    def check_data(self, task: TaskSettings, watched: SplitName, classes: int) -> None:
+        """Raises UsageError if the monitored metric of `task` cannot choose a model or end a run.
 
         Args:
             watched: the split that is evaluated while training.
@@ -94,10 +94,9 @@ class CheckpointPolicy:
                 f"{what} the best model on val, and the data has none, only {watched}, which would then say too "
                 "much of it. Hold a share of the training images out as val: --val-share 0.2."
             )
-        if self.monitor == "top5" and classes <= 5:
-            raise UsageError(
-                f"With {classes} classes the right one is always among the first five: monitor accuracy or loss."
-            )
+        metric = self.monitored(task)
+        if metric is not None:
+            metric.check_classes(classes)
 
 
 @renamed_fields

@@ -236,7 +236,7 @@ def _environment(
         check_soup(recipe.soup, data.splits.watched)
         check_val(recipe.task, data.splits.watched)
         if checkpoints is not None:
-            checkpoints.check_data(data.splits.watched, len(data.train.classes))
+            checkpoints.check_data(recipe.task, data.splits.watched, len(data.train.classes))
         work = multiply_adds(recipe.model, recipe.largest_shape) * (recipe.bn_batch or recipe.batch)
         return environments.choose(device, recipe.precision, work)
 

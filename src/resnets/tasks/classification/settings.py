@@ -99,10 +99,11 @@ class Classify:
     reads: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "max"),
-        Metric("top5", "max"),
+        Metric("top5", "max", least_classes=6),
         Metric("loss", "min", percent=False),
         Metric("balanced_accuracy", "max"),
         Metric("macro_f1", "max"),
+        Metric("auc", "max", least_classes=2, most_classes=2),
     )
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
