@@ -26,7 +26,7 @@ from resnets.training.distillation import Distillation
 from resnets.training.plan import read_plan
 from resnets.training.recipe import Recipe
 from resnets.training.teacher import open_teacher
-from tests.training.cut import cut_after
+from tests.training.cut import Cut, cut_after
 from tests.training.runs import arguments, curve, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
 from tests.training.test_loop import RECIPE, training_of
@@ -158,6 +158,31 @@ def test_a_run_with_a_teacher_is_recorded_cut_and_goes_on_with_the_same_one_alon
     assert sha_of(tmp_path / "cut") == sha_of(tmp_path / "whole")
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     assert json.loads((tmp_path / "cut" / "recipe.json").read_text())["teacher_sha256"] == plan.teacher_sha256
+
+
+def test_a_teacher_by_a_relative_path_teaches_folds_that_go_on_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_teacher(tmp_path / "t.safetensors")
+    (tmp_path / "elsewhere").mkdir()
+    ended: list[dict[str, Any]] = []
+
+    def subscriber(event: dict[str, Any]) -> None:
+        if event["event"] == "start" and ended:
+            raise Cut
+        ended.extend(event for _ in [0] if event["event"] == "end")
+
+    options: dict[str, Any] = {"fold": "all/2", "device": "cpu"}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Cut):
+        resnets.train("digits", *SMALL, teacher="t.safetensors", out="r", subscribers=(subscriber,), **options)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = resnets.resume(tmp_path / "r")
+    for number in (1, 2):
+        teacher = read_plan(tmp_path / "r" / f"fold-{number}" / "recipe.json").recipe.teacher
+        assert teacher == Distillation(model=str(path))
+    whole = resnets.train("digits", *SMALL, teacher=path, out=tmp_path / "whole", **options)
+    assert found.metrics["accuracy"] == whole.metrics["accuracy"]
 
 
 @pytest.mark.slow
