@@ -119,11 +119,12 @@ def transfer(given: Given, lines: Lines) -> None:
     before = data.write(data.of_classes(samples, slice(0, 5)), given.folder / "data" / "first-five")
     after = data.few(data.of_classes(samples, slice(5, 10)), given.count)
     folder = data.write(after, given.folder / "data" / f"last-five-{given.count}")
+    whole = ("--val-share", 0)
     for seed in given.seeds:
-        settings = ("photos", "--val-share", 0)
-        first = ours(given, lines, f"transfer pretrained {seed}", before, seed, *settings, minutes=given.minutes_before)
-        ours(given, lines, f"transfer finetune {seed}", folder, seed, "--weights", first)
-        ours(given, lines, f"transfer scratch {seed}", folder, seed, "photos")
+        key = f"transfer pretrained {seed}"
+        first = ours(given, lines, key, before, seed, "photos", *whole, minutes=given.minutes_before)
+        ours(given, lines, f"transfer finetune {seed}", folder, seed, "--weights", first, *whole)
+        ours(given, lines, f"transfer scratch {seed}", folder, seed, "photos", *whole)
 
 
 def minutes(given: Given, lines: Lines) -> None:

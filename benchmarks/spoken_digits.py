@@ -63,7 +63,8 @@ def accuracy(data: Path, run: Path, seed: int, overrides: list[str]) -> tuple[fl
         done = resnets.resume(run)
     else:
         shutil.rmtree(run, ignore_errors=True)
-        done = resnets.train(RECIPE, "evaluate_every=1000", *overrides, data=str(data), out=run, seed=seed)
+        settings = ("evaluate_every=1000", *overrides)
+        done = resnets.train(RECIPE, *settings, data=str(data), val_share=0, out=run, seed=seed)
     metrics = done.metrics if done.metrics["split"] == "test" else done.metrics["test"]
     return float(metrics["accuracy"]), time.perf_counter() - start
 

@@ -83,7 +83,8 @@ def rank(given: Given, lines: Lines, planted: Path, answers: Path, truth: dict[s
     if key in lines:
         return
     folds = run_of(given, key)
-    command = ["train", *how_to_answer(given), "--data", planted, "--fold", "all", "--seed", 0, *given.settings]
+    folded = ("--data", planted, "--fold", "all", "--val-share", 0)
+    command = ["train", *how_to_answer(given), *folded, "--seed", 0, *given.settings]
     began = time.monotonic()
     call(*(("resume", folds) if (folds / "folds.json").exists() else (*command, "--out", folds)), "--json")
     call("evaluate", folds, "--out", answers, "--json")

@@ -12,6 +12,7 @@ import resnets
 from resnets.cli import main
 from resnets.commands.training_run import Run
 from resnets.core.errors import UsageError
+from tests.training.run_split.conftest import TINY, add
 
 SHORT = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "batch=64")
 
@@ -51,6 +52,27 @@ def test_the_better_model_is_found(runs: tuple[Run, Run], tmp_path: Path, capsys
     assert f"{long.folder} is better than {short.folder}: loss -" in shown.replace("\n", " ")
     assert main(["compare", str(short.folder), str(long.folder), "--device", "cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metric"] == "accuracy"
+
+
+def test_groups_are_found_and_the_area_under_the_curve_compares_two_classes(tmp_path: Path) -> None:
+    """Ten patients of four images of each class."""
+    for split, numbers in (("train", range(4)), ("val", range(4, 14))):
+        for name in ("cat", "horse"):
+            add(tmp_path / "photos" / split / name, *range(4 * numbers[0], 4 * numbers[-1] + 4))
+    for path in sorted((tmp_path / "photos").glob("*/*/*.png")):
+        path.rename(path.with_name(f"patient{int(path.stem) // 4}-{path.stem}.png"))
+    settings: dict[str, Any] = {"data": tmp_path / "photos", "group_by": r"patient(\d+)", "device": "cpu"}
+    runs = [
+        resnets.train("paper/cifar", *TINY, **settings, epochs=epochs, seed=seed, out=tmp_path / str(seed))
+        for seed, epochs in enumerate((1, 2))
+    ]
+    found = resnets.compare(*runs, device="cpu")
+    assert (found["groups"], found["samples"]) == (10, 80)
+    plain = resnets.compare(*runs, device="cpu", data=tmp_path / "photos" / "val")
+    assert plain["groups"] == 10  # of the names in any data
+    with pytest.raises(UsageError, match="top5 says something of 6 classes or more, and there are 2"):
+        resnets.compare(*runs, metric="top5", device="cpu")
+    assert resnets.compare(*runs, metric="auc", device="cpu")["metric"] == "auc"
 
 
 def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Path) -> None:

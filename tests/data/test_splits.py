@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnets.core.errors import DataError
-from resnets.data.split_settings import SplitSettings
-from resnets.data.splits import VAL_SHARE, by_hash, with_watched_split
+from resnets.data.split_settings import VAL_SHARE, SplitSettings
+from resnets.data.splits import by_hash, with_watched_split
 from resnets.modalities.base import Dataset
 from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.datasets.folder import FolderDataset, open_folder

@@ -15,7 +15,7 @@ from resnets.core.config import names_of
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.urls import local_path
-from resnets.data.split_settings import parse_all_folds
+from resnets.data.split_settings import VAL_SHARE, parse_all_folds
 from resnets.models.spec import Spec
 from resnets.tasks.balance import balance_of
 from resnets.tasks.catalog import asked_for
@@ -24,6 +24,8 @@ from resnets.training.distillation import Distillation
 from resnets.training.recipe import Precision, Recipe
 from resnets.training.size import NAMES, with_range, with_size
 
+_TRAINED_WHOLE = ("digits", "digits/validation", "cifar10", "cifar100")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AskedRecipe:
@@ -31,12 +33,14 @@ class AskedRecipe:
 
     Args:
         choice: the recipe before any argument, and why it is as it is.
+        as_it_is: whether the recipe is in a file or from Python, so that it says what is held out.
         flagged: with the flags.
         settings: of the call, such as "optimizer.lr=3e-3".
         folds: how many of them are trained, 0 where the data decides; None for a single run.
     """
 
     choice: RecipeChoice
+    as_it_is: bool
     flagged: Recipe
     settings: tuple[str, ...]
     unknown_below: float | None = None
@@ -60,6 +64,8 @@ class AskedRecipe:
             raise UsageError(f"The recipe depends on {named[0]}, so that no sweep is over it: train once for each.")
         recipe = self.flagged.with_overrides(self.choice.overrides(given))
         recipe = replace(recipe, task=with_threshold(recipe.task, self.unknown_below, self.accuracy))
+        if not self.as_it_is and recipe.val_share is None and not recipe.holdout and not _trains_on_all(recipe):
+            recipe = replace(recipe, val_share=VAL_SHARE)
         if self.large_batch is None:
             return recipe
         from resnets.recipes.large_batch import large_batch
@@ -140,6 +146,7 @@ def asked_recipe(
         found = found.with_length(epochs=choice.longest if epochs is None else epochs, minutes=minutes)
     return AskedRecipe(
         choice=choice,
+        as_it_is=recipe is not None and recipe != choice.recipe.name,
         flagged=found,
         settings=settings,
         unknown_below=unknown_below,
@@ -147,6 +154,12 @@ def asked_recipe(
         large_batch=large_batch,
         folds=folds,
     )
+
+
+def _trains_on_all(recipe: Recipe) -> bool:
+    """Whether nothing is held out of data that has a test, where no share is given: where others trained on all, whose
+    numbers are compared, on data that comes with a test of its own and by the recipes of the paper and for speed."""
+    return recipe.data in _TRAINED_WHOLE or recipe.name.startswith(("digits", "paper/", "fast/"))
 
 
 def _with_flags(settings: Sequence[str], flags: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

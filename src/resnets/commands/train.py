@@ -102,8 +102,9 @@ def train(
         minutes: time for everything, from the start of the command to the saved model (with fold=all and with sweep, of
             each run); as many steps as fit are planned from the measured speed, with the schedule run to its end. With
             epochs, at most as many; of finetune at most those that its rule says.
-        val_share: share of data without val that is held out as val, by a hash of each name (default: 0.2 where there
-            is no test either).
+        val_share: share of data without val that is held out as val, by a hash of each name (default: 0.2; 0 for
+            digits, cifar10, cifar100 and the recipes digits, paper/* and fast/*, which train on all where there is a
+            test; a recipe in a file or from Python says it itself).
         group_by: regular expression that finds each sample's group in its name (the expression's first group, else
             the whole match): no group is both trained on and held out. Tables have the column group for it.
         fold: such as 2/5: all samples are divided into five parts, of which the second is the split test; or all (5
@@ -119,9 +120,9 @@ def train(
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints, in addition.
         keep: number of checkpoints to keep.
-        monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the
-            last step is then kept as last.safetensors. It is one of the task's: accuracy, top5, loss, balanced_accuracy
-            or macro_f1 of a classifier, miou of a segmentation, map, mae or r2.
+        monitor: metric on val that picks the best model, which becomes model.safetensors; the model of the last step is
+            then kept as last.safetensors. It is one of the task's: accuracy, top5, loss, balanced_accuracy, macro_f1
+            or, of two classes, auc of a classifier, miou of a segmentation, map, mae or r2.
         patience: stop after so many evaluations on val without a better value of the monitored metric (where none is
             given, of the task's first).
         unknown_below: probability from 0 to 1, kept in the model: where no class has as much, a classifier's answer is

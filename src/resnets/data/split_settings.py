@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from resnets.core.errors import UsageError
 
 MAX_FOLDS = 1000
+VAL_SHARE = 0.2
 _FOLD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 _ALL = re.compile(r"all(?:/(\d{1,9}))?", re.ASCII)
 
@@ -18,7 +19,8 @@ class SplitSettings:
 
     Args:
         holdout: number of training samples, drawn class by class, that replace the data's own `val`; 0 for none.
-        val_share: how much of data without `val` is held out; None is a fifth where there is no `test` either.
+        val_share: how much of data without `val` is held out; None is a fifth where there is no `test` either. (The
+            flag of `train` has another default, which it writes into the recipe.)
         group_by: a regular expression that finds each sample's group in its name; see `data.groups`.
         fold: such as "2/5", the part of all samples that is the split `test`; see `data.folds`.
     """

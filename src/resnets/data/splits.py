@@ -13,12 +13,11 @@ from resnets.core.errors import DataError, UsageError
 from resnets.data.folds import with_fold
 from resnets.data.groups import Groups, column_of, groups_of, note_on_leaks
 from resnets.data.hashes import hashes_of
-from resnets.data.split_settings import SplitSettings, parse_fold
+from resnets.data.split_settings import VAL_SHARE, SplitSettings, parse_fold
 from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, Subset
 from resnets.modalities.pooled import pooled
 from resnets.modalities.stratify import stratified_split
 
-VAL_SHARE = 0.2
 _STRATIFIED_SEED = 20151210
 _OF_FOLDS = 8  # where the hash of val begins in that of a name, where the first bytes decide the fold
 SplitRule = Literal["stratified", "hash", "groups"]
@@ -65,14 +64,17 @@ def with_watched_split(
         kept, out = stratified_split(train.strata, count, rng.generator(_STRATIFIED_SEED, "held out"))
     else:
         kept, out = by_hash(train, share, groups, place=_OF_FOLDS if splits.is_pooled else 0)
+    tested = "test" in splits.splits
     noun, classes = NOUNS[train.modality], len(np.unique(train.strata))
     if not len(out) or not len(kept) or len(np.unique(train.strata[kept])) < classes:
         part = "a fifth" if share == VAL_SHARE else f"{share:.3g}"
         of = "each class" if groups is None else f"each class, as it has {len(groups.names)} groups only"
-        raise DataError(f"{name} is too small to hold out {part} of {of}: add images, or give it a val.")
-    has = "no val" if "test" in splits.splits else "neither val nor test"
+        train_on_all = ", or train on all of them: --val-share 0" if tested else ""
+        raise DataError(f"{name} is too small to hold out {part} of {of}: add images, or give it a val{train_on_all}.")
+    has = "no val" if tested else "neither val nor test"
     whole = "" if groups is None else f" ({len(np.unique(groups.of[out]))} of {len(groups.names)} groups)"
-    notes = [f"{name} has {has}: {len(out)} of its {len(train)} {noun}s{whole} are held out, as val."]
+    otherwise = " (--val-share 0 trains on all)" if tested else ""
+    notes = [f"{name} has {has}: {len(out)} of its {len(train)} {noun}s{whole} are held out, as val{otherwise}."]
     if without := np.setdiff1d(train.strata, train.strata[out]).tolist():
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         notes.append(f"val has no {noun}s of {', '.join(train.classes[label] for label in without[:8])}{more}.")

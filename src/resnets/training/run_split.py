@@ -128,7 +128,8 @@ def for_evaluation(
     in_folds = bool(recorded) and same() and any(read_plan(run.recipe).recipe.fold is not None for run in recorded)
     if own or in_folds or (missing and (same() or (asked in _HELD_OUT and not other))):
         found = [of_run(run, splits, name) for run in runs] or [splits]
-        if len(found) > 1 and len({tuple(_keys(each)) for each in found}) > 1:
+        new_to_all = "test" in splits.splits and (asked or found[0].scored) == "test" and not found[0].is_pooled
+        if len(found) > 1 and not new_to_all and len({tuple(_keys(each)) for each in found}) > 1:
             raise UsageError(
                 f"These models held out different images of {name}, so that none are new to all of them: evaluate them "
                 "one by one, or give --data of images that none was trained on."
