@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import resnets
 from resnets.core.errors import UsageError
 from resnets.tasks.base import Metric
 from resnets.tasks.catalog import SETTINGS
 from resnets.tasks.detection.settings import Detect
 from resnets.training.callbacks import goodness
 from resnets.training.plan import CheckpointPolicy
+from tests.training.run_split.conftest import TINY, add
+from tests.training.runs import sha_of
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.name)
@@ -48,3 +52,19 @@ def test_better_is_more_or_less_as_the_metric_says_and_of_equals_that_of_lower_l
     for metric in (more, less):
         assert goodness(metric, {**low, "loss": 1.0}) > goodness(metric, low)  # type: ignore[operator]
         assert goodness(metric, {"x": None, "loss": 1.0}) is goodness(metric, {"x": math.nan, "loss": 1.0}) is None
+
+
+def test_where_no_evaluation_has_a_value_the_model_is_the_last_which_is_said(tmp_path: Path) -> None:
+    """The area under the curve is of two classes, and val has one."""
+    add(tmp_path / "photos" / "train" / "cat", *range(8))
+    add(tmp_path / "photos" / "train" / "horse", *range(8))
+    add(tmp_path / "photos" / "val" / "cat", 20, 21)
+    run = resnets.train(
+        "paper/cifar", *TINY, data=tmp_path / "photos", monitor="auc", epochs=2, device="cpu", out=tmp_path / "r"
+    )
+    assert run.metrics["auc"] is None
+    assert sha_of(tmp_path / "r") == sha_of(tmp_path / "r" / "last.safetensors")
+    assert (
+        "No evaluation has a value of auc: the model is that of the last step."
+        in (tmp_path / "r" / "log.jsonl").read_text()
+    )

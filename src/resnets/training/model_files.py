@@ -96,7 +96,10 @@ class ModelFiles:
             self._recorder.emit(soup.event)
             weights, scores = soup.weights, soup.scores
             card = self._card(scores)
-        elif monitor is not None and has_best and agreement.from_rank_0(ranks, self._best_exists):
+        elif monitor is not None and not has_best:
+            if ranks.is_main:
+                self._recorder.warn(f"No evaluation has a value of {monitor.name}: the model is that of the last step.")
+        elif monitor is not None and agreement.from_rank_0(ranks, self._best_exists):
             known, last = agreement.from_rank_0(ranks, lambda: self._best), (weights, card)
             needed = ranks.is_main or known is None or "test" in self._data.splits.splits
             weights, card = agreement.together(ranks, lambda: self._load_best() if needed else last)
