@@ -210,9 +210,13 @@ def test_a_pickle_of_too_many_tensors_is_refused_before_it_is_read(
     ("spec", "message"),
     [
         ({"depths": [10**9, 1, 1], "widths": [16, 32, 64], "stem": "cifar"}, "1,000,000,002 blocks in 3 stages"),
-        ({"depths": [1] * 100_000, "widths": [8] * 100_000}, "100,000 blocks in 100,000 stages"),
+        pytest.param(
+            {"depths": [1] * 100_000, "widths": [8] * 100_000},
+            "100,000 blocks in 100,000 stages",
+            marks=pytest.mark.slow,
+        ),
         ({"depths": [1] * 100_000, "widths": [8]}, "100,000 blocks in 100,000 stages"),
-        ({"depths": [1], "widths": [8] * 100_000}, "1 blocks in 1 stages"),
+        pytest.param({"depths": [1], "widths": [8] * 100_000}, "1 blocks in 1 stages", marks=pytest.mark.slow),
         ({"depths": [1], "widths": [10**30]}, "widths"),
         ({"depths": [1], "widths": [8], "classes": 10**12}, "not 1,000,000,000,000"),
         ({"depths": [1], "widths": [8], "norm_eps": 1e999}, "finite|number"),

@@ -83,7 +83,7 @@ def test_a_run_prints_and_writes_any_name(run: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "describe", "resume"])
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow), "utf-8"])
 def test_every_command_prints_any_name(
     command: str, encoding: str, run: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_what_cannot_go_on_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         run([partial(square, 1)], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray")
 def test_when_stopped_each_saves_its_step_and_starts_no_more_tasks(tmp_path: Path) -> None:
     lines: list[str] = []

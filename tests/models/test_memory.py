@@ -157,7 +157,7 @@ def test_what_a_backward_pass_waits_for_is_what_autograd_keeps(
     assert 0.98 <= predicted * len(images) * 4 / found <= most
 
 
-@pytest.mark.parametrize("norm", ["batch", "frozen"])
+@pytest.mark.parametrize("norm", ["batch", pytest.param("frozen", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "head"),
     [

@@ -121,7 +121,7 @@ def test_after_a_kill_nothing_is_missing(data: Path, whole: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("method", ["begin", "log", "end"])
+@pytest.mark.parametrize("method", ["log", *(pytest.param(each, marks=pytest.mark.slow) for each in ("begin", "end"))])
 def test_a_tracker_that_fails_is_reported_once_and_the_run_ends_as_ever(
     method: str, data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,7 +83,7 @@ def test_each_plan_is_an_event_and_the_rates_follow_it(whole: Path) -> None:
 @pytest.mark.parametrize(
     "step", [8, pytest.param(20, marks=pytest.mark.slow), pytest.param(35, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("more", [(), GROWING], ids=["one size", "growing"])
+@pytest.mark.parametrize("more", [pytest.param((), marks=pytest.mark.slow), GROWING], ids=["one size", "growing"])
 def test_a_run_that_is_cut_off_ends_as_the_one_that_was_not(
     step: int, more: tuple[str, ...], data: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,10 @@ from tests.training.cut import cut_after
 from tests.training.runs import arguments, curve, sha_of
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "no tensors", "bad json"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", "flipped", *(pytest.param(each, marks=pytest.mark.slow) for each in ("no tensors", "bad json"))],
+)
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(
     damage: str, data: Path, whole: Path, tmp_path: Path
 ) -> None:
