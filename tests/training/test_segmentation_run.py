@@ -130,7 +130,9 @@ def test_a_split_whose_pixels_are_all_void_has_no_scores(tmp_path: Path) -> None
         Image.fromarray(np.full((12, 20), 3, np.uint8)).save(mask)
     result = train(root, tmp_path / "r", 'schedule={"kind":"Plateau"}', epochs=2, monitor="miou")
     assert result.metrics["loss"] is None
-    assert not [e for e in events(tmp_path / "r") if e["event"] == "warning"]
+    assert [e["message"] for e in events(tmp_path / "r") if e["event"] == "warning"] == [
+        "No evaluation has a value of miou: the model is that of the last step."
+    ]
 
 
 def test_a_batch_is_of_one_image_where_no_norm_is_learnt(data: Path, tmp_path: Path) -> None:
