@@ -193,5 +193,8 @@ def test_weights_that_know_little_learn_from_few_large_images() -> None:
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), Preprocessing(), (), (), 5)
     recipe, reasons = fitted(find("finetune"), facts, weights, time)
     assert size_of(recipe) == 224
+    for minutes, size in ((1, 128), (2, 192)):
+        short = TimeFacts(minutes=minutes, speed=TWO_CORES)
+        assert size_of(fitted(find("finetune"), facts, weights, short)[0]) == size
     assert "the weights know 5 classes, fewer than 100: they learn as from scratch" in [each.why for each in reasons]
     assert size_of(fitted(find("photos"), facts, None, time)[0]) == 96
