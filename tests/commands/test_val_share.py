@@ -16,6 +16,7 @@ from resnets.training.plan import read_plan
 from tests.command_line import call
 from tests.training.run_split.conftest import TINY, add, split_of
 from tests.training.run_split.test_groups_and_folds import record_of
+from tests.training.runs import events
 from tests.training.test_size import NOTHING
 
 SHORT = ("--epochs", 1, "--device", "cpu", *TINY)
@@ -39,8 +40,8 @@ def test_beside_test_a_fifth_is_held_out_and_test_is_scored_once(tested: Path, t
     assert 4 <= len(held_out) <= 14
     answer = result.json
     assert (answer["split"], answer["samples"], answer["test"]["samples"]) == ("val", len(held_out), 8)
-    events = [json.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()]
-    assert any("are held out, as val (--val-share 0 trains on all)" in note for note in events[0]["notes"])
+    notes = events(tmp_path / "r")[0]["notes"]
+    assert any("are held out, as val (--val-share 0 trains on all)" in note for note in notes)
     # The recipe of the run has the share, and so repeats it.
     assert read_plan(tmp_path / "r" / "recipe.json").recipe.val_share == 0.2
     again = call("train", tmp_path / "r" / "recipe.json", "--out", tmp_path / "again", "--device", "cpu", "--json").json
@@ -77,10 +78,8 @@ def test_every_recipe_by_name(name: str, tested: Path) -> None:
 def test_of_the_folds_that_are_trained_on_a_fifth_is_val(tested: Path, tmp_path: Path) -> None:
     answer = call("train", "wide", "--data", tested, "--fold", "1/2", "--out", tmp_path / "r", *SHORT, "--json").json
     record = record_of(tmp_path / "r")
-    assert {split: answer["samples"] if split == "val" else len(names) for split, names in record.items()} == {
-        "train": 48 - len(record["val"]) - len(record["test"]), "val": len(record["val"]),
-        "test": answer["test"]["samples"],
-    }  # fmt: skip
+    assert sum(map(len, record.values())) == len(set().union(*record.values())) == 48
+    assert (answer["samples"], answer["test"]["samples"]) == (len(record["val"]), len(record["test"]))
     assert 16 <= len(record["test"]) <= 32
     assert 0 < len(record["val"]) < len(record["train"])
 
@@ -129,12 +128,8 @@ def test_best_by_the_area_under_the_curve_of_two_classes(tested: Path, tmp_path:
     run = resnets.train(
         "wide", *TINY, "evaluate_every=1", data=tested, monitor="auc", epochs=3, device="cpu", out=tmp_path / "r"
     )
-    values = [
-        event["auc"]
-        for event in map(json.loads, (tmp_path / "r" / "log.jsonl").read_text().splitlines())
-        if event["event"] == "evaluation" and event.get("split") == "val"
-    ]
-    assert run.metrics["auc"] == max(values)
+    evaluations = [event for event in events(tmp_path / "r") if event["event"] == "evaluation"]
+    assert run.metrics["auc"] == max(event["auc"] for event in evaluations if event["split"] == "val")
     compared = resnets.compare(tmp_path / "r", tmp_path / "r" / "last.safetensors", metric="auc")
     assert compared["metric"] == "auc"
     assert compared["models"][0]["auc"] == pytest.approx(resnets.evaluate(tmp_path / "r").metrics["auc"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.commands.arguments import find_recipe, find_spec, input_size, size_range
-from resnets.commands.recipe_choice import RecipeChoice, choose_recipe
+from resnets.commands.recipe_choice import CIFAR, DIGITS, RecipeChoice, choose_recipe
 from resnets.core.config import names_of
 from resnets.core.console import note
 from resnets.core.errors import UsageError
@@ -23,8 +23,6 @@ from resnets.tasks.unknown import with_threshold
 from resnets.training.distillation import Distillation
 from resnets.training.recipe import Precision, Recipe
 from resnets.training.size import NAMES, with_range, with_size
-
-_TRAINED_WHOLE = ("digits", "digits/validation", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +157,7 @@ def asked_recipe(
 def _trains_on_all(recipe: Recipe) -> bool:
     """Whether nothing is held out of data that has a test, where no share is given: where others trained on all, whose
     numbers are compared, on data that comes with a test of its own and by the recipes of the paper and for speed."""
-    return recipe.data in _TRAINED_WHOLE or recipe.name.startswith(("digits", "paper/", "fast/"))
+    return recipe.data in (*DIGITS, *CIFAR) or recipe.name.startswith(("digits", "paper/", "fast/"))
 
 
 def _with_flags(settings: Sequence[str], flags: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -29,8 +29,7 @@ FILES, DECODED = 64, 16  # images whose size is read: from their headers, and wh
 # an AMD EPYC, benchmarks/results), on a GPU, on other devices. A rule needs only their magnitude.
 SPEED = {"bf16": 22e9, "fp32": 9e9, "cuda": 2e12, "other": 2e11}
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
-_DIGITS = (None, "digits", "digits/validation")  # data by name that have recipes of their own
-_CIFAR = ("cifar10", "cifar100")
+DIGITS, CIFAR = ("digits", "digits/validation"), ("cifar10", "cifar100")  # data by name that have recipes of their own
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,10 @@ def choose_recipe(
         DataError: there is no such data, or it cannot be read.
     """
     named = None if recipe is None else find_recipe(recipe)
-    if named is None and (data in _DIGITS or (data in _CIFAR and weights is None)):
-        return RecipeChoice(find_recipe("digits" if data in _DIGITS else "fast/cifar10"))
+    if named is None and (data is None or data in DIGITS):
+        return RecipeChoice(find_recipe("digits"))
+    if named is None and data in CIFAR and weights is None:
+        return RecipeChoice(find_recipe("fast/cifar10"))
     from resnets.artifacts.weights_facts import facts_of
     from resnets.recipes.facts import Reason
     from resnets.recipes.initial_weights import with_weights
