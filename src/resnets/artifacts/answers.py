@@ -56,13 +56,12 @@ def without_errors(answers: Iterable[tuple[str, Any]]) -> list[Any]:
     Raises:
         PredictionError: some inputs cannot be read; the error has the answers to the others.
     """
-    names, found = [], []
-    for name, answer in answers:
-        names.append(name)
-        found.append(answer)
+    named = list(answers)
+    found = [answer for _, answer in named]
     failed = {number: each for number, each in enumerate(found) if isinstance(each, DataError)}
     if failed:
-        raise PredictionError([None if number in failed else each for number, each in enumerate(found)], failed, names)
+        readable = [None if number in failed else each for number, each in enumerate(found)]
+        raise PredictionError(readable, failed, [name for name, _ in named])
     return found
 
 
