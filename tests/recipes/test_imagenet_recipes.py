@@ -13,15 +13,15 @@ import resnets
 from resnets.artifacts.model import load
 from resnets.cli import main
 from resnets.core.config import encode
-from resnets.modalities.image.preprocessing import IMAGENET_MEAN
+from resnets.modalities.image.preprocessing import Preprocessing
+from resnets.modalities.image.transforms import Augmentations, RandAugment
 from resnets.recipes.catalog import find
-from resnets.recipes.timm import RAND_AUGMENT
 from resnets.tasks.classification.settings import Classify
 from resnets.training import build, prepare
 from resnets.training.recipe import SGD
 from tests.training.runs import make_images, sha_of
 
-NAMES = ("timm/a1", "timm/a2", "timm/a3", "torchvision/v2")
+NAMES = ("timm/a1", "timm/a2", "timm/a3", "timm/ra4", "torchvision/v2")
 SMALL = (
     "model.depths=[1,1]",
     "model.widths=[8,16]",
@@ -38,6 +38,12 @@ SMALL = (
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("data"), train=8, val=3)
+
+
+def augmentations_of(name: str) -> Augmentations:
+    found = find(name).augmentations
+    assert isinstance(found, Augmentations)
+    return found
 
 
 def sizes(name: str) -> tuple[str, ...]:
@@ -57,7 +63,7 @@ def test_an_epoch_of_it_trains_and_is_written(name: str, data: Path, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["timm/a1", "torchvision/v2"])
+@pytest.mark.parametrize("name", ["timm/a1", "timm/ra4", "torchvision/v2"])
 def test_a_resumed_run_has_the_same_weights(name: str, data: Path, tmp_path: Path) -> None:
     class CutError(BaseException):  # an Exception of a subscriber does not end the run
         pass
@@ -83,21 +89,35 @@ def test_ranks_make_the_rows_of_the_global_batch(name: str, data: Path) -> None:
     whole = build.batches_for(recipe, found, device=cpu).make(2)
     for rows in (slice(0, 6), slice(6, 12)):
         part = build.batches_for(recipe, found, device=cpu, rows=rows).make(2)
-        for key in ("ids", "inputs", "lam", "labels", "partner_labels"):
+        for key in whole.dense:
             assert torch.equal(part[key], whole[key][rows]), key
     copies = recipe.repeated_augmentation
     assert whole["ids"].unique(return_counts=True)[1].max() == copies
-    assert len(whole["lam"].unique()) == 1
+    assert ("lam" in whole.dense) == bool(augmentations_of(name).mix)
+    assert "lam" not in whole.dense or len(whole["lam"].unique()) == 1
 
 
-def test_rand_augment_is_the_one_that_timms_loader_makes_of_its_text() -> None:
+@pytest.mark.parametrize(("name", "text"), [("timm/a1", "rand-m7-mstd0.5-inc1"), ("timm/ra4", "rand-m8-inc1-mstd1.0")])
+def test_rand_augment_is_the_one_that_timms_loader_makes_of_its_text(name: str, text: str) -> None:
+    policy, preprocessing = augmentations_of(name).auto_augment, find(name).preprocessing
+    assert isinstance(policy, RandAugment)
+    assert isinstance(preprocessing, Preprocessing)
     theirs = timm.data.transforms_factory.create_transform(
-        224, is_training=True, auto_augment="rand-m7-mstd0.5-inc1", interpolation="random"
+        224, is_training=True, auto_augment=text, interpolation="random", mean=preprocessing.mean
     ).transforms[2]
     op = theirs.ops[0]
-    assert (op.kwargs["fillcolor"], op.magnitude, op.magnitude_std) == (RAND_AUGMENT.fill, 7, 0.5)
+    assert (op.kwargs["fillcolor"], op.magnitude, op.magnitude_std) == (policy.fill, policy.magnitude, policy.std)
+    assert (op.prob, len(theirs.ops), theirs.num_layers) == (policy.p, 15, policy.layers)
     assert [each.name.lower() for each in op.kwargs["resample"]] == ["bilinear", "bicubic"]
-    assert RAND_AUGMENT.fill == tuple(round(255 * each) for each in IMAGENET_MEAN)
+
+
+def test_ra4_is_normalised_and_tested_as_timms_model() -> None:
+    ours, cfg = find("timm/ra4").preprocessing, timm.get_pretrained_cfg("resnet50d.ra4_e3600_r224_in1k")
+    assert isinstance(ours, Preprocessing)
+    theirs = vars(cfg)
+    assert (ours.mean, ours.std, ours.interpolation) == (theirs["mean"], theirs["std"], theirs["interpolation"])
+    side = theirs["test_input_size"][1]
+    assert (ours.crop, ours.resize) == (side, side / theirs["test_crop_pct"])
 
 
 def test_the_average_of_torchvisions_recipe_forgets_as_fast_as_theirs() -> None:

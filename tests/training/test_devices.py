@@ -29,6 +29,8 @@ from resnets.modalities.image.transforms import (
     CutMix,
     Cutout,
     Flip,
+    GaussianBlur,
+    Grayscale,
     Mixup,
     PaddedCrop,
     PCAColor,
@@ -59,9 +61,11 @@ EVERYTHING = Augmentations(
         ColorJitter(hue=0.1),
         PCAColor(),
         Cutout(size=3),
+        Grayscale(p=0.5),
+        GaussianBlur(kernel=5),
     ),
     mix=(Mixup(), CutMix(), Mixup(per="batch"), CutMix(per="batch")),
-    erasing=RandomErasing(p=0.5),
+    erasing=RandomErasing(p=0.5, fill="noise"),
 )
 RUN = Recipe(
     name="test",

@@ -14,8 +14,15 @@ from resnets.nn.shapes import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class LinearHead:
-    """A global pool and a linear layer (He et al. 2015, table 1): one vector for each sample."""
+    """A global pool and a linear layer (He et al. 2015, table 1): one vector for each sample.
+
+    Args:
+        dropout: rate between the two (timm's `drop_rate`).
+    """
+
+    dropout: float = 0.0
 
     def check(self, classes: int, pool: Pool, stages: int) -> None:
         """Checks that a network with so many classes and stages can have this head.
@@ -23,6 +30,8 @@ class LinearHead:
         Raises:
             UsageError: it cannot.
         """
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"head.dropout must be in [0, 1), not {self.dropout:g}.")
         if pool == "none" and classes:
             raise UsageError(
                 f"A classifier of {classes} classes needs a pool, average or max: pool none is for classes=0."

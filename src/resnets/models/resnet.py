@@ -21,7 +21,7 @@ from resnets.nn.layers import Layers
 from resnets.nn.shapes import Pool
 from resnets.nn.stages import Stage
 from resnets.nn.stems import build_stem
-from resnets.nn.stochastic import number_stochastic_layers
+from resnets.nn.stochastic import Dropout, number_stochastic_layers
 
 Indices = int | Sequence[int] | None
 
@@ -78,7 +78,7 @@ class ResNet(Freezable, ParameterGroups):
         if spec.preactivation:
             self.act = layers.nonlinearity()
         if isinstance(spec.head, LinearHead):
-            self._add_head()
+            self._add_head(spec.head)
         number_stochastic_layers(self)
 
     @property
@@ -242,18 +242,21 @@ class ResNet(Freezable, ParameterGroups):
         Raises:
             UsageError: a value is out of range, or the network has a task's head, which is not its own.
         """
-        if not isinstance(self.spec.head, LinearHead):
-            raise UsageError(
-                f"A backbone has no classifier of its own; that of its {type(self.spec.head).__name__} is."
-            )
+        head = self.spec.head
+        if not isinstance(head, LinearHead):
+            raise UsageError(f"A backbone has no classifier of its own; that of its {type(head).__name__} is.")
         self.spec = replace(self.spec, classes=classes, pool=self.spec.pool if pool is None else pool)
         weight = next(self.parameters())
-        self._add_head(weight.device, weight.dtype)
+        self._add_head(head, weight.device, weight.dtype)
+        number_stochastic_layers(self)
 
-    def _add_head(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
-        """Sets the pool and the classifier that `spec` describes."""
+    def _add_head(self, head: LinearHead, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
+        """Sets the pool and the classifier that `spec`, whose head is `head`, describes."""
         spec, training = self.spec, self.training
-        self.avgpool = layers_of(spec).global_pool(spec.pool).train(training)
+        pool: nn.Module = layers_of(spec).global_pool(spec.pool)
+        if head.dropout and spec.classes:
+            pool = nn.Sequential(pool, Dropout(head.dropout))
+        self.avgpool = pool.train(training)
         self.flattens = spec.pool != "none"
         fc = nn.Linear(self.num_features, spec.classes, device=device, dtype=dtype) if spec.classes else nn.Identity()
         self.fc: nn.Linear = fc.train(training)  # type: ignore[assignment]

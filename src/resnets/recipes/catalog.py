@@ -53,6 +53,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "timm/a1": timm.a1,
     "timm/a2": timm.a2,
     "timm/a3": timm.a3,
+    "timm/ra4": timm.ra4,
     "torchvision/v2": torchvision.v2,
     "wide": successors.wide,
 }

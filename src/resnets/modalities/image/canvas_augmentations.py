@@ -10,7 +10,16 @@ from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Color
-from resnets.modalities.image.transforms import Affine, ColorJitter, Cutout, Flip, Mix, PaddedCrop, PCAColor
+from resnets.modalities.image.transforms import (
+    Affine,
+    ColorJitter,
+    Cutout,
+    Flip,
+    Grayscale,
+    Mix,
+    PaddedCrop,
+    PCAColor,
+)
 from resnets.modalities.image.transforms.base import require
 from resnets.modalities.image.transforms.copy_paste import CopyPaste
 from resnets.modalities.image.transforms.random_scale_crop import RandomScaleCrop
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 
 # JSON names each by its class; recipes without a kind have the first.
 Place = RandomScaleCrop | RandomShortestSize | ScaleJitter
-CanvasTransform = Flip | ColorJitter | PCAColor | PaddedCrop | Affine | Cutout
+CanvasTransform = Flip | ColorJitter | PCAColor | Grayscale | PaddedCrop | Affine | Cutout
 _REFUSED = {
     "PaddedCrop": "it moves the image and leaves the mask where it is: augmentations.crop moves both",
     "Affine": "it moves the image and leaves the mask where it is: augmentations.crop and Flip move both",

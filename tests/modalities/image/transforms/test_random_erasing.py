@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.stats
 import timm.data
 import torch
 from torchvision import transforms
 
 from resnets.core.errors import UsageError
+from resnets.data.batch_rng import StepRNG
+from resnets.data.sampler import EpochSampler
 from resnets.modalities.image.transforms import RandomErasing
 
 NEVER_FITS = [0.999, 0.999] * 10
@@ -62,6 +65,25 @@ def test_rectangles_are_distributed_as_torchvisions() -> None:
         for x in (found, expected)
     ]
     torch.testing.assert_close(sizes[0], sizes[1], atol=0.03, rtol=0)
+
+
+def test_noise_fills_the_rectangles_and_is_normal() -> None:
+    images, u, noise = torch.full((64, 3, 40, 40), 9.0), draws(3, 64), torch.randn(3, 40, 40)
+    erasing = RandomErasing(p=0.7, fill="noise")
+    found, hidden = erasing(images, u, noise), RandomErasing(p=0.7)(images, u) == 0
+    assert 0 < hidden.float().mean() < 1
+    assert torch.equal(found, torch.where(hidden, noise, images))
+
+    sampler = EpochSampler(samples=8, batch=4, seed=0)
+    rng = [StepRNG(0, step, sampler, slice(0, 4), 4, torch.device("cpu")) for step in (0, 0, 1)]
+    first, same, next_one = (erasing.draw_noise(each, images) for each in rng)
+    assert first is not None
+    assert same is not None
+    assert next_one is not None
+    assert torch.equal(first, same)
+    assert not torch.equal(first, next_one)
+    assert scipy.stats.kstest(first.flatten().numpy(), "norm").pvalue > 0.01
+    assert RandomErasing().draw_noise(rng[0], images) is None
 
 
 def test_where_no_rectangle_fits_nothing_is_erased() -> None:

@@ -10,6 +10,8 @@ from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
 from resnets.modalities.image.transforms.flip import Flip
+from resnets.modalities.image.transforms.gaussian_blur import GaussianBlur
+from resnets.modalities.image.transforms.grayscale import Grayscale
 from resnets.modalities.image.transforms.mixup import Mixup
 from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
@@ -29,6 +31,8 @@ __all__ = [
     "CutMix",
     "Cutout",
     "Flip",
+    "GaussianBlur",
+    "Grayscale",
     "Mix",
     "Mixup",
     "PCAColor",

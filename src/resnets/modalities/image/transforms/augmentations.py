@@ -17,6 +17,8 @@ from resnets.modalities.image.transforms.color_jitter import ColorJitter
 from resnets.modalities.image.transforms.cutmix import CutMix
 from resnets.modalities.image.transforms.cutout import Cutout
 from resnets.modalities.image.transforms.flip import Flip
+from resnets.modalities.image.transforms.gaussian_blur import GaussianBlur
+from resnets.modalities.image.transforms.grayscale import Grayscale
 from resnets.modalities.image.transforms.mixup import Mixup
 from resnets.modalities.image.transforms.padded_crop import PaddedCrop
 from resnets.modalities.image.transforms.pca_color import PCAColor
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 # JSON names each augmentation by its class.
 Crop = RandomResizedCrop | ScaledCrop
 Policy = RandAugment | TrivialAugmentWide | AutoAugment
-Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout
+Transform = PaddedCrop | Flip | Affine | ColorJitter | PCAColor | Cutout | Grayscale | GaussianBlur
 Mix = Mixup | CutMix
 
 
@@ -127,18 +129,7 @@ class Augmentations:
         reached = min(smallest, shorter)
         require(reached >= least, f"An input of {reached} px is too small for this model; the minimum is {least} px.")
         for transform in self.transforms:
-            if isinstance(transform, PaddedCrop) and transform.fill == "reflect":
-                require(
-                    transform.padding < smallest,
-                    f"A padding of {transform.padding} px cannot reflect images of {smallest} px; the maximum is "
-                    f"{smallest - 1} px.",
-                )
-            if isinstance(transform, Cutout):
-                require(
-                    transform.size < smallest,
-                    f"Cutout's square of {transform.size} px can cover images of {smallest} px; the maximum is "
-                    f"{smallest - 1} px.",
-                )
+            transform.check_side(smallest)
 
     def decoding_numbers(self, rng: BatchRNG) -> NDArray[np.float32]:
         """(batch, numbers) uniform numbers in [0, 1) of the global batch: of the crop, then of `auto_augment`."""
@@ -177,7 +168,9 @@ class Augmentations:
 
     def erase(self, images_NCHW: Tensor, rng: BatchRNG) -> Tensor:  # noqa: N803
         """`images_NCHW` (float32, normalised) after `erasing`."""
-        return images_NCHW if self.erasing is None else self.erasing(images_NCHW, self.erasing.draw(rng))
+        if self.erasing is None:
+            return images_NCHW
+        return self.erasing(images_NCHW, self.erasing.draw(rng), self.erasing.draw_noise(rng, images_NCHW))
 
     def mix_batch(self, images_NCHW: Tensor, rng: BatchRNG) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803
         """`images_NCHW` (float32, normalised) mixed by one of `mix`.

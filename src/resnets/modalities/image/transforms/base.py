@@ -154,6 +154,10 @@ class BatchTransform(Protocol):
         """The transform for images whose shorter side has `now` pixels in place of `was`."""
         return self
 
+    def check_side(self, side: int) -> None:
+        """Raises UsageError if images whose shorter side has `side` pixels are too small for it."""
+        return
+
     def draw(self, rng: BatchRNG, purpose: str) -> Tensor:
         """(N, numbers) uniform numbers for `__call__`."""
         return rng.uniforms(purpose, self.numbers)

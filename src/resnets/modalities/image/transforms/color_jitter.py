@@ -46,10 +46,10 @@ class ColorJitter(BatchTransform):
         if self.brightness:
             images = (images * _factors(u[:, 0], self.brightness)).clamp(0, 1)
         if self.contrast:
-            mean = _grey(images).mean((1, 2, 3), keepdim=True)
+            mean = luma(images).mean((1, 2, 3), keepdim=True)
             images = torch.lerp(mean, images, _factors(u[:, 1], self.contrast)).clamp(0, 1)
         if self.saturation and images.shape[1] == 3:
-            grey = _grey(images).expand_as(images)
+            grey = luma(images).expand_as(images)
             images = torch.lerp(grey, images, _factors(u[:, 2], self.saturation)).clamp(0, 1)
         if self.hue and images.shape[1] == 3:
             images = _shift_hue(images, ((2 * u[:, 3] - 1) * self.hue)[:, None, None])
@@ -63,8 +63,8 @@ def _factors(u: Tensor, spread: float) -> Tensor:
     return (1 + (2 * u - 1) * spread)[:, None, None, None]
 
 
-def _grey(images: Tensor) -> Tensor:
-    """Luma of ITU-R BT.601, (N, 1, H, W)."""
+def luma(images: Tensor) -> Tensor:
+    """(N, 1, H, W) the luma of ITU-R BT.601 of images in RGB, or grey ones."""
     from resnets.core.devices import constant
 
     if images.shape[1] == 1:

@@ -34,6 +34,12 @@ class Cutout(BatchTransform):
     def scaled(self, was: int, now: int) -> Cutout:
         return replace(self, size=max(1, round(self.size * now / was)))
 
+    def check_side(self, side: int) -> None:
+        require(
+            self.size < side,
+            f"Cutout's square of {self.size} px can cover images of {side} px; the maximum is {side - 1} px.",
+        )
+
     def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
         import torch
 

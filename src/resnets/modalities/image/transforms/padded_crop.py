@@ -34,6 +34,12 @@ class PaddedCrop(BatchTransform):
     def scaled(self, was: int, now: int) -> PaddedCrop:
         return replace(self, padding=max(min(1, self.padding), round(self.padding * now / was)))
 
+    def check_side(self, side: int) -> None:
+        require(
+            self.fill == "black" or self.padding < side,
+            f"A padding of {self.padding} px cannot reflect images of {side} px; the maximum is {side - 1} px.",
+        )
+
     def __call__(self, images_NCHW: Tensor, u: Tensor, color: Color = "RGB") -> Tensor:  # noqa: N803
         import torch
         import torch.nn.functional as F

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.typed import checked
 from resnets.modalities.image.transforms.base import require
 
@@ -20,20 +21,23 @@ _ATTEMPTS = 10
 @dataclass(frozen=True, kw_only=True)
 @checked
 class RandomErasing:
-    """A random rectangle of normalised images set to 0, the mean colour (Zhong et al. 2020, 1708.04896).
+    """A random rectangle of normalised images without what it showed (Zhong et al. 2020, 1708.04896).
 
     The rectangle is the first of ten random ones that is smaller than the image in both directions, else there is
-    none, as in torchvision's `RandomErasing` and in timm's with its mode "const".
+    none, as in torchvision's `RandomErasing` and in timm's.
 
     Args:
         p: probability for each image.
         scale: smallest and largest fraction of the image's area.
         ratio: smallest and largest height / width, drawn evenly on a log scale.
+        fill: "mean" sets it to 0, the mean colour (timm's mode "const"), "noise" to normal noise for each channel and
+            pixel (timm's mode "pixel"), of which the images of a step show parts of the same.
     """
 
     p: float = 0.1
     scale: tuple[float, float] = (0.02, 0.33)
     ratio: tuple[float, float] = (0.3, 3.3)
+    fill: Literal["mean", "noise"] = field(default="mean", metadata=OMITTED_BY_DEFAULT)
 
     numbers: ClassVar[int] = 2 * _ATTEMPTS + 3  # area and shape of each attempt, then row, column, and whether
 
@@ -46,12 +50,24 @@ class RandomErasing:
         """(N, numbers) uniform numbers for `__call__`."""
         return rng.uniforms("erasing", self.numbers)
 
-    def __call__(self, images_NCHW: Tensor, u: Tensor) -> Tensor:  # noqa: N803
+    def draw_noise(self, rng: BatchRNG, images_NCHW: Tensor) -> Tensor | None:  # noqa: N803
+        """(C, H, W) normal numbers for `__call__`; None where no noise is shown."""
+        import numpy as np
+
+        from resnets.core.devices import to_device
+
+        if self.fill == "mean":
+            return None
+        drawn = rng.generator("erasing noise").standard_normal(tuple(images_NCHW.shape[1:]), np.float32)
+        return to_device(drawn, images_NCHW.device)
+
+    def __call__(self, images_NCHW: Tensor, u: Tensor, noise: Tensor | None = None) -> Tensor:  # noqa: N803
         """The images with their rectangles.
 
         Args:
             images_NCHW: float32, normalised.
             u: (N, numbers) uniform numbers in [0, 1).
+            noise: (C, H, W) what the rectangles show; None is 0.
         """
         import torch
 
@@ -63,7 +79,7 @@ class RandomErasing:
         in_rows = (row >= top[:, None]) & (row < (top + rows)[:, None])
         in_columns = (column >= left[:, None]) & (column < (left + columns)[:, None])
         inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-        return images_NCHW.masked_fill(inside, 0.0)
+        return images_NCHW.masked_fill(inside, 0.0) if noise is None else torch.where(inside, noise, images_NCHW)
 
     def boxes(self, size: tuple[int, int], u: Tensor) -> Tensor:
         """(4, N) int64 the rectangles: top, left, height and width in pixels; of height 0 where there is none.
