@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,12 @@ def test_what_answers_cannot_be_written_to_is_refused_first(tmp_path: Path, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"\.parquet needs pyarrow, which is not installed"):
         check_out(tmp_path / "a.parquet")
+
+
+def test_names_that_are_not_utf8_go_into_parquet(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    from resnets.commands.predictions import write_file
+
+    write_file(tmp_path / "a.parquet", [{"input": os.fsdecode(b"gr\xf6.jpg"), "target": 1.0}], {})
+    assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == [{"input": "gr\\xf6.jpg", "target": 1.0}]

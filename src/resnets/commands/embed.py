@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resnets.commands.arguments import check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.given_inputs import call_on_inputs, open_layers
-from resnets.commands.predictions import check_out
+from resnets.commands.predictions import check_out, parquet_cell
 from resnets.core.errors import DataError, PredictionError, UsageError
 from resnets.core.files import explain, replacing
 from resnets.core.lazy import LazyModule
@@ -147,7 +147,7 @@ def _write(out: Path, found: Embeddings) -> None:
             import pyarrow.parquet
 
             kept = [number for number in range(len(found)) if number not in found.failed]
-            columns = {"input": [found.inputs[n] for n in kept], "embedding": list(found.values[kept])}
+            columns = {"input": [parquet_cell(found.inputs[n]) for n in kept], "embedding": list(found.values[kept])}
             pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
     except OSError as error:
         raise explain("write", out, error) from error

@@ -14,8 +14,8 @@ from resnets.commands.answering import Answering
 from resnets.commands.arguments import check_path, check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.given_inputs import open_inputs, with_standard_input
-from resnets.commands.predictions import FILES, Answers, check_out, name_of
-from resnets.commands.unfinished import Unfinished, is_restorable, remove
+from resnets.commands.predictions import Answers, answers_file, check_out, name_of
+from resnets.commands.unfinished import Unfinished, remove
 from resnets.core.console import common_progress, note, say
 from resnets.core.errors import PredictionError, UsageError
 from resnets.core.files import sha256_of
@@ -90,9 +90,8 @@ def predict(
             joined; objects should be as large in them as in the images of training (default: whole images).
         overlap: share of its side that a tile has in common with the next; an object no larger is whole in a tile.
         out: a .csv, .json or .parquet file, or a folder, for predictions.json and the files of each answer, such as
-            masks; the command line then prints only how many inputs were answered. A command with a file goes on where
-            it was interrupted, when it is given again; what it answered lies beside the file, as FILE.unfinished.
-            (Boxes and masks start over.)
+            masks; the command line then prints only how many inputs were answered. A command goes on where it was
+            interrupted, when it is given again; what it answered lies beside the file, as FILE.unfinished.
         device: auto, cpu, cuda or mps.
         runtime: torch; or, on the CPU, folded (batch norm folded into the convolutions), compiled, openvino or
             onnxruntime. The converted model is cached beside the model file.
@@ -144,13 +143,13 @@ def predict(
             note(note_on_size(loaded.card))
         loaded.check_tta(tta)
         tiles = None if tile is None else Tiles(tile, overlap)
-        to_file = out is not None and Path(out).suffix.lower() in FILES
+        file = None if out is None else answers_file(Path(out))
         unfinished = None
-        if to_file and not given and is_restorable(loaded.card) and loaded.file is not None:
+        if file is not None and not given and loaded.file is not None:
             settings |= {"model": sha256_of(loaded.file), "calibrate": None if calibrate is None else str(calibrate)}
-            unfinished = Unfinished(Path(out or ""), loaded.card, settings, rank=ranks.rank)
+            unfinished = Unfinished(file, loaded.card, settings, rank=ranks.rank)
         ranks.barrier()  # each has read what all had written
-        keeps = out is not None and not to_file  # a folder gets files with the images in them
+        keeps = out is not None and file != Path(out)  # a folder gets files with the images in them
         with (
             threads_for(loaded.card, runtime),
             progress_line(shown=ranks.is_main) as line,
@@ -161,10 +160,9 @@ def predict(
                 line=line, size=pixels, tiles=tiles,
             )  # fmt: skip
             found = answering.run(inputs, total)
-        if out is not None and ranks.is_main:
+        if out is not None and file is not None and ranks.is_main:
             found.write(Path(out), str(loaded.file if given else model), runtime)
-            if to_file:
-                remove(Path(out))
+            remove(file)
     predictions = Predictions(found)
     if found.failed:
         raise PredictionError(predictions, found.failed, [name_of(each) for each in found.inputs])

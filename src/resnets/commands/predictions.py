@@ -91,11 +91,12 @@ class Answers:
         """
         from resnets.core.files import write_json
 
-        if out.suffix.lower() in FILES:
+        file = answers_file(out)
+        if file == out:
             write_file(out, self.predictions(), self.data(model, runtime))
         else:
             self._write_files(out)
-            write_json(out / "predictions.json", self.data(model, runtime))
+            write_json(file, self.data(model, runtime))
 
     def _write_files(self, folder: Path) -> None:
         from resnets.core.files import explain
@@ -120,6 +121,11 @@ class Answers:
             write_json_files(folder, task.answer_files(answered, card.classes))
         except OSError as error:
             raise explain("write", folder, error) from error
+
+
+def answers_file(out: Path) -> Path:
+    """The file of all answers that are written to `out`: `out` itself, or one in the folder that it is."""
+    return out if out.suffix.lower() in FILES else out / "predictions.json"
 
 
 def write_file(out: Path, answers: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
@@ -254,12 +260,19 @@ def _cell(value: Any) -> Any:
     return to_json(value) if isinstance(value, list | dict) else value
 
 
+def parquet_cell(value: Any) -> Any:
+    """A value as Parquet takes it: of names that are not UTF-8, such as those of old files, the other bytes as \\x."""
+    if not isinstance(value, str):
+        return value
+    return os.fsencode(value).decode(errors="backslashreplace")
+
+
 def _write_parquet(out: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
     from resnets.core.files import replacing
 
-    values = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
+    values = {name: [parquet_cell(row[place]) for row in rows] for place, name in enumerate(columns)}
     with replacing(out) as temporary:
         pyarrow.parquet.write_table(pyarrow.table(values), temporary)

@@ -1,4 +1,5 @@
-"""The answers of `predict --out FILE` so far, beside FILE, so that an interrupted command goes on where it was.
+"""The answers of `predict --out FILE` so far, beside FILE, so that an interrupted command goes on where it was; with
+`--out FOLDER` they are beside predictions.json.
 
 `FILE.unfinished` has a line of JSON for the model and the settings, then one for each answer: the absolute path of the
 input, its size, the time of its last change, and the answer. Lines are written when a batch is done, so that batches,
@@ -10,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from resnets.commands.stored_answers import FORMS
 from resnets.core.console import note
 from resnets.core.files import explain, to_json
 from resnets.core.units import show_count
@@ -62,7 +63,8 @@ class Unfinished:
         """Records the answer to a file, until `batch_done` writes it."""
         from resnets.tasks.catalog import open_task
 
-        self._lines.append(to_json([*key, open_task(self._card.settings).answer_json(answer, self._card.classes)]))
+        said = open_task(self._card.settings).answer_json(answer, self._card.classes)
+        self._lines.append(to_json([*key, {**said, **FORMS[self._card.task].more(answer)}]))
 
     def batch_done(self) -> None:
         """Writes what was recorded.
@@ -100,7 +102,7 @@ class Unfinished:
 
     def _read(self, path: Path) -> None:
         """Adds the answers in `path`, up to its last whole line."""
-        restore, known = _RESTORE[self._card.task], {}
+        restore, known = FORMS[self._card.task].restore, {}
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise ValueError("it is no regular file")
@@ -121,11 +123,6 @@ class Unfinished:
         self._known |= known
         if path == self._path:
             self._kept = content.rfind(b"\n") + 1
-
-
-def is_restorable(card: ModelCard) -> bool:
-    """Whether the answers of a model's task can be read back; masks of pixels cannot."""
-    return card.task in _RESTORE
 
 
 def files_of(out: Path) -> list[Path]:
@@ -160,42 +157,3 @@ def key_of(path: Any) -> Key | None:
 
 def _path(out: Path, rank: int) -> Path:
     return out.with_name(f"{out.name}{ENDING}{f'.{rank}' if rank else ''}")
-
-
-def _number(value: Any) -> float:
-    if value is None:  # JSON has no NaN
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a number is none")
-    return float(value)
-
-
-def _class(name: Any, classes: tuple[str, ...]) -> str:
-    if name not in classes:
-        raise ValueError("a class is not the model's")
-    return str(name)
-
-
-def _ranking(said: Any, classes: tuple[str, ...]) -> Any:
-    return [(_class(each["name"], classes), _number(each["probability"])) for each in said["classes"]]
-
-
-def _several(said: Any, classes: tuple[str, ...]) -> Any:
-    from resnets.tasks.multilabel.answers import ClassAnswer
-
-    return [
-        ClassAnswer(_class(each["name"], classes), _number(each["probability"]), bool(each["chosen"]))
-        for each in said["classes"]
-    ]
-
-
-def _target(said: Any, classes: tuple[str, ...]) -> Any:
-    return _number(said["target"])
-
-
-# By task, an answer from what `Task.answer_json` makes of it.
-_RESTORE: dict[str, Callable[[Any, tuple[str, ...]], Any]] = {
-    "classification": _ranking,
-    "multi-label": _several,
-    "regression": _target,
-}

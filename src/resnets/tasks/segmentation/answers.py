@@ -35,9 +35,12 @@ class SegmentedImage:
 
 def answer(logits: Tensor) -> SegmentedImage:
     """The class of each pixel, that with the largest logit, of logits (classes, H, W)."""
-    mask = logits.argmax(0).to("cpu").numpy().astype(np.uint8)
-    counts = np.bincount(mask.ravel(), minlength=len(logits))
-    return SegmentedImage(mask, counts / mask.size)
+    return of_mask(logits.argmax(0).to("cpu").numpy().astype(np.uint8), len(logits))
+
+
+def of_mask(mask: NDArray[np.uint8], classes: int) -> SegmentedImage:
+    """The answer with a mask (H, W) of so many classes."""
+    return SegmentedImage(mask, np.bincount(mask.ravel(), minlength=classes) / mask.size)
 
 
 def answer_json(answer: SegmentedImage, classes: tuple[str, ...]) -> dict[str, Any]:
