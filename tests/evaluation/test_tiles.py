@@ -115,6 +115,29 @@ def test_masks_stand_where_their_tile_is() -> None:
     assert np.array_equal(decode(list(whole.masks), (50, 90))[0], expected)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_parts_of_an_object_one_stays_though_the_smaller_has_the_better_score(first: int) -> None:
+    """Tiles that overlap far: each part lies mostly in the other."""
+
+    def part(box: list[float], score: float) -> DetectedImage:
+        return DetectedImage((100, 640), np.array([box], np.float32), np.array([score], np.float32), np.array([0]))
+
+    parts = [((0, 0, 640, 100), part([300, 10, 640, 90], 0.95)), ((360, 0, 1000, 100), part([0, 10, 360, 90], 0.9))]
+    found = stitched(parts[first:] + parts[:first], (100, 1000))
+    assert found.boxes.tolist() == [[360, 10, 720, 90]]
+
+
+def test_an_image_without_objects_has_masks_too() -> None:
+    empty = DetectedImage((20, 30), np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), ragged([]))
+    found = stitched([((0, 0, 30, 20), empty), ((20, 0, 50, 20), empty)], (20, 50))
+    assert found.masks is not None
+    assert len(found) == 0
+    mask = np.ones((1, 20, 30), np.uint8)
+    full = DetectedImage((20, 30), np.array([[0, 0, 30, 20.0]]), np.array([0.9]), np.array([0]), ragged(encode(mask)))
+    files = Detection().answer_files([("a.png", found), ("b.png", full)], ("cat",))
+    assert "segmentation" in files["coco.json"][0]
+
+
 def test_answers_that_cannot_be_joined_are_refused() -> None:
     with pytest.raises(UsageError, match="--tile is for boxes, not for classification"):
         TiledPredictor(Bright(Classification()), Tiles(64), Canvas())  # type: ignore[arg-type]

@@ -49,22 +49,24 @@ def stitched(
         most: how many boxes are kept; None keeps them all.
     """
     placed = [_moved(answer, place, size) for place, answer in tiles]
-    with_masks = [(text, place, answer.size) for place, answer in tiles for text in _texts(answer)]
+    has_masks = any(answer.masks is not None for _, answer in tiles)
+    texts = [(text, place, answer.size) for place, answer in tiles for text in _texts(answer)]
     is_cut = np.concatenate([_cut(each, place, size) for (place, _), each in zip(tiles, placed, strict=True)])
     boxes, scores, labels, _ = _together(placed)
     rank = np.argsort(np.argsort(-scores, kind="stable"))
     exact = boxes.astype(np.float64)
     own = areas(exact)
     kept = np.ones(len(boxes), bool)
-    for number in np.flatnonzero(is_cut).tolist():
+    cut = np.flatnonzero(is_cut)
+    for number in cut[np.argsort(own[cut], kind="stable")].tolist():  # the smallest first
         better = (own > own[number]) | (rank < rank[number])
-        others = np.flatnonzero((labels == labels[number]) & better)
+        others = np.flatnonzero(kept & (labels == labels[number]) & better)  # so that one of two parts stays
         kept[number] = not (covered(exact[number : number + 1], exact[others]) > NMS).any()
-    numbers = np.flatnonzero(kept) if with_masks else None  # in the place of masks, which are moved when few are left
+    numbers = np.flatnonzero(kept) if has_masks else None  # in the place of masks, which are moved when few are left
     found = merged([DetectedImage(size, boxes[kept], scores[kept], labels[kept], numbers)], most)
     if found.masks is None:
         return found
-    kept_masks = (with_masks[number] for number in found.masks.tolist())
+    kept_masks = (texts[number] for number in found.masks.tolist())
     return replace(found, masks=ragged([moved_mask(text, place, own, size) for text, place, own in kept_masks]))
 
 
