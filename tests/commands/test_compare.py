@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,29 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[Run, Run], tmp_path: Pat
     other = resnets.train("digits", *SHORT, epochs=1, val_share=0.2, device="cpu", out=tmp_path / "other")
     with pytest.raises(UsageError, match=r"no split 'val'|held out different"):
         resnets.compare(short, other, split="val", device="cpu")
+
+
+def test_samples_that_were_trained_on_are_said(tmp_path: Path, capsys: Any) -> None:
+    root = tmp_path / "photos"
+    for name in ("cat", "horse"):
+        add(root / name, *range(20))
+    runs = [
+        resnets.train("paper/cifar", *TINY, data=root, device="cpu", epochs=1, seed=seed, out=tmp_path / str(seed))
+        for seed in (0, 1)
+    ]
+    copies = [shutil.copy(run.model, tmp_path / f"{number}.safetensors") for number, run in enumerate(runs)]
+    assert resnets.compare(*runs, device="cpu")["leak"] is None
+    found = resnets.compare(*copies, device="cpu", out=tmp_path / "c")
+    assert "which images of" in found["leak"]
+    assert "which images of" in capsys.readouterr().err
+    assert "These figures cannot be trusted" in (tmp_path / "c" / "compare.html").read_text()
+
+
+def test_a_model_that_is_loaded_is_not_asked_to_compute_otherwise(runs: tuple[Run, Run]) -> None:
+    model = resnets.load(runs[0])
+    ways: list[dict[str, Any]] = [{"runtime": "openvino"}, {"precision": "int8"}, {"calibrate": "photos"}]
+    for how in ways:
+        with pytest.raises(UsageError, match="A Model is as it was loaded: give its file"):
+            resnets.evaluate(model, **how)
+        with pytest.raises(UsageError, match="A Model is as it was loaded: give its file"):
+            resnets.predict(model, "x.png", **how)

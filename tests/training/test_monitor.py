@@ -10,9 +10,9 @@ import pytest
 
 import resnets
 from resnets.core.errors import UsageError
-from resnets.tasks.base import Metric
 from resnets.tasks.catalog import SETTINGS
 from resnets.tasks.detection.settings import Detect
+from resnets.tasks.metric import Metric
 from resnets.training.callbacks import goodness
 from resnets.training.plan import CheckpointPolicy
 from tests.training.run_split.conftest import TINY, add
@@ -40,7 +40,9 @@ def test_a_metric_that_the_task_lacks_is_refused_with_those_that_it_has(name: st
 
 
 def test_masks_are_monitored_where_there_are_some() -> None:
-    with pytest.raises(UsageError, match=r"monitor=mask_ap is for a detector with masks"):
+    with pytest.raises(
+        UsageError, match=r"mask_ap is of models with masks \(task\.masks=true\): choose another metric"
+    ):
         CheckpointPolicy(monitor="mask_ap").monitored(Detect())
 
 

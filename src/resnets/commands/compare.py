@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from resnets.artifacts.model import Model
     from resnets.evaluation.comparison import Figure
     from resnets.evaluation.scoring import Scores
-    from resnets.tasks.base import Metric, SampleRecords
+    from resnets.tasks.base import SampleRecords
+    from resnets.tasks.metric import Metric
 else:
     trained = LazyModule("resnets.artifacts.model")
 
@@ -92,7 +93,7 @@ def compare(
     from resnets.evaluation.comparison import compare as compared
     from resnets.evaluation.comparison import mcnemar
     from resnets.evaluation.predictor import Counted
-    from resnets.evaluation.scoring import score
+    from resnets.evaluation.scoring import absent, score
     from resnets.reporting.comparison import write_comparison
     from resnets.reporting.sample_facts import scored_groups
 
@@ -109,6 +110,7 @@ def compare(
         raise UsageError(f"Models of one task are compared, and these are of {first.card.task} and {other[0]}.")
     chosen = _metric(first.card.settings.metrics, metric, first.card.task)
     for each in models:
+        chosen.check_settings(each.card.settings)
         chosen.check_classes(len(each.classes))
     name, splits = open_data(models, data, format, split)
     split = split or splits.scored
@@ -132,6 +134,7 @@ def compare(
                         workers=default_workers() if workers is None else workers,
                     )
                 )
+        note(*splits.notes, *([splits.leak] if splits.leak else []), *absent(dataset, first.classes))
         kept, records = _shared(found)
         if len(kept) < len(dataset):
             note(f"{len(dataset) - len(kept):,} of {len(dataset):,} cannot be read and are left out.")
@@ -163,6 +166,7 @@ def compare(
         "split": split,
         "samples": len(kept),
         "groups": None if groups is None else len(set(groups.of.tolist())),
+        "leak": splits.leak,
         "metric": chosen.name,
         "models": figures,
         "differences": differences,

@@ -16,7 +16,7 @@ from resnets.core.units import show_count
 from resnets.tasks.catalog import find
 
 if TYPE_CHECKING:
-    from resnets.tasks.base import Metric
+    from resnets.tasks.metric import Metric
     from resnets.training.sweep import SweepPlan
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from resnets.core import display
 from resnets.core.errors import UsageError
 from resnets.core.units import show_count
-from resnets.tasks.base import Metric
 from resnets.tasks.catalog import find
+from resnets.tasks.metric import Metric
 
 _NOT_SHOWN = ("samples", "task", "data", "split")  # which the heading has
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from resnets.core.files import write_bytes, write_json
 from resnets.reporting.pages import render
-from resnets.tasks.base import Metric
 from resnets.tasks.catalog import find
-from resnets.tasks.sections import Headline, Items, Span, Table
+from resnets.tasks.metric import Metric
+from resnets.tasks.sections import Headline, Items, Paragraph, Span, Table
 
 
 def sentences(answer: Mapping[str, Any], metric: Metric) -> list[str]:
@@ -76,10 +76,11 @@ def write_comparison(folder: Path, answer: Mapping[str, Any], metric: Metric) ->
         FileError: one cannot be written.
     """
     grouped = "" if answer["groups"] is None else f" in {answer['groups']:,} groups"
-    title = f"{answer['split']} of {answer['data']}"
+    title, leak = f"{answer['split']} of {answer['data']}", answer["leak"]
     of = Span(f"{len(answer['models'])} models on {answer['samples']:,} samples{grouped}, by {answer['metric']}")
     sections = [
         Headline(title, (of,)),
+        *([Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))] if leak else []),
         Items("Differences", tuple(sentences(answer, metric))),
         *_tables(answer, metric),
     ]

@@ -7,12 +7,11 @@ the `Task`, which builds networks and computes losses and metrics. `tasks.catalo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from resnets.core.errors import UsageError
 from resnets.models.spec import Spec
+from resnets.tasks.metric import Metric
 from resnets.tasks.sections import Chart, Headline, Paragraph, Section
 
 if TYPE_CHECKING:
@@ -23,41 +22,8 @@ if TYPE_CHECKING:
     from resnets.modalities.batch import Batch
     from resnets.tasks.samples import SampleFacts
 
-Direction = Literal["max", "min"]
 SampleRecords = dict[str, "NDArray[Any]"]  # columns by name, each with one row a sample; see `tasks.records`
 Network = Callable[[Any], Any]  # from inputs (N, ...) to the network's outputs
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric by which models can be compared.
-
-    Args:
-        name: its key among the metrics.
-        direction: whether more is better.
-        percent: whether it is a fraction of 1, shown in percent.
-        least_classes, most_classes: of the data that it says something of.
-    """
-
-    name: str
-    direction: Direction
-    percent: bool = True
-    least_classes: int = 0
-    most_classes: int | None = None
-
-    def check_classes(self, classes: int) -> None:
-        """Raises UsageError if it says nothing of so many classes."""
-        if self.least_classes <= classes and (self.most_classes is None or classes <= self.most_classes):
-            return
-        least = f"{self.least_classes} classes"
-        needed = least if self.least_classes == self.most_classes else f"{least} or more"
-        raise UsageError(f"{self.name} says something of {needed}, and there are {classes}: choose another metric.")
-
-    def show(self, value: float | None) -> str:
-        """`value` for people."""
-        if value is None:
-            return "-"
-        return f"{value:.2%}" if self.percent else f"{value:.4g}"
 
 
 class TaskSettings(Protocol):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnets.core.errors import DataError, InterruptedRunError, TrainingError
 from resnets.evaluation.scoring import Scores
-from resnets.tasks.base import Metric
+from resnets.tasks.metric import Metric
 from resnets.training.budget import CHECKPOINTED, TimeBudget, admitted
 from resnets.training.checkpoint import Saved, TrainState
 from resnets.training.checkpoint_writer import Writer
@@ -111,6 +111,8 @@ class CheckpointCallback:
         self.seen = training.steps_done  # the last step after which the run's state was whole
         self.evaluation_pending = found is not None and found.state.evaluation_pending
         self.unimproved = found.state.unimproved if found else 0
+        if not self.evaluation_pending:
+            self._end_where_patience_says_so()  # a run that was interrupted after that, as its model was scored
 
     @property
     def seconds(self) -> float:
@@ -194,6 +196,9 @@ class CheckpointCallback:
             self._on_scores(scores)
         if self.budget is not None:
             self.budget.after_evaluation()
+        self._end_where_patience_says_so()
+
+    def _end_where_patience_says_so(self) -> None:
         step, patience = self.training.steps_done, self.checkpoints.patience
         if patience is not None and self.unimproved >= patience and step < self.training.total_steps:
             self.training.length.stop(step)

@@ -19,7 +19,8 @@ from resnets.data.fingerprint import Fingerprint
 from resnets.data.splits import SplitRule
 from resnets.modalities.base import SplitName
 from resnets.modalities.catalog import is_name
-from resnets.tasks.base import Metric, TaskSettings
+from resnets.tasks.base import TaskSettings
+from resnets.tasks.metric import Metric
 from resnets.training.environment import Environment
 from resnets.training.length import PlannedLength
 from resnets.training.recipe import Recipe
@@ -66,7 +67,7 @@ class CheckpointPolicy:
         """The monitored metric of `task`, with patience alone its first one; None where none is monitored.
 
         Raises:
-            UsageError: the task has no such metric; the message has those that it has.
+            UsageError: the task, or these settings of it, have no such metric; the message has those that it has.
         """
         if self.monitor is None:
             return None if self.patience is None else task.metrics[0]
@@ -77,8 +78,7 @@ class CheckpointPolicy:
             raise UsageError(
                 f"monitor takes a metric of {task.name} ({', '.join(known)}), not {self.monitor!r}{advice}"
             )
-        if self.monitor == "mask_ap" and not getattr(task, "masks", True):
-            raise UsageError("monitor=mask_ap is for a detector with masks (task.masks=true): monitor ap.")
+        known[self.monitor].check_settings(task)
         return known[self.monitor]
 
     def check_data(self, task: TaskSettings, watched: SplitName, classes: int) -> None:

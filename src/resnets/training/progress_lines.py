@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from resnets.core.units import show_count
-from resnets.tasks.base import Metric
 from resnets.tasks.catalog import SETTINGS, find
+from resnets.tasks.metric import Metric
 from resnets.training.events import Event
 
 

@@ -23,7 +23,7 @@ from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
 from resnets.core.errors import FileError
 from resnets.evaluation.scoring import Scores
-from resnets.tasks.base import Metric
+from resnets.tasks.metric import Metric
 from resnets.training import agreement
 from resnets.training.callbacks import goodness
 from resnets.training.distributed import Ranks

@@ -11,7 +11,7 @@ from resnets.models.box_heads import BoxHead, FasterRCNNHead
 from resnets.models.heads import LinearHead
 from resnets.models.spec import Spec
 from resnets.models.with_heads import detector
-from resnets.tasks.base import Metric
+from resnets.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
@@ -50,7 +50,7 @@ class Detect:
         Metric("ap75", "max"),
         Metric("voc07_ap50", "max"),
         Metric("voc12_ap50", "max"),
-        Metric("mask_ap", "max"),
+        Metric("mask_ap", "max", needs="masks"),
         Metric("loss", "min", percent=False),
     )
     targets: ClassVar[tuple[str, ...]] = ("boxes", "labels")

@@ -9,7 +9,7 @@ from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.heads import LinearHead
 from resnets.models.spec import Spec
-from resnets.tasks.base import Metric
+from resnets.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits

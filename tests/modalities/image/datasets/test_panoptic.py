@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import resnets
-from resnets.core.errors import DataError
+from resnets.core.errors import DataError, UsageError
 from resnets.data.file_table import FileTables
 from resnets.data.fingerprint import contents_sha256
 from resnets.modalities.base import whole
@@ -167,3 +167,10 @@ def test_the_check_reads_the_masks(root: Path) -> None:
     assert found >= {("mask_size", first.name), ("missing_annotation", second.name)}
     Image.new("RGB", (8, 8), (9, 9, 9)).save(second)
     assert ("mask_value", second.name) in {(p.kind, Path(p.path).name) for p in resnets.check(root).problems}
+
+
+def test_a_value_of_masks_to_ignore_is_refused(tmp_path: Path) -> None:
+    write_split(tmp_path / "data", "train", ["a", "b"])
+    write_split(tmp_path / "data", "val", ["c"], first=3)
+    with pytest.raises(UsageError, match=r"task\.ignore=11 is for folders of masks"):
+        resnets.train("segmentation/small", "task.ignore=11", data=str(tmp_path / "data"), out=tmp_path / "r")
