@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 from PIL import Image
 
 import resnets
+from resnets.commands.asked_recipe import asked_recipe
+from resnets.commands.recipe_facts import data_facts
+from resnets.data.splits import with_watched_split
+from resnets.modalities.catalog import open_dataset
 from resnets.training.plan import read_plan
-from tests.command_line import call
+from tests.command_line import call, write_photos
 from tests.training.runs import make_images
+from tests.training.test_size import NOTHING
 
 # A net of two blocks in place of ResNet-18, at its smallest size.
 SMALL = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8")
@@ -142,3 +148,42 @@ def test_fine_tuning_without_weights_says_where_they_go(folder: Path, tmp_path: 
     assert result.code == 2
     assert "give --weights FILE" in result.err
     assert "resnets train photos" in result.err
+
+
+def test_what_is_held_out_is_not_counted(tmp_path: Path) -> None:
+    """The plan names the images that are trained on, whatever holds the others out."""
+    root = write_photos(tmp_path / "photos", {"train": 20, "test": 2})
+    given = {**NOTHING, "data": str(root), "size": None}
+    for more, settings, expected in (
+        ({}, (), None), ({"val_share": 0.0}, (), 60), ({}, ("val_share=0",), 60), ({}, ("holdout=15",), 60),
+        ({"fold": "1/3"}, (), None), ({"fold": "all"}, (), None),
+    ):  # fmt: skip
+        asked = asked_recipe("photos", settings, **{**given, **more})
+        (batch,) = (why for topic, why in asked.choice.reasons if topic == "batch")
+        count = int(batch.removeprefix("for ").removesuffix(" images"))
+        if expected is None:
+            split = asked.recipe().split
+            fold = "1/5" if more.get("fold") == "all" else split.fold
+            expected = len(with_watched_split(open_dataset(str(root)), "x", replace(split, fold=fold)).train)
+            assert expected < 60
+        assert count == expected, more
+
+
+def test_the_size_for_a_time_is_that_of_the_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked_for: list[str] = []
+    monkeypatch.setattr("resnets.commands.recipe_choice.time_facts", lambda *given: asked_for.append(given[2]))
+    given = {**NOTHING, "data": str(write_photos(tmp_path / "photos", {"train": 20})), "minutes": 1.0, "size": None}
+    asked_recipe("photos", (), **{**given, "precision": "fp32"})
+    asked_recipe("photos", ("precision=fp32",), **given)
+    asked_recipe("photos", (), **given)
+    assert asked_for == ["fp32", "fp32", "auto"]
+
+
+def test_the_size_of_photographs_is_that_of_the_upright_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    for number in range(4):
+        Image.new("RGB", (80, 60), (number, 0, 0)).save(tmp_path / f"{number}.jpg", exif=exif)
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{n}.jpg,{'ab'[n % 2]}\n" for n in range(4)))
+    facts = data_facts(open_dataset(str(tmp_path / "list.csv")))
+    assert (facts.width, facts.height) == (60, 80)

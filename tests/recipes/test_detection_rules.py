@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import resnets
 from resnets.artifacts.weights_facts import WeightsFacts
+from resnets.core.errors import UsageError
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
@@ -40,3 +42,9 @@ def test_the_default_suits_few_images_and_many(samples: int) -> None:
     recipe = find("detection/small")
     recipe.check_length(samples)
     assert recipe.total_steps(samples) == 1500
+
+
+def test_frozen_layers_without_weights_are_refused() -> None:
+    """As in a recipe from Python, which no rule fits."""
+    with pytest.raises(UsageError, match=r"would stay as they are drawn.*model\.norm=group fine_tuning\.freeze=0"):
+        resnets.train(find("detection/small"), data="nowhere")

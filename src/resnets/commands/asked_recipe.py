@@ -15,7 +15,7 @@ from resnets.core.config import names_of
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.urls import local_path
-from resnets.data.split_settings import VAL_SHARE, parse_all_folds
+from resnets.data.split_settings import USUAL_FOLDS, VAL_SHARE, SplitSettings, parse_all_folds
 from resnets.models.spec import Spec
 from resnets.tasks.balance import balance_of
 from resnets.tasks.catalog import asked_for
@@ -115,9 +115,16 @@ def asked_recipe(
     data = None if data is None else str(local_path(data, "data"))
     weights = None if weights is None else str(local_path(weights, "a file of weights"))
     folds = None if fold is None else parse_all_folds(fold)
+    known = _known(settings, {"precision": precision, "val_share": val_share, "group_by": group_by})
+    no_share = "holdout" in names_of(settings) or data in (*DIGITS, *CIFAR)
+    split = SplitSettings(
+        val_share=(0.0 if no_share else VAL_SHARE) if known["val_share"] is None else known["val_share"],
+        group_by=known["group_by"],
+        fold=fold if folds is None else f"1/{folds or USUAL_FOLDS}",
+    )
     choice = choose_recipe(
         recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device,
-        task=asked_for(settings),
+        precision=known["precision"], split=split, task=asked_for(settings),
     )  # fmt: skip
     found = choice.recipe
     if folds is not None:
@@ -176,6 +183,17 @@ def _with_flags(settings: Sequence[str], flags: Mapping[str, Any]) -> tuple[tupl
         else:
             found[name] = find_recipe("digits").with_overrides([each]).minutes if name == "minutes" else text
     return tuple(rest), found
+
+
+def _known(settings: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """`flags` with what the settings, which come after them, say of the same.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    own = [each for each in settings if each.partition("=")[0].strip() in flags]
+    said = find_recipe("digits").with_overrides(own)
+    return {**flags, **{name: getattr(said, name) for name in names_of(own)}}
 
 
 def check_settings(settings: Sequence[str]) -> None:

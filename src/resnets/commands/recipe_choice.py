@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from resnets.commands.arguments import find_recipe, find_spec
+from resnets.commands.recipe_facts import data_facts, time_facts
 from resnets.core.config import names_of
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError
 from resnets.core.units import show_count
+from resnets.data.split_settings import SplitSettings
 from resnets.models.spec import Spec
 from resnets.training.fine_tuning import FineTuning
-from resnets.training.recipe import Recipe
+from resnets.training.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
     from resnets.artifacts.weights_facts import WeightsFacts
-    from resnets.modalities.base import Dataset, DatasetSplits
-    from resnets.recipes.facts import DataFacts, Reason, TimeFacts
+    from resnets.recipes.facts import Reason
     from resnets.tasks.catalog import AnyTask
 
-FILES, DECODED = 64, 16  # images whose size is read: from their headers, and where they have to be decoded
-# Multiply-adds of forward passes that training does a second: on a core in bf16 and in fp32 (a 2.4th; of ResNet-18 on
-# an AMD EPYC, benchmarks/results), on a GPU, on other devices. A rule needs only their magnitude.
-SPEED = {"bf16": 22e9, "fp32": 9e9, "cuda": 2e12, "other": 2e11}
-_GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 DIGITS, CIFAR = ("digits", "digits/validation"), ("cifar10", "cifar100")  # data by name that have recipes of their own
 
 
@@ -99,6 +94,8 @@ def choose_recipe(
     weights: str | None,
     minutes: float | None,
     device: str,
+    precision: Precision | None,
+    split: SplitSettings,
     task: AnyTask | None = None,
 ) -> RecipeChoice:
     """The recipe for these arguments of `train`.
@@ -107,6 +104,8 @@ def choose_recipe(
     (`recipes.rules`) are fitted to the data, where they are named too.
 
     Args:
+        precision: None for that of the recipe.
+        split: what is held out, so that it is not counted.
         task: that the settings ask for; None for that of the data.
 
     Raises:
@@ -119,6 +118,7 @@ def choose_recipe(
     if named is None and data in CIFAR and weights is None:
         return RecipeChoice(find_recipe("fast/cifar10"))
     from resnets.artifacts.weights_facts import facts_of
+    from resnets.data.splits import with_watched_split
     from resnets.recipes.facts import Reason
     from resnets.recipes.initial_weights import with_weights
     from resnets.recipes.rules import RULES, fitted
@@ -141,6 +141,8 @@ def choose_recipe(
     ):
         return RecipeChoice(chosen)
     facts = data_facts(splits)
+    with contextlib.suppress(DataError, UsageError):  # raised when the data is split, with all settings
+        facts = replace(facts, samples=len(with_watched_split(splits, place, split).train))
     if of_photographs and named is None and weights is None and suits_digits(facts):
         size = f"{facts.width} x {facts.height}"
         return RecipeChoice(find_recipe("digits"), (Reason("recipe", f"the images are grey, of {size} px (median)"),))
@@ -158,51 +160,13 @@ def choose_recipe(
     elif of_weights is not None:
         chosen, lines = with_weights(chosen, of_weights, keeps_model=of_weights.spec == chosen.model)
         note(*lines)
-    chosen, reasons = fitted(chosen, facts, of_weights, _time(minutes, device, chosen))
+    chosen, reasons = fitted(chosen, facts, of_weights, time_facts(minutes, device, precision or chosen.precision))
     first = Reason("recipe", "named" if named else f"weights are {why}" if found else why)
     if named is None and not of_photographs:
         first = Reason("recipe", f"the data is for {chosen.task.name}")
     given = () if model is None else ("model",)
     reasons = tuple(Reason(topic, "given" if topic in given else text) for topic, text in reasons)
     return RecipeChoice(chosen, (first, *((Reason("weights", why),) if found else ()), *reasons))
-
-
-def data_facts(splits: DatasetSplits) -> DataFacts:
-    """What the rules know of the data: counts, and the median size of `FILES` images spread evenly over `train`."""
-    from resnets.recipes.facts import DataFacts
-
-    train = splits.train
-    sizes, modes = _sizes(train)
-    middle = [int(statistics.median(each)) for each in zip(*sizes, strict=True)] or [224, 224]  # none can be read
-    grey = splits.color == "L" or (bool(modes) and all(mode in _GREY_MODES for mode in modes))
-    return DataFacts(
-        samples=len(train), classes=len(train.classes), height=middle[1], width=middle[0], task=train.task, grey=grey,
-        names=tuple(train.classes),
-    )  # fmt: skip
-
-
-def _sizes(dataset: Dataset) -> tuple[list[tuple[int, int]], list[str]]:
-    """Width and height of some images as they are stored, and their modes; those that cannot be read are left out."""
-    from resnets.modalities.image.read.pillow import read_header
-
-    sizes, modes = [], []
-    decodes = 0
-    for number in range(min(FILES, len(dataset))):
-        index = number * len(dataset) // min(FILES, len(dataset))
-        with contextlib.suppress(DataError):
-            if dataset.on_disk:
-                with read_header(dataset.on_disk[0].path(index)) as image:
-                    size, mode = image.size, image.mode
-            elif (encoded := dataset.encoded(index)) is not None:
-                size, mode = (image := read_header(encoded)).size, image.mode
-            elif (decodes := decodes + 1) <= DECODED:
-                shown: Any = dataset
-                size, mode = (image := shown.image(index, "RGB")).size, image.mode
-            else:
-                continue
-            sizes.append(size)
-            modes.append(mode)
-    return sizes, modes
 
 
 def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[WeightsFacts | None, str]:
@@ -228,18 +192,6 @@ def _weights_at_hand(model: Any, named: Recipe | None) -> tuple[WeightsFacts | N
     if found is None:
         return None, f"no weights are given, and none lie in {folder}"
     return found, f"found in {folder}"
-
-
-def _time(minutes: float | None, device: str, recipe: Recipe) -> TimeFacts | None:
-    if minutes is None:
-        return None
-    from resnets.recipes.facts import TimeFacts
-    from resnets.training.environment import choose
-
-    here = choose(device, recipe.precision)
-    if here.device.startswith("cpu"):
-        return TimeFacts(minutes=minutes, speed=SPEED[here.precision] * here.threads)
-    return TimeFacts(minutes=minutes, speed=SPEED["cuda" if here.device.startswith("cuda") else "other"])
 
 
 def _value(topic: str, recipe: Recipe) -> str:

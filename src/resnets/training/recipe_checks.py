@@ -53,6 +53,15 @@ def check_fine_tuning(
         raise UsageError("precise_bn is not for detectors, whose batch norm is frozen as a rule: give precise_bn=0.")
 
 
+def check_frozen(weights: str | None, settings: FineTuning, spec: Spec) -> None:
+    """Raises UsageError where layers would keep weights that nothing has trained, under norms that change nothing."""
+    if weights is None and settings.freeze and spec.norm == "frozen":
+        raise UsageError(
+            "Without weights to begin with, the first layers would stay as they are drawn, and frozen norms change "
+            "nothing: give --weights, or model.norm=group fine_tuning.freeze=0."
+        )
+
+
 def check_single_label(task: TaskSettings, *, probe: bool, teacher: bool) -> None:
     """Raises UsageError where a task whose samples have not one class each is to have a probe or a teacher."""
     if probe and not task.single_label:
