@@ -60,7 +60,7 @@ def test_the_flag_raises_macro_recall_at_a_hundred_to_one(
     assert recall(balance="weights") > plain + 0.02
 
 
-@pytest.mark.parametrize("balance", ["sampling", "weights"])
+@pytest.mark.parametrize("balance", ["sampling", pytest.param("weights", marks=pytest.mark.slow)])
 def test_resumed_a_balanced_run_ends_with_the_same_bits(balance: str, data: Path, tmp_path: Path) -> None:
     thinned = Path(shutil.copytree(data, tmp_path / "data"))
     for path in sorted((thinned / "train" / "class1").iterdir())[7:]:

@@ -194,3 +194,17 @@ def test_two_ranks_learn_what_one_does(data: Path, tmp_path: Path) -> None:
         code, _, err = run_resnets(arguments(data, tmp_path / str(ranks), *settings, epochs=1), ranks=ranks)
         assert code == 0, err
     assert_close(tmp_path / "2", tmp_path / "1")
+
+
+def test_a_teacher_weighs_classes_as_the_task_does(tmp_path: Path) -> None:
+    """Weights that are all alike change nothing, whatever they are."""
+    recipe = taught(save_teacher(tmp_path / "t.safetensors"), weight=0.4)
+    losses = []
+    for weights in (None, (1.0,) * 10, (7.0,) * 10, tuple(range(1, 11))):
+        training, batches = training_of(recipe)
+        training.task = replace(training.task, class_weights=weights)  # type: ignore[type-var]
+        training.learner.task = training.task
+        training.learner.teacher = open_teacher(recipe, DIGITS, CPU)
+        losses.append(training.step(batches.make(0)).item())
+    assert losses[1:3] == pytest.approx([losses[0]] * 2, rel=1e-5)
+    assert losses[3] != pytest.approx(losses[0], rel=1e-4)

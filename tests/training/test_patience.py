@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import resnets
-from resnets.core.errors import UsageError
+from resnets.core.errors import InterruptedRunError, UsageError
+from resnets.training.soup import Ingredients
 from tests.command_line import call
 from tests.training.cut import cut_after, wait_for_checkpoints
 from tests.training.runs import arguments, curve, events, run_resnets, sha_of
@@ -112,3 +114,25 @@ def test_without_val_or_out_of_range_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="precise_bn changes the model after its last step"):
         resnets.train("digits", "precise_bn=64", patience=1, val_share=0.2, out=tmp_path / "r", device="cpu")
     assert not (tmp_path / "r" / "recipe.json").exists()
+
+
+def test_asked_to_stop_while_its_soup_is_scored_it_ends_there_on_resume(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments_of = [each for each in arguments(data, tmp_path / "whole", "soup=2") if "=" in each]
+    more: dict[str, Any] = {"data": data, "patience": 2, "checkpoint_steps": 5}
+    resnets.train("paper/cifar", *arguments_of, out=tmp_path / "whole", **more)
+    cook = Ingredients.cook
+
+    def signalled(self: Ingredients, *given: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return cook(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ingredients, "cook", signalled)
+        with pytest.raises(InterruptedRunError):
+            resnets.train("paper/cifar", *arguments_of, out=tmp_path / "cut", **more)
+    resnets.resume(tmp_path / "cut")
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    assert sha_of(tmp_path / "cut") == sha_of(tmp_path / "whole")
+    assert events(tmp_path / "cut")[-1]["step"] == events(tmp_path / "whole")[-1]["step"]

@@ -24,6 +24,7 @@ from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training import probe
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.probe import fit_head
+from tests.command_line import TINY
 from tests.training.cut import cut_after
 from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
@@ -55,6 +56,54 @@ def test_without_weights_to_begin_with_it_is_scikit_learns_regression() -> None:
     ours = x @ weight.T + bias
     theirs = peer.decision_function(scaled(x))
     np.testing.assert_allclose(ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=1e-4)
+
+
+def test_with_weights_of_classes_it_is_scikit_learns_weighted_regression() -> None:
+    x, y = samples()
+    y = np.where(y == 3, 0, y)[:90]  # one class has half of the samples, and one has none
+    x, weights = x[:90], (0.5, 1.5, 3.0, 1.0)
+    weight, bias, _ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05], class_weights=weights)
+    total = np.array(weights)[y].sum()
+    peer = LogisticRegression(
+        C=1 / (0.05 * total), class_weight=dict(enumerate(weights[:3])), tol=1e-10, max_iter=10_000
+    ).fit(scaled(x), y)
+    ours, theirs = (x @ weight.T + bias)[:, :3], peer.decision_function(scaled(x))
+    np.testing.assert_allclose(ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=1e-4)
+
+
+def test_a_class_of_weight_0_is_not_learnt_and_equal_weights_change_no_bit() -> None:
+    x, y = samples()
+    begin = np.zeros((4, 9)), np.arange(4.0)
+    plain = fit_head(x, y, *begin)
+    equal = fit_head(x, y, *begin, class_weights=(1.0,) * 4)
+    assert all(np.array_equal(a, b) for a, b in zip(plain[:2], equal[:2], strict=True))
+    weight, bias, _ = fit_head(x, y, *begin, class_weights=(1.0, 1.0, 1.0, 0.0), lambdas=[0.05])
+    without = fit_head(x[y < 3], y[y < 3], *begin, lambdas=[0.05])
+    assert bias[3] + weight[3] @ x.mean(0) == pytest.approx(3.0)  # as it was
+    logits = x @ weight.T + bias, x @ without[0].T + without[1]
+    assert (logits[0][y < 3, :3].argmax(1) == y[y < 3]).mean() == pytest.approx(
+        (logits[1][y < 3, :3].argmax(1) == y[y < 3]).mean(), abs=0.03
+    )
+
+
+@pytest.mark.parametrize("balance", ["sampling", "weights"])
+def test_the_probe_of_a_balanced_run_finds_rare_samples(balance: str, tmp_path: Path) -> None:
+    """Of two classes, one is twenty times as frequent, and they overlap."""
+    g = np.random.default_rng(0)
+
+    def made(labels: NDArray[Any]) -> NDArray[Any]:
+        level = g.normal(100 + 30 * labels, 25)[:, None, None, None]  # each image has a brightness of its own
+        return g.normal(level, 10, (len(labels), 18, 18, 3)).clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+
+    labels, held_out = np.array([0] * 200 + [1] * 10), np.array([0] * 60 + [1] * 60)
+    images, val = made(labels), made(held_out)
+    data = {"train": (images, labels), "val": (val, held_out)}
+    settings = ("paper/cifar", *TINY, PROBED, "steps=1", "epochs=none", "optimizer.lr=1e-9")
+    recall = []
+    for each in (None, balance):
+        run = resnets.train(*settings, data=data, out=tmp_path / str(each), device="cpu", balance=each)
+        recall.append(resnets.evaluate(run, data=data).metrics["classes"]["1"]["recall"])
+    assert recall[1] > recall[0] + 0.1
 
 
 @pytest.mark.parametrize("size", [9, 60])

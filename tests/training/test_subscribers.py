@@ -46,8 +46,16 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "error",
-    [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.ENOSPC, "No space left"), KeyError("a bug"),
-     UnicodeEncodeError("ascii", "x", 0, 1, "no"), MemoryError()],
+    [
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        KeyError("a bug"),
+        *(
+            pytest.param(error, marks=pytest.mark.slow)
+            for error in (
+                OSError(errno.ENOSPC, "No space left"), UnicodeEncodeError("ascii", "x", 0, 1, "no"), MemoryError(),
+            )
+        ),
+    ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_a_subscriber_that_raises_is_reported_once_and_the_run_ends_as_ever(

@@ -108,9 +108,17 @@ def build_training(
         bn_batch=training.bn_batch,
         rows=training.rows,
         workers=plan.workers,
-        size_at=training.length.input_size if training.length.planned else None,
+        size_at=_sizes(training, extends=phase is not None and phase.extends),
     )
     return training, batches
+
+
+def _sizes(training: Training, *, extends: bool) -> Callable[[int], int | None] | None:
+    """The size of the inputs of each step; None for that of the recipe's length. An extension has the last size: it
+    goes on from where the schedule ended, whatever length was planned or cut."""
+    if extends:
+        return lambda step: training.recipe.augmentations.size_at(1.0)
+    return training.length.input_size if training.length.planned else None
 
 
 def batches_for(

@@ -5,15 +5,18 @@ A batch is a function of the step, so any step can be run again (`resnets replay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from resnets.core.display import names
-from resnets.core.errors import TrainingError
+from resnets.core.errors import FileError, TrainingError
 from resnets.core.renamed import renamed_fields
 from resnets.data.loader import Batches
+from resnets.training.events import Event
+from resnets.training.schedules import Plateau
 from resnets.training.step import Training
 
 _NAMED = 5
@@ -66,6 +69,37 @@ class Diagnosis:
             "warmup, set clip_norm=1, or leave such steps out with nonfinite=skip. "
             f"See it again with resnets replay RUN --step {self.step}."
         )
+
+
+def repeat(training: Training, batches: Batches, end: int, history: Sequence[Event], *, pending: bool) -> None:
+    """Makes the steps after those that are done, up to `end`, again.
+
+    A schedule that depends on evaluations gets the losses that these had in the run.
+
+    Args:
+        history: the events of the run.
+        pending: whether the evaluation after the steps that are done is still to come.
+
+    Raises:
+        FileError: the log lacks one of these evaluations.
+    """
+    losses = {event["step"]: event.get("loss") for event in history if event["event"] == "evaluation"}
+
+    def evaluated() -> None:
+        if not isinstance(training.recipe.schedule, Plateau):
+            return
+        if training.steps_done not in losses:
+            raise FileError(
+                f"The log has no evaluation after step {training.steps_done}, and the learning rate depends on it."
+            )
+        training.update_schedule(losses[training.steps_done])
+
+    if pending:
+        evaluated()
+    for batch in batches.between(training.steps_done, end):
+        training.step(batch)
+        if training.steps_done in training.length.evaluated_after:
+            evaluated()
 
 
 def diagnose(training: Training, batches: Batches, step: int) -> Diagnosis:

@@ -55,7 +55,7 @@ def run(
         if step == training.total_steps:
             training.finish(batches)
         scores = evaluate()
-        training.update_schedule(scores)
+        training.update_schedule(scores.metrics["loss"])
         figures = {k: v for k, v in scores.summary().items() if not isinstance(v, dict)}
         emit({"event": "evaluation", "step": step, "epoch": step * recipe.batch / samples, **figures})
         if callback:

@@ -11,7 +11,7 @@ has not ended: resumed, it writes them again.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -23,10 +23,13 @@ from resnets.evaluation.predictor import NetworkPredictor
 from resnets.evaluation.scoring import Scores
 from resnets.modalities.inputs import open_reader
 from resnets.reporting.report import write_predictions, write_report
-from resnets.reporting.sample_facts import SECONDS, sample_facts
+from resnets.reporting.sample_facts import SECONDS, sample_facts, scored_groups
 from resnets.tasks.catalog import AnyTask, open_task
+from resnets.tasks.classification.interval import clustered
+from resnets.tasks.metric import Metric
 from resnets.tasks.samples import SampleFacts
 from resnets.training import agreement
+from resnets.training.callbacks import goodness
 from resnets.training.evaluate import RunEvaluator, network_of
 from resnets.training.plan import Plan
 from resnets.training.prepare import PreparedData
@@ -58,6 +61,7 @@ class ModelFiles:
         count = plan.recipe.soup
         self._soup = Ingredients(folder.soup, count, plan.monitored or plan.headline) if count else None
         self._best: Scores | None = None  # of best.safetensors, where this process wrote it
+        self._test: dict[str, Any] | None = None  # what the report says of test
 
     def save_best(self, scores: Scores) -> None:
         """Saves the current weights as the best model so far. Called on rank 0."""
@@ -92,6 +96,11 @@ class ModelFiles:
         if (monitor is not None or self._soup is not None) and ranks.is_main:
             model_file.save(self._folder.last, weights, card)
         soup = self._soup.cook(evaluate.weights, ranks) if self._soup is not None else None
+        if soup is not None and monitor is not None and has_best:
+            # Of an extension: its soup is of its own evaluations, and one before them may have been better.
+            best = agreement.from_rank_0(ranks, lambda: self._goodness_of_best(monitor))
+            own = goodness(monitor, soup.scores.metrics)
+            soup = None if best is not None and (own is None or own[0] < best[0]) else soup
         if soup is not None:
             self._recorder.emit(soup.event)
             weights, scores = soup.weights, soup.scores
@@ -131,7 +140,14 @@ class ModelFiles:
         except DataError as error:
             self._recorder.warn(f"The model is not scored on test: {error}")
             return scores
-        return scores if found is None else replace(scores, metrics=scores.metrics | {"test": _metrics(found)})
+        if found is None:
+            return scores
+        metrics = _metrics(found)
+        groups = None
+        if card.settings.single_label:
+            groups = scored_groups(self._data.splits.split("test"), found.ids, card.recipe)
+        self._test = metrics | ({} if groups is None else clustered(found.records, groups.of))
+        return replace(scores, metrics=scores.metrics | {"test": metrics})
 
     def _weights(self) -> dict[str, Tensor]:
         return self._training.evaluated_network.state_dict()
@@ -174,6 +190,7 @@ class ModelFiles:
             samples=samples,
             command=repeating(self._plan, folder, self._training.ranks.world),
             predictions=folder.predictions.name,
+            test=self._test,
         )
         write_predictions(folder.predictions, scores, dataset, card)
 
@@ -182,6 +199,9 @@ class ModelFiles:
         if not path.exists():
             self._recorder.warn(f"{path} is gone, so that model.safetensors is the model of the last step.")
         return path.exists()
+
+    def _goodness_of_best(self, monitor: Metric) -> tuple[float, ...] | None:
+        return goodness(monitor, self._load_best()[1].metrics) if self._folder.best.exists() else None
 
     def _load_best(self) -> tuple[dict[str, Tensor], ModelCard]:
         path = self._folder.best

@@ -1,9 +1,9 @@
 """A linear probe: logistic regression on the features of a network, for the layer of logits to begin with.
 
 With the features x of N samples, centred and divided by their standard deviation over all features alike, their
-classes y, and the layer's present weights W0, the new ones W and biases b minimise
+classes y, the weight v of each sample, and the layer's present weights W0, the new ones W and biases b minimise
 
-    1/N sum -log softmax(W x + b)[y] + lambda/2 ||W - W0||^2
+    1/(sum v) sum -v log softmax(W x + b)[y] + lambda/2 ||W - W0||^2
 
 which has one minimum but for a constant added to all biases. lambda is chosen by cross-validation: of those whose loss
 is not clearly above the lowest, the largest, as glmnet does (Friedman et al. 2010, section 2.5, by another margin).
@@ -38,6 +38,7 @@ def fit_head(
     bias0: NDArray[Any],
     *,
     samples: NDArray[np.int64] | None = None,
+    class_weights: Sequence[float] | None = None,
     lambdas: Sequence[float] = LAMBDAS,
 ) -> tuple[Floats, Floats, float]:
     """Fits a linear layer to features.
@@ -48,6 +49,7 @@ def fit_head(
         weight0: (K, D) what the weights are drawn to; 0 for classes of which nothing is known.
         bias0: (K,) the biases to begin with; those of classes without a sample stay.
         samples: (N,) the sample that each row is a view of; views of one are held out together. By default its own.
+        class_weights: (K,) the weight of the samples of each class; by default 1.
         lambdas: of which one is chosen, falling, by the mean loss on samples that were held out, in stratified 5-fold
             cross-validation (of more than `FEW` rows, on a fifth); a single one is taken as it is.
 
@@ -63,7 +65,8 @@ def fit_head(
     start = start * deviation
     # What is learnt, W - W0, is a sum of samples: where they are fewer than features, in their coordinates.
     basis = np.linalg.svd(x, full_matrices=False)[2] if len(x) < x.shape[1] else np.eye(x.shape[1])
-    problem = _Problem(x @ basis.T if len(x) < x.shape[1] else x, x @ start.T, y)
+    of_class = np.ones(len(bias)) if class_weights is None else np.asarray(class_weights, np.float64)
+    problem = _Problem(x @ basis.T if len(x) < x.shape[1] else x, x @ start.T, y, of_class[y])
     fold_of = _folds(y, np.arange(len(y)) if samples is None else samples)
     chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
     everything = np.ones(len(y), bool)
@@ -81,12 +84,14 @@ class _Problem:
         x: (N, D) centred and scaled features.
         offset: (N, K) the logits that the weights to begin with give them, without biases.
         y: (N,) classes.
+        v: (N,) weights, 0 or more.
     """
 
-    def __init__(self, x: Floats, offset: Floats, y: NDArray[np.int64]) -> None:
+    def __init__(self, x: Floats, offset: Floats, y: NDArray[np.int64], v: Floats) -> None:
         self.x = x
         self.offset = offset
         self.y = y
+        self.v = v
 
     def fit(self, rows: NDArray[np.bool_], change: Floats, bias: Floats, strength: float) -> tuple[Floats, Floats]:
         """Returns the change of the weights (K, D) and the biases (K,) of the minimum over the samples of `rows`.
@@ -96,17 +101,19 @@ class _Problem:
         """
         from scipy.optimize import minimize
 
-        x, offset, y = self.x[rows], self.offset[rows], self.y[rows]
+        x, offset, y, v = self.x[rows], self.offset[rows], self.y[rows], self.v[rows]
         (classes, size), number = change.shape, np.arange(len(y))
-        present = np.isin(np.arange(classes), y)
+        present = np.isin(np.arange(classes), y[v > 0])
+        total = float(v.sum()) or 1.0
 
         def objective(parameters: Floats) -> tuple[float, Floats]:
             weights, biases = parameters[:-classes].reshape(classes, size), parameters[-classes:]
             log_probabilities = _log_softmax(offset + x @ weights.T + biases)
-            loss = -log_probabilities[number, y].mean() + strength / 2 * float((weights * weights).sum())
+            loss = -(v * log_probabilities[number, y]).sum() / total + strength / 2 * float((weights * weights).sum())
             gradient = np.exp(log_probabilities)
             gradient[number, y] -= 1
-            gradient /= len(y)
+            gradient *= v[:, None]
+            gradient /= total
             of_biases = gradient.sum(0) * present
             return loss, np.concatenate([(gradient.T @ x + strength * weights).reshape(-1), of_biases])
 
@@ -120,9 +127,9 @@ class _Problem:
         return found[:-classes].reshape(classes, size), found[-classes:]
 
     def loss(self, rows: NDArray[np.bool_], change: Floats, bias: Floats) -> float:
-        """Returns the summed cross-entropy of the samples of `rows`."""
+        """Returns the summed cross-entropy of the samples of `rows`, each times its weight."""
         log_probabilities = _log_softmax(self.offset[rows] + self.x[rows] @ change.T + bias)
-        return -float(log_probabilities[np.arange(int(rows.sum())), self.y[rows]].sum())
+        return -float((self.v[rows] * log_probabilities[np.arange(int(rows.sum())), self.y[rows]]).sum())
 
 
 def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]) -> float:

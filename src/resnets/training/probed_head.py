@@ -22,6 +22,7 @@ from resnets.modalities.batch import Loaded
 from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
 from resnets.models.resnet import backbone_of
+from resnets.tasks.balance import loss_weights
 from resnets.tasks.base import Task
 from resnets.training import agreement, probe
 from resnets.training.distributed import Ranks
@@ -36,7 +37,7 @@ def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, 
 
     The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them; where it looks at mirror
     images too (tta "flip"), of both. The layer is drawn to the rows that the initial weights gave it, and to 0 for the
-    other classes.
+    other classes. Classes weigh as `balance` says.
 
     Raises:
         DataError: a sample cannot be read, and the recipe does not say to leave that out.
@@ -50,8 +51,11 @@ def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, 
     targets = batches.dataset.targets[task.settings.targets[0]][read]
     layer = backbone_of(network).fc
     weight0, bias0 = _known_rows(layer, recipe, task)
+    # Drawn as often as others, the samples of a class have in the mean the weight that "weights" gives them.
+    balance = "weights" if recipe.balance == "sampling" else recipe.balance
+    of_class = loss_weights(balance, recipe.task, batches.dataset)
     weight, bias, strength = agreement.from_rank_0(
-        ranks, lambda: probe.fit_head(features, targets, weight0, bias0, samples=read)
+        ranks, lambda: probe.fit_head(features, targets, weight0, bias0, samples=read, class_weights=of_class)
     )
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))

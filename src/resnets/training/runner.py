@@ -22,7 +22,7 @@ from resnets.training.build import arithmetic_of, build_training, initial_networ
 from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.deterministic import reserve_cublas
-from resnets.training.diagnosis import Diagnosis, diagnose
+from resnets.training.diagnosis import Diagnosis, diagnose, repeat
 from resnets.training.distributed import LIMIT, Ranks, process_group
 from resnets.training.environment import Environment
 from resnets.training.events import Subscriber
@@ -199,8 +199,8 @@ def replay(folder: RunFolder, step: int) -> Diagnosis:
         if found is not None:
             restore(training, found, folder)
         training.prepare(batches)
-        for batch in batches.between(training.steps_done, step - 1):
-            training.step(batch)
+        pending = found is not None and found.state.evaluation_pending
+        repeat(training, batches, step - 1, read_log(folder.log), pending=pending)
         return replace(diagnose(training, batches, step - 1), notes=data.notes)
 
 

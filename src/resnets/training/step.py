@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from resnets.core import rng
 from resnets.core.devices import abilities, float64_device, to_device
 from resnets.data.loader import Batches
-from resnets.evaluation.scoring import Scores
 from resnets.modalities.batch import Batch
 from resnets.nn.stochastic import Stochastic, set_rng_keys
 from resnets.tasks.base import Task
@@ -243,10 +242,9 @@ class Training:
         share = len(self.micro_batches) * self.micro_batch / self.recipe.batch
         precise_bn(self.evaluated_network, images, self.ranks, share)
 
-    def update_schedule(self, scores: Scores) -> None:
-        """Passes an evaluation to a schedule that depends on it."""
+    def update_schedule(self, loss: float | None) -> None:
+        """Passes the loss of an evaluation, None where none could be computed, to a schedule that depends on it."""
         if isinstance(self.recipe.schedule, Plateau):
-            loss = scores.metrics["loss"]  # None where no sample has a target that counts
             self.plateau.update(self.recipe.schedule, math.nan if loss is None else float(loss))
 
     def state(self) -> dict[str, Tensor]:

@@ -76,6 +76,9 @@ class Teacher:
         theirs = F.log_softmax(self.logits(batch["inputs"]) / temperature, 1)
         ours = F.log_softmax(outputs[0].float() / temperature, 1)
         divergence = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
+        weights = task.weight(batch)
+        if weights is not None:  # as in the task's own loss
+            divergence = divergence * weights.to(divergence)
         parts = {name: (1 - weight) * value for name, value in own.items()}
         return parts | {"distillation": weight * temperature**2 * divergence}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ import resnets
 from resnets.cli import main
 from resnets.training import checkpoint, time_budget
 from resnets.training.budget import BudgetState, TimeBudget
+from resnets.training.build import build_training
+from resnets.training.distributed import Ranks
+from resnets.training.extension import phases_of
 from resnets.training.length import PlannedLength
 from resnets.training.plan import read_plan
+from resnets.training.prepare import reopen
+from resnets.training.run_folder import RunFolder
 from resnets.training.schedules import factor
 from resnets.training.used_time import read_used
 from tests.training.cut import cut_after, wait_for_checkpoints
@@ -166,6 +172,18 @@ def test_a_finished_run_is_made_longer_from_where_it_ended(whole: Path, capsys: 
     assert (extension["step"], extension["steps"]) == (44, 54)
     assert len(plans_of(whole)) == 3
     assert resnets.replay(whole, step=43).step == 43
+
+
+def test_a_run_whose_crops_grew_is_made_longer_at_their_last_size(data: Path, tmp_path: Path) -> None:
+    """Though no length but the budget was given, or patience ended it before its schedule."""
+    run = trained(data, tmp_path / "r", *GROWING)
+    resnets.resume(run, epochs="+1")
+    plan = read_plan(run / "recipe.json")
+    opened = reopen(plan, RunFolder(run))
+    for recipe in (plan.recipe, replace(plan.recipe, epochs=None)):
+        phase = phases_of(replace(plan, recipe=recipe), len(opened.train))[-1]
+        _, batches = build_training(replace(plan, recipe=recipe), opened, Ranks(), phase, restored=True)
+        assert {batches.make(step)["inputs"].shape[-1] for step in (44, 53)} == {16}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from resnets.cli import main
 from resnets.core.errors import DataError, FileError, UsageError
 from resnets.training import checkpoint
 from resnets.training.lock import locked
-from tests.training.cut import cut_after
+from tests.training.cut import cut_after, wait_for_checkpoints
 from tests.training.resume.conftest import EVERY
 from tests.training.runs import arguments, curve, events, sha_of
 
@@ -25,7 +25,9 @@ def test_workers_and_checkpoints_change_nothing(data: Path, whole: Path, tmp_pat
     assert curve(tmp_path / "r") == curve(whole)
 
 
-@pytest.mark.parametrize("step", [10, 25, 40, 60])
+@pytest.mark.parametrize(
+    "step", [pytest.param(10, marks=pytest.mark.slow), 25, 40, pytest.param(60, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_ends_as_the_uninterrupted_one(step: int, data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     cut_after(data, out, step)
@@ -106,3 +108,17 @@ def test_the_best_model_is_kept_beside_the_last(data: Path, tmp_path: Path) -> N
     losses = [e["loss"] for e in events(tmp_path / "r") if e["event"] == "evaluation"]
     best = resnets.load(tmp_path / "r" / "best.safetensors")
     assert best.card.metrics["loss"] == min(losses)
+
+
+def test_a_step_after_a_drop_of_the_rate_is_replayed_at_the_rate_of_the_run(data: Path, tmp_path: Path) -> None:
+    more = ("schedule=Plateau", "schedule.patience=1", "schedule.threshold=0.5")
+    out = tmp_path / "r"
+    assert main(arguments(data, out, *EVERY, *more, "--keep", "20")) == 0
+    rates = {e["step"]: e["lr"] for e in events(out) if e["event"] == "step"}
+    step = max(rates)
+    expected = resnets.replay(out, step=step)
+    wait_for_checkpoints()
+    checkpoint.remove(out / "checkpoint", [each for each in checkpoint.steps(out / "checkpoint") if each > 10])
+    assert len({rate for each, rate in rates.items() if 10 < each <= step}) > 1
+    found = resnets.replay(out, step=step)
+    assert (found.loss, found.gradient_norm) == (expected.loss, expected.gradient_norm)

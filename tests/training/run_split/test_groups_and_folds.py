@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import statistics
 from collections.abc import Iterable
@@ -132,6 +133,10 @@ def test_a_share_is_held_out_beside_a_test_split_and_test_is_scored_once(scans: 
     trained, held_out = split_of(tmp_path / "r")
     assert 10 < len(held_out) < 30
     assert len(trained) + len(held_out) == 48
+    by_patient = ("--val-share", 0.4, "--group-by", r"patient(\d+)")
+    assert call(*TRAIN, "--data", root, "--out", tmp_path / "g", *by_patient).code == 0
+    page = (tmp_path / "g" / "report.html").read_text()
+    assert re.search(f"clustered by {PATIENTS} groups.{{0,80}}scored once, when training had ended", page, re.DOTALL)
     without = call(*TRAIN, "--data", root, "--out", tmp_path / "s", "--val-share", 0, "--json").json
     assert (without["split"], (tmp_path / "s" / "split.jsonl.gz").exists()) == ("test", False)
     default = call(*TRAIN, "--data", root, "--out", tmp_path / "t", "--json").json
