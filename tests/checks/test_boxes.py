@@ -255,3 +255,15 @@ def test_what_training_refuses_is_an_error_here(tmp_path: Path) -> None:
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat, cat]\n")
     result = call("check", root, "--format", "yolo")
     assert (result.code, "two classes are called cat" in result.err) == (2, True)
+
+
+def test_what_training_notes_is_a_warning(tmp_path: Path) -> None:
+    root = farm(tmp_path, "yolo")
+    Path(file_of(root, "yolo")).unlink()
+    (problem,) = resnets.check(root, only="missing_annotation").problems
+    assert (problem.severity, "1 image without a label file" in problem.detail) == ("warning", True)
+    voc = farm(tmp_path / "voc", "voc")
+    lists = sorted((voc / "ImageSets" / "Main").glob("*.txt"))
+    lists[0].write_text("\n".join(lists[0].read_text().splitlines()[1:]) + "\n")
+    (problem,) = resnets.check(voc, only="loose_file").problems
+    assert (problem.severity, "were left out (1)" in problem.detail) == ("warning", True)

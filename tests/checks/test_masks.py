@@ -84,3 +84,25 @@ def test_fast_compares_sizes_alone(root: Path) -> None:
     write_mask(root / "trainannot" / "2.png", 0, 1, size=(48, 60))
     write_mask(root / "trainannot" / "3.png", 0, 9)
     assert check(root, fast=True) == {("error", "mask_size", str(root / "trainannot" / "2.png"))}
+
+
+def test_masks_of_which_training_leaves_one_class_are_refused(root: Path) -> None:
+    """Black and white: 255 is ignored unless it is said to be a class."""
+    (root / "classes.txt").unlink()
+    for path in root.glob("*annot/*.png"):
+        write_mask(path, 0, 255)
+    (problem,) = resnets.check(root).problems
+    assert problem.severity == "error"
+    assert "besides 255, which is ignored, the masks have one class" in problem.detail
+    assert "task.ignore=none" in problem.detail
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_mask_is_as_large_as_its_upright_image(root: Path, fast: bool) -> None:
+    image = Image.open(root / "train" / "0.png").convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / "train" / "0.png").unlink()
+    image.transpose(Image.Transpose.ROTATE_90).save(root / "train" / "0.jpg", exif=exif)
+    write_mask(root / "trainannot" / "0.png", 0, 1, 255, size=image.size[::-1])
+    assert "mask_size" not in {each.kind for each in resnets.check(root, fast=fast).problems}

@@ -103,3 +103,14 @@ def test_without_decoding_the_same_bytes_are_found(tmp_path: Path) -> None:
     found = problems(resnets.check(path, fast=True))
     assert {"duplicate", "truncated"} <= {kind for _, kind, _ in found}
     assert "check_failed" not in {kind for _, kind, _ in found}
+
+
+def test_an_image_whose_name_has_another_dot_is_named(tmp_path: Path) -> None:
+    """WebDataset takes the ending to begin at the first dot."""
+    odd = [("at 10.20.30.jpg", jpeg(9)), ("at 10.20.30.cls", b"cat")]
+    more = [("1.depth.png", jpeg(8))]  # beside an image of that name
+    path = write_shard(tmp_path / "a.tar", [*labelled(6), *odd, *more])
+    (problem,) = [each for each in resnets.check(path).problems if each.severity == "error"]
+    assert (problem.kind, problem.path) == ("bad_row", f"{path}/at 10.20.30.jpg")
+    with pytest.raises(resnets.DataError, match="has a dot before its ending"):
+        resnets.train("photos", data=str(path), out=tmp_path / "r")

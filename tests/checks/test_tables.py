@@ -167,3 +167,11 @@ def test_groups_and_folds_that_training_refuses_are_named_by_their_lines(root: P
     (problem,) = resnets.check(path).problems
     assert (problem.kind, problem.severity) == ("bad_row", "warning")
     assert "line 6 has no fold" in problem.detail
+
+
+def test_several_labels_are_the_same_in_any_order(root: Path) -> None:
+    copy = root / "train" / "cat" / "copy.jpg"
+    shutil.copy(root / "train" / "cat" / "0.jpg", copy)
+    rows = [f"train/{name}/{number}.jpg,{name}" for name in ("cat", "dog") for number in range(1, 4)]
+    path = table(root, "train/cat/0.jpg,cat;dog", "train/cat/copy.jpg,dog;cat", header="path,labels", rows=rows)
+    assert {each.kind for each in resnets.check(path, only="label_conflict,duplicate").problems} == {"duplicate"}

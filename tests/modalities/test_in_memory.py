@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,20 @@ def test_what_is_no_data_is_refused(data: Any, error: type[Exception], reason: s
     with pytest.raises(error, match=reason):
         train(data, tmp_path / "r", epochs=1)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_sweep_goes_on_and_a_step_is_replayed_where_the_data_is_given_again(tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    whole = train(made(), out, "steps=2", "epochs=none", "normalize=channels", sweep=("seed=0,1",), val_share=0.3)
+    shutil.rmtree(out / "run-2")
+    with pytest.raises(DataError, match="is not the data that"):
+        resnets.resume(out, data=made(seed=1))
+    again = resnets.resume(out, data=made())
+    assert again.metrics["rows"] == whole.metrics["rows"]
+    with pytest.raises(DataError, match=r"resume\(RUN, data=...\), and so evaluate and replay"):
+        resnets.replay(out / "run-1", step=1)
+    with pytest.raises(DataError, match="is not the data that"):
+        resnets.replay(out / "run-1", step=1, data=made(seed=1))
+    with pytest.raises(UsageError, match="data is for data in memory"):
+        resnets.replay(out / "run-1", step=1, data="photos")
+    assert resnets.replay(out / "run-1", step=2, data=made()).step == 2

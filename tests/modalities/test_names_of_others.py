@@ -156,6 +156,17 @@ def test_a_dataset_of_the_hub_is_read_from_its_cache_first(hub: list[Any], tmp_p
         open_dataset("hf:../x")
 
 
+@pytest.mark.parametrize("label", [[0, 2], 0.731, None, " "])
+def test_labels_that_name_no_class_are_refused(label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = FakeSplit(6, 0)
+    rows.features = {"image": Image_(), "label": SimpleNamespace()}
+    rows._labels = [0, 1, label, 0, 1, 0]
+    library: Any = SimpleNamespace(load_dataset=lambda *given, **more: {"train": rows}, DownloadConfig=dict)
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    with pytest.raises(DataError, match=r"hf:owner/colors \(train\): sample 2 has the label .*whole numbers or names"):
+        open_dataset("hf:owner/colors")
+
+
 def test_what_the_library_itself_reads_is_what_a_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

@@ -104,6 +104,19 @@ def test_overfitting_is_seen_in_the_losses(digits: Digits, tmp_path: Path) -> No
     assert "it overfits" in paragraph(run)
 
 
+def test_a_model_that_was_chosen_before_the_loss_rose_does_not_overfit(digits: Digits, tmp_path: Path) -> None:
+    images, labels = digits
+    wrong = np.random.default_rng(0).random(200) < 0.4
+    noisy = np.where(wrong, (labels[:200] + 3) % 10, labels[:200])
+    settings = ("label_smoothing=0", "augmentations={}", "optimizer.weight_decay=0")
+    data = {"train": (images[:200], noisy), "val": (images[200:], labels[200:])}
+    run = resnets.train(
+        "digits", *SHORT, *settings, data=data, epochs=60, device="cpu", seed=0, out=tmp_path / "run", monitor="loss"
+    )
+    said = paragraph(run)
+    assert "the loss on new samples rises" not in said
+
+
 def records_of(labels: NDArray[np.int64], predicted: NDArray[np.int64], confidence: float = 0.95) -> SampleRecords:
     right = labels == predicted
     return {
@@ -191,3 +204,17 @@ def test_a_leak_into_test_is_found_beside_val(digits: Digits, tmp_path: Path) ->
     resnets.evaluate(run, device="cpu", out=tmp_path / "test")
     said = paragraph_of(tmp_path / "test" / "report.html")
     assert said.startswith("These figures cannot be trusted. 4 of the 104 samples are among the training samples")
+
+
+def test_files_that_are_alike_at_their_ends_alone_are_no_leak(tmp_path: Path) -> None:
+    """Scans with black borders, of one size and not compressed."""
+    g = np.random.default_rng(0)
+    for number in range(24):
+        pixels = np.zeros((200, 64), np.uint8)
+        pixels[80:120] = g.integers(0, 255, (40, 64)) // (1 + number % 2)
+        folder = tmp_path / "data" / ("val" if number >= 16 else "train") / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.pgm")
+    shutil.copy(tmp_path / "data" / "train" / "0" / "0.pgm", tmp_path / "data" / "val" / "0" / "copy.pgm")
+    run = resnets.train("digits", *SHORT, data=tmp_path / "data", epochs=1, device="cpu", out=tmp_path / "run")
+    assert '"leaked_samples": 1' in (run.folder / "log.jsonl").read_text()

@@ -50,7 +50,7 @@ def list_boxes(path: Path, format: str) -> Inventory:
     found = Inventory(annotations.root, format, "image", classes=listed.classes, boxes=annotations)
     for fault in faults:
         # Images that no JSON file lists are left out by training too; others are refused.
-        passed_over = format == "coco" and fault.kind == "missing_annotation"
+        passed_over = fault.is_note or (format == "coco" and fault.kind == "missing_annotation")
         related = (fault.image,) if fault.image else ()
         severity = "warning" if passed_over else None
         found.add(fault.kind, fault.path, fault.message, *related, box=fault.box, as_severity=severity)

@@ -20,8 +20,10 @@ from resnets.checks.shards import list_shards
 from resnets.checks.tables import list_tables
 from resnets.core.errors import DataError, ResnetsError, UsageError, lookup
 from resnets.core.urls import local_path
+from resnets.modalities.base import DatasetSplits
 from resnets.modalities.catalog import FORMATS, NAMES, find_format, is_file_of_data, open_dataset
 from resnets.modalities.mistaken_data import mistaken_data
+from resnets.tasks.catalog import find as find_task
 
 
 class UnreadableDataError(DataError):
@@ -166,10 +168,15 @@ def list_data(data: str, format: str | None = None) -> Inventory:
         found = LISTERS[name](path)
         if not found.samples and not found.problems:
             raise DataError(f"{data} holds no samples.")
-        found.refusal = lambda: FORMATS[name].open(path)
+        found.refusal = lambda: _adapted(FORMATS[name].open(path))
         return found
     except DataError as error:
         raise UnreadableDataError(str(error)) from error
+
+
+def _adapted(splits: DatasetSplits) -> DatasetSplits:
+    """The data as training reads it, by the settings that its task has where none are given."""
+    return find_task(splits.train.task).adapt(splits)
 
 
 def _refusal(inventory: Inventory, data: str) -> list[Problem]:

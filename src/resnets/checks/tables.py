@@ -76,6 +76,7 @@ def _add(found: Inventory, row: Row, table: Path, split: SplitName | None, colum
         if column not in cells:
             raise DataError(f"{place} has no {column}, which the other rows have.")
         label = parse_target(column, cells[column], place)
+        label = tuple(sorted(label)) if isinstance(label, tuple) else label  # in whichever order they are written
     except DataError as error:
         reasons.append(str(error))
     try:
@@ -178,6 +179,6 @@ def _match_classes(found: Inventory, path: Path) -> None:
             detail = f"{sample.place}: the label {strangers[0]} is nowhere in train."
             found.add("unknown_class", found.path(number), detail)
         else:
-            matched = tuple(own[name] for name in names)
+            matched = tuple(sorted({own[name] for name in names}))
             label = matched if isinstance(sample.label, tuple) else matched[0]
             found.samples[number] = replace(sample, label=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,19 +57,35 @@ def recorded_leak(history: Sequence[Mapping[str, Any]], split: str, samples: int
 
 
 def shared_files(train: Dataset, other: Dataset, tables: FileTables) -> list[int]:
-    """The numbers of the samples of `other` whose file has the size and the first and last 4 KiB of one of `train`.
+    """The numbers of the samples of `other` whose file has the bytes of one of `train`.
 
-    Nothing is read that `tables` has. `resnets check` compares what the files decode to. Empty where samples are no
-    files.
+    Only files are read whose size and first and last 4 KiB, which `tables` has, are those of another one. `resnets
+    check` compares what the files decode to. Empty where samples are no files.
     """
     mine, theirs = tables.of(train), tables.of(other)
     if not mine or not theirs:
         return []
-    return np.flatnonzero(np.isin(_keys(theirs[0]), _keys(mine[0]))).tolist()
+    own, others = _keys(mine[0]), _keys(theirs[0])
+    candidates = np.flatnonzero(np.isin(others, own) & (theirs[0].records["size"] >= 0)).tolist()
+    alike: dict[int, list[int]] = {}
+    for number in np.flatnonzero(np.isin(own, others[candidates]) & (mine[0].records["size"] >= 0)).tolist():
+        alike.setdefault(int(own[number]), []).append(number)
+    return [
+        number
+        for number in candidates
+        if any(_same(mine[0].path(each), theirs[0].path(number)) for each in alike.get(int(others[number]), ()))
+    ]
 
 
 def _keys(files: Files) -> NDArray[np.int64]:
-    """(N,) a hash of each file; those that cannot be read have numbers of their own."""
+    """(N,) a hash of the size and of both ends of each file."""
     records = files.records
     digests = np.frombuffer(np.ascontiguousarray(records["digest"]).tobytes(), "<i8").reshape(len(records), 2)
-    return np.where(records["size"] < 0, -1 - files.indices, digests[:, 0] ^ records["size"])
+    return np.asarray(digests[:, 0] ^ records["size"])
+
+
+def _same(first: str, second: str) -> bool:
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False

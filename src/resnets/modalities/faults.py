@@ -15,6 +15,7 @@ class Fault:
     Args:
         image: which an annotation is of; "" for none.
         box: of an annotation: left, top, right and bottom in pixels of that image.
+        is_note: whether training goes on, and has it in its notes.
     """
 
     kind: str
@@ -22,6 +23,7 @@ class Fault:
     message: str
     image: str = ""
     box: tuple[float, float, float, float] | None = None
+    is_note: bool = False
 
 
 Faults = list[Fault]
@@ -32,3 +34,10 @@ def refuse(faults: Faults | None, kind: str, path: object, message: str, **more:
     if faults is None:
         raise DataError(message)
     faults.append(Fault(kind, str(path), message, **more))
+
+
+def remark(notes: list[str], faults: Faults | None, kind: str, path: object, message: str) -> None:
+    """Appends to the notes of the data, and to `faults` where there is such a list."""
+    notes.append(message)
+    if faults is not None:
+        faults.append(Fault(kind, str(path), message, is_note=True))

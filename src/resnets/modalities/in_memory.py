@@ -58,7 +58,7 @@ def registered(name: str) -> DatasetSplits:
     if name not in _REGISTERED:
         raise DataError(
             f"{name[: len(PREFIX) + 12]}... was in the memory of the program that trained on it. Give it again, in "
-            "Python: resnets.resume(RUN, data=...) or resnets.evaluate(RUN, data=...)."
+            "Python, as data: resnets.resume(RUN, data=...), and so evaluate and replay."
         )
     return _REGISTERED[name]
 

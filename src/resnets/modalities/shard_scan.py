@@ -47,12 +47,13 @@ def scan_shard(shard: Path, faults: Faults | None = None) -> ShardPart:
     """
     images: dict[str, tuple[str, int, int]] = {}
     labels: dict[str, dict[str, tuple[int, int]]] = {}
+    dotted: dict[str, str] = {}
     rows: list[tuple[int, int, int, bytes, int]] = []
     names: list[bytes] = []
     texts: list[bytes] = []
     try:
         with open(shard, "rb") as file:
-            _list_members(file, shard, images, labels, faults)
+            _list_members(file, shard, images, labels, dotted, faults)
             for stem, (name, offset, size) in images.items():
                 found = labels.pop(stem, {})
                 ending = next((each for each in LABELS if each in found), "")
@@ -76,6 +77,13 @@ def scan_shard(shard: Path, faults: Faults | None = None) -> ShardPart:
                 rows.append((0, offset, size, *_examined(file, offset, size)))
     except OSError as error:
         refuse(faults, "unreadable", shard, f"{shard} cannot be read ({error}): take another copy of it.")
+    for stem, name in dotted.items():
+        if stem not in images:
+            message = (
+                f"{shard}: the name of {name} has a dot before its ending, and WebDataset takes the ending to begin at "
+                "the first one: take other dots out of the names of samples."
+            )
+            refuse(faults, "bad_row", f"{shard}/{name}", message)
     if faults is not None:
         for stem, found in labels.items():
             own = f"{stem}{next(iter(found))}"
@@ -91,9 +99,11 @@ def _list_members(
     shard: Path,
     images: dict[str, tuple[str, int, int]],
     labels: dict[str, dict[str, tuple[int, int]]],
+    dotted: dict[str, str],
     faults: Faults | None,
 ) -> None:
-    """Adds name, place and size of each image, and places and sizes of the labels, by the names of samples."""
+    """Adds name, place and size of each image, places and sizes of the labels, and the names of other images, by the
+    names of samples."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _members(tar):
@@ -108,6 +118,8 @@ def _list_members(
                     refuse(faults, "bad_row", f"{shard}/{name}", message)
                 elif ending in IMAGES.endings:
                     images[stem] = name, *place
+                elif IMAGES.has(name):
+                    dotted[stem] = name
             file.seek(tar.offset)
             rest = file.read(tarfile.BLOCKSIZE)
             if rest and (len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0")):  # tarfile ends there in silence

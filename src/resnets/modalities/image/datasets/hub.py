@@ -66,6 +66,8 @@ def open_hub(name: str) -> DatasetSplits:
         if split not in by_split:
             continue
         values = list(by_split[split][label])
+        if not names:
+            _refuse_other_labels(values, f"hf:{name} ({split})")
         if not classes:
             classes = tuple(sorted({str(value) for value in values}))
         found[split] = MapImages(
@@ -132,6 +134,15 @@ def _columns(features: Mapping[str, Any], name: str) -> tuple[str, str, tuple[st
 def _choice(found: list[str], usual: tuple[str, ...]) -> str | None:
     """The only one of `found`, else the first of the usual names among them."""
     return found[0] if len(found) == 1 else next((name for name in usual if name in found), None)
+
+
+def _refuse_other_labels(values: list[Any], where: str) -> None:
+    """Raises DataError where a label is neither a whole number nor a text, such as a list of several."""
+    for number, value in enumerate(values):
+        if not isinstance(value, int | str) or (isinstance(value, str) and not value.strip()):
+            raise DataError(
+                f"{where}: sample {number} has the label {value!r:.60}: labels are whole numbers or names of classes."
+            )
 
 
 def _numbers(values: list[Any], classes: tuple[str, ...], numbered: bool, where: str) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 from resnets.core.errors import DataError
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import note_on_alike, same_names
-from resnets.modalities.faults import Faults, refuse
+from resnets.modalities.faults import Faults, refuse, remark
 from resnets.modalities.image.datasets.annotations import Annotations, AnnotationsBuilder
 from resnets.modalities.image.datasets.box_files import ANNOTATION_FOLDERS, Matched, match_files
 from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
@@ -87,13 +87,15 @@ def list_voc(root: Path, faults: Faults | None = None) -> ListedBoxes:
         raise DataError(
             f"{root} holds no XML file with the name of an image: expected are Annotations/ and JPEGImages/."
         )
-    lists, notes = _lists(root), []
+    lists = _lists(root)
+    notes: list[str] = []
     if lists:
         listed = _listed(root, lists, matched, faults)
         if unlisted := len(matched.images) - sum(map(len, listed.values())):
-            notes.append(f"{root}: images in no list of {LISTS.as_posix()} were left out ({unlisted:,}).")
+            message = f"{root}: images in no list of {LISTS.as_posix()} were left out ({unlisted:,})."
+            remark(notes, faults, "loose_file", root, message)
     else:
-        listed = _by_folder(root, sorted(matched.images), notes)
+        listed = _by_folder(root, sorted(matched.images), notes, faults)
         _refuse_unmatched(root, matched.without, faults)
     images = [
         _Image(matched.images[name], matched.annotations[name], split, annotation)
@@ -177,7 +179,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     return ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def _by_folder(root: Path, names: list[str], notes: list[str]) -> dict[SplitName, list[str]]:
+def _by_folder(root: Path, names: list[str], notes: list[str], faults: Faults | None) -> dict[SplitName, list[str]]:
     """The names of each split, which is their first folder; all of them where there is no train."""
     found: dict[SplitName, list[str]] = {}
     outside = []
@@ -190,7 +192,8 @@ def _by_folder(root: Path, names: list[str], notes: list[str]) -> dict[SplitName
     if "train" not in found:
         return {"all": names}
     if outside:
-        notes.append(f"{root}: images beside train/, in no split, were left out ({len(outside):,}): {some(outside)}.")
+        message = f"{root}: images beside train/, in no split, were left out ({len(outside):,}): {some(outside)}."
+        remark(notes, faults, "loose_file", root, message)
     return found
 
 

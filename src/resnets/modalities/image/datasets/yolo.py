@@ -15,7 +15,7 @@ from resnets.core.errors import DataError
 from resnets.core.units import show_count
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import note_on_alike
-from resnets.modalities.faults import Faults, refuse
+from resnets.modalities.faults import Faults, refuse, remark
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box
 from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
@@ -77,7 +77,8 @@ def list_yolo(path: Path, faults: Faults | None = None) -> ListedBoxes:
         splits[split] = np.arange(start, len(builder.images))
     if without:
         count = show_count(without, "image")
-        notes.append(f"{root}: {count} without a label file, which is taken to mean without objects.")
+        message = f"{root}: {count} without a label file, which is taken to mean without objects."
+        remark(notes, faults, "missing_annotation", root, message)
     _refuse_orphans(root, builder, faults)
     classes = tuple(given.names.values())
     notes += note_on_alike(classes, str(file))
@@ -124,14 +125,15 @@ def _splits(
     found = {split: list(dict.fromkeys(names)) for split, names in found.items()}
     if not found and (root / "images").is_dir():
         if absent:
-            notes.append(f"{file} names {some(absent)}, which are not there: images/ is taken whole.")
+            message = f"{file} names {some(absent)}, which are not there: images/ is taken whole."
+            remark(notes, faults, "missing_file", file, message)
         return {"all": _images(root, root / "images", notes, faults)}
     if "train" in given.splits and "train" not in found:
         raise DataError(
             f"{file}: train is {some(given.splits['train'])}, in which there are no images. Put them there."
         )
     if absent:
-        notes.append(f"{file} names {some(absent)}, which are not there, and left out.")
+        remark(notes, faults, "missing_file", file, f"{file} names {some(absent)}, which are not there, and left out.")
     if found and "train" not in found:
         raise DataError(f"{file} has no train: it names the folder of the images to learn from.")
     return found
