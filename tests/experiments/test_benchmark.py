@@ -23,7 +23,9 @@ ALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("head", ALL)
+@pytest.mark.parametrize(
+    "head", [pytest.param(head, marks=[pytest.mark.slow] * (head not in ("linear", "fpn", "maskrcnn"))) for head in ALL]
+)
 def test_training_and_inference_are_measured(head: str) -> None:
     spec = replace(SPEC, head=ALL[head], norm="frozen" if head in HEADS else "batch")
     found = resnets.benchmark(spec, batch=2, size="96x64", steps=2, device="cpu")

@@ -58,6 +58,24 @@ KINDS = (
     "resnest50d_4s2x40d",
     "resnest50d_1s4x24d",
 )
+# Those of which each part is one of another kind's too, at small depth.
+REPEATED = (
+    "resnet26",
+    "resnet50c",
+    "resnet50s",
+    "resnet50t",
+    "resnetv2_18",
+    "resnetv2_34d",
+    "resnetv2_50t",
+    "resnetv2_50d_gn",
+    "resnetblur50d",
+    "resnetaa50",
+    "seresnet18",
+    "skresnet18",
+    "res2next50",
+    "resnest50d_4s2x40d",
+    "cbam_resnet50",
+)
 # timm has these gates, and no name for networks with them.
 UNNAMED: dict[str, Any] = {"cbam_resnet18": BasicBlock, "cbam_resnet50": Bottleneck, "gc_resnet50": Bottleneck}
 WHOLE = ("resnet14t", "resnet26d", "resnet26t", "resnet34d")
@@ -133,7 +151,9 @@ def check_logits_and_gradients(name: str, depths: tuple[int, ...] | None, folder
         assert (parameter.grad - gradients[key]).abs().max() <= 1e-10 * gradients[key].abs().max() + 1e-15, key
 
 
-@pytest.mark.parametrize("name", [*KINDS, *UNNAMED])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in REPEATED)) for name in (*KINDS, *UNNAMED)]
+)
 def test_logits_and_gradients_are_timms_at_small_depth(name: str, tmp_path: Path) -> None:
     check_logits_and_gradients(name, SHALLOW, tmp_path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from resnets.core.errors import UsageError
 from resnets.modalities.image.transforms import Augmentations, Flip
 from resnets.recipes.catalog import find
 from resnets.recipes.fixres import fixres
+from resnets.training.distillation import Distillation
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, Recipe
 from tests.command_line import write_photos
 
@@ -47,3 +49,11 @@ def test_the_last_stage_and_the_classifier_learn_and_the_rest_stays(tmp_path: Pa
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"layer2", "fc"}
     assert load(larger.model).card.preprocessing.shape() == (20, 20)
+
+
+def test_what_the_first_run_did_with_its_weights_is_not_done_again() -> None:
+    first = replace(
+        find("finetune"), fine_tuning=FineTuning(head="probe", unfreeze=(0.1, 0.2)), teacher=Distillation(model="t")
+    )
+    recipe = fixres(first, "small.safetensors", 320)
+    assert (recipe.fine_tuning, recipe.teacher) == (FineTuning(freeze=4), None)

@@ -55,8 +55,10 @@ def test_a_mean_image_needs_its_size() -> None:
     recipe, _ = with_weights(find("paper/cifar"), facts(theirs), keeps_model=True)
     assert recipe.preprocessing == theirs
     larger = replace(find("paper/cifar"), preprocessing=Preprocessing(resize=40, crop=40), normalize="channels")
-    recipe, _ = with_weights(larger, facts(theirs), keeps_model=True)
-    assert (recipe.preprocessing, recipe.normalize) == (larger.preprocessing, "channels")
+    recipe, lines = with_weights(larger, facts(theirs), keeps_model=True)
+    expected = Preprocessing(resize=40, crop=40, mean=(0.25,) * 3, std=(1.0,) * 3)
+    assert (recipe.preprocessing, recipe.normalize) == (expected, "given")
+    assert "The mean image of the weights is of another size" in "".join(lines)
 
 
 def test_a_recipe_for_masks_keeps_its_head_and_its_canvas() -> None:

@@ -83,17 +83,18 @@ def resume(
         raise UsageError("With several ranks, resume the runs one by one, and not those of folds or a sweep together.")
     if folds is not None:
         return _resumed_folds(folder.path, folds, data, epochs, memory_limit, rank_timeout, subscribers)
+    if swept is None and not os.path.lexists(folder.recipe):
+        raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
+    if is_in_memory(data):
+        recorded = read_plan(folder.recipe).recipe if swept is None else swept.recipes[0]
+        require_same(str(data), recorded.data, folder.path)
+        data = None
     if swept is not None:
         if data is not None or epochs is not None or memory_limit is not None:
             raise UsageError(
                 f"--data, --epochs and --memory-limit are for one run: resnets resume {folder.path}/run-1, and so on."
             )
         return sweep_runs(folder.path, swept, again=True)
-    if not os.path.lexists(folder.recipe):
-        raise UsageError(f"There is no run in {run}. Start one with: resnets train --out {run}")
-    if is_in_memory(data):
-        require_same(str(data), read_plan(folder.recipe).recipe.data, folder.path)
-        data = None
     more = parse_epochs(epochs) if epochs is not None else None
     with watch_from_python(is_main()) as progress:
         scores = runner.resume(

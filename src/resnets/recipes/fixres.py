@@ -10,6 +10,7 @@ from typing import cast
 from resnets.core.errors import UsageError
 from resnets.core.signatures import checked_arguments
 from resnets.modalities.image.transforms import Augmentations, Flip
+from resnets.training.fine_tuning import FineTuning
 from resnets.training.plan import read_plan
 from resnets.training.recipe import SGD, Recipe
 from resnets.training.schedules import Cosine
@@ -42,6 +43,7 @@ def fixres(
     resnets train runs/small/recipe.json --weights runs/small --size 160 --epochs 10 fine_tuning.freeze=4
     augmentations.crop=none augmentations.progressive_resize=none augmentations.auto_augment=none
     augmentations.mix=[] optimizer=SGD optimizer.lr=0.001 schedule=Cosine warmup=none label_smoothing=0
+    fine_tuning.head=drawn fine_tuning.unfreeze=[] teacher=none
 
     Args:
         recipe: of the run at the smaller size, or the path of its recipe.json.
@@ -68,7 +70,6 @@ def fixres(
         raise UsageError("fixres is for images of one size: whole images are trained on as they are tested.")
     sized = with_size(recipe, size)
     flips = tuple(each for each in cast(Augmentations, sized.augmentations).transforms if isinstance(each, Flip))
-    frozen = f"fine_tuning.freeze={len(recipe.model.depths)}"  # the stem and all stages but the last
     return replace(
         sized,
         weights=str(weights),
@@ -82,4 +83,6 @@ def fixres(
         repeated_augmentation=1,
         label_smoothing=0.0,
         precise_bn=0,
-    ).with_overrides([frozen])
+        fine_tuning=FineTuning(freeze=len(recipe.model.depths)),  # the stem and all stages but the last
+        teacher=None,
+    )

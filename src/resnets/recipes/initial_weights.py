@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import cast
 
 from resnets.artifacts.weights_facts import WeightsFacts
+from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.inputs import AnyInput
 from resnets.training.recipe import Recipe
 
@@ -27,6 +29,8 @@ def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) ->
         recipe = replace(recipe, preprocessing=preprocessing, normalize="given")
         if weights.notes and preprocessing.summary != weights.preprocessing.summary:
             lines.append(f"The recipe {recipe.name} keeps its own sizes: {preprocessing.summary}.")
+        if getattr(weights.preprocessing, "mean_image", None) and not getattr(preprocessing, "mean_image", None):
+            lines.append("The mean image of the weights is of another size: its mean by channel is subtracted.")
     if not keeps_model:
         recipe = with_network(recipe, weights)
         name = weights.name or f"one of {recipe.model.block} blocks {'-'.join(map(str, recipe.model.depths))}"
@@ -46,17 +50,20 @@ def with_network(recipe: Recipe, weights: WeightsFacts) -> Recipe:
 
 
 def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:
-    """`own` with what of `theirs` belongs to the weights; None where they are of different kinds, or a mean image does
-    not fit.
+    """`own` with what of `theirs` belongs to the weights; None where they are of different kinds.
 
-    Between grey and colour, where the first convolution is adapted, the average over channels is the mean and the std.
+    A mean image is of one size: at another its mean by channel takes its place. Between grey and colour, where the
+    first convolution is adapted, the average over channels is the mean and the std.
     """
     if type(own) is not type(theirs):
         return None
     values = {each.name: getattr(theirs, each.name) for each in fields(own) if each.name in _OF_WEIGHTS}
     same = own.channels == theirs.channels
-    if not values or (values.get("mean_image") is not None and not (same and own.shape() == theirs.shape())):
+    if not values:
         return None
+    if values.get("mean_image") is not None and not (same and own.shape() == theirs.shape()):
+        pixels = cast(Preprocessing, theirs).mean_pixels()
+        values |= {"mean_image": None, "mean": tuple(pixels.mean((1, 2), dtype="float64").tolist())}
     if not same:
         levels = {name: sum(values[name]) / len(values[name]) for name in ("mean", "std")}
         values |= {name: (level,) * own.channels for name, level in levels.items()}

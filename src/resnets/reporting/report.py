@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def write_report(
     command: str | None = None,
     predictions: str | None = None,
     leak: str | None = None,
+    test: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the page to `path`, or leaves `path` as it was and raises `FileError`.
 
@@ -48,19 +49,20 @@ def write_report(
         samples: what is known of them besides their scores.
         command, predictions: see `sections.facts`.
         leak: says that samples were trained on, where `history` does not know of it.
+        test: the metrics on `test` where another split was watched, with what `interval.clustered` adds.
     """
     task, noun = open_task(card.settings), card.preprocessing.noun
     metrics = scores.metrics
     if samples is not None and samples.groups is not None:
         metrics = metrics | clustered(scores.records, samples.groups.of)
     leak = leak or recorded_leak(history, scores.split, len(dataset))
-    verdict = task.verdict(scores.records, metrics, card.classes, history)
+    verdict = task.verdict(scores.records, metrics, card.classes, _up_to_model(history, card.metrics.get("loss")))
     if leak is not None:
         verdict = Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))
     remarks = task.remarks(scores.records, metrics, scores.split)
     sections: list[Section] = [
         task.headline(title, metrics, scores.split),
-        *([on_test(task, metrics["test"])] if "test" in metrics else []),
+        *([on_test(task, test)] if test is not None else []),
         *([verdict] if verdict is not None else []),
         *(Paragraph((Span(each),)) for each in remarks),
         facts(card, history, command=command, predictions=predictions),
@@ -81,6 +83,18 @@ def write_report(
         name=dataset.name,
     )
     write_bytes(path, page)
+
+
+def _up_to_model(history: Sequence[dict[str, Any]], loss: float | None) -> Sequence[dict[str, Any]]:
+    """The events up to the evaluation of the model, which had this loss; where there was none, as of a soup, all, and
+    one more evaluation with it."""
+    evaluations = [(place, event) for place, event in enumerate(history) if event["event"] == "evaluation"]
+    if not evaluations or loss is None:
+        return history
+    for place, event in evaluations:
+        if event.get("loss") == loss:
+            return history[: place + 1]
+    return [*history, {**evaluations[-1][1], "loss": loss}]
 
 
 def write_predictions(path: Path, scores: Scores, dataset: Dataset, card: ModelCard) -> None:

@@ -139,3 +139,21 @@ def test_auc_is_of_two_classes_only() -> None:
 def test_what_is_not_defined_is_none() -> None:
     assert area_under_roc(np.array([True, True]), np.array([0.1, 0.2])) is None
     assert area_under_roc(np.array([True, False]), np.array([np.nan, 0.2])) is None
+
+
+def test_the_confidence_without_temperature_is_there_with_and_without_one() -> None:
+    """So that folds of which one has no temperature are evaluated together."""
+    logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    plain, calibrated = (evaluate_batch(logits, labels, temperature) for temperature in (None, 2.0))
+    assert torch.equal(plain["uncalibrated_confidence"], plain["confidence"])
+    assert torch.equal(plain["uncalibrated_confidence"], calibrated["uncalibrated_confidence"])
+    assert not torch.equal(calibrated["confidence"], plain["confidence"])
+
+
+def test_auc_tells_sure_answers_apart() -> None:
+    """Of which the probabilities are 0 and 1 in float32."""
+    margins = torch.tensor([-40.0, -30.0, -18.0, -20.0, 25.0, 40.0])
+    labels = torch.tensor([0, 0, 1, 0, 1, 1])
+    records = recorded(torch.stack([torch.zeros(6), margins], 1), labels)
+    assert metrics(records, ("no", "yes"))["auc"] == 1.0
+    assert sklearn.metrics.roc_auc_score(labels, margins) == 1.0

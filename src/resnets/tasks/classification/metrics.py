@@ -39,8 +39,9 @@ def evaluate_batch(
 
     Returns:
         "label", "predicted" (a class), "confidence" (the probability of the predicted class), "rank" of the label (0
-        is the best) and "loss" (cross-entropy of the logits as they are, in nats); with a temperature
-        "uncalibrated_confidence", which is without it, and with `choose` "logits", (N, classes).
+        is the best), "loss" (cross-entropy of the logits as they are, in nats) and "uncalibrated_confidence", which is
+        without the temperature; of two classes "margin", by which the logit of the second exceeds that of the first;
+        with `choose` also "logits", (N, classes).
     """
     logits = logits.float()
     classes = logits.shape[1]
@@ -56,6 +57,7 @@ def evaluate_batch(
         **confidences(logits, predicted, temperature),
         "rank": rank,
         "loss": F.cross_entropy(logits, labels, reduction="none"),
+        **({"margin": logits[:, 1] - logits[:, 0]} if classes == 2 else {}),
         **({"logits": logits} if choose else {}),
     }
 
@@ -64,7 +66,7 @@ def confidences(logits: Tensor, predicted: Tensor, temperature: float | None) ->
     """The records of the probability of the predicted class; see `evaluate_batch`."""
     plain = probabilities(logits).gather(1, predicted[:, None])[:, 0]
     if temperature is None:
-        return {"confidence": plain}
+        return {"confidence": plain, "uncalibrated_confidence": plain}
     calibrated = probabilities(logits, temperature).gather(1, predicted[:, None])[:, 0]
     return {"confidence": calibrated, "uncalibrated_confidence": plain}
 
@@ -112,9 +114,8 @@ def metrics(records: SampleRecords, classes: tuple[str, ...], settings: Classify
         },
     }
     if len(classes) == 2:
-        confidence = plain.astype(np.float64)
-        second = np.where(records["predicted"] == 1, confidence, 1 - confidence)
-        found["auc"] = area_under_roc(records["label"] == 1, second)
+        # Not by probabilities, of which many are 0 or 1 in float32 where the network is sure.
+        found["auc"] = area_under_roc(records["label"] == 1, records["margin"])
     return found
 
 

@@ -34,7 +34,8 @@ def verdict(
 
     Args:
         metrics: of the records, where there are groups with what `interval.clustered` adds.
-        history: the events of the run; empty where they are not known, or the records are of other data.
+        history: the events of the run up to the evaluation of this model; empty where they are not known, or other data
+            was scored.
     """
     samples = metrics["samples"]
     if not samples:
@@ -84,6 +85,8 @@ def _rare_classes(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _overfitting(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
+    if metrics["accuracy"] >= GOOD:
+        return []
     losses = [(e["loss"], e["epoch"]) for e in history if e["event"] == "evaluation" and e.get("loss") is not None]
     if losses and losses[-1][0] > RISES * min(losses)[0]:
         return [
@@ -91,7 +94,7 @@ def _overfitting(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]
             "for fewer epochs; more samples or stronger augmentations help most."
         ]
     steps = [event["loss"] for event in history if event["event"] == "step" and event.get("loss") is not None]
-    if steps and metrics["accuracy"] < GOOD:
+    if steps:
         last = float(np.mean(steps[-max(1, len(steps) // 10) :]))
         if metrics["loss"] > GAP[0] * last + GAP[1]:
             return [
