@@ -244,3 +244,9 @@ def test_answers_on_a_trained_net(runtime: Any, precision: Any, least: float, th
         found = torch.cat([built(part) for part in torch.split(images, 500)]).argmax(1)
     assert float((expected == found).float().mean()) >= least
     assert float((found == labels).float().mean()) >= 0.998 - (1 - least)
+
+
+def test_a_model_of_a_runtime_of_the_cpu_is_scored_there(file: Path) -> None:
+    """On a machine with a GPU too, which evaluate and compare choose by default."""
+    model = load(file, runtime="openvino", precision="fp32")
+    assert model.predictor(device=torch.device("meta")).device.type == "cpu"

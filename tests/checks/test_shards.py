@@ -114,3 +114,13 @@ def test_an_image_whose_name_has_another_dot_is_named(tmp_path: Path) -> None:
     assert (problem.kind, problem.path) == ("bad_row", f"{path}/at 10.20.30.jpg")
     with pytest.raises(resnets.DataError, match="has a dot before its ending"):
         resnets.train("photos", data=str(path), out=tmp_path / "r")
+
+
+def test_a_declared_class_without_a_sample_to_learn_from_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "shards"
+    root.mkdir()
+    (root / "classes.txt").write_text("cat\ndog\nhen\n")
+    write_shard(root / "train-0.tar", labelled(6))
+    write_shard(root / "val-0.tar", [("7.jpg", jpeg(7)), ("7.cls", b"hen"), ("8.jpg", jpeg(8)), ("8.cls", b"cat")])
+    found = [each.detail for each in resnets.check(root, only="missing_class").problems]
+    assert any("val has 1 sample of the class hen, and train has none" in each for each in found)

@@ -13,6 +13,7 @@ import resnets
 from resnets.cli import main
 from resnets.core.errors import UsageError
 from resnets.modalities.image.corruptions import CORRUPTIONS, corrupted
+from tests.command_line import TINY, write_photos
 
 SHORT = ("model.depths=[1,1]", "model.widths=[8,16]", "model.stem_width=8", "batch=64")
 
@@ -44,3 +45,20 @@ def test_corrupted_images_are_evaluated_and_shown(tmp_path: Path, capsys: Any) -
     assert "gaussian_noise" in capsys.readouterr().out
     with pytest.raises(UsageError, match="Corruptions are of one model"):
         resnets.evaluate(run, run, corruptions=True, device="cpu")
+
+
+def test_corrupted_images_are_evaluated_for_numbers_and_several_labels_too(tmp_path: Path, capsys: Any) -> None:
+    write_photos(tmp_path / "photos", {"train": 6, "val": 2})
+    files = sorted((tmp_path / "photos").glob("*/*/*.jpg"))
+    for name, cell in (("target", lambda path: str(len(path.parent.name))), ("labels", lambda path: path.parent.name)):
+        rows = [f"{each.relative_to(tmp_path)},{cell(each)},{each.parts[-3]}" for each in files]
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"path,{name},split", *rows]) + "\n")
+        run = resnets.train(
+            "paper/cifar", *TINY, data=str(tmp_path / f"{name}.csv"), epochs=1, device="cpu", out=tmp_path / name
+        )
+        out = tmp_path / f"{name} out"
+        assert main(["evaluate", str(run.folder), "--device", "cpu", "--corruptions", "--out", str(out)]) == 0
+        shown = capsys.readouterr().out
+        assert all(corruption in shown for corruption in CORRUPTIONS)
+        assert "samples" in shown
+        assert "Robustness" in (out / "report.html").read_text()

@@ -155,7 +155,7 @@ def test_what_is_held_out_is_not_counted(tmp_path: Path) -> None:
     root = write_photos(tmp_path / "photos", {"train": 20, "test": 2})
     given = {**NOTHING, "data": str(root), "size": None}
     for more, settings, expected in (
-        ({}, (), None), ({"val_share": 0.0}, (), 60), ({}, ("val_share=0",), 60), ({}, ("holdout=15",), 60),
+        ({}, (), None), ({"val_share": 0.0}, (), 60), ({}, ("val_share=0",), 60), ({}, ("holdout=15",), 45),
         ({"fold": "1/3"}, (), None), ({"fold": "all"}, (), None),
     ):  # fmt: skip
         asked = asked_recipe("photos", settings, **{**given, **more})

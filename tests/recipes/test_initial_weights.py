@@ -58,7 +58,7 @@ def test_a_mean_image_needs_its_size() -> None:
     recipe, lines = with_weights(larger, facts(theirs), keeps_model=True)
     expected = Preprocessing(resize=40, crop=40, mean=(0.25,) * 3, std=(1.0,) * 3)
     assert (recipe.preprocessing, recipe.normalize) == (expected, "given")
-    assert "The mean image of the weights is of another size" in "".join(lines)
+    assert "The mean image of the weights does not fit" in "".join(lines)
 
 
 def test_a_recipe_for_masks_keeps_its_head_and_its_canvas() -> None:

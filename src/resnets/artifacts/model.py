@@ -150,9 +150,11 @@ class Model:
 
         Args:
             tta: in place of the recipe's.
-            device: to which the network is moved.
+            device: to which the network is moved, unless its runtime computes on the CPU alone.
         """
         tta = self.check_tta(tta)
+        if isinstance(self.network, runtimes.ON_CPU):
+            device = None
         network = self.network if device is None else self.network.to(device)
         reader = open_reader(self.card.preprocessing)
         return NetworkPredictor(network, self.task, reader, tta=tta, device=device or self.device)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from resnets.checks.inventory import Inventory, labels_of
 from resnets.checks.problem import Problem
+from resnets.core.units import show_count
 
 IMBALANCE = 10  # times the samples of the smallest class that the largest may have
 
@@ -22,7 +23,8 @@ def small_classes(inventory: Inventory) -> Iterator[Problem]:
 
 
 def missing_classes(inventory: Inventory) -> Iterator[Problem]:
-    """Classes of train that another split lacks. (A folder of the class that is empty is named by the listing.)"""
+    """Classes of train that another split lacks, and declared ones that another split has and train lacks. (A folder of
+    the class that is empty is named by the listing, and classes without boxes with the boxes.)"""
     train = inventory.class_counts(inventory.training_split)
     for split in inventory.split_counts:
         if split == inventory.training_split:
@@ -33,6 +35,15 @@ def missing_classes(inventory: Inventory) -> Iterator[Problem]:
                 path = _path(inventory, name)
                 detail = f"{path}: the class {name} has {train[name]:,} samples to learn from, and {split} has none."
                 yield Problem("missing_class", path, detail)
+        for name, count in train.items():
+            declared = (inventory.training_split, name) not in inventory.class_paths and inventory.boxes is None
+            if count or not counts[name] or not declared:
+                continue
+            detail = (
+                f"{inventory.root}: {split} has {show_count(counts[name], 'sample')} of the class {name}, and train "
+                "has none."
+            )
+            yield Problem("missing_class", str(inventory.root), detail)
 
 
 def imbalance(inventory: Inventory) -> Iterator[Problem]:

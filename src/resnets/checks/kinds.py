@@ -53,7 +53,7 @@ KINDS: Mapping[str, Kind] = {
                                "rename one: some file systems hold only one of them"),
     "empty_class": _error("is a class without samples", "fill it, or take it out"),
     "small_class": _warning("is a class with a single sample to learn from", "add samples, or take it out"),
-    "missing_class": _warning("is a class of train that this split lacks", "add samples, so that it is evaluated"),
+    "missing_class": _warning("is a class that one split has and another lacks", "add samples, or take it out"),
     "imbalance": _warning("the largest class has many times the samples of the smallest", "weigh or sample classes"),
     "duplicate": _warning("is the same as another sample of the split", "keep one of them"),
     "near_duplicate": _warning("is nearly the same as another sample", "keep one, or put both into one split"),

@@ -15,7 +15,7 @@ from resnets.core.config import names_of
 from resnets.core.console import note
 from resnets.core.errors import UsageError
 from resnets.core.urls import local_path
-from resnets.data.split_settings import USUAL_FOLDS, VAL_SHARE, SplitSettings, parse_all_folds
+from resnets.data.split_settings import VAL_SHARE, SplitSettings, parse_all_folds
 from resnets.models.spec import Spec
 from resnets.tasks.balance import balance_of
 from resnets.tasks.catalog import asked_for
@@ -57,7 +57,8 @@ class AskedRecipe:
         """
         given = (*self.settings, *more)
         check_settings(given)
-        chooses = {"data", "format", "weights", "fold", *(("minutes",) if self.choice.reasons else ())}
+        fits = ("minutes", "val_share", "group_by", "holdout") if self.choice.reasons else ()
+        chooses = {"data", "format", "weights", "fold", *fits}
         if named := sorted(names_of(more) & chooses):
             raise UsageError(f"The recipe depends on {named[0]}, so that no sweep is over it: train once for each.")
         recipe = self.flagged.with_overrides(self.choice.overrides(given))
@@ -115,12 +116,13 @@ def asked_recipe(
     data = None if data is None else str(local_path(data, "data"))
     weights = None if weights is None else str(local_path(weights, "a file of weights"))
     folds = None if fold is None else parse_all_folds(fold)
-    known = _known(settings, {"precision": precision, "val_share": val_share, "group_by": group_by})
-    no_share = "holdout" in names_of(settings) or data in (*DIGITS, *CIFAR)
+    known = _known(settings, {"precision": precision, "val_share": val_share, "group_by": group_by, "holdout": 0})
+    no_share = known["holdout"] or data in (*DIGITS, *CIFAR)
     split = SplitSettings(
+        holdout=known["holdout"],
         val_share=(0.0 if no_share else VAL_SHARE) if known["val_share"] is None else known["val_share"],
         group_by=known["group_by"],
-        fold=fold if folds is None else f"1/{folds or USUAL_FOLDS}",
+        fold=fold,
     )
     choice = choose_recipe(
         recipe, data=data, format=format, model=model, weights=weights, minutes=minutes, device=device,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resnets.commands.arguments import check_path, check_range, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
-from resnets.commands.data_of_model import open_data
+from resnets.commands.data_of_model import leak_of, open_data
 from resnets.commands.given_model import open_model
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError, unknown
@@ -114,7 +114,7 @@ def compare(
         chosen.check_classes(len(each.classes))
     name, splits = open_data(models, data, format, split)
     split = split or splits.scored
-    dataset = splits.split(split)
+    dataset, leak = splits.split(split), leak_of(models, name, splits, split)
     found: list[Scores] = []
     with progress_line() as line:
         for number, each in enumerate(models, start=1):
@@ -134,7 +134,7 @@ def compare(
                         workers=default_workers() if workers is None else workers,
                     )
                 )
-        note(*splits.notes, *([splits.leak] if splits.leak else []), *absent(dataset, first.classes))
+        note(*splits.notes, *([leak] if leak else []), *absent(dataset, first.classes))
         kept, records = _shared(found)
         if len(kept) < len(dataset):
             note(f"{len(dataset) - len(kept):,} of {len(dataset):,} cannot be read and are left out.")
@@ -166,7 +166,7 @@ def compare(
         "split": split,
         "samples": len(kept),
         "groups": None if groups is None else len(set(groups.of.tolist())),
-        "leak": splits.leak,
+        "leak": leak,
         "metric": chosen.name,
         "models": figures,
         "differences": differences,

@@ -71,3 +71,21 @@ def _adapted(splits: DatasetSplits, name: str, model: Model) -> DatasetSplits:
     if train.task != card.settings.reads:
         raise DataError(f"{name} is data for {train.task}, and the model is one of {card.task}.")
     return card.settings.adapt(splits)
+
+
+_TRAINED_ON = (
+    "The model was trained on these samples: they show what it remembers, and not what it will do with others."
+)
+
+
+def leak_of(models: Sequence[Model], name: str, splits: DatasetSplits, split: str) -> str | None:
+    """What is to be said of samples that a model was trained on; None where that is not known of any.
+
+    Args:
+        name, splits: of the data, as of `open_data`.
+        split: that is scored.
+    """
+    from resnets.training.run_split import history_on
+
+    own = split == "train" and any(history_on(each.file, name) is not None for each in models)
+    return _TRAINED_ON if own else splits.leak

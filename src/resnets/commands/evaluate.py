@@ -13,7 +13,7 @@ from resnets.artifacts.runtime_names import RunPrecision, Runtime
 from resnets.commands.arguments import check_path, check_range, device_for, input_size, threads_for
 from resnets.commands.command import Answer, Command, Invocation, can_be_quiet
 from resnets.commands.data_in_memory import DataInMemory, takes_data_in_memory
-from resnets.commands.data_of_model import open_data
+from resnets.commands.data_of_model import leak_of, open_data
 from resnets.commands.evaluated import Evaluated
 from resnets.commands.given_model import open_model
 from resnets.core.console import printable
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from resnets.modalities.base import SplitName
 else:
     trained, scoring = LazyModule("resnets.artifacts.model"), LazyModule("resnets.evaluation.scoring")
-
-_TRAINED_ON = (
-    "The model was trained on these samples: they show what it remembers, and not what it will do with others."
-)
 
 
 @renamed_arguments(views="tta")
@@ -189,7 +185,7 @@ def _scored(
                 )
                 scores = replace(scores, metrics=scores.metrics | {"corruptions": found})
     history = history_on(first.file, name) if len(models) == 1 else None
-    leak = splits.leak if history is None or split != "train" else _TRAINED_ON
+    leak = leak_of(models, name, splits, split)
     notes: tuple[str, ...] = () if size is None else (note_on_size(first.card),)
     notes += (*splits.notes, *([leak] if leak else []), *absent(dataset, first.classes))
     notes += first.task.remarks(scores.records, scores.metrics, split)

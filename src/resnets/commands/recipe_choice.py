@@ -14,7 +14,7 @@ from resnets.core.config import names_of
 from resnets.core.console import note, printable
 from resnets.core.errors import DataError, UsageError
 from resnets.core.units import show_count
-from resnets.data.split_settings import SplitSettings
+from resnets.data.split_settings import SplitSettings, parse_all_folds
 from resnets.models.spec import Spec
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import Precision, Recipe
@@ -105,7 +105,7 @@ def choose_recipe(
 
     Args:
         precision: None for that of the recipe.
-        split: what is held out, so that it is not counted.
+        split: what is held out, so that it is not counted; of folds, one of them or all.
         task: that the settings ask for; None for that of the data.
 
     Raises:
@@ -118,6 +118,7 @@ def choose_recipe(
     if named is None and data in CIFAR and weights is None:
         return RecipeChoice(find_recipe("fast/cifar10"))
     from resnets.artifacts.weights_facts import facts_of
+    from resnets.data.folds import count_folds
     from resnets.data.splits import with_watched_split
     from resnets.recipes.facts import Reason
     from resnets.recipes.initial_weights import with_weights
@@ -142,6 +143,8 @@ def choose_recipe(
         return RecipeChoice(chosen)
     facts = data_facts(splits)
     with contextlib.suppress(DataError, UsageError):  # raised when the data is split, with all settings
+        if (folds := None if split.fold is None else parse_all_folds(split.fold)) is not None:
+            split = replace(split, fold=f"1/{folds or count_folds(splits)}")
         facts = replace(facts, samples=len(with_watched_split(splits, place, split).train))
     if of_photographs and named is None and weights is None and suits_digits(facts):
         size = f"{facts.width} x {facts.height}"
@@ -239,7 +242,7 @@ def _name_of(spec: Spec) -> str:
     own = _backbone(spec)
     for name, each in CATALOG.items():
         if _backbone(each) == own:
-            return name if each.head == spec.head else f"{name} with {type(spec.head).__name__}"
+            return name if type(each.head) is type(spec.head) else f"{name} with {type(spec.head).__name__}"
     return f"a network of depths {list(spec.depths)}"
 
 

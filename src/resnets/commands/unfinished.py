@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from resnets.commands.stored_answers import FORMS
 from resnets.core.console import note
 from resnets.core.files import explain, to_json
 from resnets.core.units import show_count
@@ -63,8 +62,9 @@ class Unfinished:
         """Records the answer to a file, until `batch_done` writes it."""
         from resnets.tasks.catalog import open_task
 
-        said = open_task(self._card.settings).answer_json(answer, self._card.classes)
-        self._lines.append(to_json([*key, {**said, **FORMS[self._card.task].more(answer)}]))
+        task = open_task(self._card.settings)
+        data = task.answer_json(answer, self._card.classes) | task.answer_extra(answer)
+        self._lines.append(to_json([*key, data]))
 
     def batch_done(self) -> None:
         """Writes what was recorded.
@@ -102,7 +102,9 @@ class Unfinished:
 
     def _read(self, path: Path) -> None:
         """Adds the answers in `path`, up to its last whole line."""
-        restore, known = FORMS[self._card.task].restore, {}
+        from resnets.tasks.catalog import open_task
+
+        task, known = open_task(self._card.settings), {}
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise ValueError("it is no regular file")
@@ -113,10 +115,10 @@ class Unfinished:
                 note(f"{path} has answers of another model or other settings: they are computed anew.")
                 return
             for line in lines:
-                place, size, time, said = json.loads(line)
+                place, size, time, data = json.loads(line)
                 if not (isinstance(place, str) and type(size) is int and type(time) is int):
                     raise ValueError("it names no file")
-                known[place, size, time] = restore(said, self._card.classes)
+                known[place, size, time] = task.restore_answer(data, self._card.classes)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             note(f"{path} is damaged ({str(error)[:80]}): its answers are computed anew.")
             return

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from resnets.core.errors import DataError
 from resnets.data.groups import Groups, column_of
 from resnets.data.hashes import hashes_of
-from resnets.data.split_settings import USUAL_FOLDS, Fold
+from resnets.data.split_settings import Fold
 from resnets.modalities.base import NOUNS, Dataset, DatasetSplits, Subset
 from resnets.modalities.pooled import pooled
+
+USUAL_FOLDS = 5
 
 
 def count_folds(splits: DatasetSplits) -> int:

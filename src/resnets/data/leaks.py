@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import filecmp
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.core.errors import FileError
+from resnets.core.files import sha256_of
 from resnets.core.units import show_count
 from resnets.data.file_table import Files, FileTables
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName
@@ -66,15 +68,9 @@ def shared_files(train: Dataset, other: Dataset, tables: FileTables) -> list[int
     if not mine or not theirs:
         return []
     own, others = _keys(mine[0]), _keys(theirs[0])
-    candidates = np.flatnonzero(np.isin(others, own) & (theirs[0].records["size"] >= 0)).tolist()
-    alike: dict[int, list[int]] = {}
-    for number in np.flatnonzero(np.isin(own, others[candidates]) & (mine[0].records["size"] >= 0)).tolist():
-        alike.setdefault(int(own[number]), []).append(number)
-    return [
-        number
-        for number in candidates
-        if any(_same(mine[0].path(each), theirs[0].path(number)) for each in alike.get(int(others[number]), ()))
-    ]
+    both = np.intersect1d(own[mine[0].records["size"] >= 0], others[theirs[0].records["size"] >= 0])
+    known = {_content(mine[0], number) for number in np.flatnonzero(np.isin(own, both)).tolist()} - {None}
+    return [n for n in np.flatnonzero(np.isin(others, both)).tolist() if _content(theirs[0], n) in known]
 
 
 def _keys(files: Files) -> NDArray[np.int64]:
@@ -84,8 +80,9 @@ def _keys(files: Files) -> NDArray[np.int64]:
     return np.asarray(digests[:, 0] ^ records["size"])
 
 
-def _same(first: str, second: str) -> bool:
+def _content(files: Files, number: int) -> str | None:
+    """A hash of the whole file; None where it cannot be read."""
     try:
-        return filecmp.cmp(first, second, shallow=False)
-    except OSError:
-        return False
+        return sha256_of(Path(files.path(number)))
+    except FileError:
+        return None

@@ -9,7 +9,6 @@ from resnets.core.errors import UsageError
 
 MAX_FOLDS = 1000
 VAL_SHARE = 0.2
-USUAL_FOLDS = 5
 _FOLD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 _ALL = re.compile(r"all(?:/(\d{1,9}))?", re.ASCII)
 

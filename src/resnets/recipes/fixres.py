@@ -40,10 +40,10 @@ def fixres(
     version.
 
     On the command line, of a run that was trained at 128 px, of a network with four stages and a batch of 64:
-    resnets train runs/small/recipe.json --weights runs/small --size 160 --epochs 10 fine_tuning.freeze=4
+    resnets train runs/small/recipe.json --weights runs/small --size 160 --epochs 10
     augmentations.crop=none augmentations.progressive_resize=none augmentations.auto_augment=none
     augmentations.mix=[] optimizer=SGD optimizer.lr=0.001 schedule=Cosine warmup=none label_smoothing=0
-    fine_tuning.head=drawn fine_tuning.unfreeze=[] teacher=none
+    fine_tuning={"freeze":4} teacher=none
 
     Args:
         recipe: of the run at the smaller size, or the path of its recipe.json.

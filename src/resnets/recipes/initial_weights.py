@@ -30,7 +30,7 @@ def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) ->
         if weights.notes and preprocessing.summary != weights.preprocessing.summary:
             lines.append(f"The recipe {recipe.name} keeps its own sizes: {preprocessing.summary}.")
         if getattr(weights.preprocessing, "mean_image", None) and not getattr(preprocessing, "mean_image", None):
-            lines.append("The mean image of the weights is of another size: its mean by channel is subtracted.")
+            lines.append("The mean image of the weights does not fit: its mean by channel is subtracted.")
     if not keeps_model:
         recipe = with_network(recipe, weights)
         name = weights.name or f"one of {recipe.model.block} blocks {'-'.join(map(str, recipe.model.depths))}"

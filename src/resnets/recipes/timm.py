@@ -125,7 +125,8 @@ def ra4() -> Recipe:
     `resnet50d.ra4_e3600_r224_in1k` itself are not public. From the tag are the 3,600 epochs; from timm's model the
     normalisation by a half and the size of the test, 288 px of the whole image. Four GPUs of 1,024 images, each with
     batch-norm statistics of its own (bn_batch). Here the decay of the average warms up as (1 + n) / (10 + n) over n
-    steps, there as 1 - (1 + n)^(-2/3), and the cosine runs over the whole run, there over what follows the warm-up.
+    steps, there as 1 - (1 + n)^(-2/3); the cosine runs over the whole run, there over what follows the warm-up; the
+    noise of erasing is drawn once a step, there for each image.
     Cost: 3,600 epochs of ImageNet.
     Expected: theirs reaches 81.8% with ResNet-50-D at 288 px (81.0% at 224 px). It was not run here.
     Command: resnets train timm/ra4 --data FOLDER

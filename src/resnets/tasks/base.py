@@ -239,6 +239,18 @@ class Task(Protocol):
         """The keys of a prediction of `predict --json`, besides "input"."""
         ...
 
+    def answer_extra(self, answer: Any) -> dict[str, Any]:
+        """What an answer has besides `answer_json`, ready for JSON, such as the size of its image."""
+        ...
+
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> Any:
+        """The answer of which `data` is `answer_json` and `answer_extra` together, read back from JSON.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        ...
+
     def answer_lines(self, answer: Any, classes: tuple[str, ...]) -> list[str]:
         """What `predict` prints below the name of the input."""
         ...

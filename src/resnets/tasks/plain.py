@@ -15,7 +15,8 @@ from resnets.tasks.sections import Paragraph
 
 
 class PlainTask:
-    """Samples that weigh the same, no verdict, no remarks and no files in formats of others; see `Task`."""
+    """Samples that weigh the same, no verdict, no remarks, answers that are their JSON, and no files in formats of
+    others; see `Task`."""
 
     def weight(self, batch: Batch) -> Tensor | None:
         return None
@@ -35,6 +36,9 @@ class PlainTask:
     def record_files(
         self, records: SampleRecords, dataset: Dataset, ids: NDArray[Any], classes: tuple[str, ...]
     ) -> Mapping[str, Any]:
+        return {}
+
+    def answer_extra(self, answer: Any) -> dict[str, Any]:
         return {}
 
     def answer_files(self, answers: Sequence[tuple[str, Any]], classes: tuple[str, ...]) -> Mapping[str, Any]:

@@ -96,8 +96,8 @@ class ModelFiles:
         if (monitor is not None or self._soup is not None) and ranks.is_main:
             model_file.save(self._folder.last, weights, card)
         soup = self._soup.cook(evaluate.weights, ranks) if self._soup is not None else None
-        if soup is not None and monitor is not None and has_best:
-            # Of an extension: its soup is of its own evaluations, and one before them may have been better.
+        if soup is not None and monitor is not None and has_best and self._plan.extensions:
+            # The soup is of the extension's evaluations alone, and one before them may have been better.
             best = agreement.from_rank_0(ranks, lambda: self._goodness_of_best(monitor))
             own = goodness(monitor, soup.scores.metrics)
             soup = None if best is not None and (own is None or own[0] < best[0]) else soup

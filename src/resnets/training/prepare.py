@@ -95,7 +95,7 @@ def resolve(
 
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
-        UsageError: layers are frozen that have no weights to keep.
+        UsageError: layers are frozen that have no weights to keep, under frozen norms.
     """
     ranks = ranks or Ranks()
     check_frozen(recipe.weights, recipe.fine_tuning, recipe.model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from resnets.core.console import printable
 from resnets.tasks.classification.metrics import probabilities
+from resnets.tasks.restoring import class_name, number
 
 Ranking = list[tuple[str, float]]  # classes with their probabilities, the most probable first
 
@@ -30,6 +32,11 @@ def as_json(ranking: Ranking, unknown_below: float | None = None) -> dict[str, A
     """The keys of a prediction; "unknown" where there is a threshold."""
     unknown = {} if unknown_below is None else {"unknown": is_unknown(ranking, unknown_below)}
     return {"classes": [{"name": name, "probability": probability} for name, probability in ranking], **unknown}
+
+
+def restored(data: Mapping[str, Any], classes: tuple[str, ...]) -> Ranking:
+    """The inverse of `as_json`."""
+    return [(class_name(each["name"], classes), number(each["probability"])) for each in data["classes"]]
 
 
 def lines(ranking: Ranking, unknown_below: float | None = None) -> list[str]:

@@ -22,7 +22,9 @@ from resnets.tasks.classification.confidence import (
 from resnets.tasks.classification.confusions import MATRIX_CLASSES, confused_pairs, confusions, error_caption
 from resnets.tasks.classification.data_map import data_map
 from resnets.tasks.classification.interval import interval_of
+from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.wrong_labels import likely_wrong, suspicion
+from resnets.tasks.robustness import corruption_charts, corruption_lines
 from resnets.tasks.samples import SampleFacts
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
 
@@ -81,9 +83,7 @@ def sections(
     if facts is not None:
         known = (by_image(records, facts), by_group(records, facts), data_map(records, facts, classes))
         found += [section for section in known if section is not None]
-    if "corruptions" in metrics:
-        found.append(corruption_chart(metrics))
-    return (*found, class_table(metrics))
+    return (*found, *corruption_charts(metrics, Classify.metrics[0]), class_table(metrics))
 
 
 def error_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
@@ -194,21 +194,6 @@ def _without_temperature(metrics: Mapping[str, Any]) -> str:
     return f" at the temperature {metrics['temperature']:.3g}, and {metrics['ece_uncalibrated']:.1%} without it"
 
 
-def corruption_chart(metrics: Mapping[str, Any]) -> Charts:
-    """The accuracy on corrupted images, by severity."""
-    found = {name: each for name, each in metrics["corruptions"].items() if name != "mean"}
-    curves = tuple(
-        Curve(name.replace("_", " "), tuple(enumerate((100 * value for value in each["severities"]), start=1)))
-        for name, each in found.items()
-    )
-    note = (
-        f"The accuracy is {metrics['accuracy']:.1%} on the images as they are, and "
-        f"{metrics['corruptions']['mean']:.1%} in the mean over these corruptions and severities (Hendrycks and "
-        "Dietterich 2019)."
-    )
-    return Charts("Robustness", (Chart("accuracy, %", "severity", curves),), note)
-
-
 def class_table(metrics: Mapping[str, Any]) -> Table:
     """Precision, recall, F1 and the number of samples of each class; of many, the one of the least F1 first, and those
     without samples last."""
@@ -252,15 +237,7 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     width = max(len(f"{split} {name}") for name in names)
     found = [f"{f'{split} {name}':{width}} {metrics[name]:.6g}" for name in names]
     found += [f"{name:{width}} {metrics[name]:.6g}" for name in ("samples", "excluded") if name in metrics]
-    if "corruptions" in metrics:
-        width = max(map(len, metrics["corruptions"]))
-        found.append(f"{'corruption':{width}}      mean  by severity")
-        found += [
-            f"{name:{width}}   {each['mean']:7.2%}  {' '.join(f'{value:7.2%}' for value in each['severities'])}"
-            for name, each in metrics["corruptions"].items()
-            if name != "mean"
-        ]
-        found.append(f"{'mean':{width}}   {metrics['corruptions']['mean']:7.2%}")
+    found += corruption_lines(metrics, Classify.metrics[0])
     width = max(map(len, metrics["classes"]))
     found.append(f"{'class':{width}}  precision  recall      f1   samples")
     found += [

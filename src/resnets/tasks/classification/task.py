@@ -19,7 +19,7 @@ from resnets.models.spec import Spec
 from resnets.tasks.base import Network, SampleRecords
 from resnets.tasks.captions import write_captioned
 from resnets.tasks.classification import loss, metrics, network, report
-from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings
+from resnets.tasks.classification.answers import Ranking, as_json, lines, rankings, restored
 from resnets.tasks.classification.confidence import threshold_for
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.classification.temperature import fit_temperature
@@ -147,6 +147,9 @@ class Classification(PlainTask):
 
     def answer_json(self, answer: Ranking, classes: tuple[str, ...]) -> dict[str, Any]:
         return as_json(answer, self.settings.unknown_below)
+
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> Ranking:
+        return restored(data, classes)
 
     def answer_lines(self, answer: Ranking, classes: tuple[str, ...]) -> list[str]:
         return lines(answer, self.settings.unknown_below)

@@ -85,8 +85,6 @@ def _rare_classes(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _overfitting(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
-    if metrics["accuracy"] >= GOOD:
-        return []
     losses = [(e["loss"], e["epoch"]) for e in history if e["event"] == "evaluation" and e.get("loss") is not None]
     if losses and losses[-1][0] > RISES * min(losses)[0]:
         return [
@@ -94,7 +92,7 @@ def _overfitting(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]
             "for fewer epochs; more samples or stronger augmentations help most."
         ]
     steps = [event["loss"] for event in history if event["event"] == "step" and event.get("loss") is not None]
-    if steps:
+    if steps and metrics["accuracy"] < GOOD:
         last = float(np.mean(steps[-max(1, len(steps) // 10) :]))
         if metrics["loss"] > GAP[0] * last + GAP[1]:
             return [

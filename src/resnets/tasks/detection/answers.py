@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from resnets.core.errors import UsageError
 from resnets.tasks.boxes import areas
 from resnets.tasks.detection.masks import as_json, decode
 from resnets.tasks.drawing import class_color, draw_masks, draw_outlines, write_jpeg
+from resnets.tasks.restoring import box, class_name, image_size, number
 from resnets.tasks.sections import Outline, Part
 
 JPEG_QUALITY = 92
@@ -69,6 +70,26 @@ def answer_json(answer: DetectedImage, classes: tuple[str, ...]) -> dict[str, An
         if answer.masks is not None:
             each["mask"] = as_json(answer.masks[place], answer.size)
     return {"boxes": boxes}
+
+
+def answer_extra(answer: DetectedImage) -> dict[str, Any]:
+    """The size of the image, and whether there are masks, which an answer without boxes does not show."""
+    return {"size": list(answer.size), "masks": answer.masks is not None}
+
+
+def restored(data: Mapping[str, Any], classes: tuple[str, ...]) -> DetectedImage:
+    """The inverse of `answer_json` and `answer_extra` together."""
+    rows, masks = data["boxes"], None
+    if data["masks"]:
+        masks = np.empty(len(rows), object)
+        masks[:] = [str(each["mask"]["counts"]) for each in rows]
+    return DetectedImage(
+        image_size(data["size"]),
+        np.array([box(each["box"]) for each in rows], np.float64).reshape(-1, 4),
+        np.array([number(each["score"]) for each in rows], np.float64),
+        np.array([classes.index(class_name(each["name"], classes)) for each in rows], np.int64),
+        masks,
+    )
 
 
 def answer_lines(answer: DetectedImage, classes: tuple[str, ...]) -> list[str]:

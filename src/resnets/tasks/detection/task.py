@@ -154,6 +154,12 @@ class Detection(PlainTask):
     def answer_json(self, answer: DetectedImage, classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer, classes)
 
+    def answer_extra(self, answer: DetectedImage) -> dict[str, Any]:
+        return answers.answer_extra(answer)
+
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> DetectedImage:
+        return answers.restored(data, classes)
+
     def answer_lines(self, answer: DetectedImage, classes: tuple[str, ...]) -> list[str]:
         """The boxes from the thresholds on."""
         return answers.answer_lines(self._best(answer, classes), classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from resnets.core.console import printable
 from resnets.tasks.drawing import class_color, draw_outlines, write_jpeg
+from resnets.tasks.restoring import box, class_name, number
 from resnets.tasks.sections import Outline
 
 JPEG_QUALITY = 90
@@ -37,6 +39,13 @@ def answers(outputs: Tensor, classes: tuple[str, ...], top: int) -> list[list[Gu
 
 def answer_json(answer: list[Guess]) -> dict[str, Any]:
     return {"classes": [{"name": name, "probability": share, "box": list(box)} for name, share, box in answer]}
+
+
+def restored(data: Mapping[str, Any], classes: tuple[str, ...]) -> list[Guess]:
+    """The inverse of `answer_json`."""
+    return [
+        (class_name(each["name"], classes), number(each["probability"]), box(each["box"])) for each in data["classes"]
+    ]
 
 
 def answer_lines(answer: list[Guess]) -> list[str]:

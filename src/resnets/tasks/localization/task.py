@@ -137,6 +137,9 @@ class Localization(PlainTask):
     def answer_json(self, answer: list[Guess], classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer)
 
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> list[Guess]:
+        return answers.restored(data, classes)
+
     def answer_lines(self, answer: list[Guess], classes: tuple[str, ...]) -> list[str]:
         return answers.answer_lines(answer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from resnets.core.files import to_json
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.multilabel.metrics import probabilities
 from resnets.tasks.multilabel.settings import THRESHOLD
+from resnets.tasks.restoring import class_name, number
 
 SHOWN = 5  # most probable classes of an answer without a chosen one
 
@@ -51,6 +52,14 @@ def answers(
 def answer_json(answer: Sequence[ClassAnswer]) -> dict[str, Any]:
     """The keys of a prediction of `predict --json`."""
     return {"classes": [{"name": each.name, "probability": each.probability, "chosen": each.chosen} for each in answer]}
+
+
+def restored(data: Mapping[str, Any], classes: tuple[str, ...]) -> list[ClassAnswer]:
+    """The inverse of `answer_json`."""
+    return [
+        ClassAnswer(class_name(each["name"], classes), number(each["probability"]), bool(each["chosen"]))
+        for each in data["classes"]
+    ]
 
 
 def answer_lines(answer: Sequence[ClassAnswer]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resnets.core.console import printable
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.multilabel.settings import MultiLabel
+from resnets.tasks.robustness import corruption_charts, corruption_lines
 from resnets.tasks.sections import Chart, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
 
 WORST = 24
@@ -44,7 +45,7 @@ def map_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
 def sections(
     records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any], classes: tuple[str, ...]
 ) -> tuple[Section, ...]:
-    """The samples with the largest loss, and the table of classes.
+    """The samples with the largest loss, corrupted images where they were evaluated, and the table of classes.
 
     Args:
         records: of `multilabel.metrics.evaluate_batch`.
@@ -52,7 +53,8 @@ def sections(
         ids: (N,) number in the dataset of each sample of `records`.
         classes: of the model, in its order.
     """
-    return (worst_samples(records, metrics, ids, classes), class_table(metrics))
+    robustness = corruption_charts(metrics, MultiLabel.metrics[0])
+    return (worst_samples(records, metrics, ids, classes), *robustness, class_table(metrics))
 
 
 def worst_samples(
@@ -92,6 +94,8 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     names = [each.name for each in MultiLabel.metrics]
     width = max(len(f"{split} {name}") for name in names)
     found = [f"{f'{split} {name}':{width}} {_number(metrics[name])}" for name in names]
+    found += [f"{name:{width}} {metrics[name]}" for name in ("samples", "excluded") if name in metrics]
+    found += corruption_lines(metrics, MultiLabel.metrics[0])
     width = max([len("class"), *(len(printable(name)) for name in metrics["classes"])])
     found.append(f"{'class':{width}}       ap  precision   recall       f1  threshold  samples")
     found += [

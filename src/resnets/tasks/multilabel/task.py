@@ -111,6 +111,9 @@ class MultiLabelClassification(PlainTask):
     def answer_json(self, answer: list[ClassAnswer], classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer)
 
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> list[ClassAnswer]:
+        return answers.restored(data, classes)
+
     def answer_lines(self, answer: list[ClassAnswer], classes: tuple[str, ...]) -> list[str]:
         return answers.answer_lines(answer)
 

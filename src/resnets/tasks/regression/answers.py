@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.regression.metrics import predictions
 from resnets.tasks.regression.settings import Regress
+from resnets.tasks.restoring import number
 
 
 def answers(outputs: Tensor, settings: Regress) -> list[float]:
@@ -26,6 +27,11 @@ def answers(outputs: Tensor, settings: Regress) -> list[float]:
 def answer_json(answer: float) -> dict[str, Any]:
     """The keys of a prediction of `predict --json`."""
     return {"target": answer}
+
+
+def restored(data: Mapping[str, Any]) -> float:
+    """The inverse of `answer_json`."""
+    return number(data["target"])
 
 
 def answer_lines(answer: float) -> list[str]:

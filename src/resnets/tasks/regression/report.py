@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnets.tasks.base import SampleRecords
 from resnets.tasks.regression.settings import Regress
+from resnets.tasks.robustness import corruption_charts, corruption_lines
 from resnets.tasks.sections import Chart, Charts, Curve, Gallery, GalleryItem, Headline, Section, Span, Table
 
 WORST = 24
@@ -41,15 +42,22 @@ def mae_chart(evaluations: Sequence[Mapping[str, Any]], split: str) -> Chart:
     )
 
 
-def sections(records: SampleRecords, ids: NDArray[Any]) -> tuple[Section, ...]:
-    """The samples with the largest errors, charts of the errors, and a table of them by target.
+def sections(records: SampleRecords, metrics: Mapping[str, Any], ids: NDArray[Any]) -> tuple[Section, ...]:
+    """The samples with the largest errors, charts of the errors, corrupted images where they were evaluated, and a
+    table of the errors by target.
 
     Args:
         records: of `regression.metrics.evaluate_batch`.
+        metrics: of `regression.metrics.metrics`.
         ids: (N,) number in the dataset of each sample of `records`.
     """
     target, predicted = records["target"].astype(np.float64), records["predicted"]
-    return (worst_samples(target, predicted, ids), charts(target, predicted), table_by_target(target, predicted))
+    return (
+        worst_samples(target, predicted, ids),
+        charts(target, predicted),
+        *corruption_charts(metrics, Regress.metrics[0]),
+        table_by_target(target, predicted),
+    )
 
 
 def worst_samples(target: NDArray[np.float64], predicted: NDArray[np.float64], ids: NDArray[Any]) -> Gallery:
@@ -96,7 +104,9 @@ def lines(metrics: Mapping[str, Any], split: str) -> list[str]:
     """What `evaluate` prints: the metrics."""
     names = [each.name for each in Regress.metrics]
     width = max(len(f"{split} {name}") for name in names)
-    return [f"{f'{split} {name}':{width}} {_number(metrics[name])}" for name in names]
+    found = [f"{f'{split} {name}':{width}} {_number(metrics[name])}" for name in names]
+    found += [f"{name:{width}} {metrics[name]}" for name in ("samples", "excluded") if name in metrics]
+    return found + corruption_lines(metrics, Regress.metrics[0])
 
 
 def _parts(target: NDArray[np.float64]) -> list[NDArray[np.int64]]:

@@ -77,7 +77,7 @@ class Regression(PlainTask):
         classes: tuple[str, ...],
         facts: SampleFacts | None = None,
     ) -> tuple[Section, ...]:
-        return report.sections(records, ids)
+        return report.sections(records, metrics, ids)
 
     def columns(self, records: SampleRecords, classes: tuple[str, ...]) -> dict[str, Sequence[Any]]:
         return answers.columns(records)
@@ -91,6 +91,9 @@ class Regression(PlainTask):
 
     def answer_json(self, answer: float, classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer)
+
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> float:
+        return answers.restored(data)
 
     def answer_lines(self, answer: float, classes: tuple[str, ...]) -> list[str]:
         return answers.answer_lines(answer)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from torch import Tensor
 from resnets.core.console import printable
 from resnets.core.errors import UsageError
 from resnets.core.files import write_bytes
+from resnets.tasks.restoring import image_size
 
 OVERLAY = 0.5  # of the colour of a class in a drawn image
 JPEG_QUALITY = 90
@@ -46,6 +50,25 @@ def of_mask(mask: NDArray[np.uint8], classes: int) -> SegmentedImage:
 def answer_json(answer: SegmentedImage, classes: tuple[str, ...]) -> dict[str, Any]:
     """The classes that the mask has, the one with the largest share first."""
     return {"classes": [{"name": name, "share": share} for name, share in _ranked(answer, classes)]}
+
+
+def answer_extra(answer: SegmentedImage) -> dict[str, Any]:
+    """The mask, packed."""
+    packed = base64.b64encode(zlib.compress(answer.mask.tobytes()))
+    return {"size": list(answer.mask.shape), "mask": packed.decode()}
+
+
+def restored(data: Mapping[str, Any], classes: tuple[str, ...]) -> SegmentedImage:
+    """The answer of which `data` has `answer_extra`."""
+    height, width = image_size(data["size"])
+    try:
+        pixels = zlib.decompressobj().decompress(base64.b64decode(data["mask"], validate=True), height * width + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    mask = np.frombuffer(pixels, np.uint8).reshape(height, width)
+    if mask.max() >= len(classes):
+        raise ValueError("a class is not the model's")
+    return of_mask(mask, len(classes))
 
 
 def answer_lines(answer: SegmentedImage, classes: tuple[str, ...]) -> list[str]:

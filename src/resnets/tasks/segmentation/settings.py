@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
+from resnets.modalities.base import whole
 from resnets.models.heads import FCNHead, LinearHead, PixelHead
 from resnets.models.spec import Spec
 from resnets.tasks.metric import Metric
@@ -15,7 +16,6 @@ from resnets.tasks.metric import Metric
 if TYPE_CHECKING:
     from resnets.modalities.base import Dataset, DatasetSplits
 
-VOID = 255  # in the masks, as PASCAL VOC has it
 OUTPUT_STRIDE = 8  # Long et al. 2015 as torchvision has it: stages 3 and 4 dilate instead of striding
 
 
@@ -31,7 +31,7 @@ class Segment:
             2017, 1612.01105, section 3.3; torchvision's reference scripts have 0.5).
     """
 
-    ignore: int | None = VOID
+    ignore: int | None = 255
     auxiliary_weight: float = 0.5
 
     name: ClassVar[str] = "segmentation"
@@ -82,10 +82,7 @@ class Segment:
         return self
 
     def for_data(self, dataset: Dataset) -> Segment:
-        whole: Any = dataset
-        while (inner := getattr(whole, "dataset", None)) is not None:  # of a part of it
-            whole = inner
-        if self.ignore != VOID and not hasattr(whole, "ignoring"):
+        if self.ignore != Segment.ignore and not hasattr(whole(dataset, 0)[0], "ignoring"):
             raise UsageError(
                 f"task.ignore={self.ignore} is for folders of masks: in this data, pixels that belong to no class are "
                 "void."

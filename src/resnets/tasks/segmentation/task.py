@@ -125,6 +125,12 @@ class Segmentation(PlainTask):
     def answer_json(self, answer: SegmentedImage, classes: tuple[str, ...]) -> dict[str, Any]:
         return answers.answer_json(answer, classes)
 
+    def answer_extra(self, answer: SegmentedImage) -> dict[str, Any]:
+        return answers.answer_extra(answer)
+
+    def restore_answer(self, data: Mapping[str, Any], classes: tuple[str, ...]) -> SegmentedImage:
+        return answers.restored(data, classes)
+
     def answer_lines(self, answer: SegmentedImage, classes: tuple[str, ...]) -> list[str]:
         return answers.answer_lines(answer, classes)
 

@@ -37,3 +37,9 @@ def test_settings_that_do_not_fit_are_refused() -> None:
     blurred.check(large, least=1, normalize="given", tta="center")
     with pytest.raises(UsageError, match="A kernel of 23 px cannot blur images of 11 px; the maximum is 21 px"):
         blurred.check(small, least=1, normalize="given", tta="center")
+
+
+def test_at_another_size_it_blurs_the_same_share() -> None:
+    assert GaussianBlur().scaled(224, 96) == GaussianBlur(kernel=11, sigma=(0.1 * 96 / 224, 2.0 * 96 / 224))
+    assert GaussianBlur(kernel=1).scaled(96, 224).kernel == 1
+    assert GaussianBlur(kernel=255).scaled(96, 224).kernel == 255

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.typed import checked
@@ -11,6 +11,8 @@ from resnets.modalities.image.transforms.base import BatchTransform, require
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LARGEST = 255  # pixels of a kernel's side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class GaussianBlur(BatchTransform):
 
     Args:
         p: probability for each image.
-        kernel: side of the kernel in pixels, odd, at most 255.
+        kernel: side of the kernel in pixels, odd, at most `LARGEST`.
         sigma: smallest and largest standard deviation in pixels, drawn evenly.
     """
 
@@ -33,8 +35,14 @@ class GaussianBlur(BatchTransform):
 
     def __post_init__(self) -> None:
         require(0 <= self.p <= 1, f"p must be in [0, 1], not {self.p:g}.")
-        require(1 <= self.kernel <= 255 and self.kernel % 2 == 1, f"kernel must be odd, 1 to 255, not {self.kernel}.")
+        odd = 1 <= self.kernel <= LARGEST and self.kernel % 2 == 1
+        require(odd, f"kernel must be odd, 1 to {LARGEST}, not {self.kernel}.")
         require(0 < self.sigma[0] <= self.sigma[1], f"sigma needs 0 < low <= high, not {self.sigma}.")
+
+    def scaled(self, was: int, now: int) -> GaussianBlur:
+        reach = min(LARGEST // 2, round(self.kernel // 2 * now / was))
+        low, high = self.sigma
+        return replace(self, kernel=2 * reach + 1, sigma=(low * now / was, high * now / was))
 
     def check_side(self, side: int) -> None:
         reach = self.kernel // 2

@@ -31,7 +31,7 @@ class RandomErasing:
         scale: smallest and largest fraction of the image's area.
         ratio: smallest and largest height / width, drawn evenly on a log scale.
         fill: "mean" sets it to 0, the mean colour (timm's mode "const"), "noise" to normal noise for each channel and
-            pixel (timm's mode "pixel"), of which the images of a step show parts of the same.
+            pixel (timm's mode "pixel"), one noise image for all images of a step (timm draws one for each).
     """
 
     p: float = 0.1

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import resnets
-from resnets.commands.stored_answers import FORMS
 from resnets.core import progress
 from resnets.core.files import to_json
 from resnets.tasks.catalog import SETTINGS, find, open_task
@@ -47,30 +46,34 @@ class Cut(BaseException):
     """Ends a command as rudely as an exception can."""
 
 
-def restored(name: str, answer: Any) -> Any:
-    """`answer` after it was written and read."""
-    said = open_task(find(name)).answer_json(answer, CLASSES) | dict(FORMS[name].more(answer))
-    return FORMS[name].restore(json.loads(to_json(said)), CLASSES)
+def written(name: str) -> dict[str, Any]:
+    """The example of a task as JSON."""
+    task = open_task(find(name))
+    return json.loads(to_json(task.answer_json(ANSWERS[name], CLASSES) | task.answer_extra(ANSWERS[name])))  # type: ignore[no-any-return]
 
 
-def test_every_task_has_a_form() -> None:
-    assert set(FORMS) == set(ANSWERS) == {each.name for each in SETTINGS}
+def test_every_task_has_an_example() -> None:
+    assert set(ANSWERS) == {each.name for each in SETTINGS}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_is_read_as_it_was_written(name: str) -> None:
-    task, found = open_task(find(name)), restored(name, ANSWERS[name])
+    task = open_task(find(name))
+    found = task.restore_answer(written(name), CLASSES)
     assert task.answer_json(found, CLASSES) == task.answer_json(ANSWERS[name], CLASSES)
     assert task.answer_lines(found, CLASSES) == task.answer_lines(ANSWERS[name], CLASSES)
 
 
 def test_the_size_and_the_masks_are_kept() -> None:
-    found = restored("detection", ANSWERS["detection"])
+    task = open_task(find("detection"))
+    found = task.restore_answer(written("detection"), CLASSES)
     assert found.size == (5, 8)
     assert np.array_equal(masks.decode(list(found.masks), found.size)[1], MASK == 2)
-    empty = restored("detection", DetectedImage((5, 8), np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)))
-    assert (len(empty), empty.size, empty.masks, empty.boxes.shape) == (0, (5, 8), None, (0, 4))
-    assert np.array_equal(restored("segmentation", ANSWERS["segmentation"]).mask, MASK)
+    empty = DetectedImage((5, 8), np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+    found = task.restore_answer(task.answer_json(empty, CLASSES) | task.answer_extra(empty), CLASSES)
+    assert (len(found), found.size, found.masks, found.boxes.shape) == (0, (5, 8), None, (0, 4))
+    found = open_task(find("segmentation")).restore_answer(written("segmentation"), CLASSES)
+    assert np.array_equal(found.mask, MASK)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +92,8 @@ def test_the_size_and_the_masks_are_kept() -> None:
     ],
 )
 def test_damaged_answers_are_no_answers(name: str, damage: dict[str, Any]) -> None:
-    said = open_task(find(name)).answer_json(ANSWERS[name], CLASSES) | dict(FORMS[name].more(ANSWERS[name]))
     with pytest.raises((ValueError, TypeError, KeyError)):
-        FORMS[name].restore(json.loads(to_json(said | damage)), CLASSES)
+        open_task(find(name)).restore_answer(written(name) | damage, CLASSES)
 
 
 @pytest.fixture(scope="module")
