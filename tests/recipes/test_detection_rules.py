@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import resnets
@@ -42,6 +44,13 @@ def test_the_default_suits_few_images_and_many(samples: int) -> None:
     recipe = find("detection/small")
     recipe.check_length(samples)
     assert recipe.total_steps(samples) == 1500
+
+
+def test_where_some_images_are_upright_and_others_not_the_canvas_is_square() -> None:
+    """Else those of the other way would be trained on smaller than they are tested."""
+    recipe, reasons = fitted(find("detection/small"), replace(CELLS, turned=True), WEIGHTS)
+    assert recipe.largest_shape == (448, 448)
+    assert "the canvas is square" in dict(reasons)["size"]
 
 
 def test_frozen_layers_without_weights_are_refused() -> None:

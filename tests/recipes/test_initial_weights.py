@@ -64,7 +64,19 @@ def test_a_mean_image_needs_its_size() -> None:
 def test_a_recipe_for_masks_keeps_its_head_and_its_canvas() -> None:
     before = find("segmentation/small")
     recipe, _ = with_weights(before, facts(OWN), keeps_model=False)
-    assert recipe.preprocessing == before.preprocessing
+    assert recipe.preprocessing == replace(before.preprocessing, mean=OWN.mean, std=OWN.std)  # type: ignore[arg-type]
     assert isinstance(recipe.model.head, FCNHead)
     assert recipe.model.output_stride == before.model.output_stride
     assert recipe.model.depths == (2, 2, 2, 2)
+
+
+def test_images_on_canvases_are_normalised_as_the_classifiers_weights_were() -> None:
+    theirs = Preprocessing(color="BGR", mean=(0.5,) * 3, std=(0.4,) * 3, interpolation="bicubic")
+    before = find("detection/small").preprocessing
+    recipe, _ = with_weights(find("detection/small"), facts(theirs), keeps_model=False)
+    assert recipe.preprocessing == replace(before, color="BGR", mean=(0.5,) * 3, std=(0.4,) * 3)  # type: ignore[arg-type]
+    pixels = np.full((3, 224, 224), 0.25, np.float32)
+    pictured = Preprocessing(mean_image=encode_mean_image(pixels), std=(1.0,) * 3)
+    recipe, lines = with_weights(find("segmentation/small"), facts(pictured), keeps_model=False)
+    assert recipe.preprocessing.mean == (0.25,) * 3  # type: ignore[union-attr]
+    assert "its mean by channel is subtracted" in "".join(lines)

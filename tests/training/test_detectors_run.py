@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import resnets
+from resnets.core.errors import UsageError
 from resnets.tasks.detection.masks import decode
 from tests.modalities.image.box_files import Scene, Thing, write
 from tests.training.cut import Cut, wait_for_checkpoints
@@ -78,3 +79,10 @@ def test_a_detector_is_trained_resumed_evaluated_and_asked(kind: str, data: Path
     if has_masks:
         masks = decode(list(answer.masks), answer.size)
         assert masks.shape == (5, 40, 60)
+
+
+def test_masks_are_learnt_from_data_that_is_read_with_masks_alone(data: Path, tmp_path: Path) -> None:
+    head = f"model.head={json.dumps(HEADS['maskrcnn'])}"
+    given = ("detection/small", *BACKBONE, head, "model.norm=group", "fine_tuning.freeze=0", "task.masks=true")
+    with pytest.raises(UsageError, match=r"Detection with masks needs preprocessing\.targets=instances, not boxes"):
+        resnets.train(*given, data=str(data), out=tmp_path / "r")

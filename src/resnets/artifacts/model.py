@@ -153,8 +153,7 @@ class Model:
             device: to which the network is moved, unless its runtime computes on the CPU alone.
         """
         tta = self.check_tta(tta)
-        if isinstance(self.network, runtimes.ON_CPU):
-            device = None
+        device = None if isinstance(self.network, runtimes.ON_CPU) else device
         network = self.network if device is None else self.network.to(device)
         reader = open_reader(self.card.preprocessing)
         return NetworkPredictor(network, self.task, reader, tta=tta, device=device or self.device)

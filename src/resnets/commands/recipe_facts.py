@@ -28,9 +28,11 @@ def data_facts(splits: DatasetSplits) -> DataFacts:
     sizes, modes = _sizes(train)
     middle = [int(statistics.median(each)) for each in zip(*sizes, strict=True)] or [224, 224]  # none can be read
     grey = splits.color == "L" or (bool(modes) and all(mode in _GREY_MODES for mode in modes))
+    upright, lying = (sum(sign * (width - height) > 0 for width, height in sizes) for sign in (-1, 1))
+    turned = min(upright, lying) >= max(1, len(sizes) / 10)
     return DataFacts(
         samples=len(train), classes=len(train.classes), height=middle[1], width=middle[0], task=train.task, grey=grey,
-        names=tuple(train.classes),
+        names=tuple(train.classes), turned=turned,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ class DataFacts:
         height, width: medians over a sample of the images, in pixels.
         task: by its name in model files.
         grey: whether all images of that sample are grey.
+        turned: whether a tenth or more of them are upright, and as many not.
         names: of the classes.
     """
 
@@ -29,6 +30,7 @@ class DataFacts:
     width: int
     task: str = "classification"
     grey: bool = False
+    turned: bool = False
     names: tuple[str, ...] = ()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import cast
 
 from resnets.artifacts.weights_facts import WeightsFacts
@@ -11,7 +11,8 @@ from resnets.modalities.inputs import AnyInput
 from resnets.training.recipe import Recipe
 
 # What of an input's settings belongs to the weights. Sizes are the recipe's.
-_OF_WEIGHTS = ("interpolation", "antialias", "color", "mean", "std", "mean_image")
+_OF_IMAGES = ("color", "mean", "std")
+_OF_WEIGHTS = ("interpolation", "antialias", *_OF_IMAGES, "mean_image")
 
 
 def with_weights(recipe: Recipe, weights: WeightsFacts, *, keeps_model: bool) -> tuple[Recipe, tuple[str, ...]]:
@@ -52,18 +53,23 @@ def with_network(recipe: Recipe, weights: WeightsFacts) -> Recipe:
 def _normalized_for(own: AnyInput, theirs: AnyInput) -> AnyInput | None:
     """`own` with what of `theirs` belongs to the weights; None where they are of different kinds.
 
-    A mean image is of one size: at another its mean by channel takes its place. Between grey and colour, where the
-    first convolution is adapted, the average over channels is the mean and the std.
+    Of other images, such as those on canvases, mean, std and colour belong to the weights. A mean image is of one size:
+    at another its mean by channel takes its place. Between grey and colour, where the first convolution is adapted, the
+    average over channels is the mean and the std.
     """
-    if type(own) is not type(theirs):
+    if own.modality != theirs.modality:
         return None
-    values = {each.name: getattr(theirs, each.name) for each in fields(own) if each.name in _OF_WEIGHTS}
+    names = _OF_WEIGHTS if type(own) is type(theirs) else _OF_IMAGES
+    values = {name: getattr(theirs, name) for name in names if hasattr(own, name)}
     same = own.channels == theirs.channels
     if not values:
         return None
-    if values.get("mean_image") is not None and not (same and own.shape() == theirs.shape()):
-        pixels = cast(Preprocessing, theirs).mean_pixels()
-        values |= {"mean_image": None, "mean": tuple(pixels.mean((1, 2), dtype="float64").tolist())}
+    if getattr(theirs, "mean_image", None) is not None:
+        fits = "mean_image" in values and same and own.shape() == theirs.shape()
+        if not fits:
+            pixels = cast(Preprocessing, theirs).mean_pixels()
+            values["mean"] = tuple(pixels.mean((1, 2), dtype="float64").tolist())
+            values |= {"mean_image": None} if "mean_image" in values else {}
     if not same:
         levels = {name: sum(values[name]) / len(values[name]) for name in ("mean", "std")}
         values |= {name: (level,) * own.channels for name, level in levels.items()}

@@ -28,11 +28,11 @@ from resnets.artifacts.pretrained_classes import rows_by_name
 from resnets.artifacts.weights_facts import WeightsFacts
 from resnets.core.config import names_of
 from resnets.core.units import show_count
-from resnets.modalities.image.canvas import Canvas
 from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.modalities.image.transforms import Augmentations, ProgressiveResize
 from resnets.models.counts import multiply_adds
 from resnets.models.spec import Spec
+from resnets.recipes.detection_rules import detection, small_detection
 from resnets.recipes.facts import DataFacts, Reason, TimeFacts
 from resnets.recipes.initial_weights import with_network
 from resnets.recipes.photos import photos
@@ -155,38 +155,11 @@ def _finetune_all(
     return recipe, tuple(Reason(topic, why if topic == "rate" else text) for topic, text in reasons)
 
 
-def _detection(
-    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
-) -> tuple[Recipe, tuple[Reason, ...]]:
-    if weights is not None:
-        return recipe, (Reason("model", "the weights fit it"),)
-    recipe = replace(
-        recipe, model=replace(recipe.model, norm="group"), fine_tuning=replace(recipe.fine_tuning, freeze=0)
-    )
-    return recipe, (Reason("model", "with group norm, and nothing is frozen, as there are no weights"),)
-
-
-def _small_detection(
-    recipe: Recipe, facts: DataFacts, weights: WeightsFacts | None, time: TimeFacts | None
-) -> tuple[Recipe, tuple[Reason, ...]]:
-    canvas = cast(Canvas, recipe.preprocessing)
-    height, width = (
-        -(-side // canvas.divisor) * canvas.divisor for side in canvas.evaluation_size(facts.height, facts.width)
-    )
-    recipe, reasons = _detection(recipe, facts, weights, time)
-    recipe = replace(recipe, preprocessing=replace(canvas, crop=(height, width)))
-    return recipe, (
-        *reasons,
-        Reason("size", f"as the images are, of {facts.width} x {facts.height} px (median), with {canvas.resize} px"),
-        Reason("length", "as the recipe has it, however many images there are"),
-    )
-
-
 # What fits a recipe, by its name.
 RULES = {
-    "photos": _photos, "finetune": _finetune, "detection/small": _small_detection,
-    "detection/fasterrcnn-fpn": _detection, "detection/maskrcnn": _detection, "detection/retinanet": _detection,
-    "detection/fasterrcnn-c4": _detection,
+    "photos": _photos, "finetune": _finetune, "detection/small": small_detection,
+    "detection/fasterrcnn-fpn": detection, "detection/maskrcnn": detection, "detection/retinanet": detection,
+    "detection/fasterrcnn-c4": detection,
 }  # fmt: skip
 
 

@@ -37,6 +37,11 @@ class TaskSettings(Protocol):
     single_label: ClassVar[bool]  # whether a sample has one class, and the outputs are logits of a linear layer
 
     @property
+    def canvas_targets(self) -> tuple[str, ...]:
+        """What lies on images on a canvas (`Canvas.targets`), any of these; empty where it may be anything."""
+        ...
+
+    @property
     def needs_val(self) -> str | None:
         """The setting that can only be followed where there is `val`; None where none is given."""
         ...

@@ -31,7 +31,13 @@ from resnets.training.optimizer_settings import AdamW as AdamW
 from resnets.training.optimizer_settings import Muon as Muon
 from resnets.training.recipe_checks import MAX_EPOCHS as MAX_EPOCHS
 from resnets.training.recipe_checks import MAX_STEPS as MAX_STEPS
-from resnets.training.recipe_checks import check_fine_tuning, check_lengths, check_single_label, check_soup
+from resnets.training.recipe_checks import (
+    check_fine_tuning,
+    check_input,
+    check_lengths,
+    check_single_label,
+    check_soup,
+)
 from resnets.training.schedules import Cosine, Schedule, Warmup
 from resnets.training.usual_names import USUAL_NAMES
 
@@ -207,10 +213,7 @@ class Recipe:
             raise UsageError(
                 f"tta={self.tta} is not for inputs of {type(settings).__name__}: choose from {', '.join(settings.tta)}."
             )
-        if self.task.fixed != settings.fixed:
-            raise UsageError(
-                f"The task {self.task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
-            )
+        check_input(self.task, settings)
 
     @property
     def split(self) -> SplitSettings:

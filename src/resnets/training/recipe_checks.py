@@ -13,6 +13,7 @@ from resnets.training.optimizer_settings import LAMB, SGD, AdamW, Muon
 
 if TYPE_CHECKING:
     from resnets.modalities.base import SplitName
+    from resnets.modalities.inputs import AnyInput
 
 MAX_EPOCHS = 10**6
 MAX_STEPS = 10**9
@@ -60,6 +61,18 @@ def check_frozen(weights: str | None, settings: FineTuning, spec: Spec) -> None:
             "Without weights to begin with, the first layers would stay as they are drawn, and frozen norms change "
             "nothing: give --weights, or model.norm=group fine_tuning.freeze=0."
         )
+
+
+def check_input(task: TaskSettings, settings: AnyInput) -> None:
+    """Raises UsageError where a task does not fit its inputs."""
+    if task.fixed != settings.fixed:
+        raise UsageError(
+            f"The task {task.name} does not fit inputs of {type(settings).__name__}: choose a recipe for it."
+        )
+    wanted, found = task.canvas_targets, getattr(settings, "targets", None)
+    if wanted and found not in wanted:
+        what = " with masks" if getattr(task, "masks", False) else ""
+        raise UsageError(f"{task.name.capitalize()}{what} needs preprocessing.targets={wanted[0]}, not {found}.")
 
 
 def check_single_label(task: TaskSettings, *, probe: bool, teacher: bool) -> None:

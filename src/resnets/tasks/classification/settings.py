@@ -108,6 +108,7 @@ class Classify:
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     fixed: ClassVar[bool] = True
     single_label: ClassVar[bool] = True
+    canvas_targets: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.target_threshold is not None:

@@ -70,6 +70,10 @@ class Detect:
             raise UsageError(f"max_boxes must be 1 or more, not {self.max_boxes}.")
 
     @property
+    def canvas_targets(self) -> tuple[str, ...]:
+        return ("instances",) if self.masks else ("boxes", "instances")
+
+    @property
     def needs_val(self) -> str | None:
         return None if self.precision is None else "task.precision"
 

@@ -42,6 +42,7 @@ class Localize:
     fixed: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
+    canvas_targets: ClassVar[tuple[str, ...]] = ("boxes", "instances")
 
     def __post_init__(self) -> None:
         if not 0 <= self.box_weight < math.inf:

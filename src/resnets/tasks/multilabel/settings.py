@@ -41,6 +41,7 @@ class MultiLabel:
     fixed: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
+    canvas_targets: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if wrong := [each for each in self.thresholds or () if not 0 <= each <= 1]:

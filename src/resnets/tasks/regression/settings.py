@@ -47,6 +47,7 @@ class Regress:
     fixed: ClassVar[bool] = True
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
+    canvas_targets: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("delta", self.delta), ("std", self.std)):

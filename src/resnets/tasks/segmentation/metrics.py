@@ -32,7 +32,7 @@ def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[st
         cross-entropy summed over them, in nats; "predicted_thumbnail" and "true_thumbnail", both masks reduced to
         (N, THUMBNAIL, THUMBNAIL) uint8 for the report.
     """
-    records = [_of_sample(one.float(), mask) for one, mask in zip(logits, masks, strict=True)]
+    records = [_of_sample(one.float(), mask.to(one.device)) for one, mask in zip(logits, masks, strict=True)]
     return {name: torch.stack([record[name] for record in records]) for name in records[0]}
 
 
@@ -49,7 +49,7 @@ def _of_sample(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
         "predicted": torch.bincount(predicted, minlength=classes),
         "true": torch.bincount(true, minlength=classes),
         "pixels": counts.sum(),
-        "loss": F.cross_entropy(found.T, true, reduction="none").double().sum().cpu(),
+        "loss": F.cross_entropy(found.T, true, reduction="none").cpu().double().sum(),
         "predicted_thumbnail": _reduced(logits).argmax(0).to(torch.uint8),
         "true_thumbnail": _reduced(mask),
     }

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
-from resnets.modalities.base import whole
 from resnets.models.heads import FCNHead, LinearHead, PixelHead
 from resnets.models.spec import Spec
 from resnets.tasks.metric import Metric
@@ -45,6 +44,7 @@ class Segment:
     fixed: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     needs_val: ClassVar[str | None] = None
+    canvas_targets: ClassVar[tuple[str, ...]] = ("masks",)
 
     def __post_init__(self) -> None:
         if self.ignore is not None and not 0 <= self.ignore <= 255:
@@ -82,6 +82,8 @@ class Segment:
         return self
 
     def for_data(self, dataset: Dataset) -> Segment:
+        from resnets.modalities.base import whole
+
         if self.ignore != Segment.ignore and not hasattr(whole(dataset, 0)[0], "ignoring"):
             raise UsageError(
                 f"task.ignore={self.ignore} is for folders of masks: in this data, pixels that belong to no class are "
