@@ -93,27 +93,25 @@ def test_rare_classes_are_named(digits: Digits, tmp_path: Path) -> None:
     assert "--balance sampling, and collect more of 8, 9" in said or "collect more of 9, 8" in said
 
 
-@pytest.mark.slow
-def test_overfitting_is_seen_in_the_losses(digits: Digits, tmp_path: Path) -> None:
+def trained_on_noise(digits: Digits, folder: Path, **options: Any) -> Run:
+    """A run long enough to learn by heart the labels of which two fifths are wrong."""
     images, labels = digits
     wrong = np.random.default_rng(0).random(200) < 0.4
     noisy = np.where(wrong, (labels[:200] + 3) % 10, labels[:200])
     settings = ("label_smoothing=0", "augmentations={}", "optimizer.weight_decay=0")
     data = {"train": (images[:200], noisy), "val": (images[200:], labels[200:])}
-    run = resnets.train("digits", *SHORT, *settings, data=data, epochs=60, device="cpu", seed=0, out=tmp_path / "run")
-    assert "it overfits" in paragraph(run)
+    return resnets.train(
+        "digits", *SHORT, *settings, data=data, epochs=60, device="cpu", seed=0, out=folder / "run", **options
+    )
+
+
+@pytest.mark.slow
+def test_overfitting_is_seen_in_the_losses(digits: Digits, tmp_path: Path) -> None:
+    assert "it overfits" in paragraph(trained_on_noise(digits, tmp_path))
 
 
 def test_a_model_that_was_chosen_before_the_loss_rose_does_not_overfit(digits: Digits, tmp_path: Path) -> None:
-    images, labels = digits
-    wrong = np.random.default_rng(0).random(200) < 0.4
-    noisy = np.where(wrong, (labels[:200] + 3) % 10, labels[:200])
-    settings = ("label_smoothing=0", "augmentations={}", "optimizer.weight_decay=0")
-    data = {"train": (images[:200], noisy), "val": (images[200:], labels[200:])}
-    run = resnets.train(
-        "digits", *SHORT, *settings, data=data, epochs=60, device="cpu", seed=0, out=tmp_path / "run", monitor="loss"
-    )
-    said = paragraph(run)
+    said = paragraph(trained_on_noise(digits, tmp_path, monitor="loss"))
     assert "the loss on new samples rises" not in said
 
 

@@ -49,10 +49,8 @@ def list_boxes(path: Path, format: str) -> Inventory:
     annotations = listed.annotations
     found = Inventory(annotations.root, format, "image", classes=listed.classes, boxes=annotations)
     for fault in faults:
-        # Images that no JSON file lists are left out by training too; others are refused.
-        passed_over = fault.is_note or (format == "coco" and fault.kind == "missing_annotation")
         related = (fault.image,) if fault.image else ()
-        severity = "warning" if passed_over else None
+        severity = "warning" if fault.is_note else None
         found.add(fault.kind, fault.path, fault.message, *related, box=fault.box, as_severity=severity)
     splits: dict[int, SplitName] = {n: split for split, numbers in listed.splits.items() for n in numbers.tolist()}
     for number, name in enumerate(annotations.images):
@@ -86,7 +84,7 @@ def box_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     annotations = inventory.boxes
     if annotations is None:
         return
-    boxes = _Boxes(annotations, _sizes(annotations, contents))
+    boxes = _Boxes(annotations, contents.upright_sizes())
     yield from boxes.wrong_sizes()
     empty = annotations.degenerate()
     yield from boxes.named(empty, "degenerate_box", "has no area, and is left out")
@@ -108,14 +106,6 @@ def box_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]:
     yield from _classes_without_boxes(inventory)
     if not contents.fast:
         yield from boxes.wrong_masks()
-
-
-def _sizes(annotations: Annotations, contents: Contents) -> NDArray[np.int64]:
-    """(N, 2) height and width of each image, upright, as far as its file has been read; 0 where that is not known."""
-    found = np.stack([contents.records["height"], contents.records["width"]], 1).astype(np.int64)
-    if contents.fast:
-        found[contents.has("turned")] = 0  # a header says the size before it is turned
-    return found
 
 
 def _classes_without_boxes(inventory: Inventory) -> Iterator[Problem]:

@@ -64,17 +64,15 @@ def mask_problems(inventory: Inventory, contents: Contents) -> Iterator[Problem]
     with ThreadPoolExecutor(contents.threads) as pool:
         found = pool.map(lambda number: _read(inventory, number, contents.fast), numbers)
         read = dict(zip(numbers, found, strict=True))
-    turned = contents.has("turned")
+    sizes = contents.upright_sizes().tolist()
     known = set(inventory.values) if inventory.values is not None else _seen(inventory, read)
     for number, (values, size, message) in read.items():
         path, image = os.path.join(inventory.root, inventory.samples[number].mask), inventory.path(number)
         if message:
             yield Problem(_kind(message, path), path, message, (image,))
             continue
-        row = contents.records[number]
-        width, height = int(row["width"]), int(row["height"])
-        is_known = width and not (contents.fast and turned[number])  # a header says the size before it is turned
-        if is_known and (width, height) != size:
+        height, width = sizes[number]
+        if width and (width, height) != size:
             detail = f"{path} has {size[0]} x {size[1]} pixels, and its image, upright, {width} x {height}."
             yield Problem("mask_size", path, detail, (image,))
         if strangers := sorted(set(values) - known - {VOID}):

@@ -57,6 +57,13 @@ class Contents:
         """(N,) whether a fact holds."""
         return (self.records["facts"] & FACT[fact]) > 0
 
+    def upright_sizes(self) -> NDArray[np.int64]:
+        """(N, 2) height and width of each image, upright, as far as its file has been read; 0 where not known."""
+        found = np.stack([self.records["height"], self.records["width"]], 1).astype(np.int64)
+        if self.fast:
+            found[self.has("turned")] = 0  # a header says the size before it is turned
+        return found
+
 
 def scan(
     inventory: Inventory,

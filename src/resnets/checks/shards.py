@@ -20,6 +20,5 @@ def list_shards(path: Path) -> Inventory:
     splits = open_webdataset(path, faults)
     found = from_splits(str(path), replace(splits, format="webdataset"))
     for fault in faults:
-        passed_over = fault.kind == "orphan_annotation"  # by training too
-        found.add(fault.kind, fault.path, fault.message, as_severity="warning" if passed_over else None)
+        found.add(fault.kind, fault.path, fault.message, as_severity="warning" if fault.is_note else None)
     return found

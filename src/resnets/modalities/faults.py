@@ -15,7 +15,7 @@ class Fault:
     Args:
         image: which an annotation is of; "" for none.
         box: of an annotation: left, top, right and bottom in pixels of that image.
-        is_note: whether training goes on, and has it in its notes.
+        is_note: whether training goes on without it, where other faults are refused.
     """
 
     kind: str

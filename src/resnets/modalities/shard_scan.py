@@ -87,7 +87,8 @@ def scan_shard(shard: Path, faults: Faults | None = None) -> ShardPart:
     if faults is not None:
         for stem, found in labels.items():
             own = f"{stem}{next(iter(found))}"
-            faults.append(Fault("orphan_annotation", f"{shard}/{own}", f"{shard} has no image of {own}."))
+            message = f"{shard} has no image of {own}."
+            faults.append(Fault("orphan_annotation", f"{shard}/{own}", message, is_note=True))
     if not images:
         message = f"{shard} holds no images ({', '.join(sorted(IMAGES.endings))})."
         refuse(faults, "unreadable", shard, message)

@@ -8,9 +8,10 @@ from typing import Any
 
 from resnets.core.files import write_bytes, write_json
 from resnets.reporting.pages import render
+from resnets.reporting.sections import not_to_be_trusted
 from resnets.tasks.catalog import find
 from resnets.tasks.metric import Metric
-from resnets.tasks.sections import Headline, Items, Paragraph, Span, Table
+from resnets.tasks.sections import Headline, Items, Span, Table
 
 
 def sentences(answer: Mapping[str, Any], metric: Metric) -> list[str]:
@@ -80,7 +81,7 @@ def write_comparison(folder: Path, answer: Mapping[str, Any], metric: Metric) ->
     of = Span(f"{len(answer['models'])} models on {answer['samples']:,} samples{grouped}, by {answer['metric']}")
     sections = [
         Headline(title, (of,)),
-        *([Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))] if leak else []),
+        *([not_to_be_trusted(leak)] if leak else []),
         Items("Differences", tuple(sentences(answer, metric))),
         *_tables(answer, metric),
     ]

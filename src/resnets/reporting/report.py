@@ -17,7 +17,7 @@ from resnets.reporting.charts import line_chart
 from resnets.reporting.heat_map import heat_map
 from resnets.reporting.pages import inline_svg, render
 from resnets.reporting.scatter import scatter_plot, swatches
-from resnets.reporting.sections import facts, loss_chart, notes, on_test, unreadable
+from resnets.reporting.sections import facts, loss_chart, not_to_be_trusted, notes, on_test, unreadable
 from resnets.reporting.thumbnails import thumbnail
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import open_task
@@ -58,7 +58,7 @@ def write_report(
     leak = leak or recorded_leak(history, scores.split, len(dataset))
     verdict = task.verdict(scores.records, metrics, card.classes, _up_to_model(history, card.metrics.get("loss")))
     if leak is not None:
-        verdict = Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))
+        verdict = not_to_be_trusted(leak)
     remarks = task.remarks(scores.records, metrics, scores.split)
     sections: list[Section] = [
         task.headline(title, metrics, scores.split),

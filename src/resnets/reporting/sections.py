@@ -14,6 +14,15 @@ from resnets.tasks.sections import Chart, Code, Curve, Facts, Items, Link, Parag
 LISTED = 50  # unreadable samples that are listed by name
 
 
+def not_to_be_trusted(leak: str) -> Paragraph:
+    """What stands in the place of a verdict, where the samples were trained on.
+
+    Args:
+        leak: why; a sentence.
+    """
+    return Paragraph((Span("These figures cannot be trusted.", "strong"), Span(f" {leak}")))
+
+
 def facts(
     card: ModelCard,
     history: Sequence[dict[str, Any]] = (),

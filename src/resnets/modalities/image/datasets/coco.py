@@ -143,7 +143,9 @@ def _notes_on_unlisted(root: Path, folders: list[Path], listed: set[bytes], faul
             shown = some((path.name for path in unlisted), 4)
             notes.append(f"{folder}: images that no annotation lists were left out ({len(unlisted):,}): {shown}.")
             for path in unlisted if faults is not None else ():
-                refuse(faults, "missing_annotation", path, f"{path} is in no list of images, and left out.")
+                refuse(
+                    faults, "missing_annotation", path, f"{path} is in no list of images, and left out.", is_note=True
+                )
     return notes
 
 
