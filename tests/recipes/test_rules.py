@@ -87,19 +87,28 @@ def test_fine_tuning_takes_the_network_and_the_preprocessing_of_the_weights() ->
     weights = WeightsFacts("w.pth", "resnet34", find_model("resnet34"), preprocessing, (), ())
     recipe, _ = fitted(find("finetune"), IMAGENETTE, weights)
     assert (recipe.model, recipe.preprocessing) == (weights.spec, weights.preprocessing)
-    assert recipe.augmentations.largest_size == 128
+    assert recipe.augmentations.largest_size is None
 
 
-@pytest.mark.parametrize(("tested", "trained"), [(224, 160), ((240, 320), 160), (128, 96), (96, 64), (95, None)])
-def test_fine_tuning_trains_on_smaller_crops_than_it_tests_on(
-    tested: int | tuple[int, int], trained: int | None
+@pytest.mark.parametrize(
+    ("tested", "minutes", "trained"),
+    [
+        *((224, None, None), (224, 60, None), (224, 48, 192), (224, 30, 160), (224, 1, 160)),
+        *(((240, 320), 1, 160), (128, 1, 96), (96, 1, 64), (95, 1, None)),
+    ],
+)
+def test_fine_tuning_trains_on_smaller_crops_than_it_tests_on_where_time_is_short(
+    tested: int | tuple[int, int], minutes: float | None, trained: int | None
 ) -> None:
     preprocessing = Preprocessing(resize=256, crop=tested)
     weights = WeightsFacts("w.pth", "resnet18", find_model("resnet18"), preprocessing, (), ())
+    time = None if minutes is None else TimeFacts(minutes=minutes, speed=TWO_CORES)
     for samples, size in ((IMAGENETTE.samples, trained), (200, None)):  # of few images the features stay as they are
-        recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), weights)
+        recipe, reasons = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), weights, time)
         assert recipe.augmentations.largest_size == size
         assert recipe.preprocessing == preprocessing
+        why = next(reason.why for reason in reasons if reason.topic == "size")
+        assert ("too few epochs" in why) == (size is not None)
 
 
 def test_fine_tuning_sees_as_many_images_as_bits_hyper_rule() -> None:

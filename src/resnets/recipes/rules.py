@@ -10,9 +10,10 @@ the images.
             root (Malladi et al. 2022, 2205.10287)
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
             from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
-    layers  from weights all learn, from a linear probe on, and on crops of 5/7 of the size of the test (Touvron et al.
-            2019, 1906.06423); below `FEW` images a class the head alone, at the size of the test; from weights of
+    layers  from weights all learn, from a linear probe on; below `FEW` images a class the head alone; from weights of
             fewer than `GENERAL` classes, most of them others, all as from scratch
+    crops   from weights as large as the test, or 6/7 or 5/7 of it, where `LEAST_TUNING` epochs of larger ones do not
+            fit into the time
 
 Each rule is a pure function of its arguments, which a run records: a resumed run has the recipe that it began with.
 """
@@ -43,6 +44,7 @@ from resnets.training.recipe import SGD, Recipe
 SIZES = (64, 96, 128, 160, 192, 224)  # pixels of a side
 GROWTH = 32  # pixels by which crops grow while training, and of which their sizes are multiples
 LEAST_EPOCHS, LEAST_IMAGES, LEAST_FROM_WEIGHTS = 13, 20_000, 4_000  # that have to fit into a time budget at a size
+LEAST_TUNING = 8  # epochs, likewise, where weights that suit the data learn on
 TRAINING = 0.9  # of a time budget; the rest is for starting, evaluating and saving
 RATE, RATE_BATCH = 0.24, 128  # of `photos`: Muon's learning rate at that batch
 FINE_TUNING_RATE = 0.0015  # of `finetune`, at batch 32: more undoes the probe that it begins with
@@ -79,7 +81,7 @@ def _photos(
     size, why = size_for(recipe.model, facts, time, least)
     batch, epochs = scratch_batch_for(facts.samples), epochs_for(facts.samples)
     augmentations, preprocessing = cast(Augmentations, recipe.augmentations), cast(Preprocessing, recipe.preprocessing)
-    resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+    resized = ProgressiveResize(start=_first_size(size), stop=size)
     recipe = replace(
         recipe,
         preprocessing=replace(preprocessing, resize=size * 8 // 7, crop=size),
@@ -108,7 +110,7 @@ def _finetune(
         if (reason := narrow(weights, facts.names)) is not None:
             return _finetune_all(recipe, facts, weights, time, reason)
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
-    size = "as the weights were trained"
+    size, resized = "as the weights were trained", None
     length = f"the fewer images, the more epochs: {facts.samples:,} images"
     tuned = FineTuning(head="probe")
     if not find_task(facts.task).single_label:  # there is no probe for them
@@ -118,9 +120,10 @@ def _finetune(
         tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
         recipe = replace(recipe, label_smoothing=0.0)
     mean_image = cast(Preprocessing, recipe.preprocessing).mean_image  # which is of one size
-    resized = None if tuned.freeze or mean_image else smaller_crops(min(recipe.preprocessing.shape()))
-    if resized is not None:
-        size += "; smaller crops cost less, and objects in them are as large as in the test"
+    if not (tuned.freeze or mean_image or time is None):
+        resized = smaller_crops(recipe.model, min(recipe.preprocessing.shape()), LEAST_TUNING * facts.samples, time)
+        if resized is not None:
+            size += f"; crops as large would leave too few epochs for {time.minutes:g} min"
     recipe = replace(
         recipe,
         augmentations=replace(cast(Augmentations, recipe.augmentations), progressive_resize=resized),
@@ -183,16 +186,22 @@ def fine_tuning_epochs(samples: int) -> int:
     return round(min(30.0, max(5.0, 512 * steps / max(1, samples))))
 
 
-def smaller_crops(tested: int) -> ProgressiveResize | None:
-    """Crops of 5/7 of the size of the test, in pixels, such as 160 for 224 px; None below 96 px.
+def smaller_crops(model: Spec, tested: int, images: int, time: TimeFacts) -> ProgressiveResize | None:
+    """Crops of about 6/7 or 5/7 of the size of the test, such as 192 and 160 for 224 px; None where none are needed.
 
-    A random crop shows an object larger than the crop of the test does, by about so much (Touvron et al. 2019,
-    1906.06423, section 3).
+    Crops of at least 0.35 of the area show objects no larger than the test does, where both have the same size, so that
+    smaller ones leave the network with objects, and with statistics of its last map, that the test does not have
+    (Touvron et al. 2019, 1906.06423, section 3, for crops of 0.08 and more, which enlarge). They cost less.
+
+    Args:
+        tested: size of the test, in pixels; below 96 there are no smaller ones.
+        images: that have to fit into the time.
     """
-    if tested < 96:
+    if tested < 96 or _images_in(time, model, tested, tested) >= images:
         return None
-    side = GROWTH * round(tested * 5 / 7 / GROWTH)
-    return ProgressiveResize(start=side, stop=side)
+    sides = [GROWTH * round(tested * sevenths / 7 / GROWTH) for sevenths in (6, 5)]
+    side = next((each for each in sides if _images_in(time, model, each, each) >= images), sides[-1])
+    return ProgressiveResize(start=side, stop=side) if side < tested else None
 
 
 def size_for(
@@ -208,7 +217,7 @@ def size_for(
     if time is None:
         return size, median
     needed = max(LEAST_EPOCHS * facts.samples, least)
-    fitting = [each for each in SIZES if each <= size and _images_in(time, model, each) >= needed]
+    fitting = [each for each in SIZES if each <= size and _images_in(time, model, _first_size(each), each) >= needed]
     if size in fitting:
         return size, median
     return max(fitting, default=SIZES[0]), f"{median}, and more would leave too few epochs for {time.minutes:g} min"
@@ -265,9 +274,14 @@ def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
     return (*overrides, f"optimizer.lr={rate_for_batch(recipe, changed.batch)[0]!r}")
 
 
-def _images_in(time: TimeFacts, model: Spec, size: int) -> float:
-    """How many images training takes within a time budget, about, on crops that grow to `size`."""
-    resized = ProgressiveResize(start=max(SIZES[0], size - GROWTH), stop=size)
+def _first_size(last: int) -> int:
+    """The size of crops that grow to `last`."""
+    return max(SIZES[0], last - GROWTH)
+
+
+def _images_in(time: TimeFacts, model: Spec, first: int, last: int) -> float:
+    """How many images training takes within a time budget, about, on crops that grow from `first` to `last`."""
+    resized = ProgressiveResize(start=first, stop=last)
     sizes = [resized.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
     costs = {each: multiply_adds(model, each) for each in set(sizes)}
     return 60 * time.minutes * TRAINING * time.speed / (sum(costs[each] for each in sizes) / len(sizes))
