@@ -115,23 +115,23 @@ class ModelFiles:
             scores = known or evaluate.weights(weights)
         scores = self._with_test(scores, evaluate, weights, card)
         if ranks.is_main:
-            self._write(scores, weights, card)
+            self._write(scores, weights, card, self.sample_facts(scores, weights, card))
             for remark in open_task(card.settings).remarks(scores.records, scores.metrics, scores.split):
                 self._recorder.warn(remark)
         return scores
 
-    def rehearse(self, scores: Scores) -> None:
-        """Saves the current weights and the report as the end of the run does. Called on rank 0."""
-        self._write(scores, self._weights(), self._card(scores))
-
-    def rehearse_facts(self, scores: Scores) -> None:
+    def rehearse_facts(self, scores: Scores) -> SampleFacts | None:
         """Reads samples for the report as the end of the run does. Called on rank 0."""
-        self.sample_facts(scores, self._weights(), self._card(scores))
+        return self.sample_facts(scores, self._weights(), self._card(scores))
 
-    def _write(self, scores: Scores, weights: dict[str, Tensor], card: ModelCard) -> None:
+    def rehearse(self, scores: Scores, samples: SampleFacts | None) -> None:
+        """Saves the current weights and the report as the end of the run does. Called on rank 0."""
+        self._write(scores, self._weights(), self._card(scores), samples)
+
+    def _write(self, scores: Scores, weights: dict[str, Tensor], card: ModelCard, samples: SampleFacts | None) -> None:
         card = replace(card, metrics=_metrics(scores))
         model_file.save(self._folder.model, weights, card)
-        self._write_report(scores, card, self.sample_facts(scores, weights, card))
+        self._write_report(scores, card, samples)
 
     def _with_test(self, scores: Scores, evaluate: RunEvaluator, weights: dict[str, Tensor], card: ModelCard) -> Scores:
         """`scores` with those of the weights on `test` among the metrics, where the data has `val` besides."""

@@ -10,7 +10,7 @@ is not clearly above the lowest, the largest, as glmnet does (Friedman et al. 20
 W0 = 0 is the usual regression; rows of W0 that are of the same classes already keep what they know where the samples
 say little.
 
-NumPy and SciPy alone, in float64: the same arrays give the same bits.
+NumPy and SciPy, in float64: the same arrays give the same bits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ MARGIN = 1.05  # the loss that is not clearly above the lowest, over it
 DEFAULT = 0.1  # where no class has two samples
 FOLDS = 5
 FEW = 2000  # samples; of more, one fold in place of all is scored
-TOLERANCE, MOST_ITERATIONS = 1e-6, 500  # of L-BFGS: the largest derivative at the end
+TOLERANCE, ROUGH, MOST_ITERATIONS = (
+    1e-6,
+    1e-4,
+    500,
+)  # of L-BFGS: the largest derivative at the end, and where lambda is chosen
+SMALL = 2**26  # multiply-adds of a product that takes less time than threads need to wait for one another
 
 
 def fit_head(
@@ -72,7 +77,7 @@ def fit_head(
     everything = np.ones(len(y), bool)
     change = np.zeros((len(bias), problem.x.shape[1]))
     for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the one before ended
-        change, bias = problem.fit(everything, change, bias, strength)
+        change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
     weight = (start + change @ basis) / deviation
     return weight, bias - weight @ mean, chosen
 
@@ -93,13 +98,16 @@ class _Problem:
         self.y = y
         self.v = v
 
-    def fit(self, rows: NDArray[np.bool_], change: Floats, bias: Floats, strength: float) -> tuple[Floats, Floats]:
+    def fit(
+        self, rows: NDArray[np.bool_], change: Floats, bias: Floats, strength: float, tolerance: float
+    ) -> tuple[Floats, Floats]:
         """Returns the change of the weights (K, D) and the biases (K,) of the minimum over the samples of `rows`.
 
         Args:
             change, bias: to begin with.
         """
         from scipy.optimize import minimize
+        from threadpoolctl import threadpool_limits
 
         x, offset, y, v = self.x[rows], self.offset[rows], self.y[rows], self.v[rows]
         (classes, size), number = change.shape, np.arange(len(y))
@@ -117,13 +125,15 @@ class _Problem:
             of_biases = gradient.sum(0) * present
             return loss, np.concatenate([(gradient.T @ x + strength * weights).reshape(-1), of_biases])
 
-        found = minimize(
-            objective,
-            np.concatenate([change.reshape(-1), bias]),
-            jac=True,
-            method="L-BFGS-B",
-            options={"gtol": TOLERANCE, "ftol": 0.0, "maxiter": MOST_ITERATIONS, "maxcor": 20},
-        ).x
+        # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
+        with threadpool_limits(1 if x.size * classes < SMALL else None, user_api="blas"):
+            found = minimize(
+                objective,
+                np.concatenate([change.reshape(-1), bias]),
+                jac=True,
+                method="L-BFGS-B",
+                options={"gtol": tolerance, "ftol": 0.0, "maxiter": MOST_ITERATIONS, "maxcor": 20},
+            ).x
         return found[:-classes].reshape(classes, size), found[-classes:]
 
     def loss(self, rows: NDArray[np.bool_], change: Floats, bias: Floats) -> float:
@@ -143,7 +153,7 @@ def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float],
             continue
         change, bias = np.zeros((len(bias0), problem.x.shape[1])), bias0
         for place, strength in enumerate(lambdas):
-            change, bias = problem.fit(~held_out, change, bias, strength)
+            change, bias = problem.fit(~held_out, change, bias, strength, ROUGH)
             losses[place] += problem.loss(held_out, change, bias)
     return float(lambdas[int(np.argmax(losses <= MARGIN * losses.min()))])
 

@@ -24,6 +24,7 @@ from resnets.models.initialize import initialize
 from resnets.models.resnet import backbone_of
 from resnets.tasks.balance import loss_weights
 from resnets.tasks.base import Task
+from resnets.tasks.forward import computing
 from resnets.training import agreement, probe
 from resnets.training.distributed import Ranks
 from resnets.training.events import Event
@@ -32,12 +33,15 @@ from resnets.training.recipe import Recipe
 MOST_SAMPLES = 4096
 
 
-def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, ranks: Ranks) -> Event:
+def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, ranks: Ranks, precision: str) -> Event:
     """Sets the layer of logits of `network`, the same on all ranks; returns the event for the log.
 
     The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them; where it looks at mirror
     images too (tta "flip"), of both. The layer is drawn to the rows that the initial weights gave it, and to 0 for the
     other classes. Classes weigh as `balance` says.
+
+    Args:
+        precision: in which the network computes, as `tasks.forward.computing` takes it.
 
     Raises:
         DataError: a sample cannot be read, and the recipe does not say to leave that out.
@@ -45,7 +49,8 @@ def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, 
     count = len(batches.dataset)
     chosen = np.sort(rng.generator(recipe.seed, "probe").permutation(count)[:MOST_SAMPLES])
     share = ranks.share(len(chosen))
-    own = agreement.together(ranks, lambda: _features(network, recipe, task, batches, chosen[share.start : share.stop]))
+    own_part = chosen[share.start : share.stop]
+    own = agreement.together(ranks, lambda: _features(network, recipe, task, batches, own_part, precision))
     everyone = ranks.gather(own)
     features, read = (np.concatenate([part[place] for part in everyone]) for place in (0, 1))
     targets = batches.dataset.targets[task.settings.targets[0]][read]
@@ -77,7 +82,7 @@ def _known_rows(layer: nn.Linear, recipe: Recipe, task: Task) -> tuple[NDArray[n
 @torch.inference_mode()
 @full_float32()
 def _features(
-    network: nn.Module, recipe: Recipe, task: Task, batches: Batches, chosen: NDArray[np.int64]
+    network: nn.Module, recipe: Recipe, task: Task, batches: Batches, chosen: NDArray[np.int64], precision: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The pooled features (N, D) of the views of those of `chosen` that can be read, and the samples' numbers (N,)."""
     backbone, device = backbone_of(network), batches.device
@@ -107,6 +112,7 @@ def _features(
             good = [(index, each) for index, each in zip(indices, loaded, strict=True) if each is not None]
             for view in range(len(good[0][1].inputs) if good else 0):
                 seen = [replace(each, inputs=each.inputs[view : view + 1], weights=(1,)) for _, each in good]
-                found.append(predictor.predict(seen).cpu().numpy())
+                with computing(device, precision):
+                    found.append(predictor.predict(seen).float().cpu().numpy())
                 read.append(np.array([index for index, _ in good]))
     return np.concatenate(found), np.concatenate(read)

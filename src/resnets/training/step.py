@@ -226,7 +226,7 @@ class Training:
         event = None
         changed = whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum)
         if self.recipe.fine_tuning.head == "probe":
-            event = fit_probe(self.network, self.recipe, self.task, batches, self.ranks)
+            event = fit_probe(self.network, self.recipe, self.task, batches, self.ranks, self.precision)
         if self.ema and (changed or event):
             self.ema.network.load_state_dict(self.network.state_dict())
         return event
