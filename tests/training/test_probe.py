@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit
+from threadpoolctl import threadpool_limits
 
 import resnets
 from resnets.cli import main
@@ -165,6 +166,27 @@ def test_constant_features_and_equal_arrays_give_the_same_bits() -> None:
     assert np.isfinite(first[0]).all()
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
+
+
+def test_a_small_fit_has_one_thread_whatever_blas_has() -> None:
+    """With more, those of NumPy and of SciPy wait for one another, and sums depend on their number."""
+    x, y = samples(400, 64)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(fit_head(x, y, np.zeros((4, 64)), np.zeros(4)))
+    assert all(np.array_equal(*pair) for pair in zip(*found, strict=True))
+
+
+def test_features_are_computed_in_the_precision_of_training() -> None:
+    heads = {}
+    for precision in ("fp32", "bf16"):
+        training, batches = training_of(replace(RECIPE, precision=precision, fine_tuning=FineTuning(head="probe")))
+        assert training.precision == precision
+        training.prepare(batches)
+        heads[precision] = training.network.get_parameter("fc.weight").detach()
+    difference = (heads["bf16"] - heads["fp32"]).abs().max()
+    assert 0 < difference < 0.05 * heads["fp32"].abs().max()
 
 
 @pytest.mark.slow
