@@ -40,7 +40,7 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "c4": (
         "detection/fasterrcnn-c4", "--model", "fasterrcnn_resnet18_c4", "--size", "640",
         "preprocessing.crop=[640,864]", "fine_tuning.freeze=2", "batch=2", "optimizer.lr=0.004", "schedule=OneCycle",
-        "schedule.peak=0.1", "clip_norm=10", "model.head.regions_per_image=64", "model.head.proposals=[1000,100]",
+        "schedule.peak=0.1", "clip_norm=10", "model.head.regions_per_image=64",
     ),
 }  # fmt: skip
 CLASSES, BOXES, SIZE = 3, 10, (320, 448)
