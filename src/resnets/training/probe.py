@@ -28,11 +28,8 @@ MARGIN = 1.05  # the loss that is not clearly above the lowest, over it
 DEFAULT = 0.1  # where no class has two samples
 FOLDS = 5
 FEW = 2000  # samples; of more, one fold in place of all is scored
-TOLERANCE, ROUGH, MOST_ITERATIONS = (
-    1e-6,
-    1e-4,
-    500,
-)  # of L-BFGS: the largest derivative at the end, and where lambda is chosen
+# Of L-BFGS: the largest derivative at the end; likewise while lambda is chosen; and the iterations.
+TOLERANCE, ROUGH, MOST_ITERATIONS = 1e-6, 1e-4, 500
 SMALL = 2**26  # multiply-adds of a product that takes less time than threads need to wait for one another
 
 
