@@ -81,7 +81,7 @@ def _photos(
     size, why = size_for(recipe.model, facts, time, least)
     batch, epochs = scratch_batch_for(facts.samples), epochs_for(facts.samples)
     augmentations, preprocessing = cast(Augmentations, recipe.augmentations), cast(Preprocessing, recipe.preprocessing)
-    resized = ProgressiveResize(start=_first_size(size), stop=size)
+    resized = _crops(size)
     recipe = replace(
         recipe,
         preprocessing=replace(preprocessing, resize=size * 8 // 7, crop=size),
@@ -197,11 +197,11 @@ def smaller_crops(model: Spec, tested: int, images: int, time: TimeFacts) -> Pro
         tested: size of the test, in pixels; below 96 there are no smaller ones.
         images: that have to fit into the time.
     """
-    if tested < 96 or _images_in(time, model, tested, tested) >= images:
+    if tested < 96:
         return None
-    sides = [GROWTH * round(tested * sevenths / 7 / GROWTH) for sevenths in (6, 5)]
-    side = next((each for each in sides if _images_in(time, model, each, each) >= images), sides[-1])
-    return ProgressiveResize(start=side, stop=side) if side < tested else None
+    crops = [_crops(each, growth=0) for each in (tested, *(GROWTH * round(tested * n / 7 / GROWTH) for n in (6, 5)))]
+    largest = next((each for each in crops if _images_in(time, model, each) >= images), crops[-1])
+    return largest if largest.stop < tested else None
 
 
 def size_for(
@@ -217,7 +217,7 @@ def size_for(
     if time is None:
         return size, median
     needed = max(LEAST_EPOCHS * facts.samples, least)
-    fitting = [each for each in SIZES if each <= size and _images_in(time, model, _first_size(each), each) >= needed]
+    fitting = [each for each in SIZES if each <= size and _images_in(time, model, _crops(each)) >= needed]
     if size in fitting:
         return size, median
     return max(fitting, default=SIZES[0]), f"{median}, and more would leave too few epochs for {time.minutes:g} min"
@@ -274,14 +274,13 @@ def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
     return (*overrides, f"optimizer.lr={rate_for_batch(recipe, changed.batch)[0]!r}")
 
 
-def _first_size(last: int) -> int:
-    """The size of crops that grow to `last`."""
-    return max(SIZES[0], last - GROWTH)
+def _crops(size: int, growth: int = GROWTH) -> ProgressiveResize:
+    """Crops that grow to `size`, by so many pixels, but from `SIZES[0]` at least."""
+    return ProgressiveResize(start=max(SIZES[0], size - growth), stop=size)
 
 
-def _images_in(time: TimeFacts, model: Spec, first: int, last: int) -> float:
-    """How many images training takes within a time budget, about, on crops that grow from `first` to `last`."""
-    resized = ProgressiveResize(start=first, stop=last)
+def _images_in(time: TimeFacts, model: Spec, resized: ProgressiveResize) -> float:
+    """How many images training takes within a time budget, about, on crops that grow so."""
     sizes = [resized.at((point + 0.5) / _POINTS) for point in range(_POINTS)]
     costs = {each: multiply_adds(model, each) for each in set(sizes)}
     return 60 * time.minutes * TRAINING * time.speed / (sum(costs[each] for each in sizes) / len(sizes))

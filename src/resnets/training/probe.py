@@ -58,6 +58,8 @@ def fit_head(
     Returns:
         weight (K, D) and bias (K,), float64, for the features as they are, and the lambda that was chosen.
     """
+    from threadpoolctl import threadpool_limits
+
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.int64)
     mean = x.mean(0)
     deviation = float(np.sqrt(x.var(0).mean())) or 1.0
@@ -70,11 +72,13 @@ def fit_head(
     of_class = np.ones(len(bias)) if class_weights is None else np.asarray(class_weights, np.float64)
     problem = _Problem(x @ basis.T if len(x) < x.shape[1] else x, x @ start.T, y, of_class[y])
     fold_of = _folds(y, np.arange(len(y)) if samples is None else samples)
-    chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
     everything = np.ones(len(y), bool)
     change = np.zeros((len(bias), problem.x.shape[1]))
-    for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the one before ended
-        change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
+    # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
+    with threadpool_limits(1 if problem.x.size * len(bias) < SMALL else None, user_api="blas"):
+        chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
+        for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the last one ended
+            change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
     weight = (start + change @ basis) / deviation
     return weight, bias - weight @ mean, chosen
 
@@ -104,7 +108,6 @@ class _Problem:
             change, bias: to begin with.
         """
         from scipy.optimize import minimize
-        from threadpoolctl import threadpool_limits
 
         x, offset, y, v = self.x[rows], self.offset[rows], self.y[rows], self.v[rows]
         (classes, size), number = change.shape, np.arange(len(y))
@@ -122,15 +125,13 @@ class _Problem:
             of_biases = gradient.sum(0) * present
             return loss, np.concatenate([(gradient.T @ x + strength * weights).reshape(-1), of_biases])
 
-        # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
-        with threadpool_limits(1 if x.size * classes < SMALL else None, user_api="blas"):
-            found = minimize(
-                objective,
-                np.concatenate([change.reshape(-1), bias]),
-                jac=True,
-                method="L-BFGS-B",
-                options={"gtol": tolerance, "ftol": 0.0, "maxiter": MOST_ITERATIONS, "maxcor": 20},
-            ).x
+        found = minimize(
+            objective,
+            np.concatenate([change.reshape(-1), bias]),
+            jac=True,
+            method="L-BFGS-B",
+            options={"gtol": tolerance, "ftol": 0.0, "maxiter": MOST_ITERATIONS, "maxcor": 20},
+        ).x
         return found[:-classes].reshape(classes, size), found[-classes:]
 
     def loss(self, rows: NDArray[np.bool_], change: Floats, bias: Floats) -> float:
