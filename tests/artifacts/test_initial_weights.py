@@ -25,6 +25,7 @@ from resnets.models.catalog import find
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
 from resnets.tasks.segmentation.network import SegmentationNet
+from resnets.tasks.segmentation.settings import Segment
 
 SMALL = Spec(depths=(2, 1), widths=(8, 16), stem_width=8, classes=5)
 DEEP = replace(SMALL, block="bottleneck")
@@ -210,3 +211,60 @@ def test_published_weights_of_a_classifier_start_a_network_for_segmentation(shar
     with torch.inference_mode():
         first = nn.Sequential(*list(theirs.children())[:6])(x)
         torch.testing.assert_close(network.features(x)["C3"], first, rtol=1e-4, atol=1e-4)
+
+
+def test_a_head_for_pixels_keeps_the_rows_of_classes_that_a_model_file_knows(tmp_path: Path) -> None:
+    source = fcn(seed=1, auxiliary=True)
+    names = ("sky", "tree", "road", "car", "person")
+    card = ModelCard(spec=source.spec, classes=names, preprocessing=Preprocessing(), settings=Segment())
+    model_file.save(tmp_path / "theirs.safetensors", source.state_dict(), card)
+    network = fcn(auxiliary=True)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = set_initial_weights(network, tmp_path / "theirs.safetensors", classes=("Car", "sky", "x", "y", "z"))
+    for layer in ("classifier.4", "aux_classifier.4"):
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            ours, theirs = network.state_dict()[name], source.state_dict()[name]
+            assert torch.equal(ours[:2], theirs[[3, 0]])
+            assert torch.equal(ours[2:], before[name][2:])
+    assert found.notes[-1] == "classifier.4 keeps the rows of 2 of 5 classes, which the weights know: Car, sky; " + (
+        "the others start new."
+    )
+    set_initial_weights(network, tmp_path / "theirs.safetensors", classes=tuple("abcde"))
+    assert torch.equal(network.get_parameter("classifier.0.weight"), source.get_parameter("classifier.0.weight"))
+    assert not torch.equal(network.get_parameter("classifier.4.weight"), source.get_parameter("classifier.4.weight"))
+    assert set_initial_weights(network, tmp_path / "theirs.safetensors", classes=names).notes == ()
+
+
+def test_rows_are_not_taken_from_a_head_that_is_another(tmp_path: Path) -> None:
+    source = fcn(seed=1)
+    card = ModelCard(spec=source.spec, classes=tuple("abcde"), preprocessing=Preprocessing(), settings=Segment())
+    state = {name: value for name, value in source.state_dict().items() if not name.startswith("classifier.1.")}
+    safetensors.torch.save_file(state, tmp_path / "other.safetensors")  # of the same last layer
+    model_file.save(tmp_path / "theirs.safetensors", source.state_dict(), card)
+    network = fcn(auxiliary=True)
+    auxiliary = network.get_parameter("aux_classifier.4.weight").detach().clone()
+    notes = set_initial_weights(network, tmp_path / "theirs.safetensors", classes=tuple("edcba")).notes
+    assert notes[0] == "aux_classifier starts new: the weights have no such head."
+    assert not [note for note in notes if note.startswith("aux_classifier.4")]
+    assert torch.equal(network.get_parameter("aux_classifier.4.weight"), auxiliary)
+    new = fcn(seed=3)
+    (note,) = set_initial_weights(new, tmp_path / "other.safetensors", classes=tuple("edcba")).notes
+    assert note == "classifier was left out and starts new: the weights have another head there."
+    assert torch.equal(new.get_parameter("classifier.4.weight"), fcn(seed=3).get_parameter("classifier.4.weight"))
+
+
+def test_torchvisions_networks_for_pixels_know_the_classes_of_voc(tmp_path: Path) -> None:
+    theirs = torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True)
+    categories = torchvision.models.segmentation.FCN_ResNet50_Weights.DEFAULT.meta["categories"]
+    path = saved(tmp_path / "fcn.pth", theirs.state_dict())
+    network = resnets.create(replace(find("fcn_resnet50"), classes=3), seed=0)
+    notes = set_initial_weights(network, path, classes=("background", "dog", "kangaroo")).notes
+    rows = [categories.index(name) for name in ("__background__", "dog")]
+    assert torch.equal(network.get_parameter("classifier.4.weight")[:2], theirs.classifier[4].weight[rows])
+    assert (
+        "classifier.4 keeps the rows of 2 of 3 classes, which the weights know: background, dog; the others"
+        in notes[-1]
+    )
+    whole = resnets.create(replace(find("fcn_resnet50"), classes=21), seed=0)
+    set_initial_weights(whole, path, classes=tuple(map(str, range(21))))
+    assert torch.equal(whole.get_parameter("classifier.4.weight"), theirs.classifier[4].weight)

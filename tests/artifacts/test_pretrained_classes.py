@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torchvision.models._meta import _IMAGENET_CATEGORIES
+from torchvision.models.segmentation import FCN_ResNet50_Weights
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
@@ -16,6 +17,7 @@ from resnets.modalities.image.preprocessing import Preprocessing
 from resnets.models.imagenet_classes import imagenet_classes, wordnet_ids
 from resnets.models.initialize import create
 from resnets.models.spec import Spec
+from resnets.models.voc_classes import VOC_CLASSES
 
 SMALL = Spec(depths=(1, 1), widths=(8, 16), stem_width=8, classes=5)
 
@@ -115,3 +117,8 @@ def test_a_head_of_as_many_other_classes_is_left_out_and_one_of_the_same_is_not(
     assert torch.equal(network.fc.weight, source.fc.weight)
     set_initial_weights(network, path, classes=tuple("edcba"))
     assert torch.equal(network.fc.weight, source.fc.weight.flip(0))
+
+
+def test_the_classes_of_voc_are_torchvisions_in_their_order() -> None:
+    theirs = FCN_ResNet50_Weights.DEFAULT.meta["categories"]
+    assert tuple(name.strip("_") for name in theirs) == VOC_CLASSES

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.pretrained_classes import coco_rows, imagenet_rows, is_coco, is_imagenet, rows_by_name, rows_note
+from resnets.artifacts.pretrained_classes import (
+    coco_rows,
+    imagenet_rows,
+    is_coco,
+    is_imagenet,
+    is_voc,
+    rows_by_name,
+    rows_note,
+    voc_rows,
+)
 from resnets.artifacts.pretrained_epsilon import without_epsilon
 from resnets.artifacts.pretrained_files import read_weights
 from resnets.artifacts.pretrained_locations import library_of, locate, weights_folder, with_network
@@ -26,8 +35,9 @@ from resnets.models.catalog import CATALOG
 from resnets.models.heads import Head, LinearHead, LocalizationHead, PixelHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
-from resnets.models.surgery import HEADS, transplant
+from resnets.models.surgery import HEADS, has_rows, transplant
 from resnets.nn.shapes import StrideIn
+from resnets.tasks.catalog import has_classes
 
 # Names of modules by which networks for other tasks are recognised: torchvision's and OpenMMLab's.
 _HEADS = {
@@ -107,7 +117,7 @@ def set_initial_weights(
         )
     _check_stride(spec, found.stride or spec.stride_in, None, str(weights))
     state = rename(found.state, network)
-    rows = _known_rows(spec, state, found.classes, classes)
+    rows = _known_rows(network, state, found.classes, classes)
     notes += transplant(network, state, str(weights), rows=rows)
     if rows is not None and classes is not None and tuple(classes) != found.classes:
         notes.append(rows_note(classes, rows, next(iter(spec.head.output_layers))))
@@ -115,24 +125,29 @@ def set_initial_weights(
 
 
 def _known_rows(
-    spec: Spec, state: Mapping[str, Tensor], theirs: Sequence[str] | None, own: Sequence[str] | None
+    network: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str] | None, own: Sequence[str] | None
 ) -> dict[int, int] | None:
-    """The class of the head in `state` for each class that it knows by name; None where names say nothing.
+    """The class of the head in `state` for each class that it knows by name; None where names say nothing, or where
+    `network` has another head.
 
-    A linear head of 1,000 rows without names is taken to be one over ImageNet, and a detector's of 90 classes one over
-    COCO, unless it has a row for each class of the data and none of the names is there.
+    A linear head of 1,000 rows without names is taken to be one over ImageNet, a detector's of 90 classes one over
+    COCO, and one for pixels of 21 classes one over VOC, unless it has a row for each class of the data and none of the
+    names is there.
     """
-    layer, layout = next(iter(spec.head.output_layers.items()))
-    head = state.get(f"{layer}.weight")
-    if own is None or head is None or isinstance(spec.head, PixelHead):
+    head = backbone_of(network).spec.head
+    layer, layout = next(iter(head.output_layers.items()))
+    if own is None or not has_rows(network, state, layer):
         return None
-    count = layout.classes_of(len(head))
+    count = layout.classes_of(len(state[f"{layer}.weight"]))
     if theirs is not None:
         return rows_by_name(own, theirs) if len(theirs) == count else None
-    detects = isinstance(spec.head, BoxHead)
-    if not (is_coco(count) if detects else is_imagenet(count)):
+    published, rows_of = (
+        (is_coco, coco_rows) if isinstance(head, BoxHead)
+        else (is_voc, voc_rows) if isinstance(head, PixelHead) else (is_imagenet, imagenet_rows)
+    )  # fmt: skip
+    if not published(count):
         return None
-    rows = coco_rows(own) if detects else imagenet_rows(own)
+    rows = rows_of(own)
     return None if not rows and len(own) == count else rows
 
 
@@ -207,7 +222,7 @@ def _read(network: nn.Module, weights: str | Path, path: Path) -> _Read:
 
 def class_names(card: ModelCard | None) -> tuple[str, ...] | None:
     """The names of the rows of a model's head, where they are classes."""
-    return card.classes if card and "labels" in card.settings.targets else None
+    return card.classes if card and has_classes(card.settings) else None
 
 
 def _stride_by_names(state: Mapping[str, Tensor]) -> StrideIn | None:

@@ -11,6 +11,7 @@ from functools import cache
 from resnets.models.coco_classes import COUNT as COCO_COUNT
 from resnets.models.coco_classes import coco_classes
 from resnets.models.imagenet_classes import COUNT, imagenet_classes
+from resnets.models.voc_classes import VOC_CLASSES
 
 MOST_SHOWN = 20  # classes in a note
 _WORDNET_ID = re.compile(r"(n\d{8})(?:[ _-].*)?")
@@ -56,6 +57,16 @@ def coco_rows(own: Sequence[str]) -> dict[int, int]:
 def is_coco(rows: int | None) -> bool:
     """Whether a detector's head of so many classes, whose file names none, is taken to be one over COCO's ids."""
     return rows == COCO_COUNT
+
+
+def voc_rows(own: Sequence[str]) -> dict[int, int]:
+    """As `rows_by_name`, for a head for pixels over VOC's classes and their background."""
+    return rows_by_name(own, VOC_CLASSES)
+
+
+def is_voc(rows: int | None) -> bool:
+    """Whether a head for pixels of so many classes, whose file names none, is taken to be one over VOC's."""
+    return rows == len(VOC_CLASSES)
 
 
 def rows_note(own: Sequence[str], rows: Mapping[int, int], head: str) -> str:

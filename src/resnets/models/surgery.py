@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resnets.core.errors import FileError, UsageError
-from resnets.models.heads import LinearHead, PixelHead
+from resnets.models.heads import Head, LinearHead
 from resnets.models.output_rows import OutputRows
 from resnets.models.resnet import backbone_of, prefix_of
 from resnets.nn.convolutions import make_plain
@@ -130,12 +130,12 @@ def transplant(
     """
     _check_values(network, state, origin)
     state, own, spec = dict(state), network.state_dict(), backbone_of(network).spec
-    notes = [] if isinstance(spec.head, LinearHead) and spec.classes else _fit_heads(network, state)
+    notes, new = ([], set()) if isinstance(spec.head, LinearHead) and spec.classes else _fit_heads(network, state)
     for name in own:
         layout = spec.head.output_layers.get(name.rpartition(".")[0])
-        if name not in state or layout is None:
+        if name not in state or name in new or layout is None:
             continue
-        keeps = rows is not None and (rows or layout.background) and not isinstance(spec.head, PixelHead)
+        keeps = rows is not None and (rows or layout.background)
         if keeps and rows is not None and layout.fits(state[name], own[name]):
             theirs, state[name] = state[name], _with_rows(own[name], state[name], rows, layout)
             if theirs.shape != own[name].shape or any(rows.get(index) != index for index in range(spec.classes)):
@@ -161,6 +161,26 @@ def transplant(
     return notes
 
 
+def has_rows(network: nn.Module, state: Mapping[str, Tensor], layer: str) -> bool:
+    """Whether `state` has a layer of logits that `transplant` can take rows from: with as many inputs as `network`'s,
+    in the same head.
+
+    Args:
+        layer: the name of the layer in `network`.
+    """
+    own, head, name = network.state_dict(), backbone_of(network).spec.head, f"{layer}.weight"
+    if name not in state or not head.output_layers[layer].fits(state[name], own[name]):
+        return False
+    return all(_is_same(each, state, own, head) for each in HEADS if name.startswith(f"{each}."))
+
+
+def _is_same(name: str, state: Mapping[str, Tensor], own: Mapping[str, Tensor], head: Head) -> bool:
+    """Whether the part `name` of a head is in both, or in neither, and the same but for its classes."""
+    theirs, ours = ({key for key in each if key.startswith(f"{name}.")} for each in (state, own))
+    inner = [key for key in ours if key.rpartition(".")[0] not in head.output_layers]
+    return theirs == ours and all(state[key].shape == own[key].shape for key in inner)
+
+
 def _with_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int], layout: OutputRows) -> Tensor:
     """`own` with the rows of these classes, each set to those of the class of `theirs`, and with its background."""
     merged, first = own.clone(), int(layout.background)
@@ -169,19 +189,20 @@ def _with_rows(own: Tensor, theirs: Tensor, rows: Mapping[int, int], layout: Out
     return merged
 
 
-def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[list[str], set[str]]:
     """Replaces the heads in `state` that are not as those of `network` by its own, and leaves out those it has not.
 
     Returns:
-        A line for each head that was not loaded.
+        A line for each head that was not loaded, and the names of the entries that are the network's own.
     """
-    own, head, notes = network.state_dict(), backbone_of(network).spec.head, []
+    own, head = network.state_dict(), backbone_of(network).spec.head
+    notes: list[str] = []
+    new: set[str] = set()
     for name in HEADS:
-        theirs = {key: value for key, value in state.items() if key.startswith(f"{name}.")}
-        ours = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
-        inner = [key for key in ours if key.rpartition(".")[0] not in head.output_layers]
-        if theirs.keys() == ours.keys() and all(theirs[key].shape == ours[key].shape for key in inner):
+        if _is_same(name, state, own, head):
             continue
+        theirs = [key for key in state if key.startswith(f"{name}.")]
+        ours = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
         if not theirs:
             notes.append(f"{name} starts new: the weights have no such head.")
         elif ours:
@@ -191,7 +212,8 @@ def _fit_heads(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
         for key in theirs:
             del state[key]
         state.update(ours)
-    return notes
+        new.update(ours)
+    return notes, new
 
 
 def fold_norms(network: Network) -> Network:

@@ -199,7 +199,7 @@ def smaller_crops(model: Spec, tested: int, images: int, time: TimeFacts) -> Pro
     """
     if tested < 96:
         return None
-    crops = [_crops(each, growth=0) for each in (tested, *(GROWTH * round(tested * n / 7 / GROWTH) for n in (6, 5)))]
+    crops = [_crops(each, by=0) for each in (tested, *(GROWTH * round(tested * n / 7 / GROWTH) for n in (6, 5)))]
     largest = next((each for each in crops if _images_in(time, model, each) >= images), crops[-1])
     return largest if largest.stop < tested else None
 
@@ -274,9 +274,9 @@ def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
     return (*overrides, f"optimizer.lr={rate_for_batch(recipe, changed.batch)[0]!r}")
 
 
-def _crops(size: int, growth: int = GROWTH) -> ProgressiveResize:
+def _crops(size: int, by: int = GROWTH) -> ProgressiveResize:
     """Crops that grow to `size`, by so many pixels, but from `SIZES[0]` at least."""
-    return ProgressiveResize(start=max(SIZES[0], size - growth), stop=size)
+    return ProgressiveResize(start=max(SIZES[0], size - by), stop=size)
 
 
 def _images_in(time: TimeFacts, model: Spec, resized: ProgressiveResize) -> float:

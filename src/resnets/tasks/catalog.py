@@ -15,7 +15,7 @@ from resnets.tasks.regression.settings import Regress
 from resnets.tasks.segmentation.settings import Segment
 
 if TYPE_CHECKING:
-    from resnets.tasks.base import Task
+    from resnets.tasks.base import Task, TaskSettings
 
 # JSON names each by its class; a recipe and a model file without a kind have the first.
 AnyTask = Classify | MultiLabel | Regress | Segment | Detect | Localize
@@ -36,6 +36,11 @@ def asked_for(assignments: Iterable[str]) -> AnyTask | None:
     "task=localization"; None where there is none, or no such task."""
     texts = [text.strip() for name, _, text in (each.partition("=") for each in assignments) if name.strip() == "task"]
     return next((each() for each in SETTINGS if texts and is_called(each, texts[-1])), None)
+
+
+def has_classes(settings: TaskSettings) -> bool:
+    """Whether the rows of the head of a task's network are classes."""
+    return not {"labels", "masks"}.isdisjoint(settings.targets)
 
 
 def for_data(name: str, settings: AnyTask) -> AnyTask:

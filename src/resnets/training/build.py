@@ -20,7 +20,7 @@ from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
 from resnets.tasks.balance import loss_weights, sampled_labels
 from resnets.tasks.base import Task
-from resnets.tasks.catalog import open_task
+from resnets.tasks.catalog import has_classes, open_task
 from resnets.training import environment, memory
 from resnets.training.checkpoint import Saved
 from resnets.training.deterministic import deterministic
@@ -54,8 +54,7 @@ def initial_network(
     """A network with the weights that a run starts from, and what there is to say of the file that they are from.
 
     Args:
-        classes: of the data; those that the weights know by name keep their rows of the head, where the targets are
-            labels.
+        classes: of the data; those that the weights know by name keep their rows of the head, where these are classes.
         drawn: whether the recipe's file is not read, as other weights will be loaded.
 
     Raises:
@@ -65,7 +64,7 @@ def initial_network(
     initialize(network, seed=recipe.seed, how=recipe.initialization)
     if drawn or recipe.weights is None:
         return network, None
-    named = classes if "labels" in task.settings.targets else None
+    named = classes if has_classes(task.settings) else None
     return network, set_initial_weights(network, recipe.weights, classes=named)
 
 

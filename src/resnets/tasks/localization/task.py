@@ -69,7 +69,7 @@ class Localization(PlainTask):
 
     def to_mean(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         """(classes, 5) of each sample: probabilities, and boxes in pixels."""
-        means = (each.double().cpu() for each in outputs)
+        means = (each.cpu().double() for each in outputs)  # some devices have no float64
         return [torch.cat([each[:, :1].softmax(0), each[:, 1:]], 1) for each in means]
 
     def from_mean(self, means: Sequence[Tensor]) -> list[Tensor]:
@@ -77,7 +77,7 @@ class Localization(PlainTask):
 
     def evaluate_batch(self, outputs: Sequence[Tensor], batch: Batch, *, choose: bool = False) -> dict[str, Any]:
         """As `Task.evaluate_batch`: what `metrics.metrics` needs, and "sizes" (N, 2) height and width."""
-        found = torch.stack(tuple(outputs)).double().cpu()
+        found = torch.stack(tuple(outputs)).cpu().double()
         labels = torch.stack([each[0] for each in _single(batch, "labels")]).long()
         true = _single(batch, "boxes")
         sizes = torch.stack([each.long() for each in batch.ragged["sizes"]])
