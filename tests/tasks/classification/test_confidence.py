@@ -120,9 +120,13 @@ def test_the_report_says_what_is_answered_at_which_accuracy() -> None:
     charts = confidence_charts(records, {"ece": 0.1})
     assert charts is not None
     # 157 surest answers have 150 right ones, 95.5%; 151 have 99.3%.
-    assert "78% are answered, 95% of them right" in charts.note
-    assert "76% are answered, 99% of them right" in charts.note
+    assert "78% are answered, at least 95% of them right" in charts.note
+    assert "76% are answered, at least 99% of them right" in charts.note
     assert charts.charts[1].curves[0].points[-1] == pytest.approx((100.0, 75.0))
+    all_right = confidence_charts(records | {"predicted": records["label"]}, {"ece": 0.1})
+    assert all_right is not None
+    assert all_right.note.count("are answered") == 1
+    assert "100% are answered, at least 99% of them right" in all_right.note
     many = {name: np.tile(values, 100) for name, values in records.items()}
     many["confidence"] = np.linspace(1, 0.5, 20_000)
     found = confidence_charts(many, {"ece": 0.1})

@@ -161,11 +161,13 @@ def confidence_charts(records: SampleRecords, metrics: Mapping[str, Any]) -> Cha
             f"The model answers where it is {metrics['unknown_below']:.1%} sure or more: {metrics['coverage']:.1%} of "
             f"the samples, of which {metrics['answered_accuracy']:.2%} are right."
         )
-    for wanted in WANTED_ACCURACIES:
-        if (threshold := threshold_for(right, confidence, wanted)) is not None:
+    reached = {threshold_for(right, confidence, wanted): wanted for wanted in WANTED_ACCURACIES}  # the highest of each
+    for threshold, accuracy in reached.items():
+        if threshold is not None:
             answered = float((confidence >= threshold).mean())
             notes.append(
-                f"At {threshold:.1%} confidence or more, {answered:.0%} are answered, {wanted:.0%} of them right."
+                f"At {threshold:.1%} confidence or more, {answered:.0%} are answered, at least {accuracy:.0%} of them "
+                "right."
             )
     return Charts(
         "Confidence",
