@@ -141,10 +141,12 @@ def _known_rows(
     count = layout.classes_of(len(state[f"{layer}.weight"]))
     if theirs is not None:
         return rows_by_name(own, theirs) if len(theirs) == count else None
-    published, rows_of = (
-        (is_coco, coco_rows) if isinstance(head, BoxHead)
-        else (is_voc, voc_rows) if isinstance(head, PixelHead) else (is_imagenet, imagenet_rows)
-    )  # fmt: skip
+    if isinstance(head, BoxHead):
+        published, rows_of = is_coco, coco_rows
+    elif isinstance(head, PixelHead):
+        published, rows_of = is_voc, voc_rows
+    else:
+        published, rows_of = is_imagenet, imagenet_rows
     if not published(count):
         return None
     rows = rows_of(own)
