@@ -25,7 +25,7 @@ from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training import probe
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.probe import fit_head
-from tests.command_line import TINY
+from tests.command_line import COLORS, TINY, call, noisy, write_photos
 from tests.training.cut import cut_after
 from tests.training.runs import arguments, curve, events, run_resnets, sha_of
 from tests.training.test_distributed import assert_close
@@ -51,7 +51,7 @@ def samples(count: int = 120, size: int = 9, classes: int = 4, apart: float = 1.
 
 def test_without_weights_to_begin_with_it_is_scikit_learns_regression() -> None:
     x, y = samples()
-    weight, bias, chosen = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
+    weight, bias, chosen, _ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
     peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit(scaled(x), y)
     assert chosen == 0.05
     ours = x @ weight.T + bias
@@ -63,7 +63,7 @@ def test_with_weights_of_classes_it_is_scikit_learns_weighted_regression() -> No
     x, y = samples()
     y = np.where(y == 3, 0, y)[:90]  # one class has half of the samples, and one has none
     x, weights = x[:90], (0.5, 1.5, 3.0, 1.0)
-    weight, bias, _ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05], class_weights=weights)
+    weight, bias, *_ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05], class_weights=weights)
     total = np.array(weights)[y].sum()
     peer = LogisticRegression(
         C=1 / (0.05 * total), class_weight=dict(enumerate(weights[:3])), tol=1e-10, max_iter=10_000
@@ -78,7 +78,7 @@ def test_a_class_of_weight_0_is_not_learnt_and_equal_weights_change_no_bit() -> 
     plain = fit_head(x, y, *begin)
     equal = fit_head(x, y, *begin, class_weights=(1.0,) * 4)
     assert all(np.array_equal(a, b) for a, b in zip(plain[:2], equal[:2], strict=True))
-    weight, bias, _ = fit_head(x, y, *begin, class_weights=(1.0, 1.0, 1.0, 0.0), lambdas=[0.05])
+    weight, bias, *_ = fit_head(x, y, *begin, class_weights=(1.0, 1.0, 1.0, 0.0), lambdas=[0.05])
     without = fit_head(x[y < 3], y[y < 3], *begin, lambdas=[0.05])
     assert bias[3] + weight[3] @ x.mean(0) == pytest.approx(3.0)  # as it was
     logits = x @ weight.T + bias, x @ without[0].T + without[1]
@@ -111,13 +111,14 @@ def test_the_probe_of_a_balanced_run_finds_rare_samples(balance: str, tmp_path: 
 def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
     """With more features than samples too, where the fit is in the coordinates of the samples."""
     x, y = samples(count=40, size=size, apart=3 / size**0.5)
-    weight, bias, chosen = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
+    weight, bias, chosen, lowest = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
     inputs, losses = scaled(x), dict.fromkeys(probe.LAMBDAS, 0.0)
     for own, held_out in PredefinedSplit(probe._folds(y, np.arange(len(y)))).split():
         for strength in probe.LAMBDAS:
             peer = LogisticRegression(C=1 / (strength * len(own)), tol=1e-8, max_iter=10_000).fit(inputs[own], y[own])
             losses[strength] -= peer.predict_log_proba(inputs[held_out])[np.arange(len(held_out)), y[held_out]].sum()
     assert chosen == max(strength for strength, loss in losses.items() if loss <= 1.05 * min(losses.values()))
+    assert lowest == pytest.approx(min(losses.values()) / len(y), rel=0.01)  # as roughly as lambda is chosen
     again = fit_head(x, y, np.zeros((4, size)), np.zeros(4), lambdas=[chosen])
     np.testing.assert_allclose(x @ weight.T + bias, x @ again[0].T + again[1], atol=1e-2)
     assert probe.LAMBDAS[0] > chosen > probe.LAMBDAS[-1]
@@ -127,7 +128,7 @@ def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
 def test_the_fit_is_the_minimum_around_the_weights_to_begin_with(size: int) -> None:
     x, y = samples(count=40, size=size)
     weight0, bias0 = np.random.default_rng(1).normal(size=(5, size)), np.arange(5.0)  # no sample has the fifth class
-    weight, bias, _ = fit_head(x, y, weight0, bias0, lambdas=[0.3])
+    weight, bias, *_ = fit_head(x, y, weight0, bias0, lambdas=[0.3])
     deviation = float(np.sqrt(x.var(0).mean()))
     inputs = torch.from_numpy(scaled(x))
     change = ((torch.from_numpy(weight - weight0)) * deviation).requires_grad_()
@@ -142,6 +143,53 @@ def test_the_fit_is_the_minimum_around_the_weights_to_begin_with(size: int) -> N
     assert float(shift.detach()[4]) == pytest.approx(4.0 + (weight0[4] @ x.mean(0)))
     far = fit_head(x, y, weight0, bias0, lambdas=[1e6])[0]
     np.testing.assert_allclose(far, weight0, atol=1e-4)
+
+
+def test_a_class_is_recognized_by_the_answers_to_most_of_its_samples_where_no_other_class_has_the_same() -> None:
+    answers = {0: [5, 5, 5, 2], 1: [3, 3], 2: [4], 3: [6, 6, 7, 7], 4: [1, 1, 1], 5: [1, 1, 8]}
+    targets = np.concatenate([np.full(len(rows), label) for label, rows in answers.items()])
+    features = np.eye(9)[np.concatenate([*answers.values()])]
+    assert probe.recognized(features, targets, np.eye(9), np.zeros(9)) == {0: 5, 1: 3}
+    bias = 2.0 * (np.arange(9) == 8)
+    assert probe.recognized(features, targets, np.eye(9), bias) == {}  # all are answered with the last row
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_classes_that_the_weights_know_by_another_name_keep_their_rows(named: bool, tmp_path: Path) -> None:
+    settings = (*TINY, PROBED, "epochs=none", "--data")
+    first = write_photos(tmp_path / "first", {"train": 16, "val": 4})
+    assert call("train", "paper/cifar", "steps=30", *settings, first, "--out", tmp_path / "known").code == 0
+    names = {"blue": "blau", "green": "green" if named else "grün", "red": "rot"}
+    for folder in [*first.glob("*/*")]:
+        folder.rename(folder.with_name(names[folder.name]))
+    weights = ("--weights", tmp_path / "known", "optimizer.lr=1e-9", "steps=1")
+    result = call("train", "paper/cifar", *weights, *settings, first, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    (fitted,) = [event for event in events(tmp_path / "run") if event["event"] == "probe"]
+    known = {own: theirs for theirs, own in names.items() if own != theirs}
+    assert fitted["recognized"] == known
+    shown = ", ".join(f"{own} as {theirs}" for own, theirs in known.items())
+    assert f"The weights know {len(known)} classes by another name: {shown}." in result.out + result.err
+    model = resnets.load(tmp_path / "run")
+    assert resnets.evaluate(model, data=first).accuracy == 1
+
+
+def test_rows_that_do_not_help_are_not_taken(tmp_path: Path) -> None:
+    """The weights answer all of a class with one of theirs, whose row says nothing of the class."""
+    first = write_photos(tmp_path / "first", {"train": 16, "val": 4})
+    settings = (*TINY, PROBED, "epochs=none", "--data")
+    assert call("train", "paper/cifar", "steps=30", *settings, first, "--out", tmp_path / "known").code == 0
+    weights = ("--weights", tmp_path / "known", "optimizer.lr=1e-9", "steps=1")
+    mixed = tmp_path / "mixed"
+    for split in ("train", "val"):
+        for number, (name, count) in enumerate({"a": 9, "b": 7}.items()):
+            (mixed / split / name).mkdir(parents=True)
+            for i in range(16):
+                color = "red" if (i < count) == (number == 0) else "blue"
+                noisy(COLORS[color], i + 100 * number + 1000 * (split == "val")).save(mixed / split / name / f"{i}.png")
+    assert call("train", "paper/cifar", *weights, *settings, mixed, "--out", tmp_path / "run").code == 0
+    (fitted,) = [event for event in events(tmp_path / "run") if event["event"] == "probe"]
+    assert fitted["recognized"] == {}
 
 
 def test_folds_are_stratified_and_a_class_of_one_is_never_held_out() -> None:
@@ -215,7 +263,7 @@ def test_the_head_of_a_run_begins_as_the_probe_of_its_initial_weights(known: boo
         features = network.forward_head(network.forward_features(inputs), pre_logits=True).numpy()
         ours = network(inputs).numpy()
         assert np.array_equal(training.evaluated_network.eval()(inputs).numpy(), ours)
-    weight, bias, chosen = fit_head(features, labels, weight0, bias0)
+    weight, bias, chosen, _ = fit_head(features, labels, weight0, bias0)
     assert event["lambda"] == chosen
     np.testing.assert_allclose(ours, features @ weight.T + bias, atol=2e-3)
     assert 0.5 < (ours.argmax(1) == labels).mean() < 1  # random convolutions; a drawn head has a tenth

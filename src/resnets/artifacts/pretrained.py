@@ -12,18 +12,10 @@ from torch import Tensor, nn
 
 from resnets.artifacts import model_file
 from resnets.artifacts.model_file import ModelCard
-from resnets.artifacts.pretrained_classes import (
-    coco_rows,
-    imagenet_rows,
-    is_coco,
-    is_imagenet,
-    is_voc,
-    rows_by_name,
-    rows_note,
-    voc_rows,
-)
+from resnets.artifacts.pretrained_classes import rows_note
 from resnets.artifacts.pretrained_epsilon import without_epsilon
 from resnets.artifacts.pretrained_files import read_weights
+from resnets.artifacts.pretrained_head import ClassifierHead, classifier_head, known_rows
 from resnets.artifacts.pretrained_locations import library_of, locate, weights_folder, with_network
 from resnets.artifacts.pretrained_names import rename, unwrapped
 from resnets.artifacts.pretrained_prefix import without_prefix
@@ -35,7 +27,7 @@ from resnets.models.catalog import CATALOG
 from resnets.models.heads import Head, LinearHead, LocalizationHead, PixelHead
 from resnets.models.resnet import backbone_of
 from resnets.models.spec import Spec
-from resnets.models.surgery import HEADS, has_rows, transplant
+from resnets.models.surgery import HEADS, transplant
 from resnets.nn.shapes import StrideIn
 from resnets.tasks.catalog import has_classes
 
@@ -64,10 +56,12 @@ class InitialWeights:
     Args:
         sha256: of the content of the file.
         notes: a line for each key, and each head, that was not loaded as it is.
+        head: the file's layer of logits, for a classifier.
     """
 
     sha256: str
     notes: tuple[str, ...]
+    head: ClassifierHead | None
 
 
 @dataclass(frozen=True)
@@ -117,40 +111,12 @@ def set_initial_weights(
         )
     _check_stride(spec, found.stride or spec.stride_in, None, str(weights))
     state = rename(found.state, network)
-    rows = _known_rows(network, state, found.classes, classes)
+    rows = known_rows(network, state, found.classes, classes)
+    head = classifier_head(network, state, found.classes)
     notes += transplant(network, state, str(weights), rows=rows)
     if rows is not None and classes is not None and tuple(classes) != found.classes:
         notes.append(rows_note(classes, rows, next(iter(spec.head.output_layers))))
-    return InitialWeights(sha256_of(path), tuple(notes))
-
-
-def _known_rows(
-    network: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str] | None, own: Sequence[str] | None
-) -> dict[int, int] | None:
-    """The class of the head in `state` for each class that it knows by name; None where names say nothing, or where
-    `network` has another head.
-
-    A linear head of 1,000 rows without names is taken to be one over ImageNet, a detector's of 90 classes one over
-    COCO, and one for pixels of 21 classes one over VOC, unless it has a row for each class of the data and none of the
-    names is there.
-    """
-    head = backbone_of(network).spec.head
-    layer, layout = next(iter(head.output_layers.items()))
-    if own is None or not has_rows(network, state, layer):
-        return None
-    count = layout.classes_of(len(state[f"{layer}.weight"]))
-    if theirs is not None:
-        return rows_by_name(own, theirs) if len(theirs) == count else None
-    if isinstance(head, BoxHead):
-        published, rows_of = is_coco, coco_rows
-    elif isinstance(head, PixelHead):
-        published, rows_of = is_voc, voc_rows
-    else:
-        published, rows_of = is_imagenet, imagenet_rows
-    if not published(count):
-        return None
-    rows = rows_of(own)
-    return None if not rows and len(own) == count else rows
+    return InitialWeights(sha256_of(path), tuple(notes), head)
 
 
 def weights_file(weights: str | Path, name: str | None = None) -> Path:

@@ -91,6 +91,8 @@ def build_training(
     training = Training(
         recipe, plan.environment, task, network, len(data.train), ranks, first_step=first, planned=planned
     )
+    if initial is not None:
+        training.given_head = initial.head
     if recipe.teacher is not None:
         teacher = open_teacher(recipe, data.train.classes, training.device)
         if sha256_of(find_model_file(recipe.teacher.model)) != plan.teacher_sha256:

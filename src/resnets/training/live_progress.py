@@ -15,6 +15,7 @@ from resnets.training.progress_lines import (
     greeting,
     headline_of,
     noun_of,
+    probe_line,
     short_evaluation_line,
     soup_line,
 )
@@ -91,6 +92,8 @@ class Live(AbstractContextManager["Live"]):
                 self._progress.start_task(self._task)
             case "plan":
                 self._progress.update(self._task, total=event["total"])
+            case "probe" if event.get("recognized"):
+                self._print(probe_line(event))
             case "step":
                 self._speed = event["images_per_second"]
                 self._progress.update(

@@ -15,8 +15,9 @@ NumPy and SciPy, in float64: the same arrays give the same bits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,22 @@ TOLERANCE, ROUGH, MOST_ITERATIONS = 1e-6, 1e-4, 500
 SMALL = 2**26  # multiply-adds of a product that takes less time than threads need to wait for one another
 
 
+class Fitted(NamedTuple):
+    """A layer that was fitted.
+
+    Args:
+        weight: (K, D), for the features as they are.
+        bias: (K,).
+        strength: the lambda that was chosen.
+        loss: the lowest mean loss of cross-validation; NaN where there was none.
+    """
+
+    weight: Floats
+    bias: Floats
+    strength: float
+    loss: float
+
+
 def fit_head(
     features: NDArray[Any],
     targets: NDArray[Any],
@@ -42,8 +59,10 @@ def fit_head(
     samples: NDArray[np.int64] | None = None,
     class_weights: Sequence[float] | None = None,
     lambdas: Sequence[float] = LAMBDAS,
-) -> tuple[Floats, Floats, float]:
+) -> Fitted:
     """Fits a linear layer to features.
+
+    In float64.
 
     Args:
         features: (N, D).
@@ -54,9 +73,6 @@ def fit_head(
         class_weights: (K,) the weight of the samples of each class; by default 1.
         lambdas: of which one is chosen, falling, by the mean loss on samples that were held out, in stratified 5-fold
             cross-validation (of more than `FEW` rows, on a fifth); a single one is taken as it is.
-
-    Returns:
-        weight (K, D) and bias (K,), float64, for the features as they are, and the lambda that was chosen.
     """
     from threadpoolctl import threadpool_limits
 
@@ -76,11 +92,32 @@ def fit_head(
     change = np.zeros((len(bias), problem.x.shape[1]))
     # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
     with threadpool_limits(1 if problem.x.size * len(bias) < SMALL else None, user_api="blas"):
-        chosen = lambdas[0] if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
+        chosen, loss = (lambdas[0], np.nan) if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
         for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the last one ended
             change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
     weight = (start + change @ basis) / deviation
-    return weight, bias - weight @ mean, chosen
+    return Fitted(weight, bias - weight @ mean, chosen, loss)
+
+
+def recognized(
+    features: NDArray[Any], targets: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]
+) -> dict[int, int]:
+    """The classes that a layer of logits over other classes knows, whatever it calls them: for each, the row that more
+    than half of its samples, and at least two, are answered with, where that is so of no second class.
+
+    Args:
+        features: (N, D).
+        targets: (N,) the class of each sample.
+        weight, bias: (rows, D) and (rows,) of the layer.
+    """
+    mostly = {}
+    for label in np.unique(targets).tolist():
+        answers = (features[targets == label] @ weight.T + bias).argmax(1)
+        row, count = Counter(answers.tolist()).most_common(1)[0]
+        if count >= 2 and 2 * count > len(answers):
+            mostly[label] = row
+    classes_of = Counter(mostly.values())
+    return {label: row for label, row in mostly.items() if classes_of[row] == 1}
 
 
 class _Problem:
@@ -140,20 +177,24 @@ class _Problem:
         return -float((self.v[rows] * log_probabilities[np.arange(int(rows.sum())), self.y[rows]]).sum())
 
 
-def _cross_validated(problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]) -> float:
-    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest."""
+def _cross_validated(
+    problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]
+) -> tuple[float, float]:
+    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest, and the
+    lowest in the mean."""
     if not (fold_of >= 0).any():
-        return DEFAULT
-    losses = np.zeros(len(lambdas))
+        return DEFAULT, np.nan
+    losses, weights = np.zeros(len(lambdas)), 0.0
     for fold in range(FOLDS if len(problem.y) <= FEW else 1):
         held_out = fold_of == fold
         if not held_out.any():
             continue
+        weights += float(problem.v[held_out].sum())
         change, bias = np.zeros((len(bias0), problem.x.shape[1])), bias0
         for place, strength in enumerate(lambdas):
             change, bias = problem.fit(~held_out, change, bias, strength, ROUGH)
             losses[place] += problem.loss(held_out, change, bias)
-    return float(lambdas[int(np.argmax(losses <= MARGIN * losses.min()))])
+    return float(lambdas[int(np.argmax(losses <= MARGIN * losses.min()))]), float(losses.min() / (weights or 1.0))
 
 
 def _folds(y: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from resnets.artifacts.pretrained_head import ClassifierHead
 from resnets.core import rng
 from resnets.core.devices import full_float32
 from resnets.core.errors import DataError
@@ -33,14 +35,24 @@ from resnets.training.recipe import Recipe
 MOST_SAMPLES = 4096
 
 
-def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, ranks: Ranks, precision: str) -> Event:
+def fit_probe(
+    network: nn.Module,
+    recipe: Recipe,
+    task: Task,
+    batches: Batches,
+    ranks: Ranks,
+    precision: str,
+    head: ClassifierHead | None = None,
+) -> Event:
     """Sets the layer of logits of `network`, the same on all ranks; returns the event for the log.
 
     The features are those of at most `MOST_SAMPLES` training samples as evaluation sees them; where it looks at mirror
     images too (tta "flip"), of both. The layer is drawn to the rows that the initial weights gave it, and to 0 for the
-    other classes. Classes weigh as `balance` says.
+    other classes; or, where that has a clearly lower loss in cross-validation, for those of them that `head` recognizes
+    (see `probe.recognized`) to its rows. Classes weigh as `balance` says.
 
     Args:
+        head: the layer of logits that the initial weights came with.
         precision: in which the network computes, as `tasks.forward.computing` takes it.
 
     Raises:
@@ -59,13 +71,39 @@ def fit_probe(network: nn.Module, recipe: Recipe, task: Task, batches: Batches, 
     # Drawn as often as others, the samples of a class have in the mean the weight that "weights" gives them.
     balance = "weights" if recipe.balance == "sampling" else recipe.balance
     of_class = loss_weights(balance, recipe.task, batches.dataset)
-    weight, bias, strength = agreement.from_rank_0(
-        ranks, lambda: probe.fit_head(features, targets, weight0, bias0, samples=read, class_weights=of_class)
-    )
+
+    def fit() -> tuple[probe.Fitted, dict[int, int]]:
+        fit_head = functools.partial(probe.fit_head, features, targets, samples=read, class_weights=of_class)
+        plain = fit_head(weight0, bias0)
+        rows = {} if head is None else _recognized(features, targets, read, head, weight0)
+        if head is None or not rows:
+            return plain, {}
+        weight, bias, own, theirs = weight0.copy(), bias0.copy(), [*rows], [*rows.values()]
+        weight[own], bias[own] = head.weight[theirs], head.bias[theirs]
+        other = fit_head(weight, bias)
+        return (other, rows) if other.loss * probe.MARGIN <= plain.loss else (plain, {})
+
+    fitted, rows = agreement.from_rank_0(ranks, fit)
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
-    return {"event": "probe", "step": 0, "samples": len(np.unique(read)), "lambda": strength}
+        layer.weight.copy_(torch.from_numpy(fitted.weight))
+        layer.bias.copy_(torch.from_numpy(fitted.bias))
+    names = {batches.dataset.classes[own]: head.name(theirs) for own, theirs in rows.items()} if head else {}
+    samples = len(np.unique(read))
+    return {"event": "probe", "step": 0, "samples": samples, "lambda": fitted.strength, "recognized": names}
+
+
+def _recognized(
+    features: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    samples: NDArray[np.int64],
+    head: ClassifierHead,
+    weight0: NDArray[np.float32],
+) -> dict[int, int]:
+    """The row of `head` for each class that it recognizes and that has no row of `weight0`, by the first view of each
+    of `samples`."""
+    first = np.unique(samples, return_index=True)[1]
+    rows = probe.recognized(features[first], targets[first], head.weight, head.bias)
+    return {label: row for label, row in rows.items() if not weight0[label].any()}
 
 
 def _known_rows(layer: nn.Linear, recipe: Recipe, task: Task) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

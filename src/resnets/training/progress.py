@@ -16,7 +16,15 @@ from resnets.core.console import printable, progress_notebook, progress_terminal
 from resnets.core.progress import INTERVAL, show_in_notebook
 from resnets.training.events import Event, Subscriber
 from resnets.training.live_progress import Live as Live
-from resnets.training.progress_lines import ending_line, evaluation_line, greeting, headline_of, noun_of, soup_line
+from resnets.training.progress_lines import (
+    ending_line,
+    evaluation_line,
+    greeting,
+    headline_of,
+    noun_of,
+    probe_line,
+    soup_line,
+)
 
 PLAIN_LINES = 12
 
@@ -71,6 +79,8 @@ class Plain(AbstractContextManager["Plain"]):
                 self._print(*greeting(event))
             case "plan":
                 self._total = event["total"]
+            case "probe" if event.get("recognized"):
+                self._print(probe_line(event))
             case "step":
                 self._speed = event["images_per_second"]
             case "evaluation":
@@ -119,6 +129,8 @@ class Notebook(AbstractContextManager["Notebook"]):
                 self._show()
             case "plan":
                 self._total = event["total"]
+            case "probe" if event.get("recognized"):
+                self._greeting.append(probe_line(event))
             case "step":
                 self._step = event
                 if time.monotonic() >= self._due:

@@ -9,6 +9,8 @@ from resnets.tasks.catalog import SETTINGS, find
 from resnets.tasks.metric import Metric
 from resnets.training.events import Event
 
+MOST_SHOWN = 20  # classes in a line
+
 
 def greeting(event: Event) -> list[str]:
     """Returns the lines that a run begins with, of its start event."""
@@ -39,6 +41,14 @@ def noun_of(start: Event) -> str:
 def ending_line(event: Event) -> str | None:
     """Returns an end event in one line where the run ended before its plan, else None."""
     return f"stopped after step {event['step']:,}: {event['reason']}" if "reason" in event else None
+
+
+def probe_line(event: Event) -> str:
+    """Returns in one line the classes that the weights recognize, of a probe's event."""
+    known = event["recognized"]
+    shown = ", ".join(f"{own} as {theirs}" for own, theirs in list(known.items())[:MOST_SHOWN])
+    rest = f" and {len(known) - MOST_SHOWN:,} more" if len(known) > MOST_SHOWN else ""
+    return f"The weights know {show_count(len(known), 'class', 'classes')} by another name: {shown}{rest}."
 
 
 def evaluation_line(event: Event, samples_per_second: float, headline: Metric, noun: str) -> str:

@@ -158,6 +158,8 @@ class Session:
             steps = tuple({*recorded.stopped_after, *(() if stopped is None else (stopped,))})
             lengths = self.training.length.planned if self.budget is not None else recorded.lengths
             write_plan(self.folder.recipe, replace(recorded, lengths=lengths, stopped_after=tuple(sorted(steps))))
+        if self.budget is not None and (shortfall := self.budget.shortfall(self.training.length)) is not None:
+            self.recorder.warn(shortfall)
         skipped = int(self.training.skipped)
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
         if stopped is not None:

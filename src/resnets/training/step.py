@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from resnets.artifacts.pretrained_head import ClassifierHead
 from resnets.core import rng
 from resnets.core.devices import abilities, float64_device, to_device
 from resnets.data.loader import Batches
@@ -82,6 +83,7 @@ class Training:
         self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
         self.plateau = PlateauState()
         self.steps_done = 0
+        self.given_head: ClassifierHead | None = None  # that the initial weights came with
         self.length = RunLength(recipe, samples, first_step=first_step, planned=planned)
         self.bn_batch = bn_batch_size(recipe, self.ranks.world)
         # The samples of a forward pass: a ghost batch, or a part of one if there are more ranks than ghost batches.
@@ -226,7 +228,9 @@ class Training:
         event = None
         changed = whiten_stem(self.network, self.recipe, batches, self.micro_batch, self.ranks.sum)
         if self.recipe.fine_tuning.head == "probe":
-            event = fit_probe(self.network, self.recipe, self.task, batches, self.ranks, self.precision)
+            event = fit_probe(
+                self.network, self.recipe, self.task, batches, self.ranks, self.precision, self.given_head
+            )
         if self.ema and (changed or event):
             self.ema.network.load_state_dict(self.network.state_dict())
         return event

@@ -86,6 +86,22 @@ def test_each_plan_is_an_event_and_the_rates_follow_it(whole: Path) -> None:
     assert "4.4 epochs, 44 steps" in (whole / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("total", "is_short"), [(29, True), (30, False)])
+def test_a_run_that_became_far_shorter_says_so(
+    total: int,
+    is_short: bool,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan_anew(monkeypatch, {12: total})
+    out = trained(data, tmp_path / "short")
+    warned = [event["message"] for event in events(out) if event["event"] == "warning"]
+    assert len(warned) == is_short
+    assert ("29 of the 60 steps that were planned first fitted" in capsys.readouterr().err) == is_short
+
+
 @pytest.mark.parametrize(
     "step", [8, pytest.param(20, marks=pytest.mark.slow), pytest.param(35, marks=pytest.mark.slow)]
 )
