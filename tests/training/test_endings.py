@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 import resnets
 from resnets.core.errors import TrainingError
 from resnets.recipes.catalog import find
-from resnets.training.endings import problem_of
+from resnets.training.endings import problem_of, worse_than_probe
+from resnets.training.fine_tuning import FineTuning
 from tests.command_line import TINY, call, noisy
 from tests.training.runs import events, run_resnets
 
@@ -135,6 +137,28 @@ def test_what_is_a_problem_and_when() -> None:
         problem(scores(mixed, mixed), history=steps)
     )
     assert problem(scores(mixed, mixed), history=steps[::-1]) is None
+
+
+def test_a_model_that_is_clearly_worse_than_its_probe_is_named() -> None:
+    recipe = find("digits")
+    found = scores([0, 1] * 100, [0, 1] * 100)
+    found.metrics["accuracy"] = 0.9
+    history = [{"event": "probe", "samples": 400, "accuracy": 0.97}, {"event": "step", "step": 1, "loss": 1.0}]
+    said = str(worse_than_probe(recipe, history, found))
+    assert "accuracy on val is 90.0%" in said
+    assert "97.0% in cross-validation" in said
+    assert "fine_tuning.freeze=4" in said
+    # Two standard deviations of the difference of 0.97 of 400 and 0.93 of 200 are 0.0398.
+    for after, is_named in ((0.9301, True), (0.9303, False), (0.99, False)):
+        found.metrics["accuracy"] = after
+        expected = 0.97 - after > 2 * math.sqrt(0.97 * 0.03 / 400 + after * (1 - after) / 200)
+        assert expected == is_named
+        assert (worse_than_probe(recipe, history, found) is not None) == is_named
+    found.metrics["accuracy"] = 0.5
+    assert worse_than_probe(replace(recipe, fine_tuning=FineTuning(freeze=4)), history, found) is None
+    assert worse_than_probe(recipe, [{"event": "probe", "samples": 400, "lambda": 1.0}], found) is None  # of 0.2
+    assert worse_than_probe(recipe, [history[0] | {"accuracy": None}], found) is None
+    assert worse_than_probe(recipe, history[1:], found) is None
 
 
 def test_a_segmentation_of_one_class_is_found_by_its_pixels() -> None:

@@ -51,7 +51,7 @@ def samples(count: int = 120, size: int = 9, classes: int = 4, apart: float = 1.
 
 def test_without_weights_to_begin_with_it_is_scikit_learns_regression() -> None:
     x, y = samples()
-    weight, bias, chosen, _ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
+    weight, bias, chosen, *_ = fit_head(x, y, np.zeros((4, 9)), np.zeros(4), lambdas=[0.05])
     peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit(scaled(x), y)
     assert chosen == 0.05
     ours = x @ weight.T + bias
@@ -111,14 +111,16 @@ def test_the_probe_of_a_balanced_run_finds_rare_samples(balance: str, tmp_path: 
 def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
     """With more features than samples too, where the fit is in the coordinates of the samples."""
     x, y = samples(count=40, size=size, apart=3 / size**0.5)
-    weight, bias, chosen, lowest = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
-    inputs, losses = scaled(x), dict.fromkeys(probe.LAMBDAS, 0.0)
+    weight, bias, chosen, lowest, accuracy = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
+    inputs, losses, right = scaled(x), dict.fromkeys(probe.LAMBDAS, 0.0), dict.fromkeys(probe.LAMBDAS, 0.0)
     for own, held_out in PredefinedSplit(probe._folds(y, np.arange(len(y)))).split():
         for strength in probe.LAMBDAS:
             peer = LogisticRegression(C=1 / (strength * len(own)), tol=1e-8, max_iter=10_000).fit(inputs[own], y[own])
             losses[strength] -= peer.predict_log_proba(inputs[held_out])[np.arange(len(held_out)), y[held_out]].sum()
+            right[strength] += peer.score(inputs[held_out], y[held_out]) * len(held_out)
     assert chosen == max(strength for strength, loss in losses.items() if loss <= 1.05 * min(losses.values()))
     assert lowest == pytest.approx(min(losses.values()) / len(y), rel=0.01)  # as roughly as lambda is chosen
+    assert accuracy == pytest.approx(right[chosen] / len(y), abs=1 / len(y))
     again = fit_head(x, y, np.zeros((4, size)), np.zeros(4), lambdas=[chosen])
     np.testing.assert_allclose(x @ weight.T + bias, x @ again[0].T + again[1], atol=1e-2)
     assert probe.LAMBDAS[0] > chosen > probe.LAMBDAS[-1]
@@ -172,6 +174,16 @@ def test_classes_that_the_weights_know_by_another_name_keep_their_rows(named: bo
     assert f"The weights know {len(known)} classes by another name: {shown}." in result.out + result.err
     model = resnets.load(tmp_path / "run")
     assert resnets.evaluate(model, data=first).accuracy == 1
+
+
+def test_a_run_whose_layers_unlearn_what_the_probe_knew_says_so(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", {"train": 40, "val": 40})
+    settings = (*TINY, PROBED, "epochs=none", "steps=20", "optimizer.lr=100", "nonfinite=skip", "clip_norm=1")
+    result = call("train", "paper/cifar", *settings, "--data", data, "--out", tmp_path / "run")
+    warned = [event["message"] for event in events(tmp_path / "run") if event["event"] == "warning"]
+    assert len(warned) == 1
+    assert "linear probe that the run began with was" in warned[0]
+    assert warned[0] in result.err
 
 
 def test_rows_that_do_not_help_are_not_taken(tmp_path: Path) -> None:
@@ -263,7 +275,7 @@ def test_the_head_of_a_run_begins_as_the_probe_of_its_initial_weights(known: boo
         features = network.forward_head(network.forward_features(inputs), pre_logits=True).numpy()
         ours = network(inputs).numpy()
         assert np.array_equal(training.evaluated_network.eval()(inputs).numpy(), ours)
-    weight, bias, chosen, _ = fit_head(features, labels, weight0, bias0)
+    weight, bias, chosen, *_ = fit_head(features, labels, weight0, bias0)
     assert event["lambda"] == chosen
     np.testing.assert_allclose(ours, features @ weight.T + bias, atol=2e-3)
     assert 0.5 < (ours.argmax(1) == labels).mean() < 1  # random convolutions; a drawn head has a tenth

@@ -68,6 +68,29 @@ def problem_of(
     )
 
 
+def worse_than_probe(recipe: Recipe, history: Sequence[Event], scores: Scores) -> str | None:
+    """What a person should know of a run whose model answers fewer samples rightly than the linear probe that it began
+    with did in cross-validation, by more than two standard deviations of drawing both; None where that is not so.
+
+    Args:
+        history: the events so far.
+        scores: of model.safetensors.
+    """
+    begun: Event = next((event for event in reversed(history) if event["event"] == "probe"), {})
+    before, after, head_alone = begun.get("accuracy"), scores.metrics.get("accuracy"), len(recipe.model.depths) + 1
+    if before is None or after is None or recipe.fine_tuning.freeze >= head_alone:
+        return None
+    variance = before * (1 - before) / begun["samples"] + after * (1 - after) / len(scores.ids)
+    if before - after <= 2 * math.sqrt(variance):
+        return None
+    return (
+        f"The accuracy on {scores.split} is {after:.1%}, and that of the linear probe that the run began with was "
+        f"{before:.1%} in cross-validation. Where {scores.split} is like the training samples, the layers have "
+        f"unlearnt some of it: train the head alone (fine_tuning.freeze={head_alone}), for longer, or at a lower rate "
+        f"(optimizer.lr={recipe.optimizer.lr / 3:.1g})."
+    )
+
+
 def recorded_problem(folder: RunFolder) -> str | None:
     """What the log of a run says is wrong with its model, where the run has ended so; None where nothing is."""
     events = read_log(folder.log) if os.path.lexists(folder.log) else []

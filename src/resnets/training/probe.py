@@ -42,12 +42,14 @@ class Fitted(NamedTuple):
         bias: (K,).
         strength: the lambda that was chosen.
         loss: the lowest mean loss of cross-validation; NaN where there was none.
+        accuracy: with the lambda that was chosen, of the rows that were held out; NaN likewise.
     """
 
     weight: Floats
     bias: Floats
     strength: float
     loss: float
+    accuracy: float
 
 
 def fit_head(
@@ -92,11 +94,13 @@ def fit_head(
     change = np.zeros((len(bias), problem.x.shape[1]))
     # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
     with threadpool_limits(1 if problem.x.size * len(bias) < SMALL else None, user_api="blas"):
-        chosen, loss = (lambdas[0], np.nan) if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
+        chosen, loss, accuracy = (
+            (lambdas[0], np.nan, np.nan) if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
+        )
         for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the last one ended
             change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
     weight = (start + change @ basis) / deviation
-    return Fitted(weight, bias - weight @ mean, chosen, loss)
+    return Fitted(weight, bias - weight @ mean, chosen, loss, accuracy)
 
 
 def recognized(
@@ -171,30 +175,36 @@ class _Problem:
         ).x
         return found[:-classes].reshape(classes, size), found[-classes:]
 
-    def loss(self, rows: NDArray[np.bool_], change: Floats, bias: Floats) -> float:
-        """Returns the summed cross-entropy of the samples of `rows`, each times its weight."""
+    def score(self, rows: NDArray[np.bool_], change: Floats, bias: Floats) -> tuple[float, int]:
+        """Returns the summed cross-entropy of the samples of `rows`, each times its weight, and how many are answered
+        rightly."""
         log_probabilities = _log_softmax(self.offset[rows] + self.x[rows] @ change.T + bias)
-        return -float((self.v[rows] * log_probabilities[np.arange(int(rows.sum())), self.y[rows]]).sum())
+        loss = -float((self.v[rows] * log_probabilities[np.arange(int(rows.sum())), self.y[rows]]).sum())
+        return loss, int((log_probabilities.argmax(1) == self.y[rows]).sum())
 
 
 def _cross_validated(
     problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]
-) -> tuple[float, float]:
-    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest, and the
-    lowest in the mean."""
+) -> tuple[float, float, float]:
+    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest; the lowest
+    in the mean; and the share of them that are answered rightly with that lambda."""
     if not (fold_of >= 0).any():
-        return DEFAULT, np.nan
-    losses, weights = np.zeros(len(lambdas)), 0.0
+        return DEFAULT, np.nan, np.nan
+    losses, right, weights, count = np.zeros(len(lambdas)), np.zeros(len(lambdas)), 0.0, 0
     for fold in range(FOLDS if len(problem.y) <= FEW else 1):
         held_out = fold_of == fold
         if not held_out.any():
             continue
         weights += float(problem.v[held_out].sum())
+        count += int(held_out.sum())
         change, bias = np.zeros((len(bias0), problem.x.shape[1])), bias0
         for place, strength in enumerate(lambdas):
             change, bias = problem.fit(~held_out, change, bias, strength, ROUGH)
-            losses[place] += problem.loss(held_out, change, bias)
-    return float(lambdas[int(np.argmax(losses <= MARGIN * losses.min()))]), float(losses.min() / (weights or 1.0))
+            loss, correct = problem.score(held_out, change, bias)
+            losses[place] += loss
+            right[place] += correct
+    chosen = int(np.argmax(losses <= MARGIN * losses.min()))
+    return float(lambdas[chosen]), float(losses.min() / (weights or 1.0)), float(right[chosen] / count)
 
 
 def _folds(y: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:

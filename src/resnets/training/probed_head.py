@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -88,8 +89,14 @@ def fit_probe(
         layer.weight.copy_(torch.from_numpy(fitted.weight))
         layer.bias.copy_(torch.from_numpy(fitted.bias))
     names = {batches.dataset.classes[own]: head.name(theirs) for own, theirs in rows.items()} if head else {}
-    samples = len(np.unique(read))
-    return {"event": "probe", "step": 0, "samples": samples, "lambda": fitted.strength, "recognized": names}
+    return {
+        "event": "probe",
+        "step": 0,
+        "samples": len(np.unique(read)),
+        "lambda": fitted.strength,
+        "accuracy": None if math.isnan(fitted.accuracy) else fitted.accuracy,
+        "recognized": names,
+    }
 
 
 def _recognized(

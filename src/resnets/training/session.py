@@ -18,7 +18,7 @@ from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.damage_events import DamageEvents
 from resnets.training.distributed import Ranks
-from resnets.training.endings import problem_of
+from resnets.training.endings import problem_of, worse_than_probe
 from resnets.training.evaluate import RunEvaluator
 from resnets.training.events import Subscriber
 from resnets.training.extension import extended_event, phases_of
@@ -158,8 +158,10 @@ class Session:
             steps = tuple({*recorded.stopped_after, *(() if stopped is None else (stopped,))})
             lengths = self.training.length.planned if self.budget is not None else recorded.lengths
             write_plan(self.folder.recipe, replace(recorded, lengths=lengths, stopped_after=tuple(sorted(steps))))
-        if self.budget is not None and (shortfall := self.budget.shortfall(self.training.length)) is not None:
-            self.recorder.warn(shortfall)
+        shortfall = self.budget.shortfall(self.training.length) if self.budget is not None else None
+        for warning in (shortfall, worse_than_probe(self.phase.recipe, self.recorder.history, scores)):
+            if warning is not None:
+                self.recorder.warn(warning)
         skipped = int(self.training.skipped)
         end = {"event": "end", "seconds": callback.seconds, **callback.cost(), "skipped": skipped}
         if stopped is not None:
