@@ -143,7 +143,7 @@ def test_a_model_that_is_clearly_worse_than_its_probe_is_named() -> None:
     recipe = find("digits")
     found = scores([0, 1] * 100, [0, 1] * 100)
     found.metrics["accuracy"] = 0.9
-    history = [{"event": "probe", "samples": 400, "accuracy": 0.97}, {"event": "step", "step": 1, "loss": 1.0}]
+    history = [{"event": "probe", "held_out": 400, "accuracy": 0.97}, {"event": "step", "step": 1, "loss": 1.0}]
     said = str(worse_than_probe(recipe, history, found))
     assert "accuracy on val is 90.0%" in said
     assert "97.0% in cross-validation" in said
@@ -156,7 +156,7 @@ def test_a_model_that_is_clearly_worse_than_its_probe_is_named() -> None:
         assert (worse_than_probe(recipe, history, found) is not None) == is_named
     found.metrics["accuracy"] = 0.5
     assert worse_than_probe(replace(recipe, fine_tuning=FineTuning(freeze=4)), history, found) is None
-    assert worse_than_probe(recipe, [{"event": "probe", "samples": 400, "lambda": 1.0}], found) is None  # of 0.2
+    assert worse_than_probe(recipe, [{"event": "probe", "lambda": 1.0}], found) is None  # of 0.2
     assert worse_than_probe(recipe, [history[0] | {"accuracy": None}], found) is None
     assert worse_than_probe(recipe, history[1:], found) is None
 

@@ -111,7 +111,7 @@ def test_the_probe_of_a_balanced_run_finds_rare_samples(balance: str, tmp_path: 
 def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
     """With more features than samples too, where the fit is in the coordinates of the samples."""
     x, y = samples(count=40, size=size, apart=3 / size**0.5)
-    weight, bias, chosen, lowest, accuracy = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
+    weight, bias, chosen, validation = fit_head(x, y, np.zeros((4, size)), np.zeros(4))
     inputs, losses, right = scaled(x), dict.fromkeys(probe.LAMBDAS, 0.0), dict.fromkeys(probe.LAMBDAS, 0.0)
     for own, held_out in PredefinedSplit(probe._folds(y, np.arange(len(y)))).split():
         for strength in probe.LAMBDAS:
@@ -119,8 +119,10 @@ def test_lambda_is_the_one_that_cross_validation_chooses(size: int) -> None:
             losses[strength] -= peer.predict_log_proba(inputs[held_out])[np.arange(len(held_out)), y[held_out]].sum()
             right[strength] += peer.score(inputs[held_out], y[held_out]) * len(held_out)
     assert chosen == max(strength for strength, loss in losses.items() if loss <= 1.05 * min(losses.values()))
-    assert lowest == pytest.approx(min(losses.values()) / len(y), rel=0.01)  # as roughly as lambda is chosen
-    assert accuracy == pytest.approx(right[chosen] / len(y), abs=1 / len(y))
+    assert validation is not None
+    assert validation.rows.all()
+    assert validation.loss == pytest.approx(min(losses.values()) / len(y), rel=0.01)  # as roughly as lambda is chosen
+    assert validation.accuracy == pytest.approx(right[chosen] / len(y), abs=1 / len(y))
     again = fit_head(x, y, np.zeros((4, size)), np.zeros(4), lambdas=[chosen])
     np.testing.assert_allclose(x @ weight.T + bias, x @ again[0].T + again[1], atol=1e-2)
     assert probe.LAMBDAS[0] > chosen > probe.LAMBDAS[-1]
@@ -234,7 +236,7 @@ def test_a_small_fit_has_one_thread_whatever_blas_has() -> None:
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads, user_api="blas"):
-            found.append(fit_head(x, y, np.zeros((4, 64)), np.zeros(4)))
+            found.append(fit_head(x, y, np.zeros((4, 64)), np.zeros(4))[:3])
     assert all(np.array_equal(*pair) for pair in zip(*found, strict=True))
 
 

@@ -80,7 +80,7 @@ def worse_than_probe(recipe: Recipe, history: Sequence[Event], scores: Scores) -
     before, after, head_alone = begun.get("accuracy"), scores.metrics.get("accuracy"), len(recipe.model.depths) + 1
     if before is None or after is None or recipe.fine_tuning.freeze >= head_alone:
         return None
-    variance = before * (1 - before) / begun["samples"] + after * (1 - after) / len(scores.ids)
+    variance = before * (1 - before) / begun["held_out"] + after * (1 - after) / len(scores.ids)
     if before - after <= 2 * math.sqrt(variance):
         return None
     return (

@@ -11,8 +11,8 @@ Every event has a key "event" that names its kind:
 - "plan": where a run with a time budget is planned, first and anew: step from which the plan holds, total (the steps of
   the whole run), epochs, evaluate_every, reason, and the seconds used and measured; see `training.budget`
 - "probe": where the head was fitted before the first step: samples, lambda of the regression, accuracy in its
-  cross-validation (None without), and recognized, the class of the weights for each class of the data that keeps its
-  row and has another name; see `training.probe`
+  cross-validation (None without), held_out (the samples that it held out), and recognized, the class of the weights
+  for each class of the data that keeps its row and has another name; see `training.probe`
 - "extension": where a finished run is trained longer; see `training.extension`
 - "soup": at the end, where weights were averaged: tried, kept (the steps of those in the average), metric and value
 - "warning": a message

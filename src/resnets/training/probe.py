@@ -34,22 +34,36 @@ TOLERANCE, ROUGH, MOST_ITERATIONS = 1e-6, 1e-4, 500
 SMALL = 2**26  # multiply-adds of a product that takes less time than threads need to wait for one another
 
 
+class Validation(NamedTuple):
+    """What cross-validation says.
+
+    Args:
+        strength: the first lambda whose loss on the rows that were held out is at most `MARGIN` times the lowest.
+        loss: the lowest in the mean.
+        accuracy: the share of these rows that are answered rightly with that lambda.
+        rows: (N,) bool, which were held out.
+    """
+
+    strength: float
+    loss: float
+    accuracy: float
+    rows: NDArray[np.bool_]
+
+
 class Fitted(NamedTuple):
-    """A layer that was fitted.
+    """A layer that was fitted, in float64.
 
     Args:
         weight: (K, D), for the features as they are.
         bias: (K,).
         strength: the lambda that was chosen.
-        loss: the lowest mean loss of cross-validation; NaN where there was none.
-        accuracy: with the lambda that was chosen, of the rows that were held out; NaN likewise.
+        validation: by which it was chosen; None where one was given, or no class has two samples.
     """
 
     weight: Floats
     bias: Floats
     strength: float
-    loss: float
-    accuracy: float
+    validation: Validation | None
 
 
 def fit_head(
@@ -63,8 +77,6 @@ def fit_head(
     lambdas: Sequence[float] = LAMBDAS,
 ) -> Fitted:
     """Fits a linear layer to features.
-
-    In float64.
 
     Args:
         features: (N, D).
@@ -94,13 +106,12 @@ def fit_head(
     change = np.zeros((len(bias), problem.x.shape[1]))
     # NumPy and SciPy have threads of their own, which take turns here, each spinning while the other's compute.
     with threadpool_limits(1 if problem.x.size * len(bias) < SMALL else None, user_api="blas"):
-        chosen, loss, accuracy = (
-            (lambdas[0], np.nan, np.nan) if len(lambdas) == 1 else _cross_validated(problem, bias, lambdas, fold_of)
-        )
+        validation = _cross_validated(problem, bias, lambdas, fold_of) if len(lambdas) > 1 else None
+        chosen = lambdas[0] if len(lambdas) == 1 else validation.strength if validation else DEFAULT
         for strength in (*(each for each in lambdas if each > chosen), chosen):  # each begins where the last one ended
             change, bias = problem.fit(everything, change, bias, strength, TOLERANCE if strength == chosen else ROUGH)
     weight = (start + change @ basis) / deviation
-    return Fitted(weight, bias - weight @ mean, chosen, loss, accuracy)
+    return Fitted(weight, bias - weight @ mean, chosen, validation)
 
 
 def recognized(
@@ -185,26 +196,21 @@ class _Problem:
 
 def _cross_validated(
     problem: _Problem, bias0: Floats, lambdas: Sequence[float], fold_of: NDArray[np.int64]
-) -> tuple[float, float, float]:
-    """The first of `lambdas` whose loss on samples that were held out is at most `MARGIN` times the lowest; the lowest
-    in the mean; and the share of them that are answered rightly with that lambda."""
-    if not (fold_of >= 0).any():
-        return DEFAULT, np.nan, np.nan
-    losses, right, weights, count = np.zeros(len(lambdas)), np.zeros(len(lambdas)), 0.0, 0
-    for fold in range(FOLDS if len(problem.y) <= FEW else 1):
+) -> Validation | None:
+    losses, right = np.zeros(len(lambdas)), np.zeros(len(lambdas))
+    rows = (fold_of >= 0) & (fold_of < (FOLDS if len(problem.y) <= FEW else 1))
+    if not rows.any():
+        return None
+    for fold in np.unique(fold_of[rows]):
         held_out = fold_of == fold
-        if not held_out.any():
-            continue
-        weights += float(problem.v[held_out].sum())
-        count += int(held_out.sum())
         change, bias = np.zeros((len(bias0), problem.x.shape[1])), bias0
         for place, strength in enumerate(lambdas):
             change, bias = problem.fit(~held_out, change, bias, strength, ROUGH)
             loss, correct = problem.score(held_out, change, bias)
             losses[place] += loss
             right[place] += correct
-    chosen = int(np.argmax(losses <= MARGIN * losses.min()))
-    return float(lambdas[chosen]), float(losses.min() / (weights or 1.0)), float(right[chosen] / count)
+    chosen, weights = int(np.argmax(losses <= MARGIN * losses.min())), float(problem.v[rows].sum())
+    return Validation(lambdas[chosen], float(losses.min() / (weights or 1.0)), float(right[chosen] / rows.sum()), rows)
 
 
 def _folds(y: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:

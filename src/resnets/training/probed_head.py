@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -82,19 +81,24 @@ def fit_probe(
         weight, bias, own, theirs = weight0.copy(), bias0.copy(), [*rows], [*rows.values()]
         weight[own], bias[own] = head.weight[theirs], head.bias[theirs]
         other = fit_head(weight, bias)
-        return (other, rows) if other.loss * probe.MARGIN <= plain.loss else (plain, {})
+        before, after = plain.validation, other.validation
+        if before is None or after is None or after.loss * probe.MARGIN > before.loss:
+            return plain, {}
+        return other, rows
 
     fitted, rows = agreement.from_rank_0(ranks, fit)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(fitted.weight))
         layer.bias.copy_(torch.from_numpy(fitted.bias))
     names = {batches.dataset.classes[own]: head.name(theirs) for own, theirs in rows.items()} if head else {}
+    validation = fitted.validation
     return {
         "event": "probe",
         "step": 0,
         "samples": len(np.unique(read)),
         "lambda": fitted.strength,
-        "accuracy": None if math.isnan(fitted.accuracy) else fitted.accuracy,
+        "accuracy": validation.accuracy if validation else None,
+        "held_out": len(np.unique(read[validation.rows])) if validation else 0,
         "recognized": names,
     }
 
