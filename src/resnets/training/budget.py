@@ -37,7 +37,6 @@ MEASURED = 0.02  # of the budget: how long steps are measured before the run
 CHECK = 0.05  # of the time that is left: how often the plan is checked
 TOLERANCE, LEAST_TOLERANCE = 0.02, 0.003  # a plan that is off by less is kept: of the time left, and of the budget
 LAST_STEPS = 0.02  # of the run: a plan is not shortened below this, so that the schedule reaches its last values
-SHORT = 0.5  # of the first plan: a run that ends with fewer steps says so
 MOST_SLOWED = 2.0  # factor by which an evaluation and the end count as slower than measured
 EVALUATING = 0.05  # of the time of training, at most: evaluations are done less often where they take more
 LEAST_STEPS, USEFUL_STEPS = 10, 100  # a useful run has an epoch, or these
@@ -217,17 +216,6 @@ class TimeBudget:
         if length.evaluate_every > recipe.evaluate_every:
             lines.append(f"Evaluations take their time: there is one every {length.evaluate_every:g} epochs.")
         return lines
-
-    def shortfall(self, length: RunLength) -> str | None:
-        """Returns what a person should know of a run that has ended with far fewer steps than planned, else None."""
-        first = length.planned[0].total
-        if length.planned[-1].total >= SHORT * first:
-            return None
-        return (
-            f"{length.planned[-1].total:,} of the {first:,} steps that were planned first fitted into {self.minutes:g} "
-            "minutes, since the machine became slower. The model may be worse than one of a whole run: train anew "
-            "where nothing else runs, or give more minutes."
-        )
 
     def event(self, length: RunLength, before: int | None = None) -> Event:
         """Returns the event of the newest plan of `length`.

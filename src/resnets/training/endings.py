@@ -15,10 +15,12 @@ import numpy as np
 from resnets.evaluation.scoring import Scores
 from resnets.training.budget import LEAST_STEPS, USEFUL_STEPS
 from resnets.training.events import Event
+from resnets.training.length import RunLength
 from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 
+SHORT = 0.5
 LEAST_SAMPLES = 10  # of the evaluated split: of fewer, a model may well put all into one class by chance
 
 
@@ -88,6 +90,18 @@ def worse_than_probe(recipe: Recipe, history: Sequence[Event], scores: Scores) -
         f"{before:.1%} in cross-validation. Where {scores.split} is like the training samples, the layers have "
         f"unlearnt some of it: train the head alone (fine_tuning.freeze={head_alone}), for longer, or at a lower rate "
         f"(optimizer.lr={recipe.optimizer.lr / 3:.1g})."
+    )
+
+
+def shortfall(length: RunLength, minutes: float | None) -> str | None:
+    """What a person should know of a run with a time budget of `minutes` that ends with less than `SHORT` of the steps
+    that were planned first; None of any other run."""
+    if minutes is None or not length.planned or length.planned[-1].total >= SHORT * length.planned[0].total:
+        return None
+    return (
+        f"{length.planned[-1].total:,} of the {length.planned[0].total:,} steps that were planned first fitted into "
+        f"{minutes:g} minutes, since the machine became slower. The model may be worse than one of a whole run: train "
+        "anew where nothing else runs, or give more minutes."
     )
 
 

@@ -18,7 +18,7 @@ from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.damage_events import DamageEvents
 from resnets.training.distributed import Ranks
-from resnets.training.endings import problem_of, worse_than_probe
+from resnets.training.endings import problem_of, shortfall, worse_than_probe
 from resnets.training.evaluate import RunEvaluator
 from resnets.training.events import Subscriber
 from resnets.training.extension import extended_event, phases_of
@@ -158,8 +158,9 @@ class Session:
             steps = tuple({*recorded.stopped_after, *(() if stopped is None else (stopped,))})
             lengths = self.training.length.planned if self.budget is not None else recorded.lengths
             write_plan(self.folder.recipe, replace(recorded, lengths=lengths, stopped_after=tuple(sorted(steps))))
-        shortfall = self.budget.shortfall(self.training.length) if self.budget is not None else None
-        for warning in (shortfall, worse_than_probe(self.phase.recipe, self.recorder.history, scores)):
+        recipe, minutes = self.phase.recipe, self.plan.recipe.minutes if self.budget is not None else None
+        worse = worse_than_probe(recipe, self.recorder.history, scores)
+        for warning in (shortfall(self.training.length, minutes), worse):
             if warning is not None:
                 self.recorder.warn(warning)
         skipped = int(self.training.skipped)
@@ -167,7 +168,7 @@ class Session:
         if stopped is not None:
             end |= {"step": stopped, "reason": self._why_stopped(callback)}
         problem = problem_of(
-            self.phase.recipe,
+            recipe,
             self.recorder.history,
             scores,
             self.data.train.classes,
