@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from resnets.core.errors import not_installed
@@ -39,12 +42,12 @@ class MLflowTracker:
     def begin(self, run: TrackedRun) -> str:
         own = run.folder / "mlflow"
         if self._mlflow.is_tracking_uri_set():
-            self._client, artifacts = self._mlflow.MlflowClient(), None
+            uri, artifacts = str(self._mlflow.get_tracking_uri()), None
         else:
             own.mkdir(exist_ok=True)
-            with _without_information():  # on each table that it makes
-                self._client = self._mlflow.MlflowClient(tracking_uri=f"sqlite:///{own / 'mlflow.db'}")
-            artifacts = (own / "artifacts").as_uri()
+            uri, artifacts = f"sqlite:///{own / 'mlflow.db'}", (own / "artifacts").as_uri()
+        with _one_at_a_time(uri), _without_information():  # on each table that it makes
+            self._client = self._mlflow.MlflowClient(tracking_uri=uri)
         found = self._found(run.id)
         if found is None:
             self._id = str(self._client.create_run(self._experiment(artifacts), run_name=run.name).info.run_id)
@@ -97,6 +100,21 @@ class MLflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Context manager that a single process of this user is in for the store `uri`: MLflow makes the tables of a new
+    database at its first use, and two processes that do so at once fail. On Windows it does nothing."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with open(Path(tempfile.gettempdir()) / f"resnets-mlflow-{os.getuid()}-{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
