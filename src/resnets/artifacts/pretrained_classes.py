@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
+from resnets.core.units import some
 from resnets.models.coco_classes import COUNT as COCO_COUNT
 from resnets.models.coco_classes import coco_classes
 from resnets.models.imagenet_classes import COUNT, imagenet_classes
@@ -78,7 +79,7 @@ def rows_note(own: Sequence[str], rows: Mapping[int, int], head: str) -> str:
     if not rows:
         return f"{head} starts new: the weights know none of the {len(own):,} classes by name."
     kept = [own[index] for index in rows]
-    shown = ", ".join(kept[:MOST_SHOWN]) + (f" and {len(kept) - MOST_SHOWN:,} more" if len(kept) > MOST_SHOWN else "")
+    shown = some(kept, MOST_SHOWN)
     rest = "" if len(kept) == len(own) else "; the others start new"
     return f"{head} keeps the rows of {len(kept):,} of {len(own):,} classes, which the weights know: {shown}{rest}."
 

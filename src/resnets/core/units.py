@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from resnets.core.errors import UsageError
 from resnets.core.typed import short
@@ -54,3 +55,9 @@ def show_count(count: int, noun: str, plural: str | None = None) -> str:
         plural: of `noun`; None appends an s.
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """The first of `names`, and how many more there are."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from resnets.core.errors import DataError, FileError, UsageError, nearest, unknown
 from resnets.core.files import explain, parse_json
 from resnets.core.typed import checked
+from resnets.core.units import some
 from resnets.core.urls import local_path
 from resnets.tasks.classification.settings import Classify
 from resnets.tasks.multilabel.settings import MultiLabel
@@ -71,8 +72,7 @@ class ClassWeights:
                 f"balance has a weight of a class that the data lacks: {unknown('class', strange[0], classes)}"
             )
         if missing := [name for name in classes if name not in by_name]:
-            more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
-            raise DataError(f"balance has no weight of {', '.join(missing[:_SHOWN])}{more}: give each class one.")
+            raise DataError(f"balance has no weight of {some(missing, _SHOWN)}: give each class one.")
         return tuple(by_name[name] for name in classes)
 
 

@@ -20,7 +20,7 @@ from resnets.training.recipe import Recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.run_log import read_log
 
-SHORT = 0.5
+SHORT = 0.5  # of the steps that were planned first: a run that ends with fewer says so
 LEAST_SAMPLES = 10  # of the evaluated split: of fewer, a model may well put all into one class by chance
 
 

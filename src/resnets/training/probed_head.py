@@ -52,8 +52,8 @@ def fit_probe(
     (see `probe.recognized`) to its rows. Classes weigh as `balance` says.
 
     Args:
-        head: the layer of logits that the initial weights came with.
         precision: in which the network computes, as `tasks.forward.computing` takes it.
+        head: the layer of logits that the initial weights came with.
 
     Raises:
         DataError: a sample cannot be read, and the recipe does not say to leave that out.
@@ -72,11 +72,10 @@ def fit_probe(
     balance = "weights" if recipe.balance == "sampling" else recipe.balance
     of_class = loss_weights(balance, recipe.task, batches.dataset)
 
-    def fit() -> tuple[probe.Fitted, dict[int, int]]:
+    def fit() -> tuple[probe.Fitted, dict[str, str]]:
         fit_head = functools.partial(probe.fit_head, features, targets, samples=read, class_weights=of_class)
         plain = fit_head(weight0, bias0)
-        rows = {} if head is None else _recognized(features, targets, read, head, weight0)
-        if head is None or not rows:
+        if head is None or not (rows := _recognized(features, targets, read, head, weight0)):
             return plain, {}
         weight, bias, own, theirs = weight0.copy(), bias0.copy(), [*rows], [*rows.values()]
         weight[own], bias[own] = head.weight[theirs], head.bias[theirs]
@@ -84,13 +83,12 @@ def fit_probe(
         before, after = plain.validation, other.validation
         if before is None or after is None or after.loss * probe.MARGIN > before.loss:
             return plain, {}
-        return other, rows
+        return other, {batches.dataset.classes[label]: head.name(row) for label, row in rows.items()}
 
-    fitted, rows = agreement.from_rank_0(ranks, fit)
+    fitted, names = agreement.from_rank_0(ranks, fit)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(fitted.weight))
         layer.bias.copy_(torch.from_numpy(fitted.bias))
-    names = {batches.dataset.classes[own]: head.name(theirs) for own, theirs in rows.items()} if head else {}
     validation = fitted.validation
     return {
         "event": "probe",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from resnets.core.units import show_count
+from resnets.core.units import show_count, some
 from resnets.tasks.catalog import SETTINGS, find
 from resnets.tasks.metric import Metric
 from resnets.training.events import Event
@@ -46,9 +46,8 @@ def ending_line(event: Event) -> str | None:
 def probe_line(event: Event) -> str:
     """Returns in one line the classes that the weights recognize, of a probe's event."""
     known = event["recognized"]
-    shown = ", ".join(f"{own} as {theirs}" for own, theirs in list(known.items())[:MOST_SHOWN])
-    rest = f" and {len(known) - MOST_SHOWN:,} more" if len(known) > MOST_SHOWN else ""
-    return f"The weights know {show_count(len(known), 'class', 'classes')} by another name: {shown}{rest}."
+    shown = some((f"{own} as {theirs}" for own, theirs in known.items()), MOST_SHOWN)
+    return f"The weights know {show_count(len(known), 'class', 'classes')} by another name: {shown}."
 
 
 def evaluation_line(event: Event, samples_per_second: float, headline: Metric, noun: str) -> str:

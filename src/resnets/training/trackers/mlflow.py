@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.core.errors import not_installed
+from resnets.core.files import one_at_a_time
 from resnets.training.trackers.base import TrackedRun
 
 _MOST_PARAMETERS = 100  # that MLflow takes at once
@@ -46,7 +47,9 @@ class MLflowTracker:
         else:
             own.mkdir(exist_ok=True)
             uri, artifacts = f"sqlite:///{own / 'mlflow.db'}", (own / "artifacts").as_uri()
-        with _one_at_a_time(uri), _without_information():  # on each table that it makes
+        lock = f"resnets-mlflow-{getattr(os, 'getuid', int)()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+        # MLflow makes the tables of a new database at its first use, and two processes that do so at once fail.
+        with one_at_a_time(Path(tempfile.gettempdir()) / lock), _without_information():  # on each table
             self._client = self._mlflow.MlflowClient(tracking_uri=uri)
         found = self._found(run.id)
         if found is None:
@@ -100,21 +103,6 @@ class MLflowTracker:
                 if found is None:
                     raise
         return str(found.experiment_id)
-
-
-@contextlib.contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Context manager that a single process of this user is in for the store `uri`: MLflow makes the tables of a new
-    database at its first use, and two processes that do so at once fail. On Windows it does nothing."""
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        yield
-        return
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with open(Path(tempfile.gettempdir()) / f"resnets-mlflow-{os.getuid()}-{name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

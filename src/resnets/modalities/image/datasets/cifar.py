@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from resnets.core.errors import DataError
+from resnets.core.files import one_at_a_time
 from resnets.modalities.base import DatasetSplits
 from resnets.modalities.image.datasets.in_memory import InMemoryDataset
 
@@ -68,7 +66,7 @@ def _fetch(cls: Any, root: Path) -> None:
     from torchvision.datasets.utils import check_integrity, extract_archive
 
     root.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(root / f".{cls.base_folder}.lock"):
+    with one_at_a_time(root / f".{cls.base_folder}.lock"):
         if _is_there(cls, root):  # another process has downloaded it meanwhile
             return
         with tempfile.TemporaryDirectory(dir=root, prefix=f".{cls.base_folder}.") as temporary:
@@ -87,17 +85,3 @@ def _fetch(cls: Any, root: Path) -> None:
             except OSError:
                 if not _is_there(cls, root):
                     raise
-
-
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock `path`, where the system has locks."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with contextlib.suppress(ImportError, OSError):  # Windows, and file systems without locks
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from resnets.core.errors import DataError
 from resnets.core.typed import short
+from resnets.core.units import some
 from resnets.modalities.base import DatasetSplits, SplitName
 from resnets.modalities.faults import Faults, refuse
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box, Size
 from resnets.modalities.image.datasets.coco_files import find_annotations, is_panoptic, root_of, without_entry
 from resnets.modalities.image.datasets.coco_json import Categories, COCOFile, Entry, is_id, is_number
-from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, open_boxes, some
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, open_boxes
 from resnets.modalities.image.datasets.panoptic import open_panoptic
 from resnets.modalities.image.segments import encode_segment
 from resnets.modalities.table_dataset import check_files

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.core.errors import DataError
+from resnets.core.units import some
 from resnets.modalities.base import Dataset, DatasetSplits, SplitName, Subset
 from resnets.modalities.image.datasets.annotations import Annotations
 from resnets.modalities.image.datasets.boxes import BoxDataset
@@ -131,9 +132,3 @@ def _named(annotations: Annotations, rows: NDArray[np.int64]) -> str:
     ]
     more = [f"and {len(rows) - _SHOWN:,} more"] if len(rows) > _SHOWN else []
     return "; ".join([*shown, *more])
-
-
-def some(names: Iterable[str], most: int = 8) -> str:
-    """The first of `names`, and how many more there are."""
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from resnets.core.errors import DataError
+from resnets.core.units import some
 from resnets.modalities.base import SplitName
 from resnets.modalities.faults import Fault, Faults, refuse
 from resnets.modalities.file_names import normalized_name
@@ -224,8 +225,8 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str], faults: Fa
     elif alone:
         expected = (root / masks / alone[0].relative_to(root / images)).with_suffix("")
         raise DataError(
-            f"{_some(alone)} {'has' if len(alone) == 1 else 'have'} no mask: {expected}.png is expected, or "
-            f"{expected.name}_mask.png beside it. Add the masks, or take the images out."
+            f"{some(map(str, alone), 4)} {'has' if len(alone) == 1 else 'have'} no mask: {expected}.png is expected, "
+            f"or {expected.name}_mask.png beside it. Add the masks, or take the images out."
         )
     if mask_files:
         orphans = [root / masks / os.fsdecode(name) for name in mask_files.values()]
@@ -233,7 +234,7 @@ def _matched(root: Path, images: Path, masks: Path, notes: list[str], faults: Fa
             faults += [Fault("orphan_annotation", str(path), f"{path} is a mask without an image.") for path in orphans]
             return pairs
         reason = (
-            f"{_some(orphans)} {'is a mask' if len(orphans) == 1 else 'are masks'} without an image in "
+            f"{some(map(str, orphans), 4)} {'is a mask' if len(orphans) == 1 else 'are masks'} without an image in "
             f"{root / images}. Add the images, or take the masks out."
         )
         raise DataError("\n".join([reason, *left_out]))
@@ -274,7 +275,3 @@ def _has(folder: Path, endings: frozenset[str]) -> bool:
             return True
         folders.sort()
     return False
-
-
-def _some(paths: list[Path]) -> str:
-    return ", ".join(map(str, paths[:4])) + (f" and {len(paths) - 4:,} more" if len(paths) > 4 else "")

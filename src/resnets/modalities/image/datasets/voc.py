@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from resnets.core.errors import DataError
+from resnets.core.units import some
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import note_on_alike, same_names
 from resnets.modalities.faults import Faults, refuse, remark
 from resnets.modalities.image.datasets.annotations import Annotations, AnnotationsBuilder
 from resnets.modalities.image.datasets.box_files import ANNOTATION_FOLDERS, Matched, match_files
-from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order
 from resnets.modalities.image.datasets.voc_xml import VOCAnnotation, read_annotation
 from resnets.modalities.listing import IMAGES, FileKind
 from resnets.modalities.table_cells import SPLIT_NAMES

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from resnets.core.errors import DataError
-from resnets.core.units import show_count
+from resnets.core.units import show_count, some
 from resnets.modalities.base import SplitName
 from resnets.modalities.class_names import note_on_alike
 from resnets.modalities.faults import Faults, refuse, remark
 from resnets.modalities.file_names import normalized_name
 from resnets.modalities.image.datasets.annotations import AnnotationsBuilder, Box
-from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order, some
+from resnets.modalities.image.datasets.listed_boxes import ListedBoxes, in_order
 from resnets.modalities.image.datasets.yolo_yaml import YOLOFile, place_of, read_yaml, yaml_files
 from resnets.modalities.image.read.orientation import upright_size
 from resnets.modalities.image.read.pillow import read_header
