@@ -210,6 +210,8 @@ def _value(topic: str, recipe: Recipe) -> str:
             return str(recipe.batch)
         case "rate":
             return f"{recipe.optimizer.lr:g} ({type(recipe.optimizer).__name__}, {type(recipe.schedule).__name__})"
+        case "average":
+            return _average_of(recipe)
         case "length":
             return _length_of(recipe)
         case "loss":
@@ -223,6 +225,13 @@ def _size_of(recipe: Recipe) -> str:
     text = f"{width} px" if width == height else f"{width} x {height} px"
     first = recipe.augmentations.size_at(0.0)
     return text if first is None or first == width else f"{text}, crops grow from {first} px"
+
+
+def _average_of(recipe: Recipe) -> str:
+    if recipe.ema is not None:
+        return f"EMA, decay {recipe.ema:g}"
+    alpha = recipe.fine_tuning.wise_ft
+    return f"{alpha:g} of the trained weights, {1 - alpha:.3g} of those before (WiSE-FT)" if alpha != 1 else "none"
 
 
 def _length_of(recipe: Recipe) -> str:

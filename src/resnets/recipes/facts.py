@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from resnets.core.typed import checked
 
-Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "length", "loss"]
+Topic = Literal["recipe", "model", "weights", "size", "batch", "rate", "average", "length", "loss"]
 
 
 @dataclass(frozen=True, kw_only=True)

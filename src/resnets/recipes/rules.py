@@ -10,8 +10,9 @@ the images.
             root (Malladi et al. 2022, 2205.10287)
     length  from scratch 40 epochs of 10,000 images, and as the square root of the number for others, from 16 to 100;
             from weights the images that BiT's HyperRule sees (Kolesnikov et al. 2020, 1912.11370, section 3.3)
-    layers  from weights all learn, from a linear probe on; below `FEW` images a class the head alone; from weights of
-            fewer than `GENERAL` classes, most of them others, all as from scratch
+    layers  from weights all learn, from a linear probe on, and the model lies between the two (WiSE-FT; Wortsman et al.
+            2022, 2109.01903); below `FEW` images a class the head alone learns; from weights of fewer than `GENERAL`
+            classes, most of them others, all as from scratch
     crops   from weights as large as the test, or 6/7 or 5/7 of it, where `LEAST_TUNING` epochs of larger ones do not
             fit into the time
 
@@ -51,6 +52,7 @@ FINE_TUNING_RATE = 0.0015  # of `finetune`, at batch 32: more undoes the probe t
 RATE_OF_PROBE = 0.001  # where the head alone learns, which has been fitted already
 FEW = 40  # images a class, below which all layers but the head keep the weights
 GENERAL = 100  # classes, below which the features of weights are taken for those of their classes alone
+OWN_AVERAGE = {"ema", "fine_tuning.head"}  # settings that WiSE-FT between a probe and its training does not go with
 _POINTS = 50  # of a run at which the size of the crops is computed
 
 T = TypeVar("T")
@@ -112,12 +114,12 @@ def _finetune(
     batch, epochs, rate = batch_for(facts.samples), fine_tuning_epochs(facts.samples), FINE_TUNING_RATE
     size, resized = "as the weights were trained", None
     length = f"the fewer images, the more epochs: {facts.samples:,} images"
-    tuned = FineTuning(head="probe")
+    tuned = recipe.fine_tuning
     if not find_task(facts.task).single_label:  # there is no probe for them
         tuned = FineTuning(unfreeze=(0.1,))
     elif facts.samples < FEW * facts.classes:
         epochs, rate, length = 1, RATE_OF_PROBE, f"fewer than {FEW} images a class: all but the head stays as it is"
-        tuned = replace(tuned, freeze=len(recipe.model.depths) + 1)
+        tuned = replace(tuned, freeze=len(recipe.model.depths) + 1, wise_ft=1.0)
         recipe = replace(recipe, label_smoothing=0.0)
     mean_image = cast(Preprocessing, recipe.preprocessing).mean_image  # which is of one size
     if not (tuned.freeze or mean_image or time is None):
@@ -138,8 +140,14 @@ def _finetune(
         Reason("size", size),
         Reason("batch", f"for {facts.samples:,} images"),
         Reason("rate", "for weights that are trained already, in proportion to the batch"),
+        *_reasons_to_average(tuned),
         Reason("length", length),
     )
+
+
+def _reasons_to_average(tuned: FineTuning) -> tuple[Reason, ...]:
+    why = "both kept in part, a linear probe of the weights and what all layers learn from it"
+    return () if tuned.wise_ft == 1 else (Reason("average", why),)
 
 
 def _finetune_all(
@@ -261,14 +269,19 @@ def rate_for_batch(recipe: Recipe, batch: int) -> tuple[float, str]:
 
 
 def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
-    """`overrides` of a recipe, with a rate for their batch where they have none.
+    """`overrides` of a recipe, with a rate for their batch where they have none, and where they have an average of
+    their own, or another head to begin with, without that of the recipe.
 
     Raises:
         UsageError: the batch is no number.
     """
     overrides = tuple(overrides)
     names = names_of(overrides)
-    if recipe.name not in RULES or "batch" not in names or names & {"optimizer", "optimizer.lr"}:
+    if recipe.name not in RULES:
+        return overrides
+    if recipe.fine_tuning.wise_ft != 1 and names & OWN_AVERAGE and not names & {"fine_tuning", "fine_tuning.wise_ft"}:
+        overrides = (*overrides, "fine_tuning.wise_ft=1")
+    if "batch" not in names or names & {"optimizer", "optimizer.lr"}:
         return overrides
     changed = recipe.with_overrides(each for each in overrides if each.partition("=")[0].strip() != "optimizer.lr")
     return (*overrides, f"optimizer.lr={rate_for_batch(recipe, changed.batch)[0]!r}")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from resnets.artifacts import model_file
 from resnets.core.errors import FileError, UsageError
+from resnets.training.averages import copies_for
 from resnets.training.callbacks import goodness
 from resnets.training.checkpoint import TrainState
 from resnets.training.checkpoint_writer import Writer
@@ -170,7 +171,7 @@ def _tensors(model: Path, plan: Plan) -> dict[str, Tensor]:
     if card.spec != plan.recipe.model:
         raise FileError(f"{model} is not the model of this run: its network is another. Put the run's own back.")
     state = {f"network.{name}": value for name, value in weights.items()}
-    if plan.recipe.ema is not None:
+    if copies_for(plan.recipe):
         state |= {f"average.{name}": value.clone() for name, value in weights.items()}
     return state | {"losses": torch.zeros(0)}
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from resnets.core.config import OMITTED_BY_DEFAULT
 from resnets.core.errors import UsageError
 from resnets.core.typed import checked
 from resnets.models.counts import layers
@@ -40,6 +41,9 @@ class FineTuning:
             rate (Clark et al. 2020, 2003.10555, section 3.1; Bao et al. 2021, 2106.08254, section 3.2).
         head: how the layer of logits begins: "drawn" at random but for the rows that the weights have, or as "probe",
             fitted to the training samples' features before the first step; see `training.probe`.
+        wise_ft: the mixing coefficient alpha, in (0, 1]: evaluated and saved are (1 - alpha) * initial weights +
+            alpha * trained ones (Wortsman et al. 2022, 2109.01903, equation 1), of which the initial ones are those
+            before the first step. It wants a head that is of use by then, from "probe" or the weights.
 
     Raises:
         UsageError: a value is out of range.
@@ -50,6 +54,7 @@ class FineTuning:
     freeze_statistics: bool = False
     layer_decay: float = 1.0
     head: Literal["drawn", "probe"] = "drawn"
+    wise_ft: float = field(default=1.0, metadata=OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in itertools.pairwise(self.unfreeze))
@@ -60,6 +65,8 @@ class FineTuning:
             )
         if not 0 < self.layer_decay <= 1:
             raise UsageError(f"fine_tuning.layer_decay must be above 0 and at most 1, not {self.layer_decay:g}.")
+        if not 0 < self.wise_ft <= 1:
+            raise UsageError(f"fine_tuning.wise_ft must be above 0 and at most 1, not {self.wise_ft:g}.")
         if self.freeze < 0:
             raise UsageError(f"fine_tuning.freeze must be 0 or more, not {self.freeze}.")
 

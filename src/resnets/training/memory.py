@@ -24,6 +24,7 @@ from resnets.models.resnet import backbone_of
 from resnets.nn.stochastic import set_rng_keys
 from resnets.tasks.forward import forward
 from resnets.training.agreement import from_rank_0
+from resnets.training.averages import copies_for
 from resnets.training.distributed import Ranks
 from resnets.training.environment import Environment
 from resnets.training.recipe import LAMB, AdamW, Recipe
@@ -57,7 +58,7 @@ def bytes_per_element(recipe: Recipe, precision: str) -> BytesPerElement:
     return BytesPerElement(
         activation=2 if precision == "bf16" else 4,
         optimizer=8 if isinstance(recipe.optimizer, AdamW | LAMB) else 4 if recipe.optimizer.momentum else 0,
-        average=4 if recipe.ema is not None else 0,
+        average=4 * copies_for(recipe),
     )
 
 

@@ -31,7 +31,7 @@ from resnets.training.damage import DamageLog
 from resnets.training.distributed import Ranks
 from resnets.training.plan import Plan
 from resnets.training.recipe import Recipe
-from resnets.training.recipe_checks import check_frozen
+from resnets.training.recipe_checks import check_initial
 from resnets.training.run_folder import RunFolder
 from resnets.training.shared_scan import require_same_files, scan_once
 
@@ -95,10 +95,10 @@ def resolve(
 
     Raises:
         DataError: the data is missing, or damaged and the recipe does not say to leave that out.
-        UsageError: layers are frozen that have no weights to keep, under frozen norms.
+        UsageError: there are no weights to begin with, and layers are frozen under frozen norms, or averaged with them.
     """
     ranks = ranks or Ranks()
-    check_frozen(recipe.weights, recipe.fine_tuning, recipe.model)
+    check_initial(recipe.weights, recipe.fine_tuning, recipe.model)
     splits, preprocessing, task = _open(recipe, split_rule, ranks)
     tables, reader = FileTables(), open_reader(preprocessing)
     train_scan, test_scan = scan_once(

@@ -186,7 +186,7 @@ class Recipe:
             )
         self._check_input()
         tuned = self.fine_tuning
-        check_fine_tuning(tuned, self.model, self.optimizer, cuda_graph=self.cuda_graph, precise_bn=self.precise_bn)
+        check_fine_tuning(tuned, self.model, self.optimizer, self.ema, self.precise_bn, cuda_graph=self.cuda_graph)
         check_single_label(self.task, probe=tuned.head == "probe", teacher=self.teacher is not None)
         check_soup(self.soup)
         self.split.check()

@@ -35,10 +35,18 @@ def check_lengths(epochs: float | None, steps: int | None, minutes: float | None
 
 
 def check_fine_tuning(
-    settings: FineTuning, spec: Spec, optimizer: SGD | AdamW | Muon | LAMB, *, cuda_graph: bool, precise_bn: int
+    settings: FineTuning,
+    spec: Spec,
+    optimizer: SGD | AdamW | Muon | LAMB,
+    ema: float | None,
+    precise_bn: int,
+    *,
+    cuda_graph: bool,
 ) -> None:
     """Raises UsageError where `settings` do not fit the others."""
     settings.check(spec)
+    if settings.wise_ft != 1 and ema is not None:
+        raise UsageError("fine_tuning.wise_ft and ema are two averages of the weights, and one is saved: give one.")
     if settings.layer_decay != 1 and isinstance(optimizer, Muon):
         raise UsageError("fine_tuning.layer_decay is for SGD, AdamW and LAMB: Muon has rates of its own.")
     if settings.unfreeze and cuda_graph:
@@ -54,8 +62,14 @@ def check_fine_tuning(
         raise UsageError("precise_bn is not for detectors, whose batch norm is frozen as a rule: give precise_bn=0.")
 
 
-def check_frozen(weights: str | None, settings: FineTuning, spec: Spec) -> None:
-    """Raises UsageError where layers would keep weights that nothing has trained, under norms that change nothing."""
+def check_initial(weights: str | None, settings: FineTuning, spec: Spec) -> None:
+    """Raises UsageError where weights that nothing has trained would be averaged with, or kept under norms that change
+    nothing."""
+    if weights is None and settings.wise_ft != 1:
+        raise UsageError(
+            "fine_tuning.wise_ft averages with the weights that a run begins with, and these would be drawn: give "
+            "--weights, or fine_tuning.wise_ft=1."
+        )
     if weights is None and settings.freeze and spec.norm == "frozen":
         raise UsageError(
             "Without weights to begin with, the first layers would stay as they are drawn, and frozen norms change "

@@ -26,10 +26,10 @@ from resnets.nn.stochastic import Stochastic, set_rng_keys
 from resnets.tasks.base import Task
 from resnets.tasks.forward import place
 from resnets.training import optimizers, schedules
+from resnets.training.averages import average_for
 from resnets.training.batch_norm import RunningStatistics, bn_batch_size, precise_bn
 from resnets.training.cuda_graph import CUDAGraphStep
 from resnets.training.distributed import Ranks
-from resnets.training.ema import EMA
 from resnets.training.environment import Environment
 from resnets.training.events import Event
 from resnets.training.fine_tuning import FineTuning
@@ -80,7 +80,7 @@ class Training:
         self.optimizer = optimizers.build(
             recipe.optimizer, self.network, self.precision, layer_decay=recipe.fine_tuning.layer_decay
         )
-        self.ema = EMA(self.network, recipe.ema) if recipe.ema is not None else None
+        self.average = average_for(recipe, self.network)
         self.plateau = PlateauState()
         self.steps_done = 0
         self.given_head: ClassifierHead | None = None  # that the initial weights came with
@@ -112,8 +112,8 @@ class Training:
 
     @property
     def evaluated_network(self) -> nn.Module:
-        """The weights that are evaluated and saved: the moving average if the recipe has one."""
-        return self.ema.network if self.ema else self.network
+        """The weights that are evaluated and saved: the average if the recipe has one."""
+        return self.average.network if self.average else self.network
 
     @property
     def total_steps(self) -> int:
@@ -147,8 +147,8 @@ class Training:
         update = self._update if "weights" in batch or batch.ragged else self._graph_step or self._update
         loss = update(self.with_rng_keys(batch), self.learning_rate(self.steps_done), self.steps_done)
         self.steps_done += 1
-        if self.ema:
-            self.ema.update(self.network, self.steps_done)
+        if self.average:
+            self.average.update(self.network, self.steps_done)
         return loss
 
     def _update(self, batch: Batch, rate: float | Tensor, number: int | Tensor) -> Tensor:
@@ -231,8 +231,8 @@ class Training:
             event = fit_probe(
                 self.network, self.recipe, self.task, batches, self.ranks, self.precision, self.given_head
             )
-        if self.ema and (changed or event):
-            self.ema.network.load_state_dict(self.network.state_dict())
+        if self.average and (changed or event):
+            self.average.begin(self.network)
         return event
 
     @torch.no_grad()
@@ -254,8 +254,8 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """Returns every tensor that a later step depends on, by name."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        if self.ema:
-            tensors |= {f"average.{name}": value for name, value in self.ema.network.state_dict().items()}
+        if self.average:
+            tensors |= {f"average.{name}": value for name, value in self.average.kept.state_dict().items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{key}"] = value
@@ -269,8 +269,8 @@ class Training:
             if section in parts:
                 parts[section][rest] = value
         self.network.load_state_dict(parts["network"])
-        if self.ema:
-            self.ema.network.load_state_dict(parts["average"])
+        if self.average:
+            self.average.restore(parts["average"], self.network)
         parameters = dict(self.network.named_parameters())
         for name, value in parts["optimizer"].items():
             owner, _, key = name.rpartition(".")
