@@ -51,7 +51,7 @@ def finetune() -> Recipe:
     Source: BiT's HyperRule (Kolesnikov et al. 2020, 1912.11370, section 3.3) for the images that are seen by the size
     of the data, and for leaving mixup out; Touvron et al. 2019 (1906.06423) for the size of the crops.
     Cost: ResNet-18 takes some 50 images a second at 224 px on two cores with bf16, and 80 on crops of 160 px.
-    Expected: 97.6% (mean of 5 seeds) on 17flowers in 10 minutes on two cores, and 96.6% on the ten classes of
+    Expected: 97.4% (mean of 5 seeds) on 17flowers in 10 minutes on two cores, and 96.6% on the ten classes of
     imagenette with 20 images each; with --val-share 0 97.9 and 97.1% (benchmarks/photographs.py, docs/log.md).
     Command: resnets train finetune --data FOLDER --weights FILE
     """
