@@ -32,6 +32,7 @@ from photographs_runs import Lines
 from resnets.data.loader import Batches
 from resnets.data.sampler import EpochSampler
 from resnets.modalities.catalog import open_dataset
+from resnets.modalities.image.read.mask import VOID as IGNORED
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.inputs import open_reader
 from resnets.training.plan import read_plan
@@ -111,7 +112,7 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         made = batches.make(step)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(made["inputs"].to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits.float(), made["masks"].long(), ignore_index=VOID)
+        loss = F.cross_entropy(logits.float(), made["masks"].long(), ignore_index=IGNORED)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -77,6 +77,7 @@ MOVED: Mapping[str, str] = {
     "tasks.task": "tasks.base",
     "training.board": "training.trackers.tensorboard",
     "training.captured": "training.cuda_graph",
+    "training.ema": "training.averages",
     "training.job": "training.runner training.prepare training.*",
     "training.keeping": "training.callbacks training.*",
     "training.loop": "training.*",
