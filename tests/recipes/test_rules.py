@@ -116,14 +116,14 @@ def test_fine_tuning_sees_as_many_images_as_bits_hyper_rule() -> None:
     for samples, steps in ((19_999, 500), (200_000, 10_000), (1_281_167, 20_000)):
         recipe, _ = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
         assert recipe.epochs == pytest.approx(512 * steps / samples, abs=0.5)
-        assert recipe.fine_tuning == FineTuning(head="probe", wise_ft=0.7)
+        assert recipe.fine_tuning == FineTuning(head="probe", wise_ft=0.5)
         assert isinstance(recipe.augmentations, Augmentations)
         assert recipe.augmentations.mix == ()
     assert fitted(find("finetune"), replace(IMAGENETTE, samples=1000), None)[0].epochs == 30
 
 
 def test_of_few_images_a_class_the_head_alone_learns() -> None:
-    for samples, tuned in ((399, FineTuning(head="probe", freeze=5)), (400, FineTuning(head="probe", wise_ft=0.7))):
+    for samples, tuned in ((399, FineTuning(head="probe", freeze=5)), (400, FineTuning(head="probe", wise_ft=0.5))):
         recipe, reasons = fitted(find("finetune"), replace(IMAGENETTE, samples=samples), None)
         assert recipe.fine_tuning == tuned
         assert any(reason.topic == "average" for reason in reasons) == (tuned.wise_ft != 1)
@@ -136,7 +136,7 @@ def test_of_few_images_a_class_the_head_alone_learns() -> None:
         (["fine_tuning.head=drawn"], 1.0),
         (["fine_tuning.head=drawn", "fine_tuning.wise_ft=0.4"], 0.4),
         (['fine_tuning={"head": "drawn"}'], 1.0),
-        (["fine_tuning.layer_decay=0.8", "batch=16"], 0.7),
+        (["fine_tuning.layer_decay=0.8", "batch=16"], 0.5),
     ],
 )
 def test_an_average_of_the_users_own_is_the_only_one(given: list[str], alpha: float) -> None:
