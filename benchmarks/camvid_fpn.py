@@ -106,7 +106,13 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
     network.train().to(memory_format=torch.channels_last)
-    for step in range(steps):
+    done, first = run.parent / f"smp-{seed}.pt", 0
+    if done.exists():
+        first, weights_then, momenta, random = torch.load(done, weights_only=True)
+        network.load_state_dict(weights_then)
+        optimizer.load_state_dict(momenta)
+        torch.set_rng_state(random)
+    for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * factor(recipe.schedule, step / steps)
         made = batches.make(step)
@@ -116,8 +122,11 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if step % 100 == 0:
-            print(f"smp {seed}: step {step:,} of {steps:,}, loss {float(loss):.3f}", flush=True)
+        if (step + 1) % 100 == 0:
+            print(f"smp {seed}: step {step + 1:,} of {steps:,}, loss {loss.item():.3f}", flush=True)
+            state = (step + 1, network.state_dict(), optimizer.state_dict(), torch.get_rng_state())
+            torch.save(state, partial := done.with_suffix(".partial"))
+            partial.replace(done)
     trained: nn.Module = network.eval()
     return trained
 
