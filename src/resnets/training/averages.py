@@ -1,7 +1,7 @@
 """Averages of a network's weights and running statistics, which are evaluated and saved in place of its own.
 
 `EMA` is an exponential moving average over the steps; `WiSEFT` lies between the weights that a run begins with and
-those that it has (Wortsman et al. 2022, 2109.01903). Each is brought up to date after every step.
+those that it has (Wortsman et al. 2022, 2109.01903), and is computed when it is asked for.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ class Average(ABC):
     """An average of a network.
 
     Attributes:
-        network: the average.
         kept: what a later average depends on, and a checkpoint holds.
     """
 
-    network: nn.Module
     kept: nn.Module
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The average, between two steps."""
 
     def begin(self, network: nn.Module) -> None:
         """Begins anew with `network`, whose weights were set before the first step."""
@@ -48,15 +51,19 @@ class EMA(Average):
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = self.kept = _frozen_copy(network)
+        self.kept = _frozen_copy(network)
         self.decay = decay
 
+    @property
+    def network(self) -> nn.Module:
+        return self.kept
+
     def restore(self, kept: Mapping[str, Tensor], network: nn.Module) -> None:
-        self.network.load_state_dict(kept)
+        self.kept.load_state_dict(kept)
 
     def update(self, network: nn.Module, updates: int) -> None:
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        _lerp(self.network, network, 1 - decay)
+        _lerp(self.kept, network, 1 - decay)
 
 
 class WiSEFT(Average):
@@ -66,19 +73,24 @@ class WiSEFT(Average):
     """
 
     def __init__(self, network: nn.Module, alpha: float) -> None:
-        self.network, self.kept = _frozen_copy(network), _frozen_copy(network)
+        self.kept, self._average = _frozen_copy(network), _frozen_copy(network)
+        self._current: nn.Module | None = None  # which the average has not followed yet
         self.alpha = alpha
+
+    @property
+    def network(self) -> nn.Module:
+        if self._current is not None:
+            self._average.load_state_dict(self.kept.state_dict())
+            _lerp(self._average, self._current, self.alpha)
+            self._current = None
+        return self._average
 
     def restore(self, kept: Mapping[str, Tensor], network: nn.Module) -> None:
         self.kept.load_state_dict(kept)
-        self._average(network)
+        self._current = network
 
     def update(self, network: nn.Module, updates: int) -> None:
-        self._average(network)
-
-    def _average(self, network: nn.Module) -> None:
-        self.network.load_state_dict(self.kept.state_dict())
-        _lerp(self.network, network, self.alpha)
+        self._current = network
 
 
 def average_for(recipe: Recipe, network: nn.Module) -> Average | None:
