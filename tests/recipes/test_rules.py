@@ -14,7 +14,7 @@ from resnets.modalities.image.transforms import Augmentations
 from resnets.models.catalog import find as find_model
 from resnets.recipes.catalog import find
 from resnets.recipes.facts import DataFacts, TimeFacts
-from resnets.recipes.rules import batch_for, epochs_for, fitted, narrow, scaled, scratch_batch_for
+from resnets.recipes.rules import batch_for, completed, epochs_for, fitted, narrow, scratch_batch_for
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.training.fine_tuning import FineTuning
 from resnets.training.recipe import SGD, AdamW, Recipe
@@ -141,7 +141,7 @@ def test_of_few_images_a_class_the_head_alone_learns() -> None:
 )
 def test_an_average_of_the_users_own_is_the_only_one(given: list[str], alpha: float) -> None:
     recipe, _ = fitted(find("finetune"), IMAGENETTE, None)
-    assert recipe.with_overrides(scaled(recipe, given)).fine_tuning.wise_ft == alpha
+    assert recipe.with_overrides(completed(recipe, given)).fine_tuning.wise_ft == alpha
 
 
 def test_fine_tuning_for_several_labels_begins_with_the_head() -> None:
@@ -156,20 +156,22 @@ def test_other_recipes_are_left_as_they_are() -> None:
 
 def test_a_batch_without_a_rate_scales_the_rate() -> None:
     recipe = photos()
-    assert recipe.with_overrides(scaled(recipe, ["batch=512"])).optimizer.lr == pytest.approx(2 * recipe.optimizer.lr)
+    assert recipe.with_overrides(completed(recipe, ["batch=512"])).optimizer.lr == pytest.approx(
+        2 * recipe.optimizer.lr
+    )
     for optimizer, scale in ((SGD(lr=1e-3), 4), (AdamW(lr=1e-3), 2)):
         other = replace(recipe, optimizer=optimizer)
-        assert other.with_overrides(scaled(other, ["batch=512"])).optimizer.lr == pytest.approx(scale * 1e-3)
+        assert other.with_overrides(completed(other, ["batch=512"])).optimizer.lr == pytest.approx(scale * 1e-3)
 
 
 @pytest.mark.parametrize("given", [["batch=128", "optimizer.lr=0.01"], ["optimizer.lr=0.01", "batch=128"]])
 def test_a_rate_that_is_given_is_never_overridden(given: list[str]) -> None:
     recipe = photos()
-    assert recipe.with_overrides(scaled(recipe, given)).optimizer.lr == 0.01
+    assert recipe.with_overrides(completed(recipe, given)).optimizer.lr == 0.01
 
 
 def test_the_rates_of_published_recipes_are_theirs() -> None:
-    assert scaled(find("paper/cifar"), ["batch=256"]) == ("batch=256",)
+    assert completed(find("paper/cifar"), ["batch=256"]) == ("batch=256",)
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ class RecipeChoice:
         """The user's `given` overrides, with a rate for their batch where they have none."""
         if not self.reasons:
             return tuple(given)
-        from resnets.recipes.rules import scaled
+        from resnets.recipes.rules import completed
 
-        return scaled(self.recipe, given)
+        return completed(self.recipe, given)
 
     def plan(self, final: Recipe, given: Iterable[str] = ()) -> str:
         """The plan as it is printed, a line for each choice; "" where there is nothing to say.

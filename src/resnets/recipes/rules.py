@@ -268,7 +268,7 @@ def rate_for_batch(recipe: Recipe, batch: int) -> tuple[float, str]:
     return float(f"{rate:.3g}"), "in proportion to the batch" if linear else "as the square root of the batch"
 
 
-def scaled(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
+def completed(recipe: Recipe, overrides: Iterable[str]) -> tuple[str, ...]:
     """`overrides` of a recipe, with a rate for their batch where they have none, and where they have an average of
     their own, or another head to begin with, without that of the recipe.
 
