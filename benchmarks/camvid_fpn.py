@@ -5,9 +5,9 @@
 CAMVID is the whole set as SegNet's tutorial has it: train/ and trainannot/ (367), val (101) and test (233) likewise, of
 480 x 360 pixels, with labels 0 to 10 and void 11; WEIGHTS are an ImageNet ResNet-18 in torchvision's keys, with which
 both encoders begin. Both train 2,000 steps of 8 crops of 320 x 256 (width x height): the batches of a seed are the
-same, made by our loader, and so are optimiser, rates, loss and precision. Both are scored at 480 x 360 by one line of
-NumPy. The 95% interval of the mean difference, over seeds, is that of the percentiles of 2,000 draws of test images.
-A run that was stopped goes on; results are appended to --out, a line each.
+same, made by our loader, and so are optimizer, rates, loss, weights of classes and precision. Both are scored at
+480 x 360 by one line of NumPy. The 95% interval of the mean difference, over seeds, is that of the percentiles of 2,000
+draws of test images. A run that was stopped goes on; results are appended to --out, a line each.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.read.mask import VOID as IGNORED
 from resnets.modalities.image.read.pillow import open_image
 from resnets.modalities.inputs import open_reader
+from resnets.tasks.balance import loss_weights
 from resnets.training.plan import read_plan
 from resnets.training.schedules import factor
 
@@ -102,9 +103,12 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         device=torch.device("cpu"), rows=slice(0, batch),
     )  # fmt: skip
     settings: Any = recipe.optimizer
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, settings.lr, (settings.beta1, settings.beta2), settings.eps)
+    weights_of = torch.tensor(loss_weights(recipe.balance, recipe.task, data))
     network.train().to(memory_format=torch.channels_last)
     done, first = run.parent / f"smp-{seed}.pt", 0
     if done.exists():
@@ -118,7 +122,7 @@ def peer(run: Path, weights: Path, seed: int) -> nn.Module:
         made = batches.make(step)
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(made["inputs"].to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits.float(), made["masks"].long(), ignore_index=IGNORED)
+        loss = F.cross_entropy(logits.float(), made["masks"].long(), weight=weights_of, ignore_index=IGNORED)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

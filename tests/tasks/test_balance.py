@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from resnets.core.errors import DataError, FileError, UsageError
 from resnets.modalities.batch import Batch
+from resnets.modalities.catalog import open_dataset
 from resnets.modalities.image.read.mask import VOID
 from resnets.tasks.balance import ClassWeights, balance_of, loss_weights
 from resnets.tasks.catalog import open_task
@@ -22,6 +24,7 @@ from resnets.tasks.classification.settings import Classify
 from resnets.tasks.multilabel.settings import MultiLabel
 from resnets.tasks.regression.settings import Regress
 from resnets.tasks.segmentation.settings import Segment
+from tests.modalities.image.mask_folders import write_pair
 
 WEIGHTS = (0.5, 3.0, 1.25, 0.0)
 G = torch.Generator().manual_seed(0)
@@ -141,6 +144,23 @@ def test_weights_by_frequency_are_scikit_learns() -> None:
         assert loss_weights(balance, Classify(), dataset(labels)) is None  # type: ignore[arg-type]
 
 
+def test_weights_by_the_pixels_of_masks_are_the_roots_of_scikit_learns(tmp_path: Path) -> None:
+    for number in range(3):
+        write_pair(tmp_path / "train" / f"{number}.png", tmp_path / "trainannot" / f"{number}.png", classes=4)
+    Image.fromarray(np.zeros((12, 20), np.uint8)).save(tmp_path / "trainannot" / "0.png")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne\n")  # no pixel has e
+    masks = [np.array(Image.open(path)).ravel() for path in sorted((tmp_path / "trainannot").glob("*.png"))]
+    pixels = np.concatenate(masks)
+    train = Segment(ignore=2).adapt(open_dataset(str(tmp_path), "masks")).train
+    classes = np.array([0, 1, 3])
+    expected = compute_class_weight("balanced", classes=classes, y=pixels[pixels != 2]) ** 0.5
+    np.testing.assert_allclose(loss_weights("weights", Segment(), train) or (), [*expected, 1])
+    (tmp_path / "trainannot" / "1.png").write_bytes(b"damaged")
+    pixels = np.concatenate([masks[0], masks[2]])
+    expected = compute_class_weight("balanced", classes=classes, y=pixels[pixels != 2]) ** 0.5
+    np.testing.assert_allclose(loss_weights("weights", Segment(), train) or (), [*expected, 1])
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -195,5 +215,5 @@ def test_tasks_without_such_classes_refuse() -> None:
         loss_weights("weights", Regress(), data)
     with pytest.raises(UsageError, match="sampling draws samples by their one class: it is not for multi-label"):
         loss_weights("sampling", MultiLabel(), data)
-    with pytest.raises(UsageError, match="give a file of weights by class name"):
-        loss_weights("weights", Segment(), data)
+    with pytest.raises(UsageError, match="sampling draws samples by their one class: it is not for segmentation"):
+        loss_weights("sampling", Segment(), data)

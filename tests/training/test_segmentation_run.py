@@ -57,16 +57,29 @@ def test_a_run_is_evaluated_by_its_mean_iou(run: Path) -> None:
     assert "mean IoU" in (run / "report.html").read_text()
 
 
-def test_a_run_that_was_cut_goes_on_to_the_same_bits(run: Path, data: Path, tmp_path: Path) -> None:
+def cut_and_resumed(data: Path, out: Path, **options: Any) -> Path:
     def subscriber(event: dict[str, Any]) -> None:
         if event.get("step", 0) >= 4:
             raise Cut
 
     with pytest.raises(Cut):
-        train(data, tmp_path / "cut", subscribers=(subscriber,))
+        train(data, out, subscribers=(subscriber,), **options)
     wait_for_checkpoints()
-    resnets.resume(tmp_path / "cut")
-    assert sha_of(tmp_path / "cut") == sha_of(run)
+    resnets.resume(out)
+    return out
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_bits(run: Path, data: Path, tmp_path: Path) -> None:
+    assert sha_of(cut_and_resumed(data, tmp_path / "cut")) == sha_of(run)
+
+
+def test_weights_by_frequency_are_the_same_after_a_cut(data: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(data, tmp_path / "data")
+    Image.fromarray(np.zeros((12, 20), np.uint8)).save(root / "trainannot" / "0.png")
+    train(root, tmp_path / "even")
+    train(root, tmp_path / "whole", balance="weights")
+    cut = cut_and_resumed(root, tmp_path / "cut", balance="weights")
+    assert sha_of(cut) == sha_of(tmp_path / "whole") != sha_of(tmp_path / "even")
 
 
 def test_a_run_whose_val_is_void_goes_on_without_figures(data: Path, tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ def loss_weights(balance: Balance | None, task: AnyTask, train: Dataset) -> tupl
     Of a classifier by frequency: n / (K n_c), where n_c of the n training samples are of class c, and K classes have
     samples (scikit-learn's `compute_class_weight("balanced")`, after King and Zeng 2001). A class without samples has
     1. Of multi-label classification they weigh the positive labels alone: (n - n_c) / n_c, as torch's documentation of
-    `BCEWithLogitsLoss(pos_weight)` has it.
+    `BCEWithLogitsLoss(pos_weight)` has it. Of segmentation n are pixels, and the square root is taken, since classes
+    there differ a hundredfold; see docs/log.md.
 
     Raises:
         UsageError: the task knows no such weights.
@@ -150,20 +151,25 @@ def loss_weights(balance: Balance | None, task: AnyTask, train: Dataset) -> tupl
         raise UsageError(f"balance weighs classes: it is not for {task.name}.")
     if isinstance(balance, ClassWeights):
         return balance.of(train.classes)
-    if isinstance(task, Segment):
-        raise UsageError(
-            "balance=weights counts labels of samples, and a mask has one for each pixel: give a file of weights by "
-            "class name."
-        )
     import numpy as np
 
+    if isinstance(task, Segment):
+        from resnets.tasks.segmentation.frequencies import count_pixels
+
+        return tuple(np.sqrt(_balanced(count_pixels(train))).tolist())
     labels, count = np.asarray(train.targets["labels"]), len(train)
     if isinstance(task, MultiLabel):
         positive = labels.astype(np.int64).sum(0)
         return tuple(((count - positive) / np.maximum(positive, 1)).tolist()) if count else None
-    samples = np.bincount(labels, minlength=len(train.classes))
-    found = count / (np.count_nonzero(samples) * np.maximum(samples, 1))
-    return tuple(np.where(samples > 0, found, 1.0).tolist())
+    return tuple(_balanced(np.bincount(labels, minlength=len(train.classes))).tolist())
+
+
+def _balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(classes,) n / (K n_c) where `counts` are the n_c, of which K are above 0; 1 for the others."""
+    import numpy as np
+
+    found = counts.sum() / (max(np.count_nonzero(counts), 1) * np.maximum(counts, 1))
+    return np.where(counts > 0, found, 1.0)
 
 
 def sampled_labels(balance: Balance | None, train: Dataset) -> NDArray[np.int64] | None:

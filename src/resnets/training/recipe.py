@@ -86,9 +86,9 @@ class Recipe:
         minutes: the length as a time budget: training, evaluation and saving end within it, with the schedule run to
             its end; see `training.budget`. With `epochs` or `steps` besides, the run has no more of them.
         schedule, warmup: of the learning rate.
-        balance: of classes of different frequency: "weights" weighs each class in the loss inversely to its frequency,
-            "sampling" draws as many samples of each, and `ClassWeights` has weights of the loss by class name; see
-            `tasks.balance`. None takes the classes as they are.
+        balance: of classes of different frequency: "weights" weighs each class in the loss inversely to its frequency
+            (in segmentation to the root of that of its pixels), "sampling" draws as many samples of each, and
+            `ClassWeights` has weights by class name; see `tasks.balance`. None takes the classes as they are.
         label_smoothing: share of each label that is spread evenly over all classes.
         ema: decay of an exponential moving average of the weights, which is then evaluated and saved; None for none.
             It warms up as (1 + step) / (10 + step).
