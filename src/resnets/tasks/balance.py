@@ -130,6 +130,23 @@ def read_class_weights(path: Path) -> ClassWeights:
         raise UsageError(f"{path}: {error}") from error
 
 
+def check_balance(balance: Balance | None, task: AnyTask, classes: Sequence[str]) -> None:
+    """Checks that a task with these classes can have `balance`, which takes no sample to know.
+
+    Raises:
+        UsageError: the task knows no such weights.
+        DataError: a class has no weight, or a weight no class.
+    """
+    if balance is None or (balance == "sampling" and isinstance(task, Classify)):
+        return
+    if balance == "sampling":
+        raise UsageError(f"balance=sampling draws samples by their one class: it is not for {task.name}.")
+    if not isinstance(task, Classify | MultiLabel | Segment):
+        raise UsageError(f"balance weighs classes: it is not for {task.name}.")
+    if isinstance(balance, ClassWeights):
+        balance.of(classes)
+
+
 def loss_weights(balance: Balance | None, task: AnyTask, train: Dataset) -> tuple[float, ...] | None:
     """The weight of each class in the loss; None where all are alike.
 
@@ -137,18 +154,14 @@ def loss_weights(balance: Balance | None, task: AnyTask, train: Dataset) -> tupl
     samples (scikit-learn's `compute_class_weight("balanced")`, after King and Zeng 2001). A class without samples has
     1. Of multi-label classification they weigh the positive labels alone: (n - n_c) / n_c, as torch's documentation of
     `BCEWithLogitsLoss(pos_weight)` has it. Of segmentation n are pixels, and the square root is taken, since classes
-    there differ a hundredfold; see docs/log.md.
+    there differ a hundredfold (docs/log.md); all masks are read for it.
 
     Raises:
-        UsageError: the task knows no such weights.
-        DataError: a class has no weight, or a weight no class.
+        UsageError, DataError: as `check_balance`.
     """
-    if balance is None or (balance == "sampling" and isinstance(task, Classify)):
+    check_balance(balance, task, train.classes)
+    if balance is None or balance == "sampling":
         return None
-    if balance == "sampling":
-        raise UsageError(f"balance=sampling draws samples by their one class: it is not for {task.name}.")
-    if not isinstance(task, Classify | MultiLabel | Segment):
-        raise UsageError(f"balance weighs classes: it is not for {task.name}.")
     if isinstance(balance, ClassWeights):
         return balance.of(train.classes)
     import numpy as np

@@ -18,7 +18,7 @@ from resnets.data.sampler import ClassBalance, EpochSampler
 from resnets.modalities.base import Dataset
 from resnets.modalities.inputs import open_reader
 from resnets.models.initialize import initialize
-from resnets.tasks.balance import loss_weights, sampled_labels
+from resnets.tasks.balance import check_balance, loss_weights, sampled_labels
 from resnets.tasks.base import Task
 from resnets.tasks.catalog import has_classes, open_task
 from resnets.training import environment, memory
@@ -46,6 +46,12 @@ def task_of(recipe: Recipe, train: Dataset | None = None) -> Task:
     """
     weights = None if train is None else loss_weights(recipe.balance, recipe.task, train)
     return open_task(recipe.task, label_smoothing=recipe.label_smoothing, class_weights=weights)
+
+
+def check_task(recipe: Recipe, classes: Sequence[str]) -> None:
+    """Raises what `task_of` raises of a recipe and the classes of its data, without reading a sample."""
+    check_balance(recipe.balance, recipe.task, classes)
+    task_of(recipe)
 
 
 def initial_network(

@@ -18,7 +18,7 @@ from resnets.models.counts import multiply_adds
 from resnets.training import agreement, checkpoint, memory, run_split, time_budget
 from resnets.training import environment as environments
 from resnets.training.batch_norm import bn_batch_size
-from resnets.training.build import arithmetic_of, build_training, initial_network, restore, task_of
+from resnets.training.build import arithmetic_of, build_training, check_task, initial_network, restore, task_of
 from resnets.training.checkpoint import Saved
 from resnets.training.damage import DamageLog
 from resnets.training.deterministic import reserve_cublas
@@ -231,7 +231,7 @@ def _environment(
     """The environment of a new run, once the recipe is found to fit the data; threads are those of rank 0."""
 
     def checked() -> Environment:
-        task_of(recipe, data.train)  # refuses what the task does not know before anything is written
+        check_task(recipe, data.train.classes)  # before anything is written
         recipe.check_length(len(data.train))
         check_soup(recipe.soup, data.splits.watched)
         check_val(recipe.task, data.splits.watched)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def count_pixels(train: Dataset) -> NDArray[np.int64]:
     """(classes,) the pixels of each class in all masks of `train`, without those that count for nothing.
 
-    All masks are read for it. Damaged ones are passed over, as whoever reads them with their image names them.
+    Damaged ones are passed over, as whoever reads them with their image names them.
     """
     classes = len(train.classes)
 
