@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +55,14 @@ def main() -> None:
     for seed in given.seeds:
         run, answers = given.folder / f"run-{seed}", given.folder / f"answers-{seed}"
         if (key := f"resnets {seed}") not in lines:
-            began = time.monotonic()
             train(run, given, seed)
-            seconds = time.monotonic() - began
             resnets.predict(run, *images, out=answers)
             found = [read(answers / path.name) for path in images]
-            lines.add(key, command, {**scored(truth, found), "seconds": seconds, "seed": seed})
+            lines.add(key, command, {**scored(truth, found), "seed": seed})
         if (key := f"smp {seed}") not in lines:
-            began = time.monotonic()
             network = peer(run, given.weights, seed)
-            seconds = time.monotonic() - began
             found = [answer(network, path, run) for path in images]
-            lines.add(key, command, {**scored(truth, found), "seconds": seconds, "seed": seed})
+            lines.add(key, command, {**scored(truth, found), "seed": seed})
     known = lines.all()
     ours, theirs = ([known[f"{who} {seed}"] for seed in given.seeds] for who in ("resnets", "smp"))
     low, high = interval(ours, theirs)

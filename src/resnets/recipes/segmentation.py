@@ -67,7 +67,7 @@ def fpn() -> Recipe:
     they are, since each counts alike in the mean IoU; fewer pixels are right for it. Its length is in steps, so that
     more images take no longer: for them, give --epochs.
     Cost: 2,000 steps of 8 crops of 256 x 320 (height x width).
-    Expected: a mean IoU of 58.7% on the test images of CamVid from ImageNet weights, one seed (docs/log.md).
+    Expected: a mean IoU of 59.2% on the test images of CamVid from ImageNet weights, three seeds (docs/log.md).
     Command: resnets train segmentation/fpn --data FOLDER --weights FILE, with task.ignore=VALUE where void is not 255
     """
     return replace(
