@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
+from resnets.tasks.segmentation import metrics as module
 from resnets.tasks.segmentation.metrics import evaluate_batch, iou_by_sample, metrics
 
 CLASSES = 5
 NAMES = ("sky", "road", "tree", "car", "sign")
+
+
+@pytest.fixture(autouse=True, params=[module.BAND, 20])
+def band(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of one band, and of many: a band of 20 pixels has one to two rows of the images here."""
+    monkeypatch.setattr(module, "BAND", request.param)
 
 
 def random_masks(

@@ -15,6 +15,7 @@ from resnets.modalities.image.read.mask import VOID
 from resnets.tasks.base import SampleRecords
 
 THUMBNAIL = 96  # pixels of each side of the masks that a report shows
+BAND = 2**18  # pixels whose logits are scored together
 
 
 def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -37,22 +38,32 @@ def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[st
 
 
 def _of_sample(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    rows = max(1, BAND // mask.shape[1])  # the logits of a large image take gigabytes: no copy of all is made
+    bands = [_of_band(*band) for band in zip(logits.split(rows, 1), mask.split(rows), strict=True)]
+    intersection, predicted, true, losses = zip(*bands, strict=True)
+    return {
+        "intersection": sum(intersection[1:], intersection[0]),
+        "predicted": sum(predicted[1:], predicted[0]),
+        "true": sum(true[1:], true[0]),
+        "pixels": (mask != VOID).sum(),
+        "loss": torch.cat(losses).sum(),
+        "predicted_thumbnail": _reduced(logits).argmax(0).to(torch.uint8),
+        "true_thumbnail": _reduced(mask),
+    }
+
+
+def _of_band(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(classes,) pixels that are of a class and predicted as such, predicted as such, and of the class; and the loss of
+    each pixel that counts."""
     classes = len(logits)
     counts = mask != VOID
     true = mask[counts].long()
     found = logits[:, counts]  # (classes, pixels)
-    predicted = found.argmax(0)
-    wrong = found.isnan().any(0)
-    predicted = torch.where(wrong, (true + 1) % classes, predicted)
-    return {
-        "intersection": torch.bincount(true[predicted == true], minlength=classes),
-        "predicted": torch.bincount(predicted, minlength=classes),
-        "true": torch.bincount(true, minlength=classes),
-        "pixels": counts.sum(),
-        "loss": F.cross_entropy(found.T, true, reduction="none").cpu().double().sum(),
-        "predicted_thumbnail": _reduced(logits).argmax(0).to(torch.uint8),
-        "true_thumbnail": _reduced(mask),
-    }
+    predicted = torch.where(found.isnan().any(0), (true + 1) % classes, found.argmax(0))
+    right, each, of_class = (
+        torch.bincount(numbers, minlength=classes) for numbers in (true[predicted == true], predicted, true)
+    )
+    return right, each, of_class, F.cross_entropy(found.T, true, reduction="none").cpu().double()
 
 
 def _reduced(values: Tensor) -> Tensor:
