@@ -40,12 +40,13 @@ def evaluate_batch(logits: Sequence[Tensor], masks: Sequence[Tensor]) -> dict[st
 def _of_sample(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
     rows = max(1, BAND // mask.shape[1])  # the logits of a large image take gigabytes: no copy of all is made
     bands = [_of_band(*band) for band in zip(logits.split(rows, 1), mask.split(rows), strict=True)]
-    intersection, predicted, true, losses = zip(*bands, strict=True)
+    *counts, losses = zip(*bands, strict=True)
+    intersection, predicted, true = (torch.stack(each).sum(0) for each in counts)
     return {
-        "intersection": sum(intersection[1:], intersection[0]),
-        "predicted": sum(predicted[1:], predicted[0]),
-        "true": sum(true[1:], true[0]),
-        "pixels": (mask != VOID).sum(),
+        "intersection": intersection,
+        "predicted": predicted,
+        "true": true,
+        "pixels": true.sum(),
         "loss": torch.cat(losses).sum(),
         "predicted_thumbnail": _reduced(logits).argmax(0).to(torch.uint8),
         "true_thumbnail": _reduced(mask),
